@@ -1,0 +1,40 @@
+"""Every error that is a user's to mend, each with the exit status that the command ends with.
+
+Messages are one or two lines: what was expected, what was got, where.
+"""
+
+
+class VecparityError(Exception):
+    """Base of all errors raised on purpose. Never raised itself."""
+
+    exit_status: int
+
+
+class UsageError(VecparityError, ValueError):
+    """A flag, setting or argument that cannot be (wrong use of the command or of the API)."""
+
+    exit_status = 2
+
+
+class InvalidStrategyError(VecparityError):
+    """The strategy's file does not load, or a function of it returned what the contract refuses."""
+
+    exit_status = 3
+
+
+class StrategyFailedError(VecparityError):
+    """A function of the strategy raised an exception."""
+
+    exit_status = 4
+
+
+class DivergedError(VecparityError):
+    """A run's loss ceased to be finite: the evaluation has no score."""
+
+    exit_status = 4
+
+
+class MachineError(VecparityError):
+    """The machine could not do it: out of memory, a file that cannot be written."""
+
+    exit_status = 6

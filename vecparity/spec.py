@@ -1,0 +1,203 @@
+"""What an evaluation is: the settings, the three configurations, the secrets and every seed.
+
+Source: contract sections 1 (the settings) and 2 (the seeds).
+"""
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from numbers import Integral, Real
+from typing import Any, Literal, get_args
+
+from vecparity.errors import UsageError
+
+Protocol = Literal["full", "published"]
+Secret = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TaskConfig:
+    """The settings of one evaluation; a strategy's functions are given this object.
+
+    Attributes:
+        n_features: N, the number of input bits.
+        secret_size: K, the number of bits in a secret.
+        hidden_width: W, the number of hidden units.
+        batch_size: Rows in a batch; the last batch of an epoch may be shorter.
+        max_steps: Training steps of a run that does not stop early.
+        max_train_examples: The most rows that a training set may have.
+        num_hidden_secrets: Secrets that are drawn.
+        num_orderings: Runs per secret, each with its own order of epochs.
+        test_set_size: Rows in each secret's test set.
+        log_interval: Steps in a window, between two looks at a run's loss and accuracy.
+        min_steps_before_stop: First step at which a window may count towards stopping early.
+        early_stop_acc: Window accuracy from which a window counts; above 1, no run stops early.
+        early_stop_windows: Windows in succession that must count for a run to stop.
+
+    Raises:
+        UsageError: A value that cannot be, by name and value.
+    """
+
+    n_features: int = 32
+    secret_size: int = 8
+    hidden_width: int = 512
+    batch_size: int = 128
+    max_steps: int = 100_000
+    max_train_examples: int = 12_800_000
+    num_hidden_secrets: int = 10
+    num_orderings: int = 10
+    test_set_size: int = 16_384
+    log_interval: int = 250
+    min_steps_before_stop: int = 1_000
+    early_stop_acc: float = 0.999
+    early_stop_windows: int = 4
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            kind: type = float if field.type is float else int
+            number = Real if kind is float else Integral
+            is_number = isinstance(value, number) and type(value) is not bool and math.isfinite(value)
+            _require(is_number, name, value, "a finite number" if kind is float else "an integer")
+            if kind is int:
+                least = 0 if name in ("max_steps", "min_steps_before_stop") else 1
+                _require(value >= least, name, value, f"at least {least}")
+            # NumPy's numbers are welcome but do not travel further.
+            object.__setattr__(self, name, kind(value))
+        _require(
+            self.secret_size <= self.n_features,
+            "secret_size",
+            self.secret_size,
+            f"at most n_features={self.n_features}",
+        )
+        subsets = math.comb(self.n_features, self.secret_size)
+        _require(
+            self.num_hidden_secrets <= subsets,
+            "num_hidden_secrets",
+            self.num_hidden_secrets,
+            f"at most {subsets}, the number of subsets of {self.secret_size} of {self.n_features} features",
+        )
+
+    @property
+    def num_runs(self) -> int:
+        return self.num_hidden_secrets * self.num_orderings
+
+    def window_lengths(self) -> Iterator[int]:
+        """Yields the number of steps in each window (contract section 5).
+
+        Windows close at step 1, at every multiple of ``log_interval`` and at ``max_steps``.
+        """
+        step = 0
+        while step < self.max_steps:
+            next_multiple = (step // self.log_interval + 1) * self.log_interval
+            close = 1 if step == 0 else min(next_multiple, self.max_steps)
+            yield close - step
+            step = close
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The four AdamW hyperparameters of one run."""
+
+    lr: float
+    wd: float
+    beta1: float
+    beta2: float
+
+
+PROTOCOLS: dict[Protocol, dict[str, int]] = {
+    "full": {},
+    "published": {"max_steps": 30_000, "num_hidden_secrets": 5, "num_orderings": 3},
+}
+SMOKE: dict[str, int] = {
+    "max_steps": 4_000,
+    "num_hidden_secrets": 2,
+    "num_orderings": 2,
+    "test_set_size": 2_048,
+    "log_interval": 100,
+    "min_steps_before_stop": 400,
+    "early_stop_windows": 3,
+}
+CONFIGURATIONS: dict[str, dict[str, int]] = {
+    "n32-k8": {"n_features": 32, "secret_size": 8},
+    "n50-k8": {"n_features": 50, "secret_size": 8},
+    "n64-k8": {"n_features": 64, "secret_size": 8},
+}
+
+
+def task_config(
+    label: str | None = None, *, protocol: Protocol = "full", smoke: bool = False, **overrides: int | float
+) -> TaskConfig:
+    """Builds the settings from the contract's table: protocol, then smoke, then configuration, then overrides.
+
+    Args:
+        label: One of the benchmark's configurations (``n32-k8``, ``n50-k8``, ``n64-k8``).
+        protocol: ``full`` (10 secrets x 10 orderings) or ``published`` (5 x 3, the public leaderboard's).
+        smoke: A short evaluation to see that everything works, on top of either protocol.
+        **overrides: Any field of `TaskConfig`, by name.
+
+    Raises:
+        UsageError: An unknown label, protocol or field, or a value that cannot be.
+    """
+    if protocol not in PROTOCOLS:
+        raise UsageError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
+    if label is not None and label not in CONFIGURATIONS:
+        raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, got {label!r}")
+    settings: dict[str, Any] = PROTOCOLS[protocol] | (SMOKE if smoke else {})
+    settings |= CONFIGURATIONS[label] if label else {}
+    return override(TaskConfig(), settings | overrides)
+
+
+def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
+    """Replaces fields of ``config`` by name.
+
+    Raises:
+        UsageError: A name that is no field, or a value that cannot be.
+    """
+    names = [field.name for field in fields(TaskConfig)]
+    for name in overrides:
+        if name not in names:
+            raise UsageError(f"{name!r} is no setting; the settings are {', '.join(names)}")
+    return replace(config, **overrides)
+
+
+def secrets(config: TaskConfig, seed: int) -> list[Secret]:
+    """Draws the evaluation's secrets: distinct sorted tuples of feature indices (contract section 2)."""
+    rng = random.Random(seed + 17)
+    drawn: dict[Secret, None] = {}  # a dict keeps the order in which distinct ones came
+    while len(drawn) < config.num_hidden_secrets:
+        drawn[tuple(sorted(rng.sample(range(config.n_features), config.secret_size)))] = None
+    return list(drawn)
+
+
+def dataset_seed(seed: int, secret_index: int) -> int:
+    return seed * 10_000 + secret_index
+
+
+def test_set_seed(seed: int, secret_index: int) -> int:
+    return seed * 20_000 + secret_index
+
+
+def run_seed(seed: int, secret_index: int, order_index: int) -> int:
+    return seed * 1_000_000 + secret_index * 1_000 + order_index
+
+
+def ordering_seed(seed: int, secret_index: int, order_index: int) -> int:
+    return seed * 2_000_000 + secret_index * 1_000 + order_index
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a top-level seed from which torch could not seed a generator (64 bits).
+
+    Raises:
+        UsageError: Not an integer, or too far from 0.
+    """
+    largest = (2**63 - 1) // 2_000_000 - 1
+    _require(isinstance(seed, int) and not isinstance(seed, bool), "seed", seed, "an integer")
+    _require(abs(seed) <= largest, "seed", seed, f"between -{largest} and {largest}")
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise UsageError(f"{name} must be {expected}, got {value!r}")
