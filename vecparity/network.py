@@ -1,0 +1,30 @@
+"""The network that every run trains: ``Linear(N, W) -> ReLU -> Linear(W, 1) -> Sigmoid`` (contract section 1)."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def build_network(n_features: int, hidden_width: int) -> nn.Sequential:
+    """Builds the network with torch's default initialisation, drawn from the global generator."""
+    return nn.Sequential(nn.Linear(n_features, hidden_width), nn.ReLU(), nn.Linear(hidden_width, 1), nn.Sigmoid())
+
+
+def parameter_shapes(n_features: int, hidden_width: int) -> dict[str, torch.Size]:
+    """Names and shapes of the network's parameters, in the order in which they lie in a flat vector."""
+    with torch.device("meta"):
+        network = build_network(n_features, hidden_width)
+    return {name: parameter.shape for name, parameter in network.named_parameters()}
+
+
+def flatten(parameters: Mapping[str, Tensor]) -> Float[Tensor, " param"]:
+    """Copies named parameters into one vector, in the order of `parameter_shapes`."""
+    return torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
+
+
+def unflatten(params: Float[Tensor, "*run param"], shapes: Mapping[str, torch.Size]) -> dict[str, Float[Tensor, "..."]]:
+    """Views flat vectors as named parameters, keeping leading axes; the inverse of `flatten`."""
+    parts = params.split([shape.numel() for shape in shapes.values()], dim=-1)
+    return {name: part.unflatten(-1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
