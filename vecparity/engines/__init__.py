@@ -1,0 +1,52 @@
+"""How a window of steps is computed: one file an engine, one interface."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from vecparity.ensemble import Ensemble
+from vecparity.schedule import Window
+
+
+@dataclass(frozen=True)
+class WindowMetrics:
+    """Each run's sums over the steps of a window.
+
+    Attributes:
+        loss: Sum of the batch losses, in nats.
+        accuracy: Sum of the batch accuracies, each the share of its rows.
+        num_batches: Batches in the sums. Fewer than the window's steps where a run's loss ceased to be finite:
+            the sums end before that batch, and so did the updates.
+    """
+
+    loss: Float64[Tensor, " run"]
+    accuracy: Float64[Tensor, " run"]
+    num_batches: Int64[Tensor, " run"]
+
+    @classmethod
+    def concatenate(cls, parts: "list[WindowMetrics]") -> "WindowMetrics":
+        return cls(
+            torch.cat([part.loss for part in parts]),
+            torch.cat([part.accuracy for part in parts]),
+            torch.cat([part.num_batches for part in parts]),
+        )
+
+
+class Engine(Protocol):
+    """Takes an ensemble through windows of steps; decides nothing."""
+
+    name: str
+
+    def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        """Trains all active runs, in place, through a window (contract section 4).
+
+        A run whose loss is not finite at some batch is frozen there: that batch updates nothing, and the run is
+        no longer active.
+
+        Raises:
+            MachineError: A single run does not fit into memory.
+        """
+        ...

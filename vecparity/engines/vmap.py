@@ -1,0 +1,152 @@
+"""The `vmap` engine: ``torch.func`` through the real network, on any device, in any dtype.
+
+The definition that other engines are held to. ``vmap(grad_and_value(...))`` of one run's loss is traced once for
+each number of runs into the batched operations that it comes down to; replaying those costs a fifth of the
+interpretation, and makes stacks pay that are small enough for a CPU's cache.
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.functional import binary_cross_entropy
+
+from vecparity.adamw import adamw_, coefficients
+from vecparity.data import unpack
+from vecparity.engines import WindowMetrics
+from vecparity.ensemble import Ensemble
+from vecparity.errors import MachineError
+from vecparity.network import build_network, parameter_shapes, unflatten
+from vecparity.schedule import Window
+
+# Bytes of parameters, moments, gradients and activations that train together on a CPU. Stacks that outgrow the
+# caches train slower, run for run, than one run alone.
+_CPU_CHUNK_BYTES = 6 << 20
+
+Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+class VmapEngine:
+    """Trains runs stacked in chunks.
+
+    Args:
+        chunk_runs: The most runs that train together; by default as many as suit the caches of a CPU, and all of
+            them on CUDA. Halved, with a warning, when memory runs out.
+    """
+
+    name = "vmap"
+
+    def __init__(self, chunk_runs: int | None = None) -> None:
+        self.chunk_runs = chunk_runs
+        self._traced: dict[tuple[object, ...], Gradients] = {}
+
+    def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        """See `Engine.advance`."""
+        chunk_runs = self.chunk_runs or _default_chunk_runs(ensemble, window)
+        parts: list[WindowMetrics] = []
+        start = 0
+        while start < ensemble.num_runs:
+            try:
+                parts.append(self._advance_chunk(ensemble, window, slice(start, start + chunk_runs)))
+                start += chunk_runs
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                if chunk_runs == 1:
+                    raise MachineError(f"out of memory with --chunk-runs 1: {str(error).splitlines()[0]}") from error
+                self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
+                warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
+        ensemble.step += window.num_steps
+        return WindowMetrics.concatenate(parts)
+
+    def _advance_chunk(self, ensemble: Ensemble, window: Window, runs: slice) -> WindowMetrics:
+        """Trains some runs on a copy of their state, written back at the end: a chunk that fails changes nothing."""
+        device, dtype, n_features = ensemble.params.device, ensemble.params.dtype, ensemble.n_features
+        params, exp_avg, exp_avg_sq = (
+            state[runs].clone() for state in (ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq)
+        )
+        scratch = params.new_empty(2, *params.shape)
+        active = ensemble.active[runs].clone()
+        hyperparameters = (ensemble.lr[runs], ensemble.wd[runs], ensemble.beta1[runs], ensemble.beta2[runs])
+        by = coefficients(*hyperparameters, ensemble.step, window.num_steps, dtype)
+
+        first_row = rearrange(ensemble.first_row[runs], "run -> run 1 1")
+        rows = rearrange(window.indices[runs].to(device) + first_row, "run step batch -> step run batch")
+        bits, y = ensemble.data.bits[rows], ensemble.data.labels[rows].to(dtype)
+        lengths = rearrange(window.lengths[runs].to(device), "run step -> step run")
+        position = torch.arange(rows.shape[-1], device=device)
+        is_row = (position < rearrange(lengths, "step run -> step run 1")).to(dtype)
+        lengths = lengths.to(dtype)
+
+        sums = torch.zeros(2, len(params), dtype=torch.float64, device=device)
+        num_batches = torch.zeros(len(params), dtype=torch.int64, device=device)
+        for step in range(window.num_steps):
+            inputs = (params, unpack(bits[step], n_features, dtype), y[step], is_row[step], lengths[step])
+            grads, loss, accuracy = self._gradients(ensemble, inputs)(*inputs)
+            active &= loss.isfinite()
+            adamw_(params, exp_avg, exp_avg_sq, grads, by, step, rearrange(active, "run -> run 1"), scratch)
+            sums += torch.where(active, torch.stack([loss, accuracy]), 0)
+            num_batches += active
+
+        ensemble.params[runs], ensemble.exp_avg[runs], ensemble.exp_avg_sq[runs] = params, exp_avg, exp_avg_sq
+        ensemble.active[runs] = active
+        return WindowMetrics(sums[0], sums[1], num_batches)
+
+    def _gradients(self, ensemble: Ensemble, inputs: tuple[Tensor, ...]) -> Gradients:
+        """The traced gradients for inputs of these shapes."""
+        params = inputs[0]
+        key = (*[tensor.shape for tensor in inputs], params.dtype, params.device)
+        if key not in self._traced:
+            self._traced[key] = make_fx(stacked_gradients(ensemble.n_features, ensemble.hidden_width))(*inputs)
+        return self._traced[key]
+
+
+def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
+    """Builds the function from stacked runs' parameters and batches to their gradients, losses and accuracies.
+
+    The function takes params [run, param], x [run, batch, feature], y [run, batch], is_row [run, batch] (1.0 where
+    a short batch has a row, else 0.0) and lengths [run] (the number of those), all of one floating dtype, and
+    returns grads [run, param], loss [run] in nats and accuracy [run].
+    """
+    with torch.device("meta"):
+        network = build_network(n_features, hidden_width)
+    shapes = parameter_shapes(n_features, hidden_width)
+
+    def run_loss(
+        params: Float[Tensor, " param"],
+        x: Float[Tensor, "batch feature"],
+        y: Float[Tensor, " batch"],
+        is_row: Float[Tensor, " batch"],
+        length: Float[Tensor, ""],
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        p = functional_call(network, unflatten(params, shapes), (x,)).squeeze(-1)
+        # On probabilities, as contract section 4 has it: a saturated p passes no gradient.
+        loss = binary_cross_entropy(p, y, weight=is_row, reduction="sum") / length
+        correct = ((p >= 0.5) == (y >= 0.5)) * is_row
+        return loss, correct.sum() / length
+
+    batched = vmap(grad_and_value(run_loss, has_aux=True))
+
+    def gradients(*inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        grads, (loss, accuracy) = batched(*inputs)
+        return grads, loss, accuracy
+
+    return gradients
+
+
+def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:
+    if ensemble.params.device.type != "cpu":
+        return ensemble.num_runs
+    # Three activations of the hidden layer; parameters, two moments, gradients and two of scratch.
+    values = 3 * window.indices.shape[-1] * ensemble.hidden_width + 6 * ensemble.params.shape[1]
+    return max(1, round(_CPU_CHUNK_BYTES / (values * ensemble.params.element_size())))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    is_cpu = "DefaultCPUAllocator" in str(error)  # torch has no class of its own for it
+    return is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)

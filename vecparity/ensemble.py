@@ -1,0 +1,94 @@
+"""The state of all runs that train together: one batched parameter tensor and its two AdamW moments."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int64
+from torch import Tensor
+
+from vecparity.data import Dataset, concatenate
+from vecparity.network import parameter_shapes, unflatten
+from vecparity.runs import Run
+
+
+@dataclass
+class Ensemble:
+    """Runs in training. The run axis is always axis 0; nothing here knows which evaluation a run belongs to.
+
+    Attributes:
+        params: Every run's parameters, flat (the order is `network.parameter_shapes`').
+        exp_avg: AdamW's first moments.
+        exp_avg_sq: AdamW's second moments.
+        step: Updates made so far, the same for all runs.
+        active: False where a run is frozen: an engine leaves its state exactly as it is.
+        lr: Learning rates.
+        wd: Weight decays.
+        beta1: Decay rates of the first moment.
+        beta2: Decay rates of the second moment.
+        first_row: Where each run's dataset begins in ``data``.
+        data: All datasets, one after the other.
+        hidden_width: W.
+    """
+
+    params: Float[Tensor, "run param"]
+    exp_avg: Float[Tensor, "run param"]
+    exp_avg_sq: Float[Tensor, "run param"]
+    step: int
+    active: Bool[Tensor, " run"]
+    lr: Float64[Tensor, " run"]
+    wd: Float64[Tensor, " run"]
+    beta1: Float64[Tensor, " run"]
+    beta2: Float64[Tensor, " run"]
+    first_row: Int64[Tensor, " run"]
+    data: Dataset
+    hidden_width: int
+
+    @classmethod
+    def start(
+        cls, runs: Sequence[Run], hidden_width: int, device: torch.device, dtype: torch.dtype = torch.float32
+    ) -> "Ensemble":
+        """Stacks runs before their first step. Runs that share a dataset object share its rows."""
+        datasets = {id(run.dataset): run.dataset for run in runs}
+        ends = torch.tensor([dataset.num_examples for dataset in datasets.values()]).cumsum(0)
+        starts = dict(zip(datasets, [0, *ends.tolist()], strict=False))
+        data = concatenate(list(datasets.values()))
+        params = torch.stack([run.params for run in runs]).to(device, dtype)
+
+        def per_run(name: str) -> Float64[Tensor, " run"]:
+            values = [getattr(run.optimizer, name) for run in runs]
+            return torch.tensor(values, dtype=torch.float64, device=device)
+
+        return cls(
+            params=params,
+            exp_avg=torch.zeros_like(params),
+            exp_avg_sq=torch.zeros_like(params),
+            step=0,
+            active=torch.ones(len(runs), dtype=torch.bool, device=device),
+            lr=per_run("lr"),
+            wd=per_run("wd"),
+            beta1=per_run("beta1"),
+            beta2=per_run("beta2"),
+            first_row=torch.tensor([starts[id(run.dataset)] for run in runs], device=device),
+            data=replace(data, bits=data.bits.to(device), labels=data.labels.to(device)),
+            hidden_width=hidden_width,
+        )
+
+    @property
+    def num_runs(self) -> int:
+        return len(self.params)
+
+    @property
+    def n_features(self) -> int:
+        return self.data.n_features
+
+    @property
+    def parameters(self) -> dict[str, Float[Tensor, "run ..."]]:
+        """The network's named parameters, stacked: views of ``params``."""
+        return unflatten(self.params, parameter_shapes(self.n_features, self.hidden_width))
+
+    def take(self, runs: Int64[Tensor, " kept"]) -> "Ensemble":
+        """Returns an ensemble of some of the runs, in the order given."""
+        runs = runs.to(self.params.device)
+        per_run = ["params", "exp_avg", "exp_avg_sq", "active", "lr", "wd", "beta1", "beta2", "first_row"]
+        return replace(self, **{name: getattr(self, name)[runs] for name in per_run})

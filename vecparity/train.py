@@ -1,0 +1,174 @@
+"""The loop over windows: advance, look, stop, compact. Source: contract section 5."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import functional_call
+
+from vecparity.data import Dataset, unpack
+from vecparity.engines import Engine
+from vecparity.ensemble import Ensemble
+from vecparity.network import build_network, parameter_shapes, unflatten
+from vecparity.runs import Run
+from vecparity.schedule import Schedule
+from vecparity.spec import TaskConfig
+
+# Rows of a test set that are predicted at a time: their activations stay in cache.
+_TEST_ROWS = 1024
+
+
+@dataclass
+class Curve:
+    """One run's windows.
+
+    Attributes:
+        step: The step at which each window closed.
+        loss: Mean of the window's batch losses, in nats.
+        accuracy: Mean of the window's batch accuracies.
+    """
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+    def append(self, step: int, loss: float, accuracy: float) -> None:
+        self.step.append(step)
+        self.loss.append(loss)
+        self.accuracy.append(accuracy)
+
+
+@dataclass
+class Trained:
+    """How one run ended.
+
+    Attributes:
+        steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
+        test_accuracy: Share of its test set, or None for a diverged run.
+        curve: Its windows.
+    """
+
+    steps: int
+    test_accuracy: float | None
+    curve: Curve
+
+    @property
+    def diverged(self) -> bool:
+        return self.test_accuracy is None
+
+
+@dataclass(frozen=True)
+class WindowClosed:
+    """What a window's close shows of the runs that took part.
+
+    Attributes:
+        step: At which it closed.
+        runs: Indices of the runs, ascending.
+        loss: Their mean losses over the window, in nats.
+        accuracy: Their mean accuracies over the window.
+        num_live: Runs that go on.
+    """
+
+    step: int
+    runs: Sequence[int]
+    loss: Sequence[float]
+    accuracy: Sequence[float]
+    num_live: int
+
+
+OnWindow = Callable[[WindowClosed], None]
+
+
+def train(
+    runs: Sequence[Run],
+    config: TaskConfig,
+    engine: Engine,
+    device: torch.device,
+    dtype: torch.dtype,
+    on_window: OnWindow,
+) -> list[Trained]:
+    """Trains all runs together until each has stopped, and tests them.
+
+    Args:
+        runs: In any order, of any evaluations.
+        config: The settings.
+        engine: Computes the windows.
+        device: Where.
+        dtype: Of parameters, moments and gradients.
+        on_window: Told of every window that closes.
+
+    Returns:
+        How each run ended, in the order of ``runs``.
+
+    Raises:
+        MachineError: A single run does not fit into memory.
+    """
+    curves = [Curve() for _ in runs]
+    good_windows = [0] * len(runs)  # in succession
+    trained: dict[int, Trained] = {}
+    live = list(range(len(runs)))
+
+    def finish(run: int, params: Float[Tensor, " param"]) -> None:
+        # The last update of all may overflow with no loss after it to show that.
+        is_finite = bool(params.isfinite().all())
+        score = accuracy(params, runs[run].test_set, config.hidden_width) if is_finite else None
+        trained[run] = Trained(ensemble.step, score, curves[run])
+
+    num_examples = [run.dataset.num_examples for run in runs]
+    seeds = [run.ordering_seed for run in runs]
+    with Schedule(num_examples, seeds, config.batch_size, config.window_lengths()) as schedule:
+        ensemble = Ensemble.start(runs, config.hidden_width, device, dtype)
+        for window in schedule:
+            metrics = engine.advance(ensemble, window)
+            num_batches = metrics.num_batches.tolist()
+            losses = (metrics.loss / metrics.num_batches).tolist()
+            accuracies = (metrics.accuracy / metrics.num_batches).tolist()
+            closed, kept = [], []
+            for position, run in enumerate(live):
+                if num_batches[position] < window.num_steps:
+                    steps = ensemble.step - window.num_steps + num_batches[position] + 1
+                    trained[run] = Trained(steps, None, curves[run])
+                    continue
+                closed.append(position)
+                curves[run].append(ensemble.step, losses[position], accuracies[position])
+                is_good = (
+                    ensemble.step >= config.min_steps_before_stop and accuracies[position] >= config.early_stop_acc
+                )
+                good_windows[run] = good_windows[run] + 1 if is_good else 0
+                if good_windows[run] == config.early_stop_windows:
+                    finish(run, ensemble.params[position])
+                else:
+                    kept.append(position)
+            on_window(
+                WindowClosed(
+                    step=ensemble.step,
+                    runs=[live[position] for position in closed],
+                    loss=[losses[position] for position in closed],
+                    accuracy=[accuracies[position] for position in closed],
+                    num_live=len(kept),
+                )
+            )
+            if len(kept) < len(live):
+                live = [live[position] for position in kept]
+                if not live:
+                    break
+                ensemble = ensemble.take(torch.tensor(kept))
+                schedule.take(torch.tensor(kept))
+    for run, params in zip(live, ensemble.params, strict=False):
+        finish(run, params)
+    return [trained[run] for run in range(len(runs))]
+
+
+def accuracy(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> float:
+    """Returns the share of a dataset's rows that a network labels right (contract section 5)."""
+    with torch.device("meta"):
+        network = build_network(dataset.n_features, hidden_width)
+    parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
+    correct = torch.zeros((), dtype=torch.int64, device=params.device)
+    for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):
+        x = unpack(bits.to(params.device), dataset.n_features, params.dtype)
+        p = functional_call(network, parameters, (x,)).squeeze(-1)
+        correct += ((p >= 0.5) == labels.to(params.device).bool()).sum()
+    return int(correct) / dataset.num_examples
