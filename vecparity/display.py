@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -42,7 +41,7 @@ class Display:
         self._began = 0.0
         self._step = 0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Display":
         self._progress.start()
         return self
 

@@ -12,11 +12,16 @@ def build_network(n_features: int, hidden_width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(n_features, hidden_width), nn.ReLU(), nn.Linear(hidden_width, 1), nn.Sigmoid())
 
 
+def build_skeleton(n_features: int, hidden_width: int) -> nn.Sequential:
+    """Builds the network without values: nothing is drawn, and parameters are given with each call."""
+    with torch.device("meta"):
+        return build_network(n_features, hidden_width)
+
+
 def parameter_shapes(n_features: int, hidden_width: int) -> dict[str, torch.Size]:
     """Names and shapes of the network's parameters, in the order in which they lie in a flat vector."""
-    with torch.device("meta"):
-        network = build_network(n_features, hidden_width)
-    return {name: parameter.shape for name, parameter in network.named_parameters()}
+    skeleton = build_skeleton(n_features, hidden_width)
+    return {name: parameter.shape for name, parameter in skeleton.named_parameters()}
 
 
 def flatten(parameters: Mapping[str, Tensor]) -> Float[Tensor, " param"]:

@@ -51,7 +51,8 @@ def train_run(
     model = nn.Sequential(
         nn.Linear(config.n_features, config.hidden_width), nn.ReLU(), nn.Linear(config.hidden_width, 1), nn.Sigmoid()
     ).to(device, dtype)
-    nn.utils.vector_to_parameters(run.params.to(device, dtype), model.parameters())
+    # A copy: the network's parameters become views of the vector, and train.
+    nn.utils.vector_to_parameters(run.params.to(device, dtype, copy=True), model.parameters())
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=run.optimizer.lr,
@@ -71,9 +72,9 @@ def train_run(
             batches = list(permutation.split(config.batch_size))
         rows = batches.pop(0).to(device)
         p = model(x[rows]).squeeze(-1)
-        loss = loss_function(p, y[rows])
-        if not loss.isfinite():
+        if not p.isfinite().all():  # the loss would not be finite, and BCELoss raises
             return Trained(step, None, curve)
+        loss = loss_function(p, y[rows])
         losses.append(loss.item())
         accuracies.append(((p >= 0.5) == (y[rows] >= 0.5)).to(dtype).mean().item())
         optimizer.zero_grad()

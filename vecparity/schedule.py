@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 import torch
@@ -85,7 +84,7 @@ class Schedule:
         self._pool = ThreadPoolExecutor(torch.get_num_threads(), "schedule")
         self._pending = self._prepare()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Schedule":
         return self
 
     def __exit__(
@@ -93,7 +92,7 @@ class Schedule:
     ) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def __iter__(self) -> Self:
+    def __iter__(self) -> "Schedule":
         return self
 
     def __next__(self) -> Window:

@@ -58,7 +58,7 @@ class TaskConfig:
             name, value = field.name, getattr(self, field.name)
             kind: type = float if field.type is float else int
             number = Real if kind is float else Integral
-            is_number = isinstance(value, number) and type(value) is not bool and math.isfinite(value)
+            is_number = not isinstance(value, bool) and isinstance(value, number) and math.isfinite(value)
             _require(is_number, name, value, "a finite number" if kind is float else "an integer")
             if kind is int:
                 least = 0 if name in ("max_steps", "min_steps_before_stop") else 1

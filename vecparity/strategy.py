@@ -187,7 +187,7 @@ def _calling(strategy: Strategy, function: str) -> Iterator[None]:
 
 def _validated_parameters(strategy: Strategy, model: nn.Sequential, config: TaskConfig) -> Float32[Tensor, " param"]:
     expected = network.parameter_shapes(config.n_features, config.hidden_width)
-    fixed = network.build_network(1, 1)
+    fixed = network.build_skeleton(config.n_features, config.hidden_width)
     if [type(layer) for layer in model] != [type(layer) for layer in fixed]:
         got = " -> ".join(type(layer).__name__ for layer in model)
         raise _invalid(strategy, "init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", got)

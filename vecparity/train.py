@@ -11,7 +11,7 @@ from torch.func import functional_call
 from vecparity.data import Dataset, unpack
 from vecparity.engines import Engine
 from vecparity.ensemble import Ensemble
-from vecparity.network import build_network, parameter_shapes, unflatten
+from vecparity.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
 from vecparity.spec import TaskConfig
@@ -163,8 +163,7 @@ def train(
 
 def accuracy(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> float:
     """Returns the share of a dataset's rows that a network labels right (contract section 5)."""
-    with torch.device("meta"):
-        network = build_network(dataset.n_features, hidden_width)
+    network = build_skeleton(dataset.n_features, hidden_width)
     parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
     correct = torch.zeros((), dtype=torch.int64, device=params.device)
     for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):

@@ -1,7 +1,7 @@
 """How a window of steps is computed: one file an engine, one interface."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float64, Int64
@@ -35,6 +35,7 @@ class WindowMetrics:
         )
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Takes an ensemble through windows of steps; decides nothing."""
 

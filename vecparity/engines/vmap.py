@@ -21,7 +21,7 @@ from vecparity.data import unpack
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
-from vecparity.network import build_network, parameter_shapes, unflatten
+from vecparity.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.schedule import Window
 
 # Bytes of parameters, moments, gradients and activations that train together on a CPU. Stacks that outgrow the
@@ -113,8 +113,7 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
     a short batch has a row, else 0.0) and lengths [run] (the number of those), all of one floating dtype, and
     returns grads [run, param], loss [run] in nats and accuracy [run].
     """
-    with torch.device("meta"):
-        network = build_network(n_features, hidden_width)
+    network = build_skeleton(n_features, hidden_width)
     shapes = parameter_shapes(n_features, hidden_width)
 
     def run_loss(
@@ -125,8 +124,11 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
         length: Float[Tensor, ""],
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         p = functional_call(network, unflatten(params, shapes), (x,)).squeeze(-1)
+        # torch refuses to take the entropy of a NaN, which would stop every run for one that diverged.
+        is_nan = p.detach().isnan()
         # On probabilities, as contract section 4 has it: a saturated p passes no gradient.
-        loss = binary_cross_entropy(p, y, weight=is_row, reduction="sum") / length
+        loss = binary_cross_entropy(torch.where(is_nan, 0.5, p), y, weight=is_row, reduction="sum") / length
+        loss = loss.masked_fill((is_nan & (is_row > 0)).any(), torch.nan)
         correct = ((p >= 0.5) == (y >= 0.5)) * is_row
         return loss, correct.sum() / length
 

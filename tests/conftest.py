@@ -1,0 +1,27 @@
+"""Shapes and types of every annotated function behind the border are checked while the tests run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+# `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
+_BEHIND_THE_BORDER = "adamw data engines ensemble network reference runs schedule strategy train".split()
+install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
+
+GOLDEN = Path(__file__).parent / "golden"
+CPU = torch.device("cpu")
+
+
+def golden(name: str) -> Any:
+    return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

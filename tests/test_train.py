@@ -1,0 +1,147 @@
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from conftest import CPU
+from equivalence import CONFIG, make_dataset, make_runs, train_silently
+from vecparity import reference
+from vecparity.engines import WindowMetrics
+from vecparity.engines.vmap import VmapEngine
+from vecparity.ensemble import Ensemble
+from vecparity.network import flatten
+from vecparity.runs import Run
+from vecparity.schedule import Window
+from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.train import Trained, WindowClosed, accuracy, train
+
+STOPPING = replace(
+    CONFIG, max_steps=30, log_interval=5, min_steps_before_stop=10, early_stop_acc=0.9, early_stop_windows=2
+)
+
+
+class ScriptedEngine:
+    """Reports what it is told to, by the run's first-row marker, and trains nothing."""
+
+    name = "scripted"
+
+    def __init__(self, accuracies: Sequence[Sequence[float]], diverges: dict[int, int] | None = None) -> None:
+        self.accuracies = accuracies
+        self.diverges = diverges or {}
+        self.window = -1
+        self.live: list[list[int]] = []
+
+    def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        self.window += 1
+        runs = [round(lr) for lr in ensemble.lr.tolist()]
+        self.live.append(runs)
+        batches = [
+            min(window.num_steps, max(0, self.diverges.get(run, 10**6) - 1 - ensemble.step)) for run in runs
+        ]
+        ensemble.step += window.num_steps
+        num_batches = torch.tensor(batches)
+        shares = torch.tensor([self.accuracies[run][self.window] for run in runs], dtype=torch.float64)
+        return WindowMetrics(num_batches * 0.5, shares * num_batches, num_batches)
+
+
+def numbered_runs(count: int) -> list[Run]:
+    """Runs that a scripted engine can tell apart by their learning rate."""
+    return [
+        replace(run, optimizer=OptimizerConfig(lr=index, wd=0.0, beta1=0.5, beta2=0.5))
+        for index, run in enumerate(make_runs()[:count])
+    ]
+
+
+def scripted(
+    accuracies: Sequence[Sequence[float]], diverges: dict[int, int] | None = None
+) -> tuple[list[Trained], ScriptedEngine, list[WindowClosed]]:
+    engine = ScriptedEngine(accuracies, diverges)
+    closed: list[WindowClosed] = []
+    ends = train(numbered_runs(len(accuracies)), STOPPING, engine, CPU, torch.float32, closed.append)
+    return ends, engine, closed
+
+
+def test_runs_stop_as_the_contract_says() -> None:
+    # Windows close at steps 1, 5, 10, 15, 20, 25 and 30; none before step 10 counts.
+    ends, engine, closed = scripted(
+        [
+            [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0],  # counts at 10 and 15
+            [0.0, 0.0, 0.9, 0.8, 0.9, 0.9, 0.0],  # exactly the threshold counts; 15 starts anew; 20 and 25
+            [1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 0.0],  # never twice in succession
+            [0.0, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0],  # at the very end
+        ]
+    )
+    assert [end.steps for end in ends] == [15, 25, 30, 30]
+    assert engine.live == [[0, 1, 2, 3]] * 4 + [[1, 2, 3]] * 2 + [[2, 3]]
+    assert [window.step for window in closed] == [1, 5, 10, 15, 20, 25, 30]
+    assert [window.num_live for window in closed] == [4, 4, 4, 3, 3, 2, 1]
+    assert closed[4].runs == [1, 2, 3]
+    assert ends[1].curve.step == [1, 5, 10, 15, 20, 25]
+    assert ends[1].curve.accuracy == [0.0, 0.0, 0.9, 0.8, 0.9, 0.9]
+
+
+def test_training_ends_with_the_last_live_run() -> None:
+    _, engine, _ = scripted([[1.0] * 7, [1.0] * 7])
+    assert len(engine.live) == 4
+
+
+def test_a_diverged_run_is_dropped_and_has_no_score() -> None:
+    ends, engine, closed = scripted([[0.0] * 7, [0.5] * 7], diverges={0: 8})
+    assert (ends[0].steps, ends[0].test_accuracy, ends[0].diverged) == (8, None, True)
+    assert ends[0].curve.step == [1, 5]  # the window in which it diverged never closed for it
+    assert not ends[1].diverged
+    assert engine.live[3] == [1]
+    assert closed[2].runs == [1]
+
+
+def test_a_run_that_diverges_at_once() -> None:
+    ends, _, closed = scripted([[0.0] * 7], diverges={0: 1})
+    assert (ends[0].steps, ends[0].diverged) == (1, True)
+    assert (closed[0].runs, closed[0].num_live, len(closed)) == ([], 0, 1)
+
+
+@pytest.mark.parametrize("engine", ["vmap", "reference"])
+def test_parameters_that_overflow_at_the_last_step_have_no_score(engine: str) -> None:
+    config = replace(CONFIG, max_steps=1)
+    run = replace(make_runs()[0], optimizer=OptimizerConfig(lr=1e38, wd=1e10, beta1=0.9, beta2=0.9))
+    if engine == "vmap":
+        (end,) = train_silently([run], config, VmapEngine(), torch.float32)
+    else:
+        (end,) = reference.train([run], config, CPU, torch.float32, lambda closed: None)
+    assert end.diverged
+    assert end.steps == 1
+
+
+@pytest.mark.parametrize("engine", ["vmap", "reference"])
+def test_no_steps_at_all_scores_the_initial_network(engine: str) -> None:
+    config = replace(CONFIG, max_steps=0)
+    run = make_runs()[2]
+    if engine == "vmap":
+        (end,) = train_silently([run], config, VmapEngine(), torch.float32)
+    else:
+        (end,) = reference.train([run], config, CPU, torch.float32, lambda closed: None)
+    assert end.steps == 0
+    assert end.test_accuracy == accuracy(run.params, run.test_set, config.hidden_width)
+
+
+def test_accuracy_is_the_share_of_right_answers() -> None:
+    # One hidden unit that passes feature 0 on: p >= 0.5 where it is set, the other way for the negated network.
+    parameters = {
+        "0.weight": torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        "0.bias": torch.zeros(1),
+        "2.weight": torch.tensor([[2.0]]),
+        "2.bias": torch.tensor([-1.0]),
+    }
+    dataset = make_dataset(2500, 1, 4)
+    expected = ((dataset.bits[:, 0] & 1) == dataset.labels).double().mean().item()
+    assert accuracy(flatten(parameters), dataset, 1) == expected
+    parameters["2.weight"], parameters["2.bias"] = torch.tensor([[-2.0]]), torch.tensor([1.0])
+    assert accuracy(flatten(parameters), dataset, 1) == pytest.approx(1 - expected)
+
+
+def test_a_probability_of_one_half_means_one() -> None:
+    dataset = make_dataset(100, 1, 4)
+    config = TaskConfig(n_features=4, secret_size=1, hidden_width=3, num_hidden_secrets=1)
+    zeros = torch.zeros(config.hidden_width * (config.n_features + 2) + 1)
+    assert accuracy(zeros, dataset, config.hidden_width) == dataset.positive_rate
