@@ -9,7 +9,18 @@ import torch
 from jaxtyping import install_import_hook
 
 # `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
-_BEHIND_THE_BORDER = "adamw data engines ensemble network reference runs schedule strategy train".split()
+_BEHIND_THE_BORDER = [
+    "adamw",
+    "data",
+    "engines",
+    "ensemble",
+    "network",
+    "reference",
+    "runs",
+    "schedule",
+    "strategy",
+    "train",
+]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
 GOLDEN = Path(__file__).parent / "golden"

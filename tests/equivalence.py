@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import torch
-
 from conftest import CPU
+
 from vecparity import reference
 from vecparity.data import Dataset, pack
 from vecparity.engines import Engine

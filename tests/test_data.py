@@ -3,11 +3,11 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from conftest import golden
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from conftest import golden
 from vecparity import data, spec
 from vecparity.spec import TaskConfig
 
@@ -37,7 +37,11 @@ def test_test_sets_are_the_originals(case: str) -> None:
     assert made.positive_rate == expected["positives"] / made.num_examples
 
 
-@given(st.tuples(st.integers(1, 20), st.integers(1, 200)).flatmap(lambda s: arrays(np.uint8, s, elements=st.integers(0, 1))))
+@given(
+    st.tuples(st.integers(1, 20), st.integers(1, 200)).flatmap(
+        lambda s: arrays(np.uint8, s, elements=st.integers(0, 1))
+    )
+)
 def test_unpack_inverts_pack(x: np.ndarray) -> None:
     n_features = x.shape[1]
     bits = data.pack(torch.from_numpy(x))

@@ -1,7 +1,7 @@
 import torch
-
 from conftest import CPU
 from equivalence import CONFIG, make_runs
+
 from vecparity.ensemble import Ensemble
 
 

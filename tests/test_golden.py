@@ -1,12 +1,11 @@
 """Held to figures measured on the original evaluator (contract section 7)."""
 
-import functools
 from typing import Any
 
 import pytest
 import torch
-
 from conftest import CPU, golden
+
 from vecparity import evaluate, reference, spec
 from vecparity.engines.vmap import VmapEngine
 from vecparity.evaluation import Evaluation, summarise_datasets
@@ -26,7 +25,9 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
     runs = make_runs([(load(CASES[case]["strategy"]), CASES[case]["seed"])], config, CPU)
     summaries = summarise_datasets(runs)
     assert [[data.secret_index, data.num_examples] for data in summaries] == [row[:2] for row in expected["datasets"]]
-    assert [data.positive_rate for data in summaries] == pytest.approx([row[2] for row in expected["datasets"]], abs=1e-6)
+    assert [data.positive_rate for data in summaries] == pytest.approx(
+        [row[2] for row in expected["datasets"]], abs=1e-6
+    )
 
     if engine == "vmap":
         ends = train(runs, config, VmapEngine(), CPU, torch.float32, lambda closed: None)
@@ -43,10 +44,10 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
         assert ends[index[secret, order]].steps == steps
 
 
-@functools.cache
-def smoke(case: str) -> Evaluation:
+def smoke(case: str, chunk_runs: int | None) -> Evaluation:
     config = TaskConfig(**CASES[case]["smoke"]["config"])
-    return evaluate(CASES[case]["strategy"], config, seed=CASES[case]["seed"], engine="vmap")
+    seed = CASES[case]["seed"]
+    return evaluate(CASES[case]["strategy"], config, seed=seed, engine="vmap", chunk_runs=chunk_runs)
 
 
 def assert_same_in_distribution(evaluation: Evaluation, final: dict[str, Any]) -> None:
@@ -57,15 +58,19 @@ def assert_same_in_distribution(evaluation: Evaluation, final: dict[str, Any]) -
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("isolated_cube_n")])
 def test_smoke_of_isolated_cube_stops_every_run_where_the_original_did(case: str) -> None:
-    expected = CASES[case]["smoke"]["runs"]
-    runs = [[run.secret_index, run.order_index, run.steps] for run in smoke(case).results]
-    assert runs == [row[:3] for row in expected]
+    runs = [[run.secret_index, run.order_index, run.steps] for run in smoke(case, None).results]
+    assert runs == [row[:3] for row in CASES[case]["smoke"]["runs"]]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_smoke_is_the_same_in_distribution(case: str) -> None:
-    assert_same_in_distribution(smoke(case), CASES[case]["smoke"]["final"])
+    """One run a chunk: its sums are rounded as the original's are, so that four runs are sample enough.
+
+    After thousands of steps rounding decides at which window a run stops; a mean over four runs is worth no more
+    than the luck of one of them otherwise.
+    """
+    assert_same_in_distribution(smoke(case, 1), CASES[case]["smoke"]["final"])
 
 
 def test_isolated_cube_as_published() -> None:

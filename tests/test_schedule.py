@@ -3,10 +3,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+from conftest import golden
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import golden
 from vecparity.schedule import Schedule, Window
 
 PERMUTATIONS = golden("seeding")["permutations"]
@@ -21,9 +21,7 @@ def plain_batches(num_examples: int, seed: int, batch_size: int) -> Iterator[lis
 
 
 def batches_of(window: Window, run: int) -> list[list[int]]:
-    return [
-        indices[:length].tolist() for indices, length in zip(window.indices[run], window.lengths[run], strict=True)
-    ]
+    return [indices[:length].tolist() for indices, length in zip(window.indices[run], window.lengths[run], strict=True)]
 
 
 @pytest.mark.parametrize("case", PERMUTATIONS)

@@ -3,8 +3,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from conftest import golden
+
 from vecparity import spec
 from vecparity.errors import UsageError
 from vecparity.spec import TaskConfig, task_config

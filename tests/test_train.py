@@ -3,9 +3,9 @@ from dataclasses import replace
 
 import pytest
 import torch
-
 from conftest import CPU
 from equivalence import CONFIG, make_dataset, make_runs, train_silently
+
 from vecparity import reference
 from vecparity.engines import WindowMetrics
 from vecparity.engines.vmap import VmapEngine
@@ -36,13 +36,11 @@ class ScriptedEngine:
         self.window += 1
         runs = [round(lr) for lr in ensemble.lr.tolist()]
         self.live.append(runs)
-        batches = [
-            min(window.num_steps, max(0, self.diverges.get(run, 10**6) - 1 - ensemble.step)) for run in runs
-        ]
+        batches = [min(window.num_steps, max(0, self.diverges.get(run, 10**6) - 1 - ensemble.step)) for run in runs]
         ensemble.step += window.num_steps
         num_batches = torch.tensor(batches)
         shares = torch.tensor([self.accuracies[run][self.window] for run in runs], dtype=torch.float64)
-        return WindowMetrics(num_batches * 0.5, shares * num_batches, num_batches)
+        return WindowMetrics(num_batches.double() / 2, shares * num_batches, num_batches)
 
 
 def numbered_runs(count: int) -> list[Run]:
@@ -104,7 +102,7 @@ def test_a_run_that_diverges_at_once() -> None:
 @pytest.mark.parametrize("engine", ["vmap", "reference"])
 def test_parameters_that_overflow_at_the_last_step_have_no_score(engine: str) -> None:
     config = replace(CONFIG, max_steps=1)
-    run = replace(make_runs()[0], optimizer=OptimizerConfig(lr=1e38, wd=1e10, beta1=0.9, beta2=0.9))
+    run = replace(make_runs()[0], optimizer=OptimizerConfig(lr=3e38, wd=1.0, beta1=0.1, beta2=0.9))
     if engine == "vmap":
         (end,) = train_silently([run], config, VmapEngine(), torch.float32)
     else:

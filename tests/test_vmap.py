@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch.nn.functional import binary_cross_entropy_with_logits
-
 from conftest import CPU
 from equivalence import CONFIG, assert_equivalent, make_runs, train_silently
+from torch.nn.functional import binary_cross_entropy_with_logits
+
 from vecparity.engines import vmap
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
@@ -114,7 +114,9 @@ def test_chunks_change_nothing() -> None:
     runs = make_runs()
     whole = train_silently(runs, CONFIG, VmapEngine(), torch.float64)
     for chunk_runs in (1, 4):
-        for ours, theirs in zip(train_silently(runs, CONFIG, VmapEngine(chunk_runs), torch.float64), whole, strict=True):
+        for ours, theirs in zip(
+            train_silently(runs, CONFIG, VmapEngine(chunk_runs), torch.float64), whole, strict=True
+        ):
             torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=1e-12, atol=1e-12)
 
 
@@ -170,7 +172,9 @@ def test_windows_may_be_cut_anywhere() -> None:
 
 
 # What torch 2.13 says on a CPU; on CUDA it raises torch.OutOfMemoryError.
-CPU_OUT_OF_MEMORY = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte")
+CPU_OUT_OF_MEMORY = RuntimeError(
+    "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 byte"
+)
 
 
 @pytest.mark.parametrize("error", [CPU_OUT_OF_MEMORY, torch.OutOfMemoryError("CUDA out of memory"), MemoryError()])
@@ -203,7 +207,7 @@ def test_out_of_memory_with_one_run_names_the_flag(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(VmapEngine, "_advance_chunk", no_memory)
     runs = make_runs()
     (window,) = windows(runs, [1])
-    with pytest.raises(MachineError, match="out of memory with --chunk-runs 1: .*DefaultCPUAllocator"):
+    with pytest.raises(MachineError, match=r"out of memory with --chunk-runs 1: .*DefaultCPUAllocator"):
         VmapEngine(1).advance(start(runs), window)
 
 

@@ -67,7 +67,7 @@ class Display:
         self._progress.update(self._task, completed=closed.step, state=state)
 
     def finish(self) -> None:
-        self._progress.update(self._task, total=self._step, state="done")
+        self._progress.update(self._task, total=self._step)
 
     def write(self, lines: Iterable[str]) -> None:
         """Writes lines to standard output; above the display where both are on one terminal."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -201,6 +201,8 @@ def evaluate_many(
         raise UsageError("jobs must be at least one strategy with a seed, got none")
     for _, seed in jobs:
         spec.check_seed(seed)
+    if engine not in get_args(EngineName):
+        raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {engine!r}")
     if chunk_runs is not None and chunk_runs < 1:
         raise UsageError(f"chunk_runs must be at least 1, got {chunk_runs}")
     on = _resolve_device(device)
@@ -219,7 +221,7 @@ def evaluate_many(
         torch=torch.__version__,
         python=platform.python_version(),
         engine="reference" if engine == "reference" else VmapEngine.name,
-        device=torch.cuda.get_device_name(on) if on.type == "cuda" else _cpu_name(),
+        device=torch.cuda.get_device_name(on) if on.type == "cuda" else cpu_name(),
         dtype=str(dtype).removeprefix("torch."),
         strategy="",
         strategy_sha256="",
@@ -270,7 +272,7 @@ def _resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
     """The processor's model where the system tells it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

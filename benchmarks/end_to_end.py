@@ -1,0 +1,91 @@
+"""Wall time of the whole command, per protocol and engine, start-up included.
+
+python -m benchmarks.end_to_end
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import machine
+
+app = App(help=__doc__)
+Several = Parameter(consume_multiple=True)
+
+
+def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
+    """Runs ``python -m vecparity.eval --all-configs`` and gathers what it printed and wrote, and when."""
+    with tempfile.TemporaryDirectory() as directory:
+        command = [sys.executable, "-m", "vecparity.eval", "--all-configs", "--strategy", strategy]
+        command += ["--protocol", protocol, "--engine", engine, "--output-dir", directory]
+        began = time.perf_counter()
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            first_window = next(time.perf_counter() - began for line in process.stdout if "TRAIN_METRICS" in line)
+            process.stdout.read()
+        seconds = time.perf_counter() - began
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
+        files = [json.loads(path.read_text()) for path in sorted(Path(directory).iterdir())]
+    return {
+        "protocol": protocol,
+        "engine": engine,
+        "strategy": strategy,
+        "seconds": seconds,
+        "seconds_to_first_window": first_window,
+        "configurations": [
+            {
+                "n_features": content["config"]["n_features"],
+                "seconds": content["provenance"]["wall_seconds"],
+                **content["metrics"],
+            }
+            for content in files
+        ],
+    }
+
+
+@app.default
+def main(
+    *,
+    protocol: Annotated[tuple[Literal["full", "published"], ...], Several] = ("published", "full"),
+    engine: Annotated[tuple[str, ...], Several] = ("vmap", "reference"),
+    strategy: str = "isolated_cube",
+    output: str = "end_to_end",
+) -> Path:
+    """Measures, prints a table and writes ``benchmarks/results/<output>.json``.
+
+    Args:
+        protocol: Protocols to run.
+        engine: Engines to run each with, one after the other.
+        strategy: What to evaluate.
+        output: Name of the JSON file.
+    """
+    table = Table("protocol", "engine", "configuration", title=f"--all-configs --strategy {strategy}")
+    for column in ("test accuracy", "mean steps", "runs", "seconds"):
+        table.add_column(column, justify="right")
+    measured = []
+    for each_protocol in protocol:
+        for each_engine in engine:
+            result = evaluate(each_protocol, each_engine, strategy)
+            measured.append(result)
+            for made in result["configurations"]:
+                figures = (f"{made['test_accuracy']:.6f}", f"{made['mean_steps']:,.0f}", str(made["num_runs"]))
+                table.add_row(each_protocol, each_engine, f"n{made['n_features']}", *figures, f"{made['seconds']:.1f}")
+            table.add_row(each_protocol, each_engine, "all", "", "", "", f"{result['seconds']:.1f}", end_section=True)
+    console = Console()
+    console.print(table)
+    path = machine.save(output, {"machine": machine.describe(), "measured": measured})
+    console.print(f"written to {path}")
+    return path
+
+
+if __name__ == "__main__":
+    app(result_action="return_value")

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# The benchmark's command for n32-k8; arguments are passed on.
+exec "${PYTHON:-python}" -m vecparity.eval --config n32-k8 "$@"

@@ -1,0 +1,123 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import vecparity
+from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
+from vecparity.errors import DivergedError, UsageError
+from vecparity.train import WindowClosed
+
+FILES = Path(__file__).parent / "strategies"
+SHORT: dict[str, Any] = {
+    "num_hidden_secrets": 2,
+    "num_orderings": 2,
+    "max_steps": 60,
+    "log_interval": 20,
+    "hidden_width": 32,
+    "test_set_size": 100,
+}
+
+
+def figures(evaluation: Evaluation) -> Any:
+    return evaluation.results, evaluation.curves, evaluation.datasets
+
+
+def test_evaluate_gathers_everything_in_order() -> None:
+    evaluation = evaluate("default_4096", "n50-k8", protocol="published", **SHORT)
+    places = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert [(run.secret_index, run.order_index) for run in evaluation.results] == places
+    assert [(run.secret_index, run.order_index) for run in evaluation.curves] == places
+    assert all(run.curve.step == [1, 20, 40, 60] for run in evaluation.curves)
+    assert [data.num_examples for data in evaluation.datasets] == [4096, 4096]
+    accuracies = torch.tensor([run.test_accuracy for run in evaluation.results], dtype=torch.float64)
+    metrics = evaluation.metrics
+    assert metrics.test_accuracy == metrics.score == pytest.approx(accuracies.mean().item())
+    assert metrics.test_accuracy_std == pytest.approx(accuracies.std(unbiased=False).item())
+    assert (metrics.mean_steps, metrics.num_runs) == (60, 4)
+
+
+def test_provenance() -> None:
+    loaded = strategy.load("isolated_cube")
+    provenance = evaluate(loaded, "n32-k8", protocol="published", smoke=True, seed=7, **SHORT).provenance
+    assert provenance.strategy == "isolated_cube"
+    assert provenance.strategy_sha256 == loaded.sha256
+    assert provenance.seed == 7
+    assert provenance.protocol == "published+smoke"
+    assert (provenance.engine, provenance.dtype) == ("vmap", "float32")
+    assert (provenance.vecparity, provenance.torch) == (vecparity.__version__, torch.__version__)
+    assert provenance.device
+    assert provenance.wall_seconds > 0
+
+
+def test_many_strategies_and_seeds_share_an_ensemble() -> None:
+    jobs = [("isolated_cube", 42), ("default_4096", 42), (FILES / "whole_file.py", 42), ("isolated_cube", 7)]
+    windows: list[WindowClosed] = []
+    together = evaluate_many(jobs, "n32-k8", dtype=torch.float64, on_window=windows.append, **SHORT)
+    assert windows[0].runs == list(range(16))
+    for (chosen, seed), evaluation in zip(jobs, together, strict=True):
+        alone = evaluate(chosen, "n32-k8", seed=seed, dtype=torch.float64, **SHORT)
+        assert evaluation.results == alone.results
+        assert evaluation.datasets == alone.datasets
+        assert evaluation.provenance.seed == seed
+        for ours, theirs in zip(evaluation.curves, alone.curves, strict=True):
+            torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=1e-12, atol=1e-12)
+            assert ours.curve.accuracy == theirs.curve.accuracy
+
+
+def test_the_reference_is_an_engine_like_others() -> None:
+    ours = evaluate("isolated_cube", engine="vmap", **SHORT)
+    theirs = evaluate("isolated_cube", engine="reference", **SHORT)
+    assert theirs.provenance.engine == "reference"
+    for run, expected in zip(ours.curves, theirs.curves, strict=True):
+        assert run.curve.step == expected.curve.step
+        assert run.curve.loss[0] == pytest.approx(expected.curve.loss[0], abs=1e-5)
+
+
+def test_settings_may_be_given_as_they_are() -> None:
+    config = TaskConfig(n_features=6, secret_size=2, **SHORT)
+    evaluation = evaluate("isolated_cube", config, num_orderings=1)
+    assert evaluation.config.num_orderings == 1
+    assert evaluation.config.n_features == 6
+    assert evaluation.provenance.protocol == "custom"
+
+
+def test_features_beyond_a_word() -> None:
+    metrics = evaluate("isolated_cube", n_features=130, secret_size=2, **SHORT).metrics
+    assert metrics.num_runs == 4
+
+
+def test_a_diverged_run_leaves_no_score_but_the_others_results() -> None:
+    evaluation = evaluate(FILES / "diverges.py", smoke=True, max_steps=30)
+    assert [(run.secret_index, run.order_index, run.step) for run in evaluation.diverged] == [(0, 1, 2)]
+    assert [(run.secret_index, run.order_index) for run in evaluation.results] == [(0, 0), (1, 0), (1, 1)]
+    said = r"seed 42 has no score: expected finite losses, got 1 diverged of 4 runs: secret=0 order=1 \(step 2\)$"
+    with pytest.raises(DivergedError, match=said):
+        _ = evaluation.metrics
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"jobs": []}, "at least one strategy"),
+        ({"jobs": [("isolated_cube", "42")]}, "seed must be an integer, got '42'"),
+        ({"config": "n99"}, "config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"),
+        ({"config": TaskConfig(), "smoke": True}, "go with a label: expected one as config, got a TaskConfig"),
+        ({"engine": "fast"}, "engine must be one of auto, vmap, reference, got 'fast'"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'"),
+        ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
+        ({"max_stepps": 3}, "'max_stepps' is no setting"),
+    ],
+)
+def test_wrong_use_is_refused(arguments: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        evaluate_many(**{"jobs": [("isolated_cube", 42)], **arguments})
+    assert said in str(error.value)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize("argument", ["device", "init_device"])
+def test_cuda_where_there_is_none_is_refused(argument: str) -> None:
+    with pytest.raises(UsageError, match="needs a CUDA GPU"):
+        evaluate("isolated_cube", **{argument: "cuda"})
