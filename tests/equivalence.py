@@ -82,6 +82,6 @@ def assert_equivalent(
                 torch.tensor(getattr(theirs.curve, what), dtype=torch.float64),
                 rtol=tolerance,
                 atol=tolerance,
-                msg=lambda message, run=run, what=what: f"{run.name}, {what}: {message}",
+                msg=f"{run.name}, {what}: {{}}".format,
             )
         assert ours.test_accuracy == theirs.test_accuracy, run.name

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 from test_evaluation import FILES
@@ -121,7 +122,7 @@ def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None
 
 def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
     assert set(vars(vecparity.eval.Overrides())) == {field.name for field in fields(TaskConfig)}
-    flags = {
+    flags: dict[str, Any] = {
         "n_features": 12, "secret_size": 2, "hidden_width": 8, "batch_size": 16, "max_steps": 9,
         "max_train_examples": 5000, "num_hidden_secrets": 1, "num_orderings": 1, "test_set_size": 32,
         "log_interval": 3, "min_steps_before_stop": 3, "early_stop_acc": 0.0, "early_stop_windows": 2,
@@ -240,7 +241,8 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert err.startswith("vecparity: interrupted")
 
 
-def test_progress_goes_to_standard_error(run: Run) -> None:
+def test_progress_goes_to_standard_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     _, quiet, _ = run(SHORT)
     status, lines, err = run(f"{SHORT} --progress")
     assert status == 0
@@ -265,7 +267,7 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
 
 @pytest.mark.parametrize(("script", "n"), [("eval", 32), ("eval_n50_k8", 50), ("eval_n64_k8", 64)])
 def test_the_benchmarks_three_commands(script: str, n: int) -> None:
-    command = [ROOT / "scripts" / f"{script}.sh", *SHORT.split(), "--seed", "7", "--log", "final"]
+    command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT.split(), "--seed", "7", "--log", "final"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": sys.executable}
     )

@@ -52,7 +52,12 @@ def test_provenance() -> None:
 
 
 def test_many_strategies_and_seeds_share_an_ensemble() -> None:
-    jobs = [("isolated_cube", 42), ("default_4096", 42), (FILES / "whole_file.py", 42), ("isolated_cube", 7)]
+    jobs: list[tuple[str | Path, int]] = [
+        ("isolated_cube", 42),
+        ("default_4096", 42),
+        (FILES / "whole_file.py", 42),
+        ("isolated_cube", 7),
+    ]
     windows: list[WindowClosed] = []
     together = evaluate_many(jobs, "n32-k8", dtype=torch.float64, on_window=windows.append, **SHORT)
     assert windows[0].runs == list(range(16))
@@ -119,5 +124,6 @@ def test_wrong_use_is_refused(arguments: dict[str, Any], said: str) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("argument", ["device", "init_device"])
 def test_cuda_where_there_is_none_is_refused(argument: str) -> None:
+    options: dict[str, Any] = {argument: "cuda"}
     with pytest.raises(UsageError, match="needs a CUDA GPU"):
-        evaluate("isolated_cube", **{argument: "cuda"})
+        evaluate("isolated_cube", **options)

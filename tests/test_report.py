@@ -111,4 +111,4 @@ def test_table_names_the_diverged(evaluation: Evaluation, diverged: Evaluation) 
     columns = [list(column.cells) for column in made.columns]
     assert columns[1] == ["isolated_cube", "diverges"]
     assert columns[3][1] == "1 runs diverged"
-    assert columns[3][0].startswith(f"{evaluation.metrics.test_accuracy:.6f} ± ")
+    assert str(columns[3][0]).startswith(f"{evaluation.metrics.test_accuracy:.6f} ± ")

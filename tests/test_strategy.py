@@ -30,7 +30,7 @@ def make_strategy(tmp_path: Path, **bodies: str) -> strategy.Strategy:
     )
     loaded = strategy.load(path)
     hyperparameters = {"lr": 1e-3, "wd": 0.0, "beta1": 0.9, "beta2": 0.99}
-    scope: dict[str, Any] = loaded.make_dataset.__globals__  # type: ignore[attr-defined]
+    scope: dict[str, Any] = loaded.make_dataset.__globals__
     scope.update(X=X, Y=Y, HYPER=hyperparameters, np=np)
     return loaded
 
@@ -310,7 +310,7 @@ def test_what_a_strategy_raises_is_one_line_with_its_place(tmp_path: Path, body:
 
 def test_one_pass_draws_in_pieces_what_one_call_would(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = strategy.load("one_pass")
-    monkeypatch.setitem(loaded.make_dataset.__globals__, "ROWS_AT_A_TIME", 7)  # type: ignore[attr-defined]
+    monkeypatch.setitem(loaded.make_dataset.__globals__, "ROWS_AT_A_TIME", 7)
     made = dataset_of(loaded)
     x = torch.randint(0, 2, (50, 5), generator=torch.Generator().manual_seed(7))
     assert torch.equal(data.unpack(made.bits, 5, torch.float32), x.float())
