@@ -195,7 +195,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(VmapEngine, "_advance_chunk", little_memory)
     with pytest.warns(UserWarning, match="out of memory: going on with --chunk-runs [42]"):
         metrics = VmapEngine(100).advance(ensemble, window)
-    assert sizes == [9, 4, 2, 2, 2, 2, 1]
+    assert sorted(sizes, reverse=True) == [9, 4, 4, 2, 2, 2, 2, 1]  # in turn or at once
     assert torch.equal(metrics.loss, plain.loss)
     assert torch.equal(ensemble.params, expected.params)
 

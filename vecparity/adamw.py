@@ -80,15 +80,14 @@ def adamw_(
         active: Which runs are updated.
         scratch: Overwritten. Fresh temporaries of this size would cost more in page faults than the arithmetic.
     """
-    new, other = scratch
-    torch.lerp(exp_avg, grads, by.one_minus_beta1, out=new)
-    torch.where(active, new, exp_avg, out=exp_avg)
+    # A frozen run's coefficients change nothing, which costs less than choosing between old and new state.
+    grads = torch.where(active, grads, grads.new_zeros(()), out=scratch[0])
+    one_minus_beta1, step_size = (torch.where(active, c, 0) for c in (by.one_minus_beta1, by.step_size[step]))
+    beta2, decay = (torch.where(active, c, 1) for c in (by.beta2, by.decay))
 
-    torch.mul(grads, by.one_minus_beta2, out=other)
-    torch.mul(exp_avg_sq, by.beta2, out=new).addcmul_(other, grads)
-    torch.where(active, new, exp_avg_sq, out=exp_avg_sq)
-
-    torch.sqrt(exp_avg_sq, out=other).div_(by.root_correction2[step]).add_(EPS)
-    torch.mul(exp_avg, by.step_size[step], out=new).div_(other)
-    torch.mul(params, by.decay, out=other).sub_(new)
-    torch.where(active, other, params, out=params)
+    exp_avg.lerp_(grads, one_minus_beta1)
+    exp_avg_sq.mul_(beta2).addcmul_(torch.mul(grads, by.one_minus_beta2, out=scratch[1]), grads)
+    change, root = scratch  # grads is spent
+    torch.sqrt(exp_avg_sq, out=root).div_(by.root_correction2[step]).add_(EPS)
+    torch.mul(exp_avg, step_size, out=change).div_(root)
+    params.mul_(decay).sub_(change)

@@ -6,7 +6,9 @@ interpretation, and makes stacks pay that are small enough for a CPU's cache.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 
 import torch
 from einops import rearrange
@@ -48,21 +50,54 @@ class VmapEngine:
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`."""
         chunk_runs = self.chunk_runs or _default_chunk_runs(ensemble, window)
-        parts: list[WindowMetrics] = []
-        start = 0
-        while start < ensemble.num_runs:
+        trained: dict[int, WindowMetrics] = {}  # by each chunk's first run
+        pending = _chunks(slice(0, ensemble.num_runs), chunk_runs)
+        while pending:
+            failed: list[slice] = []
+            for runs, outcome in zip(pending, self._advance_chunks(ensemble, window, pending), strict=True):
+                if isinstance(outcome, WindowMetrics):
+                    trained[runs.start] = outcome
+                    continue
+                if chunk_runs == 1:
+                    reason = str(outcome).splitlines()[0]
+                    raise MachineError(f"out of memory with --chunk-runs 1: {reason}") from outcome
+                failed.append(runs)
+            if failed:
+                self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
+                warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
+            pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
+        ensemble.step += window.num_steps
+        return WindowMetrics.concatenate([trained[start] for start in sorted(trained)])
+
+    def _advance_chunks(
+        self, ensemble: Ensemble, window: Window, chunks: Sequence[slice]
+    ) -> list[WindowMetrics | Exception]:
+        """Trains each chunk as far as memory goes; returns its metrics, or the error that told of its end.
+
+        On a CPU each thread takes a chunk: threads that share every operation of one chunk spend, on matrices this
+        small, much of their time waiting for each other, and nearly all of it on a machine with other work to do.
+        """
+
+        def attempt(runs: slice) -> WindowMetrics | Exception:
             try:
-                parts.append(self._advance_chunk(ensemble, window, slice(start, start + chunk_runs)))
-                start += chunk_runs
+                return self._advance_chunk(ensemble, window, runs)
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                if chunk_runs == 1:
-                    raise MachineError(f"out of memory with --chunk-runs 1: {str(error).splitlines()[0]}") from error
-                self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
-                warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
-        ensemble.step += window.num_steps
-        return WindowMetrics.concatenate(parts)
+                return error
+
+        threads = torch.get_num_threads() if ensemble.params.device.type == "cpu" else 1
+        if min(threads, len(chunks)) == 1:
+            return [attempt(runs) for runs in chunks]
+        # Tracing replaces parts of torch for a while, and so must be over before threads start.
+        for num_runs in {runs.stop - runs.start for runs in chunks}:
+            self._gradients(ensemble, num_runs, window.indices.shape[-1])
+        torch.set_num_threads(1)  # of an operation, in threads that begin from now on
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                return list(pool.map(attempt, chunks))
+        finally:
+            torch.set_num_threads(threads)
 
     def _advance_chunk(self, ensemble: Ensemble, window: Window, runs: slice) -> WindowMetrics:
         """Trains some runs on a copy of their state, written back at the end: a chunk that fails changes nothing."""
@@ -83,11 +118,12 @@ class VmapEngine:
         is_row = (position < rearrange(lengths, "step run -> step run 1")).to(dtype)
         lengths = lengths.to(dtype)
 
+        gradients = self._gradients(ensemble, *rows.shape[1:])
         sums = torch.zeros(2, len(params), dtype=torch.float64, device=device)
         num_batches = torch.zeros(len(params), dtype=torch.int64, device=device)
         for step in range(window.num_steps):
             inputs = (params, unpack(bits[step], n_features, dtype), y[step], is_row[step], lengths[step])
-            grads, loss, accuracy = self._gradients(ensemble, inputs)(*inputs)
+            grads, loss, accuracy = gradients(*inputs)
             active &= loss.isfinite()
             adamw_(params, exp_avg, exp_avg_sq, grads, by, step, rearrange(active, "run -> run 1"), scratch)
             sums += torch.where(active, torch.stack([loss, accuracy]), 0)
@@ -97,12 +133,14 @@ class VmapEngine:
         ensemble.active[runs] = active
         return WindowMetrics(sums[0], sums[1], num_batches)
 
-    def _gradients(self, ensemble: Ensemble, inputs: tuple[Tensor, ...]) -> Gradients:
-        """The traced gradients for inputs of these shapes."""
-        params = inputs[0]
-        key = (*[tensor.shape for tensor in inputs], params.dtype, params.device)
+    def _gradients(self, ensemble: Ensemble, num_runs: int, batch_size: int) -> Gradients:
+        """`stacked_gradients`, traced for inputs of these sizes."""
+        params, n_features = ensemble.params, ensemble.n_features
+        key = (num_runs, batch_size, n_features, ensemble.hidden_width, params.dtype, params.device)
         if key not in self._traced:
-            self._traced[key] = make_fx(stacked_gradients(ensemble.n_features, ensemble.hidden_width))(*inputs)
+            shapes = [(params.shape[1],), (batch_size, n_features), (batch_size,), (batch_size,), ()]
+            inputs = [params.new_ones(num_runs, *shape) for shape in shapes]
+            self._traced[key] = make_fx(stacked_gradients(n_features, ensemble.hidden_width))(*inputs)
         return self._traced[key]
 
 
@@ -146,7 +184,12 @@ def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:
         return ensemble.num_runs
     # Three activations of the hidden layer; parameters, two moments, gradients and two of scratch.
     values = 3 * window.indices.shape[-1] * ensemble.hidden_width + 6 * ensemble.params.shape[1]
-    return max(1, round(_CPU_CHUNK_BYTES / (values * ensemble.params.element_size())))
+    runs_in_cache = max(1, round(_CPU_CHUNK_BYTES / (values * ensemble.params.element_size())))
+    return min(runs_in_cache, ceil(ensemble.num_runs / torch.get_num_threads()))
+
+
+def _chunks(runs: slice, chunk_runs: int) -> list[slice]:
+    return [slice(start, min(start + chunk_runs, runs.stop)) for start in range(runs.start, runs.stop, chunk_runs)]
 
 
 def _is_out_of_memory(error: Exception) -> bool:
