@@ -14,6 +14,7 @@ _BEHIND_THE_BORDER = [
     "data",
     "engines",
     "ensemble",
+    "native",
     "network",
     "reference",
     "runs",

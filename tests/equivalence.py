@@ -1,17 +1,31 @@
 """Runs made for comparisons, and the comparison of an engine with the oracle."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 import torch
 from conftest import CPU
 
-from vecparity import reference
+from vecparity import native, reference
 from vecparity.data import Dataset, pack
 from vecparity.engines import Engine
+from vecparity.engines.native import NativeEngine
+from vecparity.engines.vmap import VmapEngine
+from vecparity.ensemble import Ensemble
 from vecparity.network import parameter_shapes
 from vecparity.runs import Run
+from vecparity.schedule import Schedule, Window
 from vecparity.spec import OptimizerConfig, TaskConfig
 from vecparity.train import Trained, train
+
+# The instruction sets of the native kernel that can be tried here.
+LEVELS = native.levels() if native.is_available() else []
+# Everything that trains float32 on the CPU.
+ENGINES: dict[str, Callable[[], Engine]] = {
+    "vmap": VmapEngine,
+    **{f"native-{level}": partial(NativeEngine, level=level) for level in LEVELS},
+}
 
 # Short enough for the oracle, long enough for moments and bias corrections to matter.
 CONFIG = TaskConfig(
@@ -85,3 +99,22 @@ def assert_equivalent(
                 msg=f"{run.name}, {what}: {{}}".format,
             )
         assert ours.test_accuracy == theirs.test_accuracy, run.name
+
+
+def start(runs: Sequence[Run], dtype: torch.dtype = torch.float32, config: TaskConfig = CONFIG) -> Ensemble:
+    return Ensemble.start(runs, config.hidden_width, CPU, dtype)
+
+
+def windows(runs: Sequence[Run], lengths: list[int], config: TaskConfig = CONFIG) -> Iterator[Window]:
+    sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
+    with Schedule(sizes, seeds, config.batch_size, lengths) as schedule:
+        yield from schedule
+
+
+def state_bits(ensemble: Ensemble, run: int) -> torch.Tensor:
+    state = torch.stack([ensemble.params[run], ensemble.exp_avg[run], ensemble.exp_avg_sq[run]])
+    return state.view(torch.int32)
+
+
+def diverging(run: Run) -> Run:
+    return replace(run, optimizer=OptimizerConfig(lr=1e30, wd=0.1, beta1=0.9, beta2=0.99))

@@ -7,6 +7,7 @@ import torch
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
 from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation import EngineName
 from vecparity.train import WindowClosed
 
 FILES = Path(__file__).parent / "strategies"
@@ -40,18 +41,20 @@ def test_evaluate_gathers_everything_in_order() -> None:
 
 def test_provenance() -> None:
     loaded = strategy.load("isolated_cube")
-    provenance = evaluate(loaded, "n32-k8", protocol="published", smoke=True, seed=7, **SHORT).provenance
+    options = {"protocol": "published", "smoke": True, "seed": 7, "device": "cpu", **SHORT}
+    provenance = evaluate(loaded, "n32-k8", **options).provenance
     assert provenance.strategy == "isolated_cube"
     assert provenance.strategy_sha256 == loaded.sha256
     assert provenance.seed == 7
     assert provenance.protocol == "published+smoke"
-    assert (provenance.engine, provenance.dtype) == ("vmap", "float32")
+    assert (provenance.engine, provenance.dtype) == ("native", "float32")
     assert (provenance.vecparity, provenance.torch) == (vecparity.__version__, torch.__version__)
     assert provenance.device
     assert provenance.wall_seconds > 0
 
 
-def test_many_strategies_and_seeds_share_an_ensemble() -> None:
+@pytest.mark.parametrize(("engine", "dtype"), [("native", torch.float32), ("vmap", torch.float64)])
+def test_many_strategies_and_seeds_share_an_ensemble(engine: EngineName, dtype: torch.dtype) -> None:
     jobs: list[tuple[str | Path, int]] = [
         ("isolated_cube", 42),
         ("default_4096", 42),
@@ -59,15 +62,16 @@ def test_many_strategies_and_seeds_share_an_ensemble() -> None:
         ("isolated_cube", 7),
     ]
     windows: list[WindowClosed] = []
-    together = evaluate_many(jobs, "n32-k8", dtype=torch.float64, on_window=windows.append, **SHORT)
+    together = evaluate_many(jobs, "n32-k8", engine=engine, dtype=dtype, on_window=windows.append, **SHORT)
     assert windows[0].runs == list(range(16))
     for (chosen, seed), evaluation in zip(jobs, together, strict=True):
-        alone = evaluate(chosen, "n32-k8", seed=seed, dtype=torch.float64, **SHORT)
+        alone = evaluate(chosen, "n32-k8", seed=seed, engine=engine, dtype=dtype, **SHORT)
         assert evaluation.results == alone.results
         assert evaluation.datasets == alone.datasets
         assert evaluation.provenance.seed == seed
         for ours, theirs in zip(evaluation.curves, alone.curves, strict=True):
-            torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=1e-12, atol=1e-12)
+            tolerance = 0 if engine == "native" else 1e-12
+            torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=tolerance, atol=tolerance)
             assert ours.curve.accuracy == theirs.curve.accuracy
 
 
@@ -109,7 +113,7 @@ def test_a_diverged_run_leaves_no_score_but_the_others_results() -> None:
         ({"jobs": [("isolated_cube", "42")]}, "seed must be an integer, got '42'"),
         ({"config": "n99"}, "config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"),
         ({"config": TaskConfig(), "smoke": True}, "go with a label: expected one as config, got a TaskConfig"),
-        ({"engine": "fast"}, "engine must be one of auto, vmap, reference, got 'fast'"),
+        ({"engine": "fast"}, "engine must be one of auto, native, vmap, reference, got 'fast'"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
         ({"max_stepps": 3}, "'max_stepps' is no setting"),

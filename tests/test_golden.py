@@ -1,23 +1,25 @@
 """Held to figures measured on the original evaluator (contract section 7)."""
 
+import re
 from typing import Any
 
 import pytest
 import torch
 from conftest import CPU, golden
+from equivalence import ENGINES
 
-from vecparity import evaluate, reference, spec
-from vecparity.engines.vmap import VmapEngine
-from vecparity.evaluation import Evaluation, summarise_datasets
+from vecparity import evaluate, reference
+from vecparity.evaluation import EngineName, Evaluation, summarise_datasets
 from vecparity.runs import make_runs
 from vecparity.spec import TaskConfig
 from vecparity.strategy import load
 from vecparity.train import train
 
 CASES = golden("traces")["cases"]
+PUBLISHED = golden("published")
 
 
-@pytest.mark.parametrize("engine", ["vmap", "reference"])
+@pytest.mark.parametrize("engine", [*ENGINES, "reference"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_of_the_traces(case: str, engine: str) -> None:
     expected = CASES[case]["trace"]
@@ -29,10 +31,10 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
         [row[2] for row in expected["datasets"]], abs=1e-6
     )
 
-    if engine == "vmap":
-        ends = train(runs, config, VmapEngine(), CPU, torch.float32, lambda closed: None)
-    else:
+    if engine == "reference":
         ends = reference.train(runs, config, CPU, torch.float32, lambda closed: None)
+    else:
+        ends = train(runs, config, ENGINES[engine](), CPU, torch.float32, lambda closed: None)
     index = {(run.secret_index, run.order_index): position for position, run in enumerate(runs)}
     assert len(expected["train"]) == len(runs) * config.max_steps
     for secret, order, step, loss, share in expected["train"]:
@@ -44,10 +46,10 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
         assert ends[index[secret, order]].steps == steps
 
 
-def smoke(case: str, chunk_runs: int | None) -> Evaluation:
+def smoke(case: str, engine: EngineName, chunk_runs: int | None = None) -> Evaluation:
     config = TaskConfig(**CASES[case]["smoke"]["config"])
-    seed = CASES[case]["seed"]
-    return evaluate(CASES[case]["strategy"], config, seed=seed, engine="vmap", chunk_runs=chunk_runs)
+    options = {"seed": CASES[case]["seed"], "engine": engine, "chunk_runs": chunk_runs}
+    return evaluate(CASES[case]["strategy"], config, **options)
 
 
 def assert_same_in_distribution(evaluation: Evaluation, final: dict[str, Any]) -> None:
@@ -56,27 +58,46 @@ def assert_same_in_distribution(evaluation: Evaluation, final: dict[str, Any]) -
     assert evaluation.metrics.num_runs == final["num_runs"]
 
 
+@pytest.mark.parametrize("engine", ["native", "vmap"])
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("isolated_cube_n")])
-def test_smoke_of_isolated_cube_stops_every_run_where_the_original_did(case: str) -> None:
-    runs = [[run.secret_index, run.order_index, run.steps] for run in smoke(case, None).results]
+def test_smoke_of_isolated_cube_stops_every_run_where_the_original_did(case: str, engine: EngineName) -> None:
+    runs = [[run.secret_index, run.order_index, run.steps] for run in smoke(case, engine).results]
     assert runs == [row[:3] for row in CASES[case]["smoke"]["runs"]]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if "cube_1" not in case])
 def test_smoke_is_the_same_in_distribution(case: str) -> None:
-    """One run a chunk: its sums are rounded as the original's are, so that four runs are sample enough.
+    assert_same_in_distribution(smoke(case, "native"), CASES[case]["smoke"]["final"])
 
-    After thousands of steps rounding decides at which window a run stops; a mean over four runs is worth no more
-    than the luck of one of them otherwise.
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["default_4096_n64"])
+def test_smoke_is_the_same_in_distribution_on_vmap(case: str) -> None:
+    assert_same_in_distribution(smoke(case, "vmap"), CASES[case]["smoke"]["final"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if "cube_1" in case])
+def test_smoke_of_isolated_cube_1_is_the_same_in_distribution(case: str) -> None:
+    """One run a chunk: its sums are rounded as the original's are.
+
+    These four runs are stopped, and tested, while they still learn: by then rounding has decided how far each is, and
+    with other roundings their mean is off by more than 0.03 half of the time. The published evaluation of the same
+    strategy, which goes on for longer, has no such luck in it.
     """
-    assert_same_in_distribution(smoke(case, 1), CASES[case]["smoke"]["final"])
+    assert_same_in_distribution(smoke(case, "vmap", chunk_runs=1), CASES[case]["smoke"]["final"])
 
 
-def test_isolated_cube_as_published() -> None:
-    """One secret of the published evaluation: 1 750 steps, the contract's earliest stop, and every answer right."""
-    evaluation = evaluate("isolated_cube", "n64-k8", protocol="published", num_hidden_secrets=1)
-    expected = golden("published")["isolated_cube_n64_seed42"]["runs"][:3]
-    got = [[run.secret_index, run.order_index, run.steps, run.test_accuracy] for run in evaluation.results]
-    assert got == expected
-    assert spec.task_config("n64-k8", protocol="published").num_runs == 15
+@pytest.mark.slow
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_published_evaluations(case: str) -> None:
+    """Means over 15 runs: accuracy within 0.01 (a test set of 16 384 rows, 5 secrets), steps within 5%."""
+    name, label, seed = re.fullmatch(r"(\w+)_(n\d+)_seed(\d+)", case).groups()  # type: ignore[union-attr]
+    evaluation = evaluate(name, f"{label}-k8", seed=int(seed), protocol="published", engine="native")
+    final = PUBLISHED[case]["final"]
+    assert evaluation.metrics.test_accuracy == pytest.approx(final["test_accuracy"], abs=0.01, rel=0)
+    assert evaluation.metrics.mean_steps == pytest.approx(final["mean_steps"], rel=0.05)
+    assert evaluation.metrics.num_runs == final["num_runs"]
+    if name == "isolated_cube":
+        got = [[run.secret_index, run.order_index, run.steps, run.test_accuracy] for run in evaluation.results]
+        assert got == PUBLISHED[case]["runs"]

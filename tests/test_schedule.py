@@ -4,12 +4,22 @@ from collections.abc import Iterator
 import pytest
 import torch
 from conftest import golden
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from vecparity import native
 from vecparity.schedule import Schedule, Window
 
 PERMUTATIONS = golden("seeding")["permutations"]
+
+
+@pytest.fixture(autouse=True, params=["native", "torch"])
+def orderings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test is of both ways to draw a permutation."""
+    if request.param == "torch":
+        monkeypatch.setattr(native, "_native", None)
+    elif not native.is_available():
+        pytest.skip("the extension was not built")
 
 
 def plain_batches(num_examples: int, seed: int, batch_size: int) -> Iterator[list[int]]:
@@ -35,7 +45,7 @@ def test_permutations_are_the_originals(case: str) -> None:
             assert hashlib.sha256(permutation.numpy().tobytes()).hexdigest() == expected["int64_sha256"]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     num_examples=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     batch_size=st.integers(1, 20),

@@ -1,49 +1,21 @@
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from conftest import CPU
-from equivalence import CONFIG, assert_equivalent, make_runs, train_silently
+from equivalence import CONFIG, assert_equivalent, make_runs, start, train_silently, windows
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from vecparity.engines import vmap
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
-from vecparity.runs import Run
-from vecparity.schedule import Schedule, Window
-from vecparity.spec import OptimizerConfig
-
-
-def start(runs: list[Run], dtype: torch.dtype = torch.float32) -> Ensemble:
-    return Ensemble.start(runs, CONFIG.hidden_width, CPU, dtype)
-
-
-def windows(runs: list[Run], lengths: list[int]) -> Iterator[Window]:
-    sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-    with Schedule(sizes, seeds, CONFIG.batch_size, lengths) as schedule:
-        yield from schedule
-
-
-def state_bits(ensemble: Ensemble, run: int) -> torch.Tensor:
-    state = torch.stack([ensemble.params[run], ensemble.exp_avg[run], ensemble.exp_avg_sq[run]])
-    return state.view(torch.int32)
-
-
-def diverging(run: Run) -> Run:
-    return replace(run, optimizer=OptimizerConfig(lr=1e30, wd=0.1, beta1=0.9, beta2=0.99))
+from vecparity.schedule import Window
 
 
 @pytest.mark.parametrize("chunk_runs", [None, 2])
 def test_float64_follows_the_oracle(chunk_runs: int | None) -> None:
     assert_equivalent(VmapEngine(chunk_runs), make_runs(), CONFIG, torch.float64, 1e-12)
-
-
-def test_float32_follows_the_oracle() -> None:
-    config = replace(CONFIG, max_steps=10)
-    assert_equivalent(VmapEngine(), make_runs(config)[:6], config, torch.float32, 1e-5)
 
 
 def test_the_comparison_covers_saturated_probabilities() -> None:
@@ -100,16 +72,6 @@ def test_a_loss_on_logits_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
         assert_equivalent(VmapEngine(), [runs[7]], CONFIG, torch.float64, 1e-12)
 
 
-def test_a_runs_result_does_not_depend_on_the_order_of_the_runs() -> None:
-    runs = make_runs()
-    order = [4, 8, 0, 2, 7, 6, 1, 5, 3]
-    ends = train_silently(runs, CONFIG, VmapEngine(), torch.float32)
-    shuffled = train_silently([runs[run] for run in order], CONFIG, VmapEngine(), torch.float32)
-    for position, run in enumerate(order):
-        assert shuffled[position].curve == ends[run].curve
-        assert shuffled[position].test_accuracy == ends[run].test_accuracy
-
-
 def test_chunks_change_nothing() -> None:
     runs = make_runs()
     whole = train_silently(runs, CONFIG, VmapEngine(), torch.float64)
@@ -118,57 +80,6 @@ def test_chunks_change_nothing() -> None:
             train_silently(runs, CONFIG, VmapEngine(chunk_runs), torch.float64), whole, strict=True
         ):
             torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=1e-12, atol=1e-12)
-
-
-def test_frozen_runs_stay_bit_identical() -> None:
-    runs = make_runs()
-    ensemble = start(runs)
-    first, second = windows(runs, [7, 9])
-    VmapEngine(4).advance(ensemble, first)
-    before = {run: state_bits(ensemble, run) for run in range(len(runs))}
-    frozen = [0, 4, 8]
-    ensemble.active[frozen] = False
-    metrics = VmapEngine(4).advance(ensemble, second)
-    for run in range(len(runs)):
-        assert torch.equal(state_bits(ensemble, run), before[run]) == (run in frozen)
-        assert metrics.num_batches[run] == (0 if run in frozen else 9)
-        assert metrics.loss[run] == 0 or run not in frozen
-
-
-def test_a_diverging_run_is_frozen_where_its_loss_ceased_to_be_finite() -> None:
-    runs = make_runs()
-    runs[1] = diverging(runs[1])
-    ensemble, alone = start(runs), start(runs)
-    (window,) = windows(runs, [20])
-    metrics = VmapEngine().advance(ensemble, window)
-    until = int(metrics.num_batches[1])
-    assert 0 < until < 20
-    assert ensemble.active.tolist() == [run != 1 for run in range(len(runs))]
-    assert metrics.num_batches.tolist() == [until if run == 1 else 20 for run in range(len(runs))]
-    assert metrics.loss.isfinite().all()
-    # Its state is that after the last step whose loss was finite, bit for bit.
-    VmapEngine().advance(alone, Window(window.indices[:, :until].contiguous(), window.lengths[:, :until].contiguous()))
-    assert torch.equal(state_bits(ensemble, 1), state_bits(alone, 1))
-
-
-def test_a_diverging_run_does_not_disturb_the_others() -> None:
-    runs = make_runs()
-    with_it = [diverging(runs[0]), *runs[1:]]
-    ends = train_silently(runs, CONFIG, VmapEngine(), torch.float32)
-    others = train_silently(with_it, CONFIG, VmapEngine(), torch.float32)
-    assert others[0].diverged
-    for run in range(1, len(runs)):
-        assert others[run].curve == ends[run].curve
-
-
-def test_windows_may_be_cut_anywhere() -> None:
-    runs = make_runs()
-    whole, cut = start(runs), start(runs)
-    for lengths, ensemble in (([12], whole), ([1, 4, 7], cut)):
-        for window in windows(runs, lengths):
-            VmapEngine().advance(ensemble, window)
-    assert whole.step == cut.step == 12
-    assert torch.equal(whole.params.view(torch.int32), cut.params.view(torch.int32))
 
 
 # What torch 2.13 says on a CPU; on CUDA it raises torch.OutOfMemoryError.

@@ -80,6 +80,11 @@ def _bits_of_byte(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "25
     return (rearrange(byte, "byte -> byte 1") >> bit & 1).to(dtype)
 
 
+def used_features(dataset: Dataset) -> Int64[Tensor, " word"]:
+    """Returns which features are on in any row, packed as a row is."""
+    return torch.from_numpy(np.bitwise_or.reduce(dataset.bits.numpy(), axis=0))
+
+
 def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     """Joins datasets of equal ``n_features`` into one pool, in order."""
     return Dataset(

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from vecparity.data import Dataset, concatenate
+from vecparity.data import Dataset, concatenate, used_features
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 
@@ -27,6 +27,7 @@ class Ensemble:
         beta1: Decay rates of the first moment.
         beta2: Decay rates of the second moment.
         first_row: Where each run's dataset begins in ``data``.
+        used: Which features are on in any row of each run's dataset, packed as a row is.
         data: All datasets, one after the other.
         hidden_width: W.
     """
@@ -41,6 +42,7 @@ class Ensemble:
     beta1: Float64[Tensor, " run"]
     beta2: Float64[Tensor, " run"]
     first_row: Int64[Tensor, " run"]
+    used: Int64[Tensor, "run word"]
     data: Dataset
     hidden_width: int
 
@@ -52,6 +54,7 @@ class Ensemble:
         datasets = {id(run.dataset): run.dataset for run in runs}
         ends = torch.tensor([dataset.num_examples for dataset in datasets.values()]).cumsum(0)
         starts = dict(zip(datasets, [0, *ends.tolist()], strict=False))
+        used = {key: used_features(dataset) for key, dataset in datasets.items()}
         data = concatenate(list(datasets.values()))
         params = torch.stack([run.params for run in runs]).to(device, dtype)
 
@@ -70,6 +73,7 @@ class Ensemble:
             beta1=per_run("beta1"),
             beta2=per_run("beta2"),
             first_row=torch.tensor([starts[id(run.dataset)] for run in runs], device=device),
+            used=torch.stack([used[id(run.dataset)] for run in runs]).to(device),
             data=replace(data, bits=data.bits.to(device), labels=data.labels.to(device)),
             hidden_width=hidden_width,
         )
@@ -90,5 +94,5 @@ class Ensemble:
     def take(self, runs: Int64[Tensor, " kept"]) -> "Ensemble":
         """Returns an ensemble of some of the runs, in the order given."""
         runs = runs.to(self.params.device)
-        per_run = ["params", "exp_avg", "exp_avg_sq", "active", "lr", "wd", "beta1", "beta2", "first_row"]
+        per_run = ["params", "exp_avg", "exp_avg_sq", "active", "lr", "wd", "beta1", "beta2", "first_row", "used"]
         return replace(self, **{name: getattr(self, name)[runs] for name in per_run})

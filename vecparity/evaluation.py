@@ -3,6 +3,7 @@
 import math
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,15 +12,15 @@ from typing import Any, Literal, get_args
 import torch
 
 import vecparity
-from vecparity import reference, spec, strategy
-from vecparity.engines.vmap import VmapEngine
+from vecparity import native, reference, spec, strategy
+from vecparity.engines import Engine
 from vecparity.errors import DivergedError, UsageError
 from vecparity.runs import Run, make_runs
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import Curve, Trained, WindowClosed, train
 
-EngineName = Literal["auto", "vmap", "reference"]
+EngineName = Literal["auto", "native", "vmap", "reference"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -173,7 +174,8 @@ def evaluate_many(
         engine: What computes the windows. ``auto`` takes the fastest that the machine can run.
         device: Where. ``auto`` takes CUDA if there is one.
         init_device: Where ``init_model`` draws. ``cuda`` reproduces the original's draws there.
-        chunk_runs: The most runs that train together (by default as many as suit the machine).
+        chunk_runs: The most runs that train together (by default as many as suit the machine);
+            `native` has no use for it, since it trains one on each thread.
         dtype: Of parameters, moments and gradients.
         on_prepared: Told of the runs before they train.
         on_window: Told of every window that closes.
@@ -207,20 +209,21 @@ def evaluate_many(
         raise UsageError(f"chunk_runs must be at least 1, got {chunk_runs}")
     on = _resolve_device(device)
     init_on = _resolve_device(init_device)
+    engine_name = _resolve_engine(engine, on, dtype)
     loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
 
     runs = make_runs(loaded, config, init_on)
     on_prepared(runs)
-    if engine == "reference":
+    if engine_name == "reference":
         trained = reference.train(runs, config, on, dtype, on_window)
     else:
-        trained = train(runs, config, VmapEngine(chunk_runs), on, dtype, on_window)
+        trained = train(runs, config, _make_engine(engine_name, chunk_runs), on, dtype, on_window)
 
     provenance = Provenance(
         vecparity=vecparity.__version__,
         torch=torch.__version__,
         python=platform.python_version(),
-        engine="reference" if engine == "reference" else VmapEngine.name,
+        engine=engine_name,
         device=torch.cuda.get_device_name(on) if on.type == "cuda" else cpu_name(),
         dtype=str(dtype).removeprefix("torch."),
         strategy="",
@@ -270,6 +273,30 @@ def _resolve_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise UsageError(f"device must be one of auto, cpu, cuda, got {name!r}")
     return torch.device(name)
+
+
+def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype) -> EngineName:
+    suits_native = device.type == "cpu" and dtype == torch.float32
+    if name == "native":
+        if not suits_native:
+            raise UsageError(f"the native engine trains float32 on the CPU, got {dtype} on {device}")
+        native.extension()  # or the error that says how to build it
+    if name != "auto":
+        return name
+    if suits_native and not native.is_available():
+        warnings.warn(f"{native.HOW_TO_BUILD}; the slower vmap engine is used", stacklevel=3)
+    return "native" if suits_native and native.is_available() else "vmap"
+
+
+def _make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
+    # Imported where they are used: torch.func takes longer to load than a small evaluation to train.
+    if name == "native":
+        from vecparity.engines.native import NativeEngine
+
+        return NativeEngine()
+    from vecparity.engines.vmap import VmapEngine
+
+    return VmapEngine(chunk_runs)
 
 
 def cpu_name() -> str:

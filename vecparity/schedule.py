@@ -7,11 +7,14 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
+
+from vecparity import native
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,42 @@ class _Ordering:
             step += steps
 
 
+@runtime_checkable
+class _Orderings(Protocol):
+    """Many runs' walks through their epochs."""
+
+    def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
+        """Writes the next batches: indices [run, step, batch], zero on entry, and lengths [run, step]."""
+
+    def take(self, runs: Sequence[int]) -> None:
+        """Goes on with some of the runs only, in the order given."""
+
+
+class _TorchOrderings:
+    """By torch.randperm: where the native twin cannot be had."""
+
+    def __init__(self, num_examples: Sequence[int], seeds: Sequence[int]) -> None:
+        self._orderings = [_Ordering(n, seed) for n, seed in zip(num_examples, seeds, strict=True)]
+
+    def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
+        # torch.randperm releases the interpreter's lock, so threads are enough.
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(_Ordering.fill, self._orderings, indices, lengths):
+                pass
+
+    def take(self, runs: Sequence[int]) -> None:
+        self._orderings = [self._orderings[run] for run in runs]
+
+
+def _make_orderings(num_examples: Sequence[int], seeds: Sequence[int]) -> _Orderings:
+    if native.is_available() and max(num_examples) < native.extension().TOO_MANY_ROWS:
+        made: _Orderings = native.extension().Orderings(
+            num_examples, [seed % 2**64 for seed in seeds]
+        )  # as torch takes them
+        return made
+    return _TorchOrderings(num_examples, seeds)
+
+
 class Schedule:
     """Iterates over the windows of an ensemble, each prepared in the background while the one before it trains.
 
@@ -77,11 +116,11 @@ class Schedule:
     def __init__(
         self, num_examples: Sequence[int], seeds: Sequence[int], batch_size: int, window_lengths: Iterable[int]
     ) -> None:
-        self._orderings = [_Ordering(n, seed) for n, seed in zip(num_examples, seeds, strict=True)]
+        self._orderings = _make_orderings(num_examples, seeds)
+        self._num_runs = len(num_examples)
         self._batch_size = batch_size
         self._window_lengths = iter(window_lengths)
-        # torch.randperm releases the interpreter's lock, so threads are enough.
-        self._pool = ThreadPoolExecutor(torch.get_num_threads(), "schedule")
+        self._background = ThreadPoolExecutor(1, "schedule")
         self._pending = self._prepare()
 
     def __enter__(self) -> "Schedule":
@@ -90,7 +129,7 @@ class Schedule:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(cancel_futures=True)
+        self._background.shutdown(cancel_futures=True)
 
     def __iter__(self) -> "Schedule":
         return self
@@ -105,27 +144,23 @@ class Schedule:
     def take(self, runs: Int64[Tensor, " kept"]) -> None:
         """Goes on with some of the runs only, in the order given."""
         window = self._wait()
-        self._pending = None if window is None else (window.take(runs), [])
-        self._orderings = [self._orderings[run] for run in runs.tolist()]
+        self._pending = None if window is None else (window.take(runs), None)
+        self._orderings.take(runs.tolist())
+        self._num_runs = len(runs)
 
-    def _prepare(self) -> tuple[Window, list[Future[None]]] | None:
+    def _prepare(self) -> tuple[Window, Future[None] | None] | None:
         num_steps = next(self._window_lengths, None)
         if num_steps is None:
             return None
-        indices = torch.zeros(len(self._orderings), num_steps, self._batch_size, dtype=torch.int32)
-        lengths = torch.empty(len(self._orderings), num_steps, dtype=torch.int32)
-        tasks = [
-            self._pool.submit(ordering.fill, run_indices, run_lengths)
-            for ordering, run_indices, run_lengths in zip(
-                self._orderings, indices.numpy(), lengths.numpy(), strict=True
-            )
-        ]
-        return Window(indices, lengths), tasks
+        indices = torch.zeros(self._num_runs, num_steps, self._batch_size, dtype=torch.int32)
+        lengths = torch.empty(self._num_runs, num_steps, dtype=torch.int32)
+        task = self._background.submit(self._orderings.fill, indices.numpy(), lengths.numpy(), torch.get_num_threads())
+        return Window(indices, lengths), task
 
     def _wait(self) -> Window | None:
         if self._pending is None:
             return None
-        window, tasks = self._pending
-        for task in tasks:
+        window, task = self._pending
+        if task is not None:
             task.result()
         return window

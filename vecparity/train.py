@@ -4,20 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.func import functional_call
 
-from vecparity.data import Dataset, unpack
 from vecparity.engines import Engine
 from vecparity.ensemble import Ensemble
-from vecparity.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
 from vecparity.spec import TaskConfig
-
-# Rows of a test set that are predicted at a time: their activations stay in cache.
-_TEST_ROWS = 1024
 
 
 @dataclass
@@ -110,11 +102,14 @@ def train(
     trained: dict[int, Trained] = {}
     live = list(range(len(runs)))
 
-    def finish(run: int, params: Float[Tensor, " param"]) -> None:
+    def finish(positions: Sequence[int]) -> None:
+        params = ensemble.params[list(positions)]
+        scores = engine.test(params, [runs[live[position]].test_set for position in positions], config.hidden_width)
         # The last update of all may overflow with no loss after it to show that.
-        is_finite = bool(params.isfinite().all())
-        score = accuracy(params, runs[run].test_set, config.hidden_width) if is_finite else None
-        trained[run] = Trained(ensemble.step, score, curves[run])
+        for position, is_finite, score in zip(
+            positions, params.isfinite().all(dim=1).tolist(), scores.tolist(), strict=True
+        ):
+            trained[live[position]] = Trained(ensemble.step, score if is_finite else None, curves[live[position]])
 
     num_examples = [run.dataset.num_examples for run in runs]
     seeds = [run.ordering_seed for run in runs]
@@ -125,7 +120,7 @@ def train(
             num_batches = metrics.num_batches.tolist()
             losses = (metrics.loss / metrics.num_batches).tolist()
             accuracies = (metrics.accuracy / metrics.num_batches).tolist()
-            closed, kept = [], []
+            closed, kept, finished = [], [], []
             for position, run in enumerate(live):
                 if num_batches[position] < window.num_steps:
                     steps = ensemble.step - window.num_steps + num_batches[position] + 1
@@ -138,7 +133,7 @@ def train(
                 )
                 good_windows[run] = good_windows[run] + 1 if is_good else 0
                 if good_windows[run] == config.early_stop_windows:
-                    finish(run, ensemble.params[position])
+                    finished.append(position)
                 else:
                     kept.append(position)
             on_window(
@@ -150,24 +145,14 @@ def train(
                     num_live=len(kept),
                 )
             )
+            if finished:
+                finish(finished)
             if len(kept) < len(live):
                 live = [live[position] for position in kept]
                 if not live:
                     break
                 ensemble = ensemble.take(torch.tensor(kept))
                 schedule.take(torch.tensor(kept))
-    for run, params in zip(live, ensemble.params, strict=False):
-        finish(run, params)
+    if live:
+        finish(range(len(live)))
     return [trained[run] for run in range(len(runs))]
-
-
-def accuracy(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> float:
-    """Returns the share of a dataset's rows that a network labels right (contract section 5)."""
-    network = build_skeleton(dataset.n_features, hidden_width)
-    parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
-    correct = torch.zeros((), dtype=torch.int64, device=params.device)
-    for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):
-        x = unpack(bits.to(params.device), dataset.n_features, params.dtype)
-        p = functional_call(network, parameters, (x,)).squeeze(-1)
-        correct += ((p >= 0.5) == labels.to(params.device).bool()).sum()
-    return int(correct) / dataset.num_examples

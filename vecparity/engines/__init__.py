@@ -1,12 +1,14 @@
 """How a window of steps is computed: one file an engine, one interface."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
+from vecparity.data import Dataset
 from vecparity.ensemble import Ensemble
 from vecparity.schedule import Window
 
@@ -37,7 +39,7 @@ class WindowMetrics:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Takes an ensemble through windows of steps; decides nothing."""
+    """Takes an ensemble through windows of steps, and tests networks; decides nothing."""
 
     name: str
 
@@ -50,4 +52,10 @@ class Engine(Protocol):
         Raises:
             MachineError: A single run does not fit into memory.
         """
+        ...
+
+    def test(
+        self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
+    ) -> Float64[Tensor, " run"]:
+        """Returns the share of each run's test set that its network labels right (contract section 5)."""
         ...

@@ -12,14 +12,14 @@ from math import ceil
 
 import torch
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import binary_cross_entropy
 
 from vecparity.adamw import adamw_, coefficients
-from vecparity.data import unpack
+from vecparity.data import Dataset, unpack
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
@@ -29,6 +29,8 @@ from vecparity.schedule import Window
 # Bytes of parameters, moments, gradients and activations that train together on a CPU. Stacks that outgrow the
 # caches train slower, run for run, than one run alone.
 _CPU_CHUNK_BYTES = 6 << 20
+# Rows of a test set that are predicted at a time: their activations stay in cache.
+_TEST_ROWS = 1024
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -68,6 +70,13 @@ class VmapEngine:
             pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
         ensemble.step += window.num_steps
         return WindowMetrics.concatenate([trained[start] for start in sorted(trained)])
+
+    def test(
+        self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
+    ) -> Float64[Tensor, " run"]:
+        """See `Engine.test`."""
+        shares = [accuracy(one, test_set, hidden_width) for one, test_set in zip(params, test_sets, strict=True)]
+        return torch.tensor(shares, dtype=torch.float64)
 
     def _advance_chunks(
         self, ensemble: Ensemble, window: Window, chunks: Sequence[slice]
@@ -177,6 +186,18 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
         return grads, loss, accuracy
 
     return gradients
+
+
+def accuracy(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> float:
+    """Returns the share of a dataset's rows that a network labels right (contract section 5)."""
+    network = build_skeleton(dataset.n_features, hidden_width)
+    parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
+    correct = torch.zeros((), dtype=torch.int64, device=params.device)
+    for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):
+        x = unpack(bits.to(params.device), dataset.n_features, params.dtype)
+        p = functional_call(network, parameters, (x,)).squeeze(-1)
+        correct += ((p >= 0.5) == labels.to(params.device).bool()).sum()
+    return int(correct) / dataset.num_examples
 
 
 def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:

@@ -1,0 +1,299 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from conftest import CPU
+from equivalence import CONFIG, LEVELS, make_dataset, make_runs, start, state_bits, windows
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import binary_cross_entropy
+
+from vecparity import evaluate, native
+from vecparity.data import pack, unpack
+from vecparity.engines import vmap
+from vecparity.engines.native import NativeEngine
+from vecparity.errors import UsageError
+from vecparity.network import parameter_shapes, unflatten
+from vecparity.runs import Run
+from vecparity.runs import make_runs as make_runs_of
+from vecparity.schedule import Schedule
+from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+from vecparity.strategy import load
+
+pytestmark = pytest.mark.skipif(not native.is_available(), reason="the extension was not built")
+
+
+def apply(function: str, x: np.ndarray, level: str) -> np.ndarray:
+    y = np.empty_like(x)
+    native.extension().apply(function, x, y, level)
+    return y
+
+
+def ulps_off(got: np.ndarray, exact: np.ndarray) -> float:
+    spacing = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    return float(np.max(np.abs(got.astype(np.float64) - exact) / spacing))
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_exp_is_within_two_ulps(level: str) -> None:
+    x = np.linspace(-103.9, 88.72, 2_000_003, dtype=np.float32)
+    assert ulps_off(apply("exp", x, level), np.exp(x.astype(np.float64))) <= 2
+    ends = np.array([-np.inf, -200, -104, 0, 88.8, 200, np.inf, np.nan], dtype=np.float32)
+    np.testing.assert_array_equal(
+        apply("exp", ends, level), np.array([0, 0, 0, 1, np.inf, np.inf, np.inf, np.nan], dtype=np.float32)
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_log_is_within_two_ulps(level: str) -> None:
+    every_exponent = np.geomspace(1e-45, 3.4e38, 2_000_003).astype(np.float32)
+    around_one = np.linspace(0.5, 2, 2_000_003, dtype=np.float32)
+    for x in (every_exponent, around_one):
+        assert ulps_off(apply("log", x, level), np.log(x.astype(np.float64))) <= 2
+    ends = np.array([0, 1, np.nan], dtype=np.float32)
+    np.testing.assert_array_equal(apply("log", ends, level), np.array([-np.inf, 0, np.nan], dtype=np.float32))
+
+
+def make_run(num_examples: int, density: float, saturates: bool, seed: int, config: TaskConfig) -> Run:
+    """A run on rows of which only a share of the features is ever on.
+
+    If it saturates, z is about 60 where the first feature is on: probabilities of 1 in either precision, right or
+    wrong.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n_features, hidden_width = config.n_features, config.hidden_width
+    dataset = make_dataset(num_examples, seed, n_features)
+    is_used = torch.rand(n_features, generator=generator) < density
+    bits = pack((unpack(dataset.bits, n_features, torch.float32) * is_used).to(torch.uint8))
+    params = torch.randn(hidden_width * (n_features + 2) + 1, generator=generator)
+    parameters = unflatten(params, parameter_shapes(n_features, hidden_width))
+    parameters["0.weight"] /= n_features**0.5
+    parameters["2.weight"] /= hidden_width**0.5
+    if saturates:
+        parameters["0.weight"][0] = torch.tensor([60.0] + [0.0] * (n_features - 1))
+        parameters["2.weight"][0, 0] = 1.0
+    # So small a beta1 that exp_avg is the last gradient.
+    optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)
+    return replace(make_runs()[0], params=params, optimizer=optimizer, dataset=replace(dataset, bits=bits))
+
+
+def oracle_gradients(run: Run, rows: torch.Tensor, hidden_width: int) -> tuple[torch.Tensor, float, torch.Tensor]:
+    """Each example's share of the gradient [example, param], the batch's loss, and p [example], in float64."""
+    n_features = run.dataset.n_features
+    shapes = parameter_shapes(n_features, hidden_width)
+    x, y = unpack(run.dataset.bits[rows], n_features, torch.float64), run.dataset.labels[rows].double()
+
+    def probability(params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        parameters = unflatten(params, shapes)
+        hidden = torch.relu(x @ parameters["0.weight"].T + parameters["0.bias"])
+        return torch.sigmoid(hidden @ parameters["2.weight"][0] + parameters["2.bias"][0])
+
+    def loss(params: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return binary_cross_entropy(probability(params, x), y)
+
+    params = run.params.double()
+    gradients, losses = torch.func.vmap(torch.func.grad_and_value(loss), (None, 0, 0))(params, x, y)
+    return gradients / len(rows), losses.mean().item(), probability(params, x)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@settings(deadline=None, max_examples=40)
+@given(
+    n_features=st.integers(1, 200),
+    hidden_width=st.integers(1, 100),
+    batch_size=st.integers(1, 150),
+    num_examples=st.integers(1, 150),
+    density=st.sampled_from([0.0, 0.02, 0.1, 0.5, 1.0]),
+    saturates=st.booleans(),
+    seed=st.integers(0, 2**20),
+)
+def test_gradients_of_one_step_are_the_float64_oracles(
+    level: str,
+    n_features: int,
+    hidden_width: int,
+    batch_size: int,
+    num_examples: int,
+    density: float,
+    saturates: bool,
+    seed: int,
+) -> None:
+    sizes = {"n_features": n_features, "hidden_width": hidden_width, "batch_size": batch_size}
+    config = TaskConfig(**sizes, secret_size=1, num_hidden_secrets=1)
+    run = make_run(num_examples, density, saturates, seed, config)
+    ensemble = start([run], config=config)
+    (window,) = windows([run], [1], config)
+    rows = window.indices[0, 0, : int(window.lengths[0, 0])].long()
+    gradients, loss, p = oracle_gradients(run, rows, hidden_width)
+    accuracy = ((p >= 0.5) == run.dataset.labels[rows].bool()).double().mean().item()
+    metrics = NativeEngine(level=level).advance(ensemble, window)
+    # A likelihood is no finer than p: 2^-24.
+    likelihoods = torch.where(run.dataset.labels[rows].bool(), p, 1 - p)
+    resolution = float((2.0**-24 / likelihoods.clamp_min(2.0**-24)).mean())
+    assert float(metrics.loss) == pytest.approx(loss, rel=1e-6, abs=2 * resolution)
+    assert float(metrics.accuracy) == pytest.approx(accuracy, rel=1e-6)
+    # Examples may cancel each other almost wholly, and p - y may be but a few roundings of p: the error is measured
+    # by what is added up where no p - y is that small.
+    error = ensemble.exp_avg[0].double() - gradients.sum(dim=0)
+    residuals = (p - run.dataset.labels[rows]).abs().clamp_min(1e-12)
+    summands = gradients.abs() * (residuals.clamp_min(0.1) / residuals)[:, None]
+    assert error.norm() <= 1e-6 * summands.sum(dim=0).norm()
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("strategy", ["default_4096", "isolated_cube", "clean_noisy_cube"])
+@pytest.mark.parametrize("label", ["n32-k8", "n64-k8"])
+def test_gradients_of_the_benchmarks_first_step(label: str, strategy: str, level: str) -> None:
+    config = task_config(label, num_hidden_secrets=2, num_orderings=2, test_set_size=1)
+    runs = make_runs_of([(load(strategy), 42)], config, CPU)
+    runs = [replace(run, optimizer=OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)) for run in runs]
+    ensemble = start(runs, config=config)
+    (window,) = windows(runs, [1], config)
+    NativeEngine(level=level).advance(ensemble, window)
+    for run, rows, gradient in zip(runs, window.indices[:, 0].long(), ensemble.exp_avg.double(), strict=True):
+        expected = oracle_gradients(run, rows, config.hidden_width)[0].sum(dim=0)
+        assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+
+
+def test_the_gradients_of_saturated_rows_alone_are_zero() -> None:
+    config = replace(CONFIG, batch_size=100)
+    run = make_run(100, 1.0, True, 1, config)
+    on = run.dataset.bits[:, 0] & 1 == 1
+    run = replace(run, dataset=replace(run.dataset, bits=run.dataset.bits[on], labels=run.dataset.labels[on]))
+    ensemble = start([run], config=config)
+    metrics = NativeEngine().advance(ensemble, *windows([run], [1], config))
+    assert 0 < float(metrics.accuracy) < 1
+    assert not ensemble.exp_avg.any()
+    # Each wrong answer costs 100 nats, the contract's ceiling, and each right one nothing.
+    assert float(metrics.loss) == pytest.approx(100 * (1 - float(metrics.accuracy)))
+
+
+def test_every_instruction_set_gives_the_same_bits() -> None:
+    runs = make_runs()
+    states = []
+    for level in LEVELS:
+        ensemble = start(runs)
+        for window in windows(runs, [3, 20]):
+            NativeEngine(level=level).advance(ensemble, window)
+        states.append(torch.stack([state_bits(ensemble, run) for run in range(len(runs))]))
+    for level, state in zip(LEVELS, states, strict=True):
+        assert torch.equal(state, states[0]), level
+
+
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_a_run_is_the_same_whatever_shares_the_ensemble(data: st.DataObject) -> None:
+    """In a subset and an order drawn at random, compacted between windows or not, on any number of threads."""
+    runs = make_runs()
+    alone = {}
+    for index, run in enumerate(runs):
+        ensemble = start([run])
+        for window in windows([run], [2, 9, 4]):
+            NativeEngine(threads=1).advance(ensemble, window)
+        alone[index] = state_bits(ensemble, 0)
+
+    chosen = data.draw(st.lists(st.integers(0, len(runs) - 1), min_size=1, max_size=12))
+    threads = data.draw(st.integers(1, 5))
+    ensemble = start([runs[index] for index in chosen])
+    sizes = [runs[index].dataset.num_examples for index in chosen]
+    seeds = [runs[index].ordering_seed for index in chosen]
+    with Schedule(sizes, seeds, CONFIG.batch_size, [2, 9, 4]) as schedule:
+        for window in schedule:
+            NativeEngine(threads=threads).advance(ensemble, window)
+            if data.draw(st.booleans()):
+                kept = data.draw(st.lists(st.integers(0, len(chosen) - 1), min_size=1, unique=True))
+                ensemble = ensemble.take(torch.tensor(kept))
+                schedule.take(torch.tensor(kept))
+                chosen = [chosen[position] for position in kept]
+    for position, index in enumerate(chosen):
+        assert torch.equal(state_bits(ensemble, position), alone[index])
+
+
+def test_features_that_come_into_use_later_are_trained_all_the_same() -> None:
+    """The kernel leaves out features that no row has on, unless their moments say that they once had gradients."""
+    config = replace(CONFIG, n_features=70)
+    run = make_run(100, 0.1, False, 5, config)
+    ensemble, dense = start([run], config=config), start([run], config=config)
+    for state in (ensemble, dense):
+        state.exp_avg[0, : config.hidden_width * 70] = torch.linspace(-1, 1, config.hidden_width * 70)
+    dense.used.fill_(-1)
+    for window in windows([run], [5], config):
+        NativeEngine().advance(ensemble, window)
+        NativeEngine().advance(dense, window)
+    torch.testing.assert_close(ensemble.params, dense.params, rtol=1e-5, atol=1e-6)
+
+
+def test_weights_of_unused_features_decay() -> None:
+    config = replace(CONFIG, n_features=70)
+    run = make_run(100, 0.1, False, 5, config)
+    ensemble, expected = start([run], config=config), start([run], config=config)
+    for window in windows([run], [40], config):
+        NativeEngine().advance(ensemble, window)
+        vmap.VmapEngine().advance(expected, window)
+    unused = [feature for feature in range(70) if not ensemble.used[0, feature // 64] >> feature % 64 & 1]
+    assert len(unused) > 40
+    ours, theirs = (state.parameters["0.weight"][0][:, unused] for state in (ensemble, expected))
+    assert torch.equal(ours, theirs)
+    before = start([run], config=config).parameters["0.weight"][0][:, unused]
+    assert (ours.abs() < before.abs()).all()
+
+
+def test_what_it_cannot_train_is_refused() -> None:
+    runs = make_runs()[:1]
+    (window,) = windows(runs, [1])
+    with pytest.raises(UsageError, match=r"trains float32 on the CPU, got torch.float64 on cpu"):
+        NativeEngine().advance(start(runs, torch.float64), window)
+    with pytest.raises(UsageError, match=r"level must be one of .*, got 'sse9'"):
+        NativeEngine(level="sse9")
+    with pytest.raises(UsageError, match=r"the native engine trains float32 on the CPU, got torch.float64 on cpu"):
+        evaluate("isolated_cube", smoke=True, engine="native", dtype=torch.float64)
+
+
+def test_the_extension_refuses_arrays_of_the_wrong_shape() -> None:
+    runs = make_runs()[:2]
+    (window,) = windows(runs, [1])
+    ensemble = start(runs)
+    ensemble.exp_avg = ensemble.exp_avg[:, :-1].contiguous()
+    with pytest.raises(ValueError, match="exp_avg: wrong shape"):
+        NativeEngine().advance(ensemble, window)
+    ensemble = start(runs)
+    ensemble.params = ensemble.params.T.contiguous().T
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        NativeEngine().advance(ensemble, window)
+
+
+def test_where_it_was_not_built_vmap_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_native", None)
+    with pytest.warns(UserWarning, match=r"install a C\+\+ compiler .* the slower vmap engine is used"):
+        evaluation = evaluate("isolated_cube", smoke=True, max_steps=2)
+    assert evaluation.provenance.engine == "vmap"
+    with pytest.raises(UsageError, match=r"the native engine was not built .* install a C\+\+ compiler"):
+        evaluate("isolated_cube", smoke=True, engine="native")
+    monkeypatch.undo()
+    assert evaluate("isolated_cube", smoke=True, max_steps=2).provenance.engine == "native"
+
+
+def native_permutation(size: int, seed: int, epochs: int) -> torch.Tensor:
+    """Of the last epoch, drawn by the twin itself."""
+    indices, lengths = torch.zeros(1, epochs, size, dtype=torch.int32), torch.zeros(1, epochs, dtype=torch.int32)
+    native.extension().Orderings([size], [seed % 2**64]).fill(indices.numpy(), lengths.numpy(), 1)
+    return indices[0, -1]
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    size=st.one_of(st.integers(1, 3000), st.sampled_from([623, 624, 625, 1248, 100_000])),
+    seed=st.integers(-(2**63), 2**64 - 1),
+)
+def test_the_twin_draws_what_torch_draws(size: int, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    permutations = [torch.randperm(size, generator=generator, dtype=torch.int32) for _ in range(3)]
+    assert torch.equal(native_permutation(size, seed, 3), permutations[2])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2**20, 12_800_000])
+def test_the_twin_draws_what_torch_draws_of_many_rows(size: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    permutation = torch.randperm(size, generator=generator, dtype=torch.int32)
+    assert torch.equal(native_permutation(size, size, 1), permutation)

@@ -1,0 +1,51 @@
+"""The extension module that is built from ``kernel/``. Arrays are changed in place, never copied."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOO_MANY_ROWS: int
+"""From this size on `Orderings` refuses a dataset: torch.randperm draws differently there."""
+
+def advance(
+    params: NDArray[np.float32],
+    exp_avg: NDArray[np.float32],
+    exp_avg_sq: NDArray[np.float32],
+    active: NDArray[np.bool_],
+    lr: NDArray[np.float64],
+    wd: NDArray[np.float64],
+    beta1: NDArray[np.float64],
+    beta2: NDArray[np.float64],
+    first_row: NDArray[np.int64],
+    used: NDArray[np.int64],
+    bits: NDArray[np.int64],
+    labels: NDArray[np.uint8],
+    indices: NDArray[np.int32],
+    lengths: NDArray[np.int32],
+    loss: NDArray[np.float64],
+    accuracy: NDArray[np.float64],
+    num_batches: NDArray[np.int64],
+    steps_before: int,
+    n_features: int,
+    hidden_width: int,
+    threads: int,
+    level: str = "",
+) -> None: ...
+def count_correct(
+    params: NDArray[np.float32],
+    bits: Sequence[NDArray[np.int64]],
+    labels: Sequence[NDArray[np.uint8]],
+    correct: NDArray[np.int64],
+    n_features: int,
+    hidden_width: int,
+    threads: int,
+    level: str = "",
+) -> None: ...
+def apply(function: str, x: NDArray[np.float32], y: NDArray[np.float32], level: str = "") -> None: ...
+def levels() -> list[str]: ...
+
+class Orderings:
+    def __init__(self, num_examples: Sequence[int], seeds: Sequence[int]) -> None: ...
+    def fill(self, indices: NDArray[np.int32], lengths: NDArray[np.int32], threads: int) -> None: ...
+    def take(self, runs: Sequence[int]) -> None: ...

@@ -1,0 +1,147 @@
+// One step's rows, made ready for table lookups (Arlazarov et al. 1970, "the method of four Russians"): instead of
+// adding up the weights of a row's set bits one by one, each group of four features has a table of its 16 partial
+// sums, and a row adds one entry a group. What a table is indexed by, four bits of a row (forward) or four rows' bits
+// of a feature (backward), is kept as the byte offset of the entry.
+#pragma once
+
+#include "features.h"
+#include "kernel.h"
+
+namespace vecparity {
+namespace {
+
+constexpr int kGroup = 4;            // bits that share a table
+constexpr int kPatterns = 16;        // entries of a table
+constexpr int kGroupsInBlock = 16;   // tables that lie in cache together, forward: 64 features
+constexpr int kRowGroupsInBlock = 8; // and backward: 32 rows
+constexpr int kFewFeatures = 8;      // so few that equal rows are found by counting patterns
+
+struct Batch {
+    std::int64_t num_examples;
+    std::int64_t num_rows;      // distinct rows where few features are used, else num_examples
+    std::int64_t max_rows;      // padded
+    std::int64_t row_words;
+    std::int64_t num_groups;    // of features, at least 1
+    std::int64_t num_blocks;
+    bool shares_rows;
+    std::uint32_t* row_of;      // [example] where shares_rows
+    std::uint64_t* bits;        // [row, word]
+    float* labels;              // [example]
+    std::uint16_t* offsets;     // [block, row, kGroupsInBlock]
+    std::uint16_t* row_offsets; // [feature, row group]
+    std::uint32_t* pair;        // [256] both halves of a byte, as offsets
+    std::uint32_t table_bytes;
+
+    Batch(Arena& arena, std::int64_t batch_size, std::int64_t n_features) : num_examples(0), num_rows(0) {
+        // Whole words of rows, for the transposition.
+        max_rows = ceil_div(batch_size, kWordBits) * kWordBits;
+        std::int64_t max_words = ceil_div(n_features, kWordBits);
+        row_of = arena.take<std::uint32_t>(max_rows);
+        bits = arena.take<std::uint64_t>(max_rows * max_words);
+        labels = arena.take<float>(max_rows);
+        offsets = arena.take<std::uint16_t>(max_words * max_rows * kGroupsInBlock);
+        row_offsets = arena.take<std::uint16_t>(max_words * kWordBits * (max_rows / kGroup));
+        pair = arena.take<std::uint32_t>(256);
+    }
+
+    // Fits the offsets to features and to entries of `entry_bytes`.
+    void configure(const Features& features, std::uint32_t entry_bytes) {
+        row_words = features.num_words;
+        num_groups = features.count ? ceil_div(features.count, kGroup) : 1;
+        num_blocks = ceil_div(num_groups, kGroupsInBlock);
+        shares_rows = features.count <= kFewFeatures;
+        table_bytes = entry_bytes * kPatterns;
+        for (std::uint32_t byte = 0; byte < 256; ++byte)
+            pair[byte] = (byte & 15) * entry_bytes | ((byte >> 4) * entry_bytes + table_bytes) << 16;
+    }
+
+    // Reads rows `indices`, or rows 0, 1, ... where that is null.
+    void read(const Features& features, const Rows& rows, const std::int32_t* indices, std::int64_t count) {
+        num_examples = num_rows = count;
+        for (std::int64_t example = 0; example < count; ++example) {
+            std::int64_t row = indices ? indices[example] : example;
+            features.pack(rows.bits + row * features.num_source_words, bits + example * row_words);
+            labels[example] = rows.labels[row];
+        }
+        for (std::int64_t example = count; example < max_rows; ++example) labels[example] = 0;
+        if (shares_rows) merge_rows();
+        for (std::int64_t word = 0; word < row_words; ++word) find_offsets(word);
+        if (row_words == 0)  // no feature is ever on: every row looks up nothing
+            for (std::int64_t row = 0; row < num_rows; ++row) offsets[row * kGroupsInBlock] = 0;
+    }
+
+    // Finds row_offsets, for the gathering backward pass.
+    void transpose(std::int64_t num_features) {
+        for (std::int64_t i = num_rows * row_words; i < max_rows * row_words; ++i) bits[i] = 0;
+        for (std::int64_t first = 0; first < num_rows; first += kWordBits)
+            for (std::int64_t word = 0; word < row_words; ++word) {
+                std::uint64_t square[kWordBits];
+                for (int row = 0; row < kWordBits; ++row) square[row] = bits[(first + row) * row_words + word];
+                transpose_square(square);
+                std::int64_t end = num_features - word * kWordBits;
+                for (std::int64_t bit = 0; bit < (end < kWordBits ? end : kWordBits); ++bit)
+                    write_offsets(
+                        square[bit],
+                        row_offsets + ((word * kWordBits + bit) * max_rows + first) / kGroup,
+                        kWordBits / kGroup, kRowGroupsInBlock);
+            }
+    }
+
+  private:
+    // Replaces equal rows by one, in the order of their patterns.
+    void merge_rows() {
+        if (row_words == 0) {
+            num_rows = 1;
+            for (std::int64_t example = 0; example < num_examples; ++example) row_of[example] = 0;
+            return;
+        }
+        std::uint64_t is_present[(1 << kFewFeatures) / kWordBits] = {};
+        for (std::int64_t example = 0; example < num_examples; ++example)
+            is_present[bits[example] / kWordBits] |= std::uint64_t{1} << bits[example] % kWordBits;
+        std::uint32_t place[1 << kFewFeatures];
+        for (std::int64_t example = 0; example < num_examples; ++example)
+            row_of[example] = static_cast<std::uint32_t>(bits[example]);
+        std::uint32_t count = 0;
+        for (std::uint64_t first = 0; first < 1 << kFewFeatures; first += kWordBits)
+            for (std::uint64_t rest = is_present[first / kWordBits]; rest; rest &= rest - 1) {
+                std::uint64_t pattern = first + static_cast<std::uint64_t>(__builtin_ctzll(rest));
+                place[pattern] = count;
+                bits[count++] = pattern;
+            }
+        for (std::int64_t example = 0; example < num_examples; ++example) row_of[example] = place[row_of[example]];
+        num_rows = count;
+    }
+
+    void find_offsets(std::int64_t word) {
+        std::uint16_t* to = offsets + word * max_rows * kGroupsInBlock;
+        const std::int64_t rest = num_groups - word * kGroupsInBlock;
+        const int count = static_cast<int>(rest < kGroupsInBlock ? rest : kGroupsInBlock);
+        for (std::int64_t row = 0; row < num_rows; ++row)
+            write_offsets(bits[row * row_words + word], to + row * kGroupsInBlock, count, kGroupsInBlock);
+    }
+
+    // Writes the offsets of a word's first `count` groups (rounded up to whole bytes), of which every `groups_in_block`
+    // start again at the first table.
+    void write_offsets(std::uint64_t word, std::uint16_t* to, int count, int groups_in_block) const {
+        for (int group = 0; group < count; group += 2) {
+            std::uint32_t first = static_cast<std::uint32_t>(group % groups_in_block) * table_bytes;
+            std::uint32_t both = pair[word >> (group * kGroup) & 255] + (first | first << 16);
+            __builtin_memcpy(to + group, &both, sizeof both);
+        }
+    }
+
+    // Warren, "Hacker's Delight", section 7-3: swaps ever smaller blocks across the diagonal.
+    static void transpose_square(std::uint64_t* square) {
+        std::uint64_t mask = 0x00000000ffffffffu;
+        for (int size = 32; size > 0; size /= 2, mask ^= mask << size)
+            for (int block = 0; block < kWordBits; block += 2 * size)
+                for (int row = block; row < block + size; ++row) {
+                    std::uint64_t swap = (square[row] >> size ^ square[row + size]) & mask;
+                    square[row] ^= swap << size;
+                    square[row + size] ^= swap;
+                }
+    }
+};
+
+}  // namespace
+}  // namespace vecparity

@@ -1,0 +1,73 @@
+// What the kernel takes and gives: plain values only, so that translation units compiled for different
+// instruction sets agree on it and share no inline code (the linker would keep one copy, perhaps the wrong one).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vecparity {
+
+// The sizes that all runs of a call share.
+struct Shape {
+    std::int64_t n_features;
+    std::int64_t num_words;  // 64-bit words in a row
+    std::int64_t hidden_width;
+    std::int64_t batch_size;
+};
+
+// Rows of bits with their labels. `used` marks the features that are on in any row, packed as a row is.
+struct Rows {
+    const std::uint64_t* bits;
+    const std::uint8_t* labels;
+    const std::uint64_t* used;
+};
+
+// A run's parameters and AdamW moments, flat: W1 [W, N], b1 [W], w2 [W], b2 [1].
+struct State {
+    float* params;
+    float* exp_avg;
+    float* exp_avg_sq;
+};
+
+// What AdamW multiplies by, rounded once from double precision; the last two are per step of the window.
+struct Coefficients {
+    float decay;
+    float one_minus_beta1;
+    float beta2;
+    float one_minus_beta2;
+    const float* step_size;
+    const float* root_correction2;
+};
+
+// A run's batches: rows of its own dataset, [step, batch_size], of which each step's first `lengths[step]` count.
+struct Batches {
+    const std::int32_t* indices;
+    const std::int32_t* lengths;
+    std::int64_t num_steps;
+};
+
+// Sums over the batches that made an update; fewer than the window's steps where the loss ceased to be finite.
+struct Sums {
+    double loss;
+    double accuracy;
+    std::int64_t num_batches;
+};
+
+// One compilation of the kernel. Scratch is 64-byte aligned and of `scratch_bytes`; one thread's at a time.
+struct Kernel {
+    const char* name;
+    std::size_t (*scratch_bytes)(const Shape&);
+    Sums (*train)(const Shape&, const State&, const Rows&, const Batches&, const Coefficients&, void* scratch);
+    std::int64_t (*count_correct)(
+        const Shape&, const float* params, const Rows&, std::int64_t num_rows, void* scratch);
+    void (*exp)(const float* x, float* y, std::int64_t count);
+    void (*log)(const float* x, float* y, std::int64_t count);
+};
+
+extern const Kernel kernel_baseline;
+#ifdef VECPARITY_X86
+extern const Kernel kernel_avx2;
+extern const Kernel kernel_avx512;
+#endif
+
+}  // namespace vecparity

@@ -1,0 +1,212 @@
+// The Python module `vecparity._native`. Arrays are NumPy's (or anything with a buffer), never copied; callers check
+// values, this file checks shapes.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "kernel.h"
+#include "orderings.h"
+#include "parallel.h"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace vecparity {
+namespace {
+
+template <typename T, std::size_t Dimensions>
+using Array = nb::ndarray<T, nb::ndim<Dimensions>, nb::c_contig, nb::device::cpu>;
+
+std::vector<const Kernel*> available_kernels() {
+    std::vector<const Kernel*> kernels;
+#ifdef VECPARITY_X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+        kernels.push_back(&kernel_avx512);
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kernels.push_back(&kernel_avx2);
+#endif
+    kernels.push_back(&kernel_baseline);
+    return kernels;
+}
+
+std::vector<std::string> levels() {
+    std::vector<std::string> names;
+    for (const Kernel* kernel : available_kernels()) names.emplace_back(kernel->name);
+    return names;
+}
+
+const Kernel& kernel_of(const std::string& level) {
+    for (const Kernel* kernel : available_kernels())
+        if (level.empty() || level == kernel->name) return *kernel;
+    throw std::invalid_argument("no instruction set '" + level + "' here");
+}
+
+void require(bool holds, const char* what) {
+    if (!holds) throw std::invalid_argument(what);
+}
+
+// One thread's scratch memory each.
+class Scratch {
+  public:
+    Scratch(std::size_t bytes, int threads) : bytes_((bytes + kAlignment - 1) / kAlignment * kAlignment) {
+        memory_.reset(std::aligned_alloc(kAlignment, bytes_ * static_cast<std::size_t>(threads)));
+        if (!memory_) throw std::bad_alloc();
+    }
+    void* of(int thread) const { return static_cast<char*>(memory_.get()) + bytes_ * static_cast<std::size_t>(thread); }
+
+  private:
+    // A page: threads share none.
+    static constexpr std::size_t kAlignment = 4096;
+    struct Free {
+        void operator()(void* memory) const { std::free(memory); }
+    };
+    std::size_t bytes_;
+    std::unique_ptr<void, Free> memory_;
+};
+
+// The per-step coefficients of one run's window, computed in double precision.
+struct StepCoefficients {
+    std::vector<float> step_size, root_correction2;
+
+    StepCoefficients(double lr, double beta1, double beta2, std::int64_t steps_before, std::int64_t num_steps) {
+        for (std::int64_t step = 1; step <= num_steps; ++step) {
+            double t = static_cast<double>(steps_before + step);
+            step_size.push_back(static_cast<float>(lr / (1 - std::pow(beta1, t))));
+            root_correction2.push_back(static_cast<float>(std::sqrt(1 - std::pow(beta2, t))));
+        }
+    }
+};
+
+const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
+
+void advance(
+    Array<float, 2> params, Array<float, 2> exp_avg, Array<float, 2> exp_avg_sq, Array<bool, 1> active,
+    Array<const double, 1> lr, Array<const double, 1> wd, Array<const double, 1> beta1, Array<const double, 1> beta2,
+    Array<const std::int64_t, 1> first_row, Array<const std::int64_t, 2> used, Array<const std::int64_t, 2> bits,
+    Array<const std::uint8_t, 1> labels, Array<const std::int32_t, 3> indices, Array<const std::int32_t, 2> lengths,
+    Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t steps_before,
+    std::int64_t n_features, std::int64_t hidden_width, int threads, const std::string& level) {
+    const Kernel& kernel = kernel_of(level);
+    const Shape shape = {
+        n_features, static_cast<std::int64_t>(bits.shape(1)), hidden_width,
+        static_cast<std::int64_t>(indices.shape(2))};
+    const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
+    const std::size_t num_steps = indices.shape(1), num_words = bits.shape(1);
+    require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
+    require(static_cast<std::int64_t>(num_words) == (n_features + 63) / 64, "bits: wrong number of words");
+    require(exp_avg.shape(0) == num_runs && exp_avg.shape(1) == num_params, "exp_avg: wrong shape");
+    require(exp_avg_sq.shape(0) == num_runs && exp_avg_sq.shape(1) == num_params, "exp_avg_sq: wrong shape");
+    require(used.shape(0) == num_runs && used.shape(1) == num_words, "used: wrong shape");
+    require(labels.shape(0) == bits.shape(0), "labels: wrong length");
+    require(indices.shape(0) == num_runs, "indices: wrong number of runs");
+    require(lengths.shape(0) == num_runs && lengths.shape(1) == num_steps, "lengths: wrong shape");
+    for (std::size_t length : {active.shape(0), lr.shape(0), wd.shape(0), beta1.shape(0), beta2.shape(0),
+                               first_row.shape(0), loss.shape(0), accuracy.shape(0), num_batches.shape(0)})
+        require(length == num_runs, "wrong number of runs");
+
+    Scratch scratch(kernel.scratch_bytes(shape), threads);
+    nb::gil_scoped_release unlocked;
+    for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
+        const std::size_t run = static_cast<std::size_t>(turn);
+        Sums sums = {0, 0, 0};
+        if (active.data()[run]) {
+            const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
+            const double lr_ = lr.data()[run], beta1_ = beta1.data()[run], beta2_ = beta2.data()[run];
+            const StepCoefficients steps(lr_, beta1_, beta2_, steps_before, static_cast<std::int64_t>(num_steps));
+            sums = kernel.train(
+                shape,
+                {params.data() + run * num_params, exp_avg.data() + run * num_params,
+                 exp_avg_sq.data() + run * num_params},
+                {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words},
+                {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
+                 static_cast<std::int64_t>(num_steps)},
+                {static_cast<float>(1 - lr_ * wd.data()[run]), static_cast<float>(1 - beta1_),
+                 static_cast<float>(beta2_), static_cast<float>(1 - beta2_), steps.step_size.data(),
+                 steps.root_correction2.data()},
+                scratch.of(thread));
+            active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
+        }
+        loss.data()[run] = sums.loss;
+        accuracy.data()[run] = sums.accuracy;
+        num_batches.data()[run] = sums.num_batches;
+    });
+}
+
+void count_correct(
+    Array<const float, 2> params, const std::vector<Array<const std::int64_t, 2>>& bits,
+    const std::vector<Array<const std::uint8_t, 1>>& labels, Array<std::int64_t, 1> correct, std::int64_t n_features,
+    std::int64_t hidden_width, int threads, const std::string& level) {
+    const Kernel& kernel = kernel_of(level);
+    constexpr std::int64_t batch_size = 512;  // the tables are made anew for each batch
+    const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
+    const Shape shape = {n_features, (n_features + 63) / 64, hidden_width, batch_size};
+    require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
+    require(bits.size() == num_runs && labels.size() == num_runs, "wrong number of test sets");
+    require(correct.shape(0) == num_runs, "correct: wrong length");
+    for (std::size_t run = 0; run < num_runs; ++run) {
+        require(static_cast<std::int64_t>(bits[run].shape(1)) == shape.num_words, "bits: wrong number of words");
+        require(labels[run].shape(0) == bits[run].shape(0), "labels: wrong length");
+    }
+    Scratch scratch(kernel.scratch_bytes(shape), threads);
+    nb::gil_scoped_release unlocked;
+    for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
+        const std::size_t run = static_cast<std::size_t>(turn);
+        correct.data()[run] = kernel.count_correct(
+            shape, params.data() + run * num_params, {words(bits[run].data()), labels[run].data(), nullptr},
+            static_cast<std::int64_t>(bits[run].shape(0)), scratch.of(thread));
+    });
+}
+
+void apply(const std::string& function, Array<const float, 1> x, Array<float, 1> y, const std::string& level) {
+    const Kernel& kernel = kernel_of(level);
+    require(x.shape(0) == y.shape(0), "y: wrong length");
+    require(function == "exp" || function == "log", "no such function");
+    (function == "exp" ? kernel.exp : kernel.log)(x.data(), y.data(), static_cast<std::int64_t>(x.shape(0)));
+}
+
+void fill(Orderings& orderings, Array<std::int32_t, 3> indices, Array<std::int32_t, 2> lengths, int threads) {
+    const std::size_t num_runs = static_cast<std::size_t>(orderings.size());
+    require(indices.shape(0) == num_runs && lengths.shape(0) == num_runs, "wrong number of runs");
+    require(indices.shape(1) == lengths.shape(1), "lengths: wrong number of steps");
+    nb::gil_scoped_release unlocked;
+    orderings.fill(
+        indices.data(), lengths.data(), static_cast<std::int64_t>(indices.shape(1)),
+        static_cast<std::int64_t>(indices.shape(2)), threads);
+}
+
+}  // namespace
+
+NB_MODULE(_native, module) {
+    // In-place arguments must not be converted: a copy would be updated in their stead.
+    module.def(
+        "advance", advance, "params"_a.noconvert(), "exp_avg"_a.noconvert(), "exp_avg_sq"_a.noconvert(),
+        "active"_a.noconvert(), "lr"_a.noconvert(), "wd"_a.noconvert(), "beta1"_a.noconvert(),
+        "beta2"_a.noconvert(), "first_row"_a.noconvert(), "used"_a.noconvert(), "bits"_a.noconvert(),
+        "labels"_a.noconvert(), "indices"_a.noconvert(), "lengths"_a.noconvert(), "loss"_a.noconvert(),
+        "accuracy"_a.noconvert(), "num_batches"_a.noconvert(), "steps_before"_a, "n_features"_a, "hidden_width"_a,
+        "threads"_a, "level"_a = "");
+    module.def(
+        "count_correct", count_correct, "params"_a.noconvert(), "bits"_a, "labels"_a, "correct"_a.noconvert(),
+        "n_features"_a, "hidden_width"_a, "threads"_a, "level"_a = "");
+    module.def("apply", apply, "function"_a, "x"_a.noconvert(), "y"_a.noconvert(), "level"_a = "");
+    module.def("levels", levels);
+    module.attr("TOO_MANY_ROWS") = kTooManyRows;
+    nb::class_<Orderings>(module, "Orderings")
+        .def(
+            nb::init<const std::vector<std::int64_t>&, const std::vector<std::uint64_t>&>(), "num_examples"_a,
+            "seeds"_a)
+        .def("fill", fill, "indices"_a.noconvert(), "lengths"_a.noconvert(), "threads"_a)
+        .def("take", &Orderings::take, "runs"_a);
+}
+
+}  // namespace vecparity

@@ -1,0 +1,186 @@
+// The network's passes over a batch, one tile of hidden units at a time.
+//
+// Forward: h = b1 + sum of the W1 columns at a row's set bits; only z's partial sums and the signs of h are kept.
+// Backward: with dz the loss's gradient by z, and G[u, n] = sum over rows of dz * x_n where h_u > 0, the gradients are
+// dW1[u, n] = w2[u] * G[u, n], db1[u] = w2[u] * G[u, bias], and, since relu(h) = h where h > 0 and h is linear in W1
+// and b1, dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. So the hidden layer is never stored.
+#pragma once
+
+#include "batch.h"
+#include "tables.h"
+
+namespace vecparity {
+namespace {
+
+template <int V>
+struct Network {
+    static constexpr std::int64_t kUnits = V * kLanes;
+    static constexpr int kSumVectors = kSumLanes / kLanes;
+    static_assert(V % kSumVectors == 0, "a tile begins with the first partial sum");
+    static constexpr std::int64_t kTable = kPatterns * kUnits;
+
+    Tiles<V> params;
+    float* zeros;           // [unit]
+    float* tables;          // [kGroupsInBlock, kPatterns, unit]
+    float* delta_tables;    // likewise, of rows
+    float* hidden;          // [row, unit], where a row's groups do not fit into one block
+    Positive* positive;     // [tile, row, V]
+    float* z_lanes;         // [row, kSumLanes]
+    float* dz;              // [row], 0 in padding
+    float* gradient;        // [feature + 1, unit]: G of one tile, the bias last
+
+    Network(Arena& arena, const Shape& shape, std::int64_t max_rows)
+        : params(arena, shape.hidden_width, shape.n_features) {
+        zeros = arena.take<float>(kUnits);
+        tables = arena.take<float>(kGroupsInBlock * kTable);
+        delta_tables = arena.take<float>(kGroupsInBlock * kTable);
+        hidden = arena.take<float>(max_rows * kUnits);
+        positive = arena.take<Positive>(params.count * max_rows * V);
+        z_lanes = arena.take<float>(max_rows * kSumLanes);
+        dz = arena.take<float>(max_rows);
+        gradient = arena.take<float>((shape.n_features + 1) * kUnits);
+    }
+
+    void clear() {
+        for (std::int64_t i = 0; i < kUnits; ++i) zeros[i] = 0;
+        for (std::int64_t i = 0; i < kGroupsInBlock * kTable; ++i) tables[i] = delta_tables[i] = 0;
+    }
+
+    void forward(const Batch& batch) {
+        for (std::int64_t tile = 0; tile < params.count; ++tile)
+            for (std::int64_t block = 0; block < batch.num_blocks; ++block) forward_block(batch, tile, block);
+    }
+
+    // Many features: rows in groups of four, G gathered from tables of their deltas' partial sums.
+    void gather_gradient(const Batch& batch, std::int64_t tile) {
+        const std::int64_t num_groups = ceil_div(batch.num_rows, kGroup);
+        const std::int64_t stride = batch.max_rows / kGroup;
+        float* bias = gradient + params.num_features * kUnits;
+        for (std::int64_t i = 0; i < kUnits; ++i) bias[i] = 0;
+        for (std::int64_t first = 0; first < num_groups; first += kRowGroupsInBlock) {
+            std::int64_t rest = num_groups - first;
+            std::int64_t count = rest < kRowGroupsInBlock ? rest : kRowGroupsInBlock;
+            for (std::int64_t group = 0; group < count; ++group) {
+                float* table = delta_tables + group * kTable;
+                write_delta_sums(batch, tile, (first + group) * kGroup, table);
+                for (std::int64_t i = 0; i < kUnits; i += kLanes)
+                    store(bias + i, load(bias + i) + load(table + (kPatterns - 1) * kUnits + i));
+            }
+            for (std::int64_t feature = 0; feature < params.num_features; ++feature) {
+                Vector sums[V];
+                float* to = gradient + feature * kUnits;
+                for (int v = 0; v < V; ++v) sums[v] = first ? load(to + v * kLanes) : Vector{};
+                add_entries<V>(delta_tables, batch.row_offsets + feature * stride + first, count, sums);
+                for (int v = 0; v < V; ++v) store(to + v * kLanes, sums[v]);
+            }
+        }
+    }
+
+    // Few features: each row's deltas scattered to the entries it looked up on the way forward.
+    void scatter_gradient(const Batch& batch, std::int64_t tile) {
+        for (std::int64_t i = 0; i < batch.num_groups * kTable; i += kLanes) store(delta_tables + i, Vector{});
+        const Positive* signs = positive + tile * batch.max_rows * V;
+        // Rows that share one are in the order of their patterns: those alike in the second group come together, and
+        // are added up before they are stored.
+        const bool is_sorted = batch.shares_rows && batch.num_groups == 2;
+        Vector delta[V], run[V];
+        for (int v = 0; v < V; ++v) run[v] = Vector{};
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
+            const std::uint16_t* offsets = batch.offsets + row * kGroupsInBlock;
+            for (int v = 0; v < V; ++v) delta[v] = where_positive(signs + row * V + v, splat(dz[row]));
+            add_to_entry(offsets[0], delta);
+            if (!is_sorted) {
+                for (std::int64_t group = 1; group < batch.num_groups; ++group) add_to_entry(offsets[group], delta);
+                continue;
+            }
+            for (int v = 0; v < V; ++v) run[v] += delta[v];
+            if (row + 1 < batch.num_rows && offsets[kGroupsInBlock + 1] == offsets[1]) continue;
+            add_to_entry(offsets[1], run);
+            for (int v = 0; v < V; ++v) run[v] = Vector{};
+        }
+        for (std::int64_t group = 0; group < batch.num_groups; ++group)
+            for (std::int64_t i = 0; i < kUnits; i += kLanes) sum_entries_by_bit(group, i);
+    }
+
+  private:
+    void forward_block(const Batch& batch, std::int64_t tile, std::int64_t block) {
+        const std::int64_t first_group = block * kGroupsInBlock;
+        const std::int64_t rest = batch.num_groups - first_group;
+        const std::int64_t count = rest < kGroupsInBlock ? rest : kGroupsInBlock;
+        for (std::int64_t group = 0; group < count; ++group) {
+            const float* w[kGroup];
+            for (int bit = 0; bit < kGroup; ++bit) {
+                std::int64_t feature = (first_group + group) * kGroup + bit;
+                w[bit] = feature < params.num_features ? params.row(tile, feature) : zeros;
+            }
+            for (std::int64_t i = 0; i < kUnits; i += kLanes) {
+                float* to = tables + group * kTable + i;
+                Vector w0 = load(w[0] + i), w1 = load(w[1] + i), w2 = load(w[2] + i), w3 = load(w[3] + i);
+                if (first_group + group == 0)
+                    write_subset_sums<true>(load(params.b1(tile) + i), w0, w1, w2, w3, to, kUnits);
+                else
+                    write_subset_sums<false>(Vector{}, w0, w1, w2, w3, to, kUnits);
+                // Where the first block had its base.
+                if (group == 0 && first_group > 0) store(to, Vector{});
+            }
+        }
+        Vector w2[V];
+        for (int v = 0; v < V; ++v) w2[v] = load(params.w2(tile) + v * kLanes);
+        const std::uint16_t* offsets = batch.offsets + block * batch.max_rows * kGroupsInBlock;
+        const bool is_first = block == 0, is_last = block == batch.num_blocks - 1;
+        Positive* signs = positive + tile * batch.max_rows * V;
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
+            Vector h[V];
+            for (int v = 0; v < V; ++v) h[v] = is_first ? Vector{} : load(hidden + row * kUnits + v * kLanes);
+            add_entries<V>(tables, offsets + row * kGroupsInBlock, count, h);
+            if (!is_last) {
+                for (int v = 0; v < V; ++v) store(hidden + row * kUnits + v * kLanes, h[v]);
+                continue;
+            }
+            float* lanes = z_lanes + row * kSumLanes;
+            Vector z[kSumVectors];
+            for (int i = 0; i < kSumVectors; ++i) z[i] = tile ? load(lanes + i * kLanes) : Vector{};
+            for (int v = 0; v < V; ++v) {
+                h[v] = relu(h[v], signs + row * V + v);
+                z[v % kSumVectors] = fused(w2[v], h[v], z[v % kSumVectors]);
+            }
+            for (int i = 0; i < kSumVectors; ++i) store(lanes + i * kLanes, z[i]);
+        }
+    }
+
+    void add_to_entry(std::uint16_t offset, const Vector (&delta)[V]) {
+        float* entry = reinterpret_cast<float*>(reinterpret_cast<char*>(delta_tables) + offset);
+        for (int v = 0; v < V; ++v) store(entry + v * kLanes, load(entry + v * kLanes) + delta[v]);
+    }
+
+    void write_delta_sums(const Batch& batch, std::int64_t tile, std::int64_t first_row, float* table) const {
+        const Positive* signs = positive + (tile * batch.max_rows + first_row) * V;
+        for (int v = 0; v < V; ++v) {
+            Vector delta[kGroup];
+            for (int row = 0; row < kGroup; ++row)
+                delta[row] = where_positive(signs + row * V + v, splat(dz[first_row + row]));
+            write_subset_sums<false>(
+                Vector{}, delta[0], delta[1], delta[2], delta[3], table + v * kLanes, kUnits);
+        }
+    }
+
+    // G of the four features of a group: the entries whose pattern has the feature's bit.
+    void sum_entries_by_bit(std::int64_t group, std::int64_t i) {
+        const float* table = delta_tables + group * kTable + i;
+        // Halve the table bit by bit, the highest first.
+        Vector sums[kPatterns];
+        for (int pattern = 0; pattern < kPatterns; ++pattern) sums[pattern] = load(table + pattern * kUnits);
+        for (int bit = kGroup - 1; bit >= 0; --bit) {
+            int half = 1 << bit;
+            Vector with_bit = sums[half];
+            for (int pattern = 1; pattern < half; ++pattern) with_bit += sums[half + pattern];
+            for (int pattern = 0; pattern < half; ++pattern) sums[pattern] += sums[half + pattern];
+            std::int64_t feature = group * kGroup + bit;
+            if (feature < params.num_features) store(gradient + feature * kUnits + i, with_bit);
+        }
+        if (group == 0) store(gradient + params.num_features * kUnits + i, sums[0]);
+    }
+};
+
+}  // namespace
+}  // namespace vecparity

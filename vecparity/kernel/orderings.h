@@ -1,0 +1,43 @@
+// Many runs' walks through their epochs: the native twin of schedule._Ordering.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "generator.h"
+
+namespace vecparity {
+
+class Ordering {
+  public:
+    Ordering(std::int64_t num_examples, std::uint64_t seed) : num_examples_(num_examples), generator_(seed) {}
+
+    // Writes the next batches: indices [step, batch], zero on entry, and lengths [step].
+    void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size);
+
+  private:
+    std::int64_t num_examples_;
+    Generator generator_;
+    std::vector<std::int32_t> permutation_;
+    std::int64_t position_ = 0;
+};
+
+class Orderings {
+  public:
+    Orderings(const std::vector<std::int64_t>& num_examples, const std::vector<std::uint64_t>& seeds);
+
+    std::int64_t size() const { return static_cast<std::int64_t>(orderings_.size()); }
+
+    // Fills indices [run, step, batch] and lengths [run, step], runs in parallel.
+    void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
+              int threads);
+
+    // Goes on with some of the runs only, in the order given.
+    void take(const std::vector<std::int64_t>& runs);
+
+  private:
+    std::vector<std::shared_ptr<Ordering>> orderings_;
+};
+
+}  // namespace vecparity

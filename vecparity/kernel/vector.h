@@ -1,0 +1,113 @@
+// Vectors of VECPARITY_LANES floats, by the compilers' own vector types: + - * / and comparisons work on them.
+//
+// Nothing here or in what is built on it may round differently from one instruction set to another: no fused
+// multiply-add, no reciprocal estimates, no sum whose order depends on the vector's length.
+//
+// Everything that kernel.cpp includes lives in an unnamed namespace, since it is compiled for several instruction
+// sets; for the same reason none of it uses the standard library's templates.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__SSE__)
+#include <immintrin.h>
+#elif defined(__ARM_NEON)
+#include <arm_neon.h>
+#endif
+
+namespace vecparity {
+namespace {
+
+constexpr int kLanes = VECPARITY_LANES;
+
+typedef float Vector __attribute__((vector_size(4 * VECPARITY_LANES)));
+typedef std::int32_t Integers __attribute__((vector_size(4 * VECPARITY_LANES)));
+
+inline Vector load(const float* from) {
+    Vector v;
+    __builtin_memcpy(&v, from, sizeof v);
+    return v;
+}
+
+inline void store(float* to, Vector v) { __builtin_memcpy(to, &v, sizeof v); }
+
+inline Vector splat(float x) { return x - Vector{}; }
+
+inline Vector bits_as_floats(Integers i) { return (Vector)i; }
+inline Integers floats_as_bits(Vector v) { return (Integers)v; }
+
+// Lane by lane: where ? a : b, where every lane of `where` is all ones or all zeros, as comparisons give them.
+inline Vector select(Integers where, Vector a, Vector b) { return where ? a : b; }
+
+// a * b + c with one rounding.
+inline Vector fused(Vector a, Vector b, Vector c) {
+#if defined(__AVX512F__)
+    return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__FMA__)
+    return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+    return (Vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+    for (int lane = 0; lane < kLanes; ++lane) c[lane] = __builtin_fmaf(a[lane], b[lane], c[lane]);
+    return c;
+#endif
+}
+
+inline Vector square_root(Vector v) {
+#if defined(__AVX512F__)
+    return (Vector)_mm512_sqrt_ps((__m512)v);
+#elif defined(__AVX__)
+    return (Vector)_mm256_sqrt_ps((__m256)v);
+#elif defined(__SSE__)
+    return (Vector)_mm_sqrt_ps((__m128)v);
+#elif defined(__aarch64__)
+    return (Vector)vsqrtq_f32((float32x4_t)v);
+#else
+    for (int lane = 0; lane < kLanes; ++lane) v[lane] = __builtin_sqrtf(v[lane]);
+    return v;
+#endif
+}
+
+// Sums over units or examples go into kSumLanes partial sums, whatever a vector's length, and those are added up
+// here: so that all instruction sets round alike, and a run's result is the same on every machine.
+constexpr int kSumLanes = 16;
+
+inline float sum_of_lanes(const float* lanes) {
+    double sums[kSumLanes];
+    for (int lane = 0; lane < kSumLanes; ++lane) sums[lane] = lanes[lane];
+    for (int half = kSumLanes / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
+    return static_cast<float>(sums[0]);
+}
+
+// relu, and which lanes are positive (or NaN, which stays), remembered in the least memory that loads back cheaply: a bit a lane where the
+// instruction set has mask registers, else a byte.
+#if defined(__AVX512F__)
+typedef std::uint16_t Positive;
+
+inline Vector relu(Vector v, Positive* is_positive) {
+    __mmask16 mask = _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLE_UQ);
+    *is_positive = mask;
+    return (Vector)_mm512_maskz_mov_ps(mask, (__m512)v);
+}
+
+inline Vector where_positive(const Positive* from, Vector v) {
+    return (Vector)_mm512_maskz_mov_ps(*from, (__m512)v);
+}
+#else
+typedef std::int8_t Positive __attribute__((vector_size(VECPARITY_LANES)));
+
+inline Vector relu(Vector v, Positive* is_positive) {
+    Integers mask = ~(v <= Vector{});
+    *is_positive = __builtin_convertvector(mask, Positive);
+    return bits_as_floats(floats_as_bits(v) & mask);
+}
+
+inline Vector where_positive(const Positive* from, Vector v) {
+    return bits_as_floats(floats_as_bits(v) & __builtin_convertvector(*from, Integers));
+}
+#endif
+
+}  // namespace
+}  // namespace vecparity
