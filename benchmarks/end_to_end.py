@@ -56,7 +56,7 @@ def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
 def main(
     *,
     protocol: Literal["full", "published"] = "published",
-    engine: Annotated[tuple[str, ...], Several] = ("vmap", "reference"),
+    engine: Annotated[tuple[str, ...], Several] = ("native", "vmap", "reference"),
     strategy: str = "isolated_cube",
     output: str | None = None,
 ) -> Path:

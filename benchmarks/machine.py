@@ -16,11 +16,16 @@ from vecparity.evaluation import cpu_name
 RESULTS = Path(__file__).parent / "results"
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def describe() -> dict[str, Any]:
     """Processor, versions and commit."""
     return {
         "processor": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,6 +1,6 @@
-"""Run-steps per second of every engine, against the sequential oracle in one process and in one process per core.
+"""Run-steps per second of our engines and of what else trains many small networks, in one run.
 
-    python -m benchmarks.throughput
+python -m benchmarks.throughput
 
 Everything that is compared is measured in one run, in turn: on a shared machine only such ratios mean anything.
 """
@@ -8,8 +8,7 @@ Everything that is compared is measured in one run, in turn: on a shared machine
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,44 +19,24 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from benchmarks import machine
+from benchmarks import limits, machine, oracle
+from benchmarks.cases import CPU, ROWS, Case, Contender, TrainWindow, dense_flops, with_steps
+from benchmarks.contenders import CONTENDERS
 from vecparity import reference
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
-from vecparity.runs import Run, make_runs
-from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import load
-from vecparity.train import train
+from vecparity.runs import Run
+from vecparity.spec import TaskConfig
 
-CPU = torch.device("cpu")
-ROWS = ("uniform", "isolated_cube")
-GATE_STEPS = 20
+GATE_RUNS = 3
+GATE_STEPS = 10
 GATE_TOLERANCE = 1e-5
+SECONDS = 0.4  # of a measurement, about
 
 app = App(help=__doc__)
+Several = Parameter(consume_multiple=True)
 
 
-@dataclass(frozen=True)
-class Case:
-    """What is trained: the rows' kind, N, and the number of runs stacked."""
-
-    rows: str
-    n_features: int
-    num_runs: int
-
-
-def runs_of(case: Case) -> tuple[list[Run], TaskConfig]:
-    """The benchmark's own runs; for uniform rows, the baseline's 4 096."""
-    config = task_config(f"n{case.n_features}-k8", early_stop_acc=2)
-    strategy = load("isolated_cube" if case.rows == "isolated_cube" else "default_4096")
-    # Only the rows' bits matter to the speed, and the oracle's runs are the same ones.
-    runs = make_runs([(strategy, 42)], replace(config, test_set_size=1), CPU)
-    return runs[: case.num_runs], config
-
-
-def gate(case: Case) -> float:
-    """Trains a few runs with `vmap` and with the oracle.
+def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig) -> float:
+    """Trains the runs with a contender and some of them with the oracle, step by step.
 
     Returns:
         The largest difference of any step's loss, in nats.
@@ -65,60 +44,67 @@ def gate(case: Case) -> float:
     Raises:
         SystemExit: It is larger than the contract allows: a speed without the right answer means nothing.
     """
-    runs, config = runs_of(replace(case, num_runs=min(case.num_runs, 5)))
-    config = replace(config, max_steps=GATE_STEPS, log_interval=1)
-    ours = train(runs, config, VmapEngine(), CPU, torch.float32, lambda closed: None)
-    theirs = reference.train(runs, config, CPU, torch.float32, lambda closed: None)
-    pairs = [zip(a.curve.loss, b.curve.loss, strict=True) for a, b in zip(ours, theirs, strict=True)]
-    worst = max(abs(a - b) for pair in pairs for a, b in pair)
-    if worst > GATE_TOLERANCE:
-        raise SystemExit(f"{case}: vmap's losses differ from the oracle's by {worst:.1e}, more than {GATE_TOLERANCE}")
+    train_window = contender.prepare(runs, config, 1)
+    ours = torch.stack([train_window() for _ in range(GATE_STEPS)], dim=1)[:GATE_RUNS]
+    some = runs[:GATE_RUNS]
+    ends = reference.train(some, with_steps(config, GATE_STEPS), CPU, torch.float32, lambda closed: None)
+    theirs = torch.tensor([end.curve.loss for end in ends], dtype=torch.float64)
+    worst = float((ours - theirs).abs().max())
+    if not worst <= GATE_TOLERANCE:
+        raise SystemExit(
+            f"{contender.name}: losses differ from the oracle's by {worst:.1e}, more than {GATE_TOLERANCE}"
+        )
     return worst
 
 
-def time_vmap(runs: list[Run], config: TaskConfig, num_steps: int) -> Callable[[], float]:
-    """Prepares windows; each call trains the next and returns run-steps per second."""
-    engine = VmapEngine()
-    ensemble = Ensemble.start(runs, config.hidden_width, CPU)
-    sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-    schedule = Schedule(sizes, seeds, config.batch_size, iter(lambda: num_steps, None))
-    engine.advance(ensemble, next(schedule))  # warm-up: traces, allocates
-
-    def measure() -> float:
-        began = time.perf_counter()
-        engine.advance(ensemble, next(schedule))
-        return len(runs) * num_steps / (time.perf_counter() - began)
-
-    return measure
+def time_window(train_window: TrainWindow) -> float:
+    began = time.perf_counter()
+    train_window()
+    return time.perf_counter() - began
 
 
-def time_reference(run: Run, config: TaskConfig, num_steps: int) -> float:
-    """Run-steps per second of the oracle, start-up and test aside (it is one network at a time, whatever the runs)."""
-    marks: list[float] = []
-    warm_up = min(100, num_steps)
-    config = replace(config, max_steps=warm_up + num_steps, log_interval=warm_up)
-    reference.train_run(run, config, CPU, torch.float32, lambda *window: marks.append(time.perf_counter()))
-    # Windows close at 1, at multiples of the warm-up, and at the end.
-    return num_steps / (marks[-1] - marks[1])
+def prepare(contender: Contender, runs: Sequence[Run], config: TaskConfig) -> tuple[TrainWindow, int]:
+    """Makes windows that take about as long for every contender, and warms up; returns their run-steps too."""
+    trial = contender.prepare(runs, config, 5)
+    trial()
+    per_step = min(time_window(trial) for _ in range(2)) / 5
+    num_steps = max(5, min(2_000, round(SECONDS / per_step)))
+    train_window = contender.prepare(runs, config, num_steps)
+    train_window()
+    return train_window, num_steps * len(runs)
 
 
-def _work_alone(run: Run, config: TaskConfig, num_steps: int) -> float:
-    torch.set_num_threads(1)
-    return time_reference(run, config, num_steps)
-
-
-def time_sharded(pool: Pool, num_processes: int, run: Run, config: TaskConfig, num_steps: int) -> float:
-    """Run-steps per second of one single-threaded oracle per core, all at once."""
-    return sum(pool.starmap(_work_alone, [(run, config, num_steps)] * num_processes, chunksize=1))
+def measure(case: Case, contenders: Sequence[Contender], pool: Pool, repeats: int) -> dict[str, Any]:
+    """Rates of every contender and of the oracle, in turn, `repeats` times."""
+    runs, config = case.make()
+    cores = machine.cores()
+    differences = {contender.name: gate(contender, runs, config) for contender in contenders}
+    prepared = {contender.name: prepare(contender, runs, config) for contender in contenders}
+    oracle.sharded(pool, cores, runs[0], config, 10)  # warm-up: imports
+    rates: dict[str, list[float]] = {name: [] for name in ("oracle", "oracle sharded", *prepared)}
+    for _ in range(repeats):
+        rates["oracle"].append(oracle.one_process(runs[0], config, 500))
+        rates["oracle sharded"].append(oracle.sharded(pool, cores, runs[0], config, 500))
+        for name, (train_window, run_steps) in prepared.items():
+            rates[name].append(run_steps / time_window(train_window))
+    return {
+        "rows": case.rows,
+        "n_features": case.n_features,
+        "num_runs": case.num_runs,
+        "gate_loss_difference": differences,
+        "run_steps_per_second": rates,
+        "medians": {name: statistics.median(values) for name, values in rates.items()},
+        "dense_flops_per_run_step": dense_flops(config),
+    }
 
 
 @app.default
 def main(
     *,
-    n_features: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (32, 50, 64),
-    runs: Annotated[tuple[int, ...], Parameter(consume_multiple=True)] = (1, 4, 15, 100),
+    n_features: Annotated[tuple[int, ...], Several] = (32, 50, 64),
+    runs: Annotated[tuple[int, ...], Several] = (1, 4, 15, 100),
+    contender: Annotated[tuple[str, ...], Several] = tuple(each.name for each in CONTENDERS),
     repeats: int = 5,
-    run_steps: int = 2_000,
     output: str = "throughput",
 ) -> Path:
     """Measures, prints a table and writes ``benchmarks/results/<output>.json``.
@@ -126,50 +112,35 @@ def main(
     Args:
         n_features: Widths to measure.
         runs: Numbers of runs to stack.
-        repeats: Measurements of each engine, in turn with its peers; medians are reported.
-        run_steps: Run-steps in each measurement.
+        contender: What to measure beside the oracle.
+        repeats: Measurements of each, in turn with its peers; medians are reported.
         output: Name of the JSON file.
     """
-    console = Console()
-    cores = machine.describe()["cores"]
+    console, progress = Console(), Console(stderr=True)
+    chosen = [each for each in CONTENDERS if each.name in contender]
+    for each in chosen:
+        if each.missing:
+            progress.print(f"{each.name} is left out: {each.missing}")
+    chosen = [each for each in chosen if not each.missing]
+    peak_flops = limits.peak_flops()
+    machine_limits = {"peak_flops": peak_flops, "copy_bytes_per_second": limits.copy_bandwidth()}
     cases = [Case(rows, n, count) for rows in ROWS for n in n_features for count in runs]
-    table = Table("rows", "N", "runs", title="run-steps per second (medians; ratios of medians in one run)")
-    for column in ("oracle", f"oracle x {cores} processes", "vmap", "against oracle", "against processes"):
+    table = Table("rows", "N", "runs", title="run-steps per second (medians of measurements in one run)")
+    for column in ("oracle", "oracle sharded", *(each.name for each in chosen)):
         table.add_column(column, justify="right")
     measured: list[dict[str, Any]] = []
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        for case in track(cases, console=Console(stderr=True)):
-            difference = gate(case)
-            stacked, config = runs_of(case)
-            measure_vmap = time_vmap(stacked, config, max(10, run_steps // case.num_runs))
-            time_sharded(pool, cores, stacked[0], config, 100)  # warm-up: imports
-            rates: dict[str, list[float]] = {"oracle": [], "oracle_sharded": [], "vmap": []}
-            for _ in range(repeats):
-                rates["oracle"].append(time_reference(stacked[0], config, run_steps // 2))
-                rates["vmap"].append(measure_vmap())
-                rates["oracle_sharded"].append(time_sharded(pool, cores, stacked[0], config, run_steps // 2))
-            medians = {name: statistics.median(values) for name, values in rates.items()}
-            ratios = {name: medians["vmap"] / medians[name] for name in ("oracle", "oracle_sharded")}
-            measured.append(
-                {
-                    "rows": case.rows,
-                    "n_features": case.n_features,
-                    "num_runs": case.num_runs,
-                    "gate_loss_difference": difference,
-                    "run_steps_per_second": rates,
-                    "medians": medians,
-                    "vmap_against": ratios,
-                }
-            )
-            table.add_row(
-                case.rows,
-                str(case.n_features),
-                str(case.num_runs),
-                *(f"{medians[name]:,.0f}" for name in ("oracle", "oracle_sharded", "vmap")),
-                *(f"{ratio:.2f}x" for ratio in ratios.values()),
-            )
+    with multiprocessing.get_context("spawn").Pool(machine.cores()) as pool:
+        for case in track(cases, console=progress):
+            measured.append(measure(case, chosen, pool, repeats))
+            medians = measured[-1]["medians"].values()
+            if peak_flops is not None:
+                flops = measured[-1]["dense_flops_per_run_step"]
+                shares = {name: rate * flops / peak_flops for name, rate in measured[-1]["medians"].items()}
+                measured[-1]["dense_share_of_peak"] = shares
+            table.add_row(case.rows, str(case.n_features), str(case.num_runs), *(f"{rate:,.0f}" for rate in medians))
     console.print(table)
-    path = machine.save(output, {"machine": machine.describe(), "repeats": repeats, "measured": measured})
+    content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}
+    path = machine.save(output, content)
     console.print(f"written to {path}")
     return path
 

@@ -230,6 +230,20 @@ void map(const float* x, float* y, std::int64_t count) {
     }
 }
 
+std::int64_t multiply_add(std::int64_t rounds) {
+    constexpr int chains = 12;  // independent ones, enough to hide the latency
+    Vector sums[chains];
+    for (int chain = 0; chain < chains; ++chain) sums[chain] = splat(static_cast<float>(chain));
+    const Vector factor = splat(0.5f), summand = splat(1.0f);
+    for (std::int64_t round = 0; round < rounds; ++round)
+        for (int chain = 0; chain < chains; ++chain) sums[chain] = fused(sums[chain], factor, summand);
+    Vector total{};
+    for (int chain = 0; chain < chains; ++chain) total += sums[chain];
+    volatile float kept = total[0];  // so that the sums are not optimised away
+    (void)kept;
+    return rounds * chains * kLanes;
+}
+
 #define VECPARITY_TEXT_(x) #x
 #define VECPARITY_TEXT(x) VECPARITY_TEXT_(x)
 #define VECPARITY_JOIN_(a, b) a##b
@@ -238,7 +252,7 @@ void map(const float* x, float* y, std::int64_t count) {
 }  // namespace
 
 extern const Kernel VECPARITY_JOIN(kernel_, VECPARITY_LEVEL) = {
-    VECPARITY_TEXT(VECPARITY_LEVEL), scratch_bytes, train, count_correct, map<vector_exp>, map<vector_log>,
+    VECPARITY_TEXT(VECPARITY_LEVEL), scratch_bytes, train, count_correct, map<vector_exp>, map<vector_log>, multiply_add,
 };
 
 }  // namespace vecparity

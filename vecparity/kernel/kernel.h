@@ -62,6 +62,8 @@ struct Kernel {
         const Shape&, const float* params, const Rows&, std::int64_t num_rows, void* scratch);
     void (*exp)(const float* x, float* y, std::int64_t count);
     void (*log)(const float* x, float* y, std::int64_t count);
+    // Does nothing but fused multiply-adds, from registers: the machine's limit. Returns how many.
+    std::int64_t (*multiply_add)(std::int64_t rounds);
 };
 
 extern const Kernel kernel_baseline;

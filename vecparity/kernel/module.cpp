@@ -5,6 +5,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -174,6 +175,14 @@ void apply(const std::string& function, Array<const float, 1> x, Array<float, 1>
     (function == "exp" ? kernel.exp : kernel.log)(x.data(), y.data(), static_cast<std::int64_t>(x.shape(0)));
 }
 
+std::int64_t multiply_add(std::int64_t rounds, int threads, const std::string& level) {
+    const Kernel& kernel = kernel_of(level);
+    std::atomic<std::int64_t> count{0};
+    nb::gil_scoped_release unlocked;
+    for_each_parallel(threads, threads, [&](std::int64_t, int) { count += kernel.multiply_add(rounds); });
+    return count;
+}
+
 void fill(Orderings& orderings, Array<std::int32_t, 3> indices, Array<std::int32_t, 2> lengths, int threads) {
     const std::size_t num_runs = static_cast<std::size_t>(orderings.size());
     require(indices.shape(0) == num_runs && lengths.shape(0) == num_runs, "wrong number of runs");
@@ -199,6 +208,7 @@ NB_MODULE(_native, module) {
         "count_correct", count_correct, "params"_a.noconvert(), "bits"_a, "labels"_a, "correct"_a.noconvert(),
         "n_features"_a, "hidden_width"_a, "threads"_a, "level"_a = "");
     module.def("apply", apply, "function"_a, "x"_a.noconvert(), "y"_a.noconvert(), "level"_a = "");
+    module.def("multiply_add", multiply_add, "rounds"_a, "threads"_a, "level"_a = "");
     module.def("levels", levels);
     module.attr("TOO_MANY_ROWS") = kTooManyRows;
     nb::class_<Orderings>(module, "Orderings")

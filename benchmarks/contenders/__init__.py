@@ -1,0 +1,6 @@
+"""What is compared: our engines and their peers, one file a kind."""
+
+from benchmarks.cases import Contender
+from benchmarks.contenders import engines, jax_scan, torch_func
+
+CONTENDERS: list[Contender] = [*engines.CONTENDERS, *torch_func.CONTENDERS, *jax_scan.CONTENDERS]

@@ -1,0 +1,51 @@
+"""The sequential oracle's own speed: in one process, and in one process per core."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.pool import Pool
+
+import torch
+
+from benchmarks.cases import CPU
+from vecparity import reference
+from vecparity.runs import Run
+from vecparity.spec import TaskConfig
+
+WARM_UP = 100
+
+
+def run_steps_per_second(run: Run, config: TaskConfig, num_steps: int) -> float:
+    """Of one network after another, start-up and test aside."""
+    marks: list[float] = []
+    config = replace(config, max_steps=WARM_UP + num_steps, log_interval=WARM_UP)
+    reference.train_run(run, config, CPU, torch.float32, lambda *window: marks.append(time.perf_counter()))
+    # Windows close at 1, at multiples of the warm-up, and at the end.
+    return num_steps / (marks[-1] - marks[1])
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """So many threads for each operation of torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _alone(run: Run, config: TaskConfig, num_steps: int) -> float:
+    with threads(1):
+        return run_steps_per_second(run, config, num_steps)
+
+
+def one_process(run: Run, config: TaskConfig, num_steps: int) -> float:
+    """With one thread or with all, whichever is faster: on matrices this small, more threads may only wait."""
+    return max(run_steps_per_second(run, config, num_steps), _alone(run, config, num_steps))
+
+
+def sharded(pool: Pool, num_processes: int, run: Run, config: TaskConfig, num_steps: int) -> float:
+    """The sum over single-threaded processes, all at once."""
+    return sum(pool.starmap(_alone, [(run, config, num_steps)] * num_processes, chunksize=1))
