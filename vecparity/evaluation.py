@@ -207,7 +207,7 @@ def evaluate_many(
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {engine!r}")
     if chunk_runs is not None and chunk_runs < 1:
         raise UsageError(f"chunk_runs must be at least 1, got {chunk_runs}")
-    on = _resolve_device(device)
+    on = _resolve_device("cpu" if engine == "native" and device == "auto" else device)
     init_on = _resolve_device(init_device)
     engine_name = _resolve_engine(engine, on, dtype)
     loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
