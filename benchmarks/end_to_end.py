@@ -55,8 +55,8 @@ def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
 @app.default
 def main(
     *,
-    protocol: Literal["full", "published"] = "published",
-    engine: Annotated[tuple[str, ...], Several] = ("native", "vmap", "reference"),
+    protocol: Literal["full", "published"] = "full",
+    engine: Annotated[tuple[str, ...], Several] = ("native", "reference"),
     strategy: str = "isolated_cube",
     output: str | None = None,
 ) -> Path:

@@ -78,6 +78,8 @@ def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int]
         position = torch.arange(config.batch_size)
         step = _build_step(build_network(config.n_features, config.hidden_width))
         if is_compiled:
+            # Or, past a number of cases, the same code with other shapes would not be compiled any more.
+            torch.compiler.reset()
             step = torch.compile(step, dynamic=False)
         t = torch.zeros((), dtype=torch.float64)
 
