@@ -57,6 +57,12 @@ def dense_flops(config: TaskConfig) -> int:
     return config.batch_size * config.hidden_width * (first_layer + second_layer)
 
 
+def state_bytes(config: TaskConfig) -> int:
+    """Bytes of parameters and moments that AdamW reads and writes in one step of one run, were nothing in cache."""
+    num_params = config.hidden_width * (config.n_features + 2) + 1
+    return 2 * 3 * 4 * num_params
+
+
 def with_steps(config: TaskConfig, num_steps: int) -> TaskConfig:
     """Settings that train for so many steps with every step a window."""
     return replace(config, max_steps=num_steps, log_interval=1)

@@ -4,6 +4,7 @@ python -m benchmarks.end_to_end
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,8 @@ def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
             assert process.stdout is not None
             first_window = next(time.perf_counter() - began for line in process.stdout if "TRAIN_METRICS" in line)
             process.stdout.read()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
         seconds = time.perf_counter() - began
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with status {process.returncode}")
@@ -41,6 +44,7 @@ def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
         "strategy": strategy,
         "seconds": seconds,
         "seconds_to_first_window": first_window,
+        "peak_memory_bytes": used.ru_maxrss * 1024,
         "configurations": [
             {
                 "n_features": content["config"]["n_features"],
@@ -71,6 +75,7 @@ def main(
     table = Table("protocol", "engine", "configuration", title=f"--all-configs --strategy {strategy}")
     for column in ("test accuracy", "mean steps", "runs", "seconds"):
         table.add_column(column, justify="right")
+    console = Console()
     measured = []
     for each in engine:
         result = evaluate(protocol, each, strategy)
@@ -79,7 +84,8 @@ def main(
             figures = (f"{made['test_accuracy']:.6f}", f"{made['mean_steps']:,.0f}", str(made["num_runs"]))
             table.add_row(protocol, each, f"N={made['n_features']}", *figures, f"{made['seconds']:.1f}")
         table.add_row(protocol, each, "all", "", "", "", f"{result['seconds']:.1f}", end_section=True)
-    console = Console()
+        memory, start = result["peak_memory_bytes"] / 1e6, result["seconds_to_first_window"]
+        console.print(f"{each}: {start:.1f} s to the first window, {memory:,.0f} MB at most")
     console.print(table)
     path = machine.save(output or f"end_to_end_{protocol}", {"machine": machine.describe(), "measured": measured})
     console.print(f"written to {path}")

@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import limits, machine, oracle
-from benchmarks.cases import CPU, ROWS, Case, Contender, TrainWindow, dense_flops, with_steps
+from benchmarks.cases import CPU, ROWS, Case, Contender, TrainWindow, dense_flops, state_bytes, with_steps
 from benchmarks.contenders import CONTENDERS
 from vecparity import reference
 from vecparity.runs import Run
@@ -95,6 +95,7 @@ def measure(case: Case, contenders: Sequence[Contender], pool: Pool, repeats: in
         "run_steps_per_second": rates,
         "medians": {name: statistics.median(values) for name, values in rates.items()},
         "dense_flops_per_run_step": dense_flops(config),
+        "state_bytes_per_run_step": state_bytes(config),
     }
 
 
@@ -117,13 +118,17 @@ def main(
         output: Name of the JSON file.
     """
     console, progress = Console(), Console(stderr=True)
+    known = {each.name for each in CONTENDERS}
+    if not set(contender) <= known:
+        raise SystemExit(f"contender must be of {', '.join(sorted(known))}, got {', '.join(contender)}")
     chosen = [each for each in CONTENDERS if each.name in contender]
     for each in chosen:
         if each.missing:
             progress.print(f"{each.name} is left out: {each.missing}")
     chosen = [each for each in chosen if not each.missing]
     peak_flops = limits.peak_flops()
-    machine_limits = {"peak_flops": peak_flops, "copy_bytes_per_second": limits.copy_bandwidth()}
+    bandwidth = limits.copy_bandwidth()
+    machine_limits = {"peak_flops": peak_flops, "copy_bytes_per_second": bandwidth}
     cases = [Case(rows, n, count) for rows in ROWS for n in n_features for count in runs]
     table = Table("rows", "N", "runs", title="run-steps per second (medians of measurements in one run)")
     for column in ("oracle", "oracle sharded", *(each.name for each in chosen)):
@@ -133,10 +138,13 @@ def main(
         for case in track(cases, console=progress):
             measured.append(measure(case, chosen, pool, repeats))
             medians = measured[-1]["medians"].values()
-            if peak_flops is not None:
-                flops = measured[-1]["dense_flops_per_run_step"]
-                shares = {name: rate * flops / peak_flops for name, rate in measured[-1]["medians"].items()}
-                measured[-1]["dense_share_of_peak"] = shares
+            measured[-1]["share_of_limits"] = {
+                name: {
+                    "dense_flops": peak_flops and rate * measured[-1]["dense_flops_per_run_step"] / peak_flops,
+                    "state_bytes": rate * measured[-1]["state_bytes_per_run_step"] / bandwidth,
+                }
+                for name, rate in measured[-1]["medians"].items()
+            }
             table.add_row(case.rows, str(case.n_features), str(case.num_runs), *(f"{rate:,.0f}" for rate in medians))
     console.print(table)
     content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}

@@ -39,7 +39,7 @@ def largest_difference(run: Run, config: TaskConfig, losses: dict[int, float], n
     scratch, active = torch.empty(2, *ensemble.params.shape), torch.ones(1, 1, dtype=torch.bool)
     worst = 0.0
     windows = [1] * config.max_steps
-    with Schedule([run.dataset.num_examples], [run.ordering_seed], config.batch_size, windows) as schedule:
+    with Schedule.of([run], config.batch_size, windows) as schedule:
         for step, window in enumerate(schedule):
             rows, lengths = window.indices[:, 0], window.lengths[:, 0].double()
             x = unpack(ensemble.data.bits[rows], config.n_features, torch.float64)

@@ -106,8 +106,7 @@ def start(runs: Sequence[Run], dtype: torch.dtype = torch.float32, config: TaskC
 
 
 def windows(runs: Sequence[Run], lengths: list[int], config: TaskConfig = CONFIG) -> Iterator[Window]:
-    sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-    with Schedule(sizes, seeds, config.batch_size, lengths) as schedule:
+    with Schedule.of(runs, config.batch_size, lengths) as schedule:
         yield from schedule
 
 

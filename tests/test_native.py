@@ -1,10 +1,11 @@
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 from conftest import CPU
-from equivalence import CONFIG, LEVELS, make_dataset, make_runs, start, state_bits, windows
+from equivalence import CONFIG, LEVELS, assert_equivalent, make_dataset, make_runs, start, state_bits, windows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import binary_cross_entropy
@@ -13,7 +14,7 @@ from vecparity import evaluate, native
 from vecparity.data import pack, unpack
 from vecparity.engines import vmap
 from vecparity.engines.native import NativeEngine
-from vecparity.errors import UsageError
+from vecparity.errors import MachineError, UsageError
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.runs import make_runs as make_runs_of
@@ -55,6 +56,25 @@ def test_log_is_within_two_ulps(level: str) -> None:
     np.testing.assert_array_equal(apply("log", ends, level), np.array([-np.inf, 0, np.nan], dtype=np.float32))
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_fused_rounds_once(level: str) -> None:
+    """Also where rounding to double precision first would round a tie that is none."""
+    generator = np.random.default_rng(1)
+    a, b, c = (generator.standard_normal(100_000).astype(np.float32) for _ in range(3))
+    small, step = np.float32(2**-12), np.float32(2**-23)
+    a[:2], b[:2], c[:2] = small * (1 + step), small * (1 - step), [1 + step, -1 - step]
+    c[2:5], a[5:8] = [0, np.inf, np.nan], [0, -np.inf, np.nan]
+    y = np.empty_like(a)
+    native.extension().fused(a, b, c, y, level)
+    best = np.empty_like(a)
+    native.extension().fused(a, b, c, best, LEVELS[0])
+    np.testing.assert_array_equal(y.view(np.int32), best.view(np.int32))
+    for index in (0, *range(8, 2000)):
+        exact = Fraction(float(a[index])) * Fraction(float(b[index])) + Fraction(float(c[index]))
+        errors = [abs(Fraction(float(y[index] + side * np.spacing(y[index]))) - exact) for side in (0, -1, 1)]
+        assert errors[0] == min(errors)
+
+
 def make_run(num_examples: int, density: float, saturates: bool, seed: int, config: TaskConfig) -> Run:
     """A run on rows of which only a share of the features is ever on.
 
@@ -75,7 +95,9 @@ def make_run(num_examples: int, density: float, saturates: bool, seed: int, conf
         parameters["2.weight"][0, 0] = 1.0
     # So small a beta1 that exp_avg is the last gradient.
     optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)
-    return replace(make_runs()[0], params=params, optimizer=optimizer, dataset=replace(dataset, bits=bits))
+    test_set = make_dataset(config.test_set_size, 0, n_features)
+    dataset = replace(dataset, bits=bits)
+    return replace(make_runs()[0], params=params, optimizer=optimizer, dataset=dataset, test_set=test_set)
 
 
 def oracle_gradients(run: Run, rows: torch.Tensor, hidden_width: int) -> tuple[torch.Tensor, float, torch.Tensor]:
@@ -119,7 +141,7 @@ def test_gradients_of_one_step_are_the_float64_oracles(
     seed: int,
 ) -> None:
     sizes = {"n_features": n_features, "hidden_width": hidden_width, "batch_size": batch_size}
-    config = TaskConfig(**sizes, secret_size=1, num_hidden_secrets=1)
+    config = TaskConfig(**sizes, secret_size=1, num_hidden_secrets=1, test_set_size=1)
     run = make_run(num_examples, density, saturates, seed, config)
     ensemble = start([run], config=config)
     (window,) = windows([run], [1], config)
@@ -168,36 +190,65 @@ def test_the_gradients_of_saturated_rows_alone_are_zero() -> None:
     assert float(metrics.loss) == pytest.approx(100 * (1 - float(metrics.accuracy)))
 
 
-def test_every_instruction_set_gives_the_same_bits() -> None:
-    runs = make_runs()
+# Every way through the kernel: equal rows shared, scattered gradients, wide tiles, narrow ones, several words.
+SHAPES = {
+    "6 features": (6, 1.0),
+    "14 features": (14, 1.0),
+    "20 features": (20, 1.0),
+    "50 features": (50, 1.0),
+    "130 features": (130, 1.0),
+    "few of 70 features used": (70, 0.1),
+}
+each_shape = pytest.mark.parametrize(("n_features", "density"), SHAPES.values(), ids=SHAPES.keys())
+
+
+def various_runs(n_features: int, density: float) -> tuple[list[Run], TaskConfig]:
+    config = replace(CONFIG, n_features=n_features, hidden_width=40)
+    sizes = [100, 77, 32, 5, 1]
+    runs = [make_run(size, density, size == 77, size, config) for size in sizes]
+    hyperparameters = [run.optimizer for run in make_runs()]
+    return [
+        replace(run, optimizer=optimizer, ordering_seed=index)
+        for index, (run, optimizer) in enumerate(zip(runs, hyperparameters, strict=False))
+    ], config
+
+
+@each_shape
+def test_every_instruction_set_gives_the_same_bits(n_features: int, density: float) -> None:
+    runs, config = various_runs(n_features, density)
     states = []
     for level in LEVELS:
-        ensemble = start(runs)
-        for window in windows(runs, [3, 20]):
+        ensemble = start(runs, config=config)
+        for window in windows(runs, [3, 20], config):
             NativeEngine(level=level).advance(ensemble, window)
         states.append(torch.stack([state_bits(ensemble, run) for run in range(len(runs))]))
     for level, state in zip(LEVELS, states, strict=True):
         assert torch.equal(state, states[0]), level
 
 
-@settings(deadline=None, max_examples=30)
+@each_shape
+def test_it_follows_the_oracle(n_features: int, density: float) -> None:
+    runs, config = various_runs(n_features, density)
+    assert_equivalent(NativeEngine(), runs, replace(config, max_steps=10), torch.float32, 1e-5)
+
+
+@each_shape
+@settings(deadline=None, max_examples=10)
 @given(data=st.data())
-def test_a_run_is_the_same_whatever_shares_the_ensemble(data: st.DataObject) -> None:
+def test_a_run_is_the_same_whatever_shares_the_ensemble(n_features: int, density: float, data: st.DataObject) -> None:
     """In a subset and an order drawn at random, compacted between windows or not, on any number of threads."""
-    runs = make_runs()
+    runs, config = various_runs(n_features, density)
     alone = {}
     for index, run in enumerate(runs):
-        ensemble = start([run])
-        for window in windows([run], [2, 9, 4]):
+        ensemble = start([run], config=config)
+        for window in windows([run], [2, 9, 4], config):
             NativeEngine(threads=1).advance(ensemble, window)
         alone[index] = state_bits(ensemble, 0)
 
     chosen = data.draw(st.lists(st.integers(0, len(runs) - 1), min_size=1, max_size=12))
     threads = data.draw(st.integers(1, 5))
-    ensemble = start([runs[index] for index in chosen])
-    sizes = [runs[index].dataset.num_examples for index in chosen]
-    seeds = [runs[index].ordering_seed for index in chosen]
-    with Schedule(sizes, seeds, CONFIG.batch_size, [2, 9, 4]) as schedule:
+    ensemble = start([runs[index] for index in chosen], config=config)
+    with Schedule.of([runs[index] for index in chosen], CONFIG.batch_size, [2, 9, 4]) as schedule:
         for window in schedule:
             NativeEngine(threads=threads).advance(ensemble, window)
             if data.draw(st.booleans()):
@@ -209,18 +260,19 @@ def test_a_run_is_the_same_whatever_shares_the_ensemble(data: st.DataObject) -> 
         assert torch.equal(state_bits(ensemble, position), alone[index])
 
 
-def test_features_that_come_into_use_later_are_trained_all_the_same() -> None:
-    """The kernel leaves out features that no row has on, unless their moments say that they once had gradients."""
+def test_an_unused_feature_that_has_moments_is_trained_all_the_same() -> None:
+    """The kernel leaves out the features that no row has on, as long as nothing but decay moves their weights."""
     config = replace(CONFIG, n_features=70)
     run = make_run(100, 0.1, False, 5, config)
-    ensemble, dense = start([run], config=config), start([run], config=config)
-    for state in (ensemble, dense):
-        state.exp_avg[0, : config.hidden_width * 70] = torch.linspace(-1, 1, config.hidden_width * 70)
-    dense.used.fill_(-1)
+    ensemble, whole = start([run], config=config), start([run], config=config)
+    (unused, *_) = (feature for feature in range(70) if not ensemble.used[0, feature // 64] >> feature % 64 & 1)
+    for state in (ensemble, whole):
+        state.exp_avg[0, 3 * 70 + unused] = 0.5
+    whole.used[0] = torch.tensor([-1, 2**6 - 1])  # all of the 70
     for window in windows([run], [5], config):
         NativeEngine().advance(ensemble, window)
-        NativeEngine().advance(dense, window)
-    torch.testing.assert_close(ensemble.params, dense.params, rtol=1e-5, atol=1e-6)
+        NativeEngine().advance(whole, window)
+    assert torch.equal(state_bits(ensemble, 0), state_bits(whole, 0))
 
 
 def test_weights_of_unused_features_decay() -> None:
@@ -245,8 +297,17 @@ def test_what_it_cannot_train_is_refused() -> None:
         NativeEngine().advance(start(runs, torch.float64), window)
     with pytest.raises(UsageError, match=r"level must be one of .*, got 'sse9'"):
         NativeEngine(level="sse9")
+    with pytest.raises(UsageError, match=r"threads must be at least 1, got 0"):
+        NativeEngine(threads=0)
     with pytest.raises(UsageError, match=r"the native engine trains float32 on the CPU, got torch.float64 on cpu"):
         evaluate("isolated_cube", smoke=True, engine="native", dtype=torch.float64)
+
+
+def test_a_lack_of_memory_names_the_flag() -> None:
+    runs = make_runs()[:1]
+    (window,) = windows(runs, [1])
+    with pytest.raises(MachineError, match=r"out of memory with --threads 1000000000: fewer need less"):
+        NativeEngine(threads=10**9).advance(start(runs), window)
 
 
 def test_the_extension_refuses_arrays_of_the_wrong_shape() -> None:
@@ -264,13 +325,14 @@ def test_the_extension_refuses_arrays_of_the_wrong_shape() -> None:
 
 def test_where_it_was_not_built_vmap_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_native", None)
-    with pytest.warns(UserWarning, match=r"install a C\+\+ compiler .* the slower vmap engine is used"):
-        evaluation = evaluate("isolated_cube", smoke=True, max_steps=2)
+    monkeypatch.setattr(native, "PROBLEM", "the native engine was not built: install a C++ compiler")
+    with pytest.warns(UserWarning, match=r"install a C\+\+ compiler; the slower vmap engine is used"):
+        evaluation = evaluate("isolated_cube", smoke=True, max_steps=2, device="cpu")
     assert evaluation.provenance.engine == "vmap"
-    with pytest.raises(UsageError, match=r"the native engine was not built .* install a C\+\+ compiler"):
+    with pytest.raises(UsageError, match=r"the native engine was not built: install a C\+\+ compiler"):
         evaluate("isolated_cube", smoke=True, engine="native")
     monkeypatch.undo()
-    assert evaluate("isolated_cube", smoke=True, max_steps=2).provenance.engine == "native"
+    assert evaluate("isolated_cube", smoke=True, max_steps=2, device="cpu").provenance.engine == "native"
 
 
 def native_permutation(size: int, seed: int, epochs: int) -> torch.Tensor:

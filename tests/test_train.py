@@ -1,12 +1,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import pytest
 import torch
 from conftest import CPU
-from equivalence import CONFIG, make_runs
+from equivalence import CONFIG, make_runs, train_silently
 
 from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
+from vecparity.engines.native import NativeEngine
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Window
@@ -97,3 +99,34 @@ def test_a_run_that_diverges_at_once() -> None:
     ends, _, closed = scripted([[0.0] * 7], diverges={0: 1})
     assert (ends[0].steps, ends[0].diverged) == (1, True)
     assert (closed[0].runs, closed[0].num_live, len(closed)) == ([], 0, 1)
+
+
+LONG_WINDOWS = replace(STOPPING, max_steps=1300, log_interval=600, min_steps_before_stop=10**6)
+
+
+def test_long_windows_are_trained_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    class Watching(NativeEngine):
+        def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+            seen.append(window.num_steps)
+            return super().advance(ensemble, window)
+
+    runs = make_runs()[2:4]
+    pieces = train_silently(runs, LONG_WINDOWS, Watching(), torch.float32)
+    assert seen == [1, 250, 250, 99, 250, 250, 100, 100]
+    monkeypatch.setattr("vecparity.train._MOST_STEPS", 10**6)
+    whole = train_silently(runs, LONG_WINDOWS, Watching(), torch.float32)
+    assert seen[8:] == [1, 599, 600, 100]
+    for ours, expected in zip(pieces, whole, strict=True):
+        assert ours.curve.step == expected.curve.step == [1, 600, 1200, 1300]
+        assert ours.curve.accuracy == expected.curve.accuracy
+        assert ours.curve.loss == pytest.approx(expected.curve.loss, rel=1e-14)
+        assert ours.test_accuracy == expected.test_accuracy
+
+
+def test_a_run_may_diverge_in_any_piece_of_a_window() -> None:
+    for step in (2, 251, 252, 500, 600, 601, 1300):
+        engine = ScriptedEngine([[0.0] * 8, [0.5] * 8], diverges={0: step})
+        ends = train(numbered_runs(2), LONG_WINDOWS, engine, CPU, torch.float32, lambda closed: None)
+        assert (ends[0].steps, ends[0].diverged, ends[1].steps) == (step, True, 1300)

@@ -13,10 +13,12 @@ def advance(
     exp_avg: NDArray[np.float32],
     exp_avg_sq: NDArray[np.float32],
     active: NDArray[np.bool_],
-    lr: NDArray[np.float64],
-    wd: NDArray[np.float64],
-    beta1: NDArray[np.float64],
-    beta2: NDArray[np.float64],
+    decay: NDArray[np.float32],
+    one_minus_beta1: NDArray[np.float32],
+    beta2: NDArray[np.float32],
+    one_minus_beta2: NDArray[np.float32],
+    step_size: NDArray[np.float32],
+    root_correction2: NDArray[np.float32],
     first_row: NDArray[np.int64],
     used: NDArray[np.int64],
     bits: NDArray[np.int64],
@@ -26,7 +28,6 @@ def advance(
     loss: NDArray[np.float64],
     accuracy: NDArray[np.float64],
     num_batches: NDArray[np.int64],
-    steps_before: int,
     n_features: int,
     hidden_width: int,
     threads: int,
@@ -43,6 +44,13 @@ def count_correct(
     level: str = "",
 ) -> None: ...
 def apply(function: str, x: NDArray[np.float32], y: NDArray[np.float32], level: str = "") -> None: ...
+def fused(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    c: NDArray[np.float32],
+    y: NDArray[np.float32],
+    level: str = "",
+) -> None: ...
 def multiply_add(rounds: int, threads: int, level: str = "") -> int: ...
 def levels() -> list[str]: ...
 

@@ -40,6 +40,7 @@ class Display:
         self._run_steps = 0
         self._began = 0.0
         self._step = 0
+        self._engine = ""
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -55,15 +56,19 @@ class Display:
         self._task = self._progress.add_task(label, total=max_steps, state="preparing")
         self._run_steps, self._step = 0, 0
 
-    def begin_training(self) -> None:
+    def begin_training(self, engine: str) -> None:
+        self._progress.update(self._task, state=f"{engine} begins")
+        self._engine = engine
         self._began = time.perf_counter()
 
     def window(self, closed: WindowClosed) -> None:
-        self._run_steps += len(closed.runs) * (closed.step - self._step)
+        # Engines that take one run after the other begin anew with each.
+        before = self._step if closed.step > self._step else 0
+        self._run_steps += len(closed.runs) * (closed.step - before)
         self._step = closed.step
         rate = self._run_steps / (time.perf_counter() - self._began)
         accuracy = sum(closed.accuracy) / max(1, len(closed.accuracy))
-        state = f"{closed.num_live} live, accuracy {accuracy:.3f}, {rate:,.0f} run-steps/s"
+        state = f"{self._engine}: {closed.num_live} live, accuracy {accuracy:.3f}, {rate:,.0f} run-steps/s"
         self._progress.update(self._task, completed=closed.step, state=state)
 
     def finish(self) -> None:

@@ -56,7 +56,7 @@ class Arguments:
         device: Where it trains. auto takes CUDA if there is one.
         init_device: Where init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.
-        chunk_runs: The most runs that train together. Fewer need less memory.
+        chunk_runs: The most runs that vmap trains together. Fewer need less memory.
         log: full: every line. digest: the last few and the final ones. final: only those.
         progress: A live display on standard error; by default if that is a terminal.
         output_dir: Where to write a JSON file for each evaluation.
@@ -149,7 +149,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any]) -> int:
             log = _Log(config, len(jobs), arguments.log, display)
             evaluations = evaluate_many(
                 jobs,
-                arguments.config or label,
+                label,
                 protocol=arguments.protocol,
                 smoke=arguments.smoke,
                 engine=arguments.engine,
@@ -218,9 +218,9 @@ class _Log:
         self._runs: Sequence[Run] = []
         self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
 
-    def prepared(self, runs: Sequence[Run]) -> None:
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
         self._runs = runs
-        self._display.begin_training()
+        self._display.begin_training(engine)
         if self._mode == "full":
             for evaluation, lines in enumerate(self._waiting):
                 summaries = summarise_datasets([run for run in runs if run.evaluation == evaluation])

@@ -160,7 +160,7 @@ def evaluate_many(
     init_device: Literal["cpu", "cuda"] = "cpu",
     chunk_runs: int | None = None,
     dtype: torch.dtype = torch.float32,
-    on_prepared: Callable[[Sequence[Run]], None] = lambda runs: None,
+    on_prepared: Callable[[Sequence[Run], str], None] = lambda runs, engine: None,
     on_window: Callable[[WindowClosed], None] = lambda closed: None,
     **overrides: int | float,
 ) -> list[Evaluation]:
@@ -177,7 +177,7 @@ def evaluate_many(
         chunk_runs: The most runs that train together (by default as many as suit the machine);
             `native` has no use for it, since it trains one on each thread.
         dtype: Of parameters, moments and gradients.
-        on_prepared: Told of the runs before they train.
+        on_prepared: Told of the runs before they train, and of the engine that will train them.
         on_window: Told of every window that closes.
         **overrides: Fields of `TaskConfig`, by name.
 
@@ -213,7 +213,7 @@ def evaluate_many(
     loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
 
     runs = make_runs(loaded, config, init_on)
-    on_prepared(runs)
+    on_prepared(runs, engine_name)
     if engine_name == "reference":
         trained = reference.train(runs, config, on, dtype, on_window)
     else:
@@ -284,7 +284,7 @@ def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype) 
     if name != "auto":
         return name
     if suits_native and not native.is_available():
-        warnings.warn(f"{native.HOW_TO_BUILD}; the slower vmap engine is used", stacklevel=3)
+        warnings.warn(f"{native.PROBLEM}; the slower vmap engine is used", stacklevel=3)
     return "native" if suits_native and native.is_available() else "vmap"
 
 

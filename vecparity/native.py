@@ -4,19 +4,23 @@ from types import ModuleType
 
 from vecparity.errors import UsageError
 
+_native: ModuleType | None
 try:
-    from vecparity import _native
-except ImportError:
-    _native = None  # type: ignore[assignment]
+    import vecparity._native as _built
 
-HOW_TO_BUILD = (
-    "the native engine was not built when vecparity was installed: install a C++ compiler (g++ 11 or clang 14, or "
-    "newer), then vecparity again (pip install --force-reinstall --no-deps)"
-)
+    _native, PROBLEM = _built, ""
+except ModuleNotFoundError:
+    _native = None
+    PROBLEM = (
+        "the native engine was not built when vecparity was installed: install a C++ compiler (g++ 11 or clang 14, or "
+        "newer), then vecparity again (in its directory: pip install --force-reinstall --no-deps -e .)"
+    )
+except ImportError as error:
+    _native, PROBLEM = None, f"the native engine was built but cannot be loaded: {error}"
 
 
 def is_available() -> bool:
-    """Whether the extension was built."""
+    """Whether the extension was built and loaded."""
     return _native is not None
 
 
@@ -24,10 +28,10 @@ def extension() -> ModuleType:
     """Returns the extension.
 
     Raises:
-        UsageError: It was not built.
+        UsageError: It was not built, or cannot be loaded.
     """
     if _native is None:
-        raise UsageError(HOW_TO_BUILD)
+        raise UsageError(PROBLEM)
     return _native
 
 
@@ -35,6 +39,6 @@ def levels() -> list[str]:
     """The instruction sets that the kernel can use on this machine, best first.
 
     Raises:
-        UsageError: The extension was not built.
+        UsageError: The extension was not built, or cannot be loaded.
     """
     return list(extension().levels())

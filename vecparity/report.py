@@ -113,7 +113,7 @@ def save(content: dict[str, Any], path: Path) -> None:
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
     """One line for each labelled evaluation."""
-    made = Table("configuration", "strategy", "seed")
+    made = Table("configuration", "strategy", "seed", "engine")
     for column in ("test accuracy", "mean steps", "runs", "seconds"):
         made.add_column(column, justify="right")
     for label, evaluation in rows:
@@ -125,5 +125,5 @@ def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
             accuracy = f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
             figures = [accuracy, f"{metrics.mean_steps:,.0f}", str(metrics.num_runs)]
         seconds = f"{provenance.wall_seconds:.1f}"
-        made.add_row(label, provenance.strategy, str(provenance.seed), *figures, seconds)
+        made.add_row(label, provenance.strategy, str(provenance.seed), provenance.engine, *figures, seconds)
     return made

@@ -15,6 +15,7 @@ from jaxtyping import Int32, Int64
 from torch import Tensor
 
 from vecparity import native
+from vecparity.runs import Run
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,12 @@ class Schedule:
         self._window_lengths = iter(window_lengths)
         self._background = ThreadPoolExecutor(1, "schedule")
         self._pending = self._prepare()
+
+    @classmethod
+    def of(cls, runs: Sequence[Run], batch_size: int, window_lengths: Iterable[int]) -> "Schedule":
+        """The schedule of runs that are to be trained from their first step on."""
+        sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
+        return cls(sizes, seeds, batch_size, window_lengths)
 
     def __enter__(self) -> "Schedule":
         return self

@@ -1,11 +1,12 @@
 """The loop over windows: advance, look, stop, compact. Source: contract section 5."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 
-from vecparity.engines import Engine
+from vecparity.engines import Engine, WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
@@ -70,6 +71,9 @@ class WindowClosed:
     num_live: int
 
 
+# Steps that an engine takes at a time: the batches of longer windows would fill the memory.
+_MOST_STEPS = 250
+
 OnWindow = Callable[[WindowClosed], None]
 
 
@@ -111,19 +115,24 @@ def train(
         ):
             trained[live[position]] = Trained(ensemble.step, score if is_finite else None, curves[live[position]])
 
-    num_examples = [run.dataset.num_examples for run in runs]
-    seeds = [run.ordering_seed for run in runs]
-    with Schedule(num_examples, seeds, config.batch_size, config.window_lengths()) as schedule:
+    closes = accumulate(config.window_lengths())
+    opened, close = 0, next(closes, 0)
+    parts: list[WindowMetrics] = []
+    with Schedule.of(runs, config.batch_size, _pieces(config.window_lengths())) as schedule:
         ensemble = Ensemble.start(runs, config.hidden_width, device, dtype)
         for window in schedule:
-            metrics = engine.advance(ensemble, window)
+            parts.append(engine.advance(ensemble, window))
+            if ensemble.step < close:
+                continue
+            metrics, num_steps = WindowMetrics.add(parts), close - opened
+            opened, close, parts = close, next(closes, 0), []
             num_batches = metrics.num_batches.tolist()
             losses = (metrics.loss / metrics.num_batches).tolist()
             accuracies = (metrics.accuracy / metrics.num_batches).tolist()
             closed, kept, finished = [], [], []
             for position, run in enumerate(live):
-                if num_batches[position] < window.num_steps:
-                    steps = ensemble.step - window.num_steps + num_batches[position] + 1
+                if num_batches[position] < num_steps:
+                    steps = ensemble.step - num_steps + num_batches[position] + 1
                     trained[run] = Trained(steps, None, curves[run])
                     continue
                 closed.append(position)
@@ -156,3 +165,9 @@ def train(
     if live:
         finish(range(len(live)))
     return [trained[run] for run in range(len(runs))]
+
+
+def _pieces(window_lengths: Iterable[int]) -> Iterator[int]:
+    for length in window_lengths:
+        for first in range(0, length, _MOST_STEPS):
+            yield min(_MOST_STEPS, length - first)

@@ -19,8 +19,7 @@ def prepare_with(make_engine: Callable[[], Engine]) -> Callable[[Sequence[Run], 
     def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int) -> TrainWindow:
         engine = make_engine()
         ensemble = Ensemble.start(runs, config.hidden_width, CPU)
-        sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        schedule = Schedule(sizes, seeds, config.batch_size, iter(lambda: num_steps, None))
+        schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
 
         def train_window() -> Tensor:
             metrics = engine.advance(ensemble, next(schedule))
@@ -32,6 +31,6 @@ def prepare_with(make_engine: Callable[[], Engine]) -> Callable[[Sequence[Run], 
 
 
 CONTENDERS = [
-    Contender("native", None if native.is_available() else native.HOW_TO_BUILD, prepare_with(NativeEngine)),
+    Contender("native", native.PROBLEM or None, prepare_with(NativeEngine)),
     Contender("vmap", None, prepare_with(VmapEngine)),
 ]

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.cases import Contender, TrainWindow
+from benchmarks.cases import CPU, Contender, TrainWindow
 from vecparity.data import unpack
+from vecparity.ensemble import Ensemble
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
@@ -57,16 +58,11 @@ def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int) -> TrainWin
     )
     coefficients = {"decay": 1 - lr * wd, "one_minus_beta1": 1 - beta1, "beta2": beta2, "one_minus_beta2": 1 - beta2}
     h = {name: jnp.array(value.float().numpy()) for name, value in coefficients.items()}
-    datasets = {id(run.dataset): run.dataset for run in runs}
-    x = jnp.array(
-        torch.cat([unpack(data.bits, config.n_features, torch.float32) for data in datasets.values()]).numpy()
-    )
-    y = jnp.array(torch.cat([data.labels.float() for data in datasets.values()]).numpy())
-    ends = torch.tensor([data.num_examples for data in datasets.values()]).cumsum(0).tolist()
-    starts = dict(zip(datasets, [0, *ends], strict=False))
-    first_row = torch.tensor([starts[id(run.dataset)] for run in runs], dtype=torch.int32)[:, None, None]
-    sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-    schedule = Schedule(sizes, seeds, config.batch_size, iter(lambda: num_steps, None))
+    pool = Ensemble.start(runs, config.hidden_width, CPU)  # runs of one secret share their rows
+    x = jnp.array(unpack(pool.data.bits, config.n_features, torch.float32).numpy())
+    y = jnp.array(pool.data.labels.float().numpy())
+    first_row = pool.first_row.int()[:, None, None]
+    schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
     steps_before = 0
 
     def train_window() -> Tensor:

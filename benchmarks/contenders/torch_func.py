@@ -12,6 +12,7 @@ from torch.nn.functional import binary_cross_entropy
 
 from benchmarks.cases import CPU, Contender, TrainWindow
 from vecparity.data import unpack
+from vecparity.ensemble import Ensemble
 from vecparity.network import build_network, parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
@@ -66,15 +67,10 @@ def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int]
             name: torch.tensor([getattr(run.optimizer, name) for run in runs], dtype=torch.float64)
             for name in ("lr", "wd", "beta1", "beta2")
         }
-        # Runs of one secret share their rows.
-        datasets = {id(run.dataset): run.dataset for run in runs}
-        x = torch.cat([unpack(data.bits, config.n_features, torch.float32) for data in datasets.values()])
-        y = torch.cat([data.labels.float() for data in datasets.values()])
-        ends = torch.tensor([data.num_examples for data in datasets.values()]).cumsum(0).tolist()
-        starts = dict(zip(datasets, [0, *ends], strict=False))
-        first_row = torch.tensor([starts[id(run.dataset)] for run in runs], device=CPU)[:, None]
-        sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        schedule = Schedule(sizes, seeds, config.batch_size, iter(lambda: num_steps, None))
+        pool = Ensemble.start(runs, config.hidden_width, CPU)  # runs of one secret share their rows
+        x, y = unpack(pool.data.bits, config.n_features, torch.float32), pool.data.labels.float()
+        first_row = pool.first_row[:, None]
+        schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
         position = torch.arange(config.batch_size)
         step = _build_step(build_network(config.n_features, config.hidden_width))
         if is_compiled:

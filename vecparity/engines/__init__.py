@@ -29,7 +29,17 @@ class WindowMetrics:
     num_batches: Int64[Tensor, " run"]
 
     @classmethod
+    def add(cls, parts: "Sequence[WindowMetrics]") -> "WindowMetrics":
+        """Joins the parts of one window, in order: their sums are added."""
+        return cls(
+            sum((part.loss for part in parts[1:]), parts[0].loss),
+            sum((part.accuracy for part in parts[1:]), parts[0].accuracy),
+            sum((part.num_batches for part in parts[1:]), parts[0].num_batches),
+        )
+
+    @classmethod
     def concatenate(cls, parts: "list[WindowMetrics]") -> "WindowMetrics":
+        """Joins the metrics of different runs over one window."""
         return cls(
             torch.cat([part.loss for part in parts]),
             torch.cat([part.accuracy for part in parts]),

@@ -4,17 +4,20 @@ The kernel (``kernel/``) takes a run through a whole window while its state stay
 the run alone: not on other runs, their order, the threads, where windows are cut, or the instruction set.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
+from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vecparity import native
+from vecparity.adamw import coefficients
 from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
-from vecparity.errors import UsageError
+from vecparity.errors import MachineError, UsageError
 from vecparity.schedule import Window
 
 
@@ -36,32 +39,43 @@ class NativeEngine:
         levels = native.levels()
         if level is not None and level not in levels:
             raise UsageError(f"level must be one of {', '.join(levels)}, got {level!r}")
+        if threads is not None and threads < 1:
+            raise UsageError(f"threads must be at least 1, got {threads}")
         self.threads = threads or torch.get_num_threads()
         self.level = level or levels[0]
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`.
 
+        A run is frozen, too, by an update that leaves a parameter that is not finite: there is no score any more, even
+        where later losses happen to be finite.
+
         Raises:
             UsageError: The ensemble is not of float32 on the CPU.
+            MachineError: The threads' working memory cannot be had.
         """
-        params = ensemble.params
-        if params.device.type != "cpu" or params.dtype != torch.float32:
-            raise UsageError(f"the native engine trains float32 on the CPU, got {params.dtype} on {params.device}")
+        params, dtype = ensemble.params, ensemble.params.dtype
+        if params.device.type != "cpu" or dtype != torch.float32:
+            raise UsageError(f"the native engine trains float32 on the CPU, got {dtype} on {params.device}")
         metrics = WindowMetrics(
             loss=torch.empty(ensemble.num_runs, dtype=torch.float64),
             accuracy=torch.empty(ensemble.num_runs, dtype=torch.float64),
             num_batches=torch.empty(ensemble.num_runs, dtype=torch.int64),
         )
-        state = (ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq, ensemble.active)
         hyperparameters = (ensemble.lr, ensemble.wd, ensemble.beta1, ensemble.beta2)
-        rows = (ensemble.first_row, ensemble.used, ensemble.data.bits, ensemble.data.labels)
-        batches = (window.indices, window.lengths)
-        outputs = (metrics.loss, metrics.accuracy, metrics.num_batches)
-        arrays = [tensor.numpy() for tensor in (*state, *hyperparameters, *rows, *batches, *outputs)]
-        self._kernel.advance(
-            *arrays, ensemble.step, ensemble.n_features, ensemble.hidden_width, self.threads, self.level
-        )
+        by = coefficients(*hyperparameters, ensemble.step, window.num_steps, dtype)
+        per_run = [rearrange(c, "run 1 -> run") for c in (by.decay, by.one_minus_beta1, by.beta2, by.one_minus_beta2)]
+        per_step = [rearrange(c, "step run 1 -> run step").contiguous() for c in (by.step_size, by.root_correction2)]
+        tensors = [
+            *(ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq, ensemble.active),
+            *(*per_run, *per_step),
+            *(ensemble.first_row, ensemble.used, ensemble.data.bits, ensemble.data.labels),
+            *(window.indices, window.lengths),
+            *(metrics.loss, metrics.accuracy, metrics.num_batches),
+        ]
+        arrays = [tensor.numpy() for tensor in tensors]
+        with self._memory_errors():
+            self._kernel.advance(*arrays, ensemble.n_features, ensemble.hidden_width, self.threads, self.level)
         ensemble.step += window.num_steps
         return metrics
 
@@ -71,8 +85,14 @@ class NativeEngine:
         """See `Engine.test`."""
         correct = torch.empty(len(params), dtype=torch.int64)
         bits, labels = ([getattr(data, name).numpy() for data in test_sets] for name in ("bits", "labels"))
-        n_features = test_sets[0].n_features
-        self._kernel.count_correct(
-            params.numpy(), bits, labels, correct.numpy(), n_features, hidden_width, self.threads, self.level
-        )
+        sizes = (test_sets[0].n_features, hidden_width)
+        with self._memory_errors():
+            self._kernel.count_correct(params.numpy(), bits, labels, correct.numpy(), *sizes, self.threads, self.level)
         return correct / torch.tensor([data.num_examples for data in test_sets], dtype=torch.float64)
+
+    @contextmanager
+    def _memory_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except MemoryError as error:
+            raise MachineError(f"out of memory with --threads {self.threads}: fewer need less") from error

@@ -7,6 +7,8 @@
 namespace vecparity {
 namespace {
 
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are looked up byte by byte, the lowest first");
+
 constexpr int kWordBits = 64;
 constexpr int kWordBytes = 8;
 

@@ -15,6 +15,15 @@ constexpr std::int64_t kFeaturesOfWideTiles = 32;
 constexpr int kNarrow = kLanes == 4 ? 4 : 2;
 constexpr int kWide = 2 * kNarrow;
 
+// NaN in some lane if any value is not finite.
+Vector times_zero(const float* values, std::int64_t count) {
+    Vector sum{};
+    std::int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) sum += load(values + i) * 0.0f;
+    for (; i < count; ++i) sum[0] += values[i] * 0.0f;
+    return sum;
+}
+
 bool any_nan(Vector v) {
     for (int lane = 0; lane < kLanes; ++lane)
         if (v[lane] != v[lane]) return true;
@@ -92,8 +101,7 @@ struct Trainer {
         load_flat(shape, state, rows, all_features);
         Sums sums = {0, 0, 0};
         // NaN once a weight is not finite: a product with an input of 0 would then make the next loss NaN.
-        Vector not_finite{};
-        for (std::int64_t i = 0; i < num_params(shape); ++i) not_finite[0] += state.params[i] * 0.0f;
+        Vector not_finite = times_zero(state.params, num_params(shape));
         for (std::int64_t step = 0; step < batches.num_steps; ++step) {
             std::int64_t count = batches.lengths[step];
             work.batch.read(work.features, rows, batches.indices + step * shape.batch_size, count);
@@ -154,16 +162,15 @@ struct Trainer {
 // unseen, and their moments must be 0.
 bool can_skip_unused(const Shape& shape, const State& state, const std::uint64_t* used, float decay) {
     if (!(decay >= -1.0f && decay <= 1.0f)) return false;
-    for (std::int64_t feature = 0; feature < shape.n_features; ++feature) {
-        if (used[feature / kWordBits] >> (feature % kWordBits) & 1) continue;
-        for (std::int64_t unit = 0; unit < shape.hidden_width; ++unit) {
+    for (std::int64_t unit = 0; unit < shape.hidden_width; ++unit)
+        for (std::int64_t feature = 0; feature < shape.n_features; ++feature) {
+            if (used[feature / kWordBits] >> (feature % kWordBits) & 1) continue;
             std::int64_t i = unit * shape.n_features + feature;
             std::uint32_t moments[2];
             std::memcpy(moments, state.exp_avg + i, sizeof(float));
             std::memcpy(moments + 1, state.exp_avg_sq + i, sizeof(float));
             if (moments[0] | moments[1]) return false;
         }
-    }
     return true;
 }
 
@@ -219,6 +226,17 @@ std::size_t scratch_bytes(const Shape& shape) {
     return narrow.used() > wide.used() ? narrow.used() : wide.used();
 }
 
+void map_fused(const float* a, const float* b, const float* c, float* y, std::int64_t count) {
+    for (std::int64_t first = 0; first < count; first += kLanes) {
+        float in[3][kLanes] = {}, out[kLanes];
+        const float* from[3] = {a + first, b + first, c + first};
+        std::int64_t length = count - first < kLanes ? count - first : kLanes;
+        for (int i = 0; i < 3; ++i) std::memcpy(in[i], from[i], static_cast<std::size_t>(length) * sizeof(float));
+        store(out, fused(load(in[0]), load(in[1]), load(in[2])));
+        std::memcpy(y + first, out, static_cast<std::size_t>(length) * sizeof(float));
+    }
+}
+
 template <Vector (*function)(Vector)>
 void map(const float* x, float* y, std::int64_t count) {
     for (std::int64_t first = 0; first < count; first += kLanes) {
@@ -252,7 +270,7 @@ std::int64_t multiply_add(std::int64_t rounds) {
 }  // namespace
 
 extern const Kernel VECPARITY_JOIN(kernel_, VECPARITY_LEVEL) = {
-    VECPARITY_TEXT(VECPARITY_LEVEL), scratch_bytes, train, count_correct, map<vector_exp>, map<vector_log>, multiply_add,
+    VECPARITY_TEXT(VECPARITY_LEVEL), scratch_bytes, train, count_correct, map<vector_exp>, map<vector_log>, map_fused, multiply_add,
 };
 
 }  // namespace vecparity

@@ -29,7 +29,7 @@ struct State {
     float* exp_avg_sq;
 };
 
-// What AdamW multiplies by, rounded once from double precision; the last two are per step of the window.
+// What AdamW multiplies by (see adamw.py); the last two are per step of the window.
 struct Coefficients {
     float decay;
     float one_minus_beta1;
@@ -62,6 +62,7 @@ struct Kernel {
         const Shape&, const float* params, const Rows&, std::int64_t num_rows, void* scratch);
     void (*exp)(const float* x, float* y, std::int64_t count);
     void (*log)(const float* x, float* y, std::int64_t count);
+    void (*fused)(const float* a, const float* b, const float* c, float* y, std::int64_t count);  // a * b + c
     // Does nothing but fused multiply-adds, from registers: the machine's limit. Returns how many.
     std::int64_t (*multiply_add)(std::int64_t rounds);
 };

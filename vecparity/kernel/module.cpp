@@ -6,7 +6,6 @@
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
-#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -75,28 +74,16 @@ class Scratch {
     std::unique_ptr<void, Free> memory_;
 };
 
-// The per-step coefficients of one run's window, computed in double precision.
-struct StepCoefficients {
-    std::vector<float> step_size, root_correction2;
-
-    StepCoefficients(double lr, double beta1, double beta2, std::int64_t steps_before, std::int64_t num_steps) {
-        for (std::int64_t step = 1; step <= num_steps; ++step) {
-            double t = static_cast<double>(steps_before + step);
-            step_size.push_back(static_cast<float>(lr / (1 - std::pow(beta1, t))));
-            root_correction2.push_back(static_cast<float>(std::sqrt(1 - std::pow(beta2, t))));
-        }
-    }
-};
-
 const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
 
 void advance(
     Array<float, 2> params, Array<float, 2> exp_avg, Array<float, 2> exp_avg_sq, Array<bool, 1> active,
-    Array<const double, 1> lr, Array<const double, 1> wd, Array<const double, 1> beta1, Array<const double, 1> beta2,
+    Array<const float, 1> decay, Array<const float, 1> one_minus_beta1, Array<const float, 1> beta2,
+    Array<const float, 1> one_minus_beta2, Array<const float, 2> step_size, Array<const float, 2> root_correction2,
     Array<const std::int64_t, 1> first_row, Array<const std::int64_t, 2> used, Array<const std::int64_t, 2> bits,
     Array<const std::uint8_t, 1> labels, Array<const std::int32_t, 3> indices, Array<const std::int32_t, 2> lengths,
-    Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t steps_before,
-    std::int64_t n_features, std::int64_t hidden_width, int threads, const std::string& level) {
+    Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t n_features,
+    std::int64_t hidden_width, int threads, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
     const Shape shape = {
         n_features, static_cast<std::int64_t>(bits.shape(1)), hidden_width,
@@ -111,8 +98,13 @@ void advance(
     require(labels.shape(0) == bits.shape(0), "labels: wrong length");
     require(indices.shape(0) == num_runs, "indices: wrong number of runs");
     require(lengths.shape(0) == num_runs && lengths.shape(1) == num_steps, "lengths: wrong shape");
-    for (std::size_t length : {active.shape(0), lr.shape(0), wd.shape(0), beta1.shape(0), beta2.shape(0),
-                               first_row.shape(0), loss.shape(0), accuracy.shape(0), num_batches.shape(0)})
+    require(step_size.shape(0) == num_runs && step_size.shape(1) == num_steps, "step_size: wrong shape");
+    require(
+        root_correction2.shape(0) == num_runs && root_correction2.shape(1) == num_steps,
+        "root_correction2: wrong shape");
+    for (std::size_t length :
+         {active.shape(0), decay.shape(0), one_minus_beta1.shape(0), beta2.shape(0), one_minus_beta2.shape(0),
+          first_row.shape(0), loss.shape(0), accuracy.shape(0), num_batches.shape(0)})
         require(length == num_runs, "wrong number of runs");
 
     Scratch scratch(kernel.scratch_bytes(shape), threads);
@@ -122,8 +114,6 @@ void advance(
         Sums sums = {0, 0, 0};
         if (active.data()[run]) {
             const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
-            const double lr_ = lr.data()[run], beta1_ = beta1.data()[run], beta2_ = beta2.data()[run];
-            const StepCoefficients steps(lr_, beta1_, beta2_, steps_before, static_cast<std::int64_t>(num_steps));
             sums = kernel.train(
                 shape,
                 {params.data() + run * num_params, exp_avg.data() + run * num_params,
@@ -131,9 +121,8 @@ void advance(
                 {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words},
                 {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
                  static_cast<std::int64_t>(num_steps)},
-                {static_cast<float>(1 - lr_ * wd.data()[run]), static_cast<float>(1 - beta1_),
-                 static_cast<float>(beta2_), static_cast<float>(1 - beta2_), steps.step_size.data(),
-                 steps.root_correction2.data()},
+                {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
+                 step_size.data() + run * num_steps, root_correction2.data() + run * num_steps},
                 scratch.of(thread));
             active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
         }
@@ -168,6 +157,13 @@ void count_correct(
     });
 }
 
+void fused(
+    Array<const float, 1> a, Array<const float, 1> b, Array<const float, 1> c, Array<float, 1> y,
+    const std::string& level) {
+    require(b.shape(0) == a.shape(0) && c.shape(0) == a.shape(0) && y.shape(0) == a.shape(0), "wrong length");
+    kernel_of(level).fused(a.data(), b.data(), c.data(), y.data(), static_cast<std::int64_t>(a.shape(0)));
+}
+
 void apply(const std::string& function, Array<const float, 1> x, Array<float, 1> y, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
     require(x.shape(0) == y.shape(0), "y: wrong length");
@@ -199,15 +195,17 @@ NB_MODULE(_native, module) {
     // In-place arguments must not be converted: a copy would be updated in their stead.
     module.def(
         "advance", advance, "params"_a.noconvert(), "exp_avg"_a.noconvert(), "exp_avg_sq"_a.noconvert(),
-        "active"_a.noconvert(), "lr"_a.noconvert(), "wd"_a.noconvert(), "beta1"_a.noconvert(),
-        "beta2"_a.noconvert(), "first_row"_a.noconvert(), "used"_a.noconvert(), "bits"_a.noconvert(),
+        "active"_a.noconvert(), "decay"_a.noconvert(), "one_minus_beta1"_a.noconvert(), "beta2"_a.noconvert(),
+        "one_minus_beta2"_a.noconvert(), "step_size"_a.noconvert(), "root_correction2"_a.noconvert(), "first_row"_a.noconvert(), "used"_a.noconvert(), "bits"_a.noconvert(),
         "labels"_a.noconvert(), "indices"_a.noconvert(), "lengths"_a.noconvert(), "loss"_a.noconvert(),
-        "accuracy"_a.noconvert(), "num_batches"_a.noconvert(), "steps_before"_a, "n_features"_a, "hidden_width"_a,
+        "accuracy"_a.noconvert(), "num_batches"_a.noconvert(), "n_features"_a, "hidden_width"_a,
         "threads"_a, "level"_a = "");
     module.def(
         "count_correct", count_correct, "params"_a.noconvert(), "bits"_a, "labels"_a, "correct"_a.noconvert(),
         "n_features"_a, "hidden_width"_a, "threads"_a, "level"_a = "");
     module.def("apply", apply, "function"_a, "x"_a.noconvert(), "y"_a.noconvert(), "level"_a = "");
+    module.def(
+        "fused", fused, "a"_a.noconvert(), "b"_a.noconvert(), "c"_a.noconvert(), "y"_a.noconvert(), "level"_a = "");
     module.def("multiply_add", multiply_add, "rounds"_a, "threads"_a, "level"_a = "");
     module.def("levels", levels);
     module.attr("TOO_MANY_ROWS") = kTooManyRows;

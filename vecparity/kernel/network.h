@@ -22,7 +22,7 @@ struct Network {
     Tiles<V> params;
     float* zeros;           // [unit]
     float* tables;          // [kGroupsInBlock, kPatterns, unit]
-    float* delta_tables;    // likewise, of rows
+    float* delta_tables;    // [kRowGroupsInBlock, kPatterns, unit]
     float* hidden;          // [row, unit], where a row's groups do not fit into one block
     Positive* positive;     // [tile, row, V]
     float* z_lanes;         // [row, kSumLanes]
@@ -33,7 +33,7 @@ struct Network {
         : params(arena, shape.hidden_width, shape.n_features) {
         zeros = arena.take<float>(kUnits);
         tables = arena.take<float>(kGroupsInBlock * kTable);
-        delta_tables = arena.take<float>(kGroupsInBlock * kTable);
+        delta_tables = arena.take<float>(kRowGroupsInBlock * kTable);
         hidden = arena.take<float>(max_rows * kUnits);
         positive = arena.take<Positive>(params.count * max_rows * V);
         z_lanes = arena.take<float>(max_rows * kSumLanes);
@@ -43,7 +43,8 @@ struct Network {
 
     void clear() {
         for (std::int64_t i = 0; i < kUnits; ++i) zeros[i] = 0;
-        for (std::int64_t i = 0; i < kGroupsInBlock * kTable; ++i) tables[i] = delta_tables[i] = 0;
+        for (std::int64_t i = 0; i < kGroupsInBlock * kTable; ++i) tables[i] = 0;
+        for (std::int64_t i = 0; i < kRowGroupsInBlock * kTable; ++i) delta_tables[i] = 0;
     }
 
     void forward(const Batch& batch) {

@@ -1,8 +1,6 @@
 #include "orderings.h"
 
 #include <algorithm>
-#include <exception>
-#include <mutex>
 #include <stdexcept>
 
 #include "parallel.h"
@@ -35,18 +33,10 @@ Orderings::Orderings(const std::vector<std::int64_t>& num_examples, const std::v
 
 void Orderings::fill(
     std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size, int threads) {
-    std::exception_ptr failure;
-    std::mutex failing;
     for_each_parallel(size(), threads, [&](std::int64_t run, int) {
-        try {
-            orderings_[static_cast<std::size_t>(run)]->fill(
-                indices + run * num_steps * batch_size, lengths + run * num_steps, num_steps, batch_size);
-        } catch (...) {  // no memory for a permutation
-            std::lock_guard<std::mutex> lock(failing);
-            failure = std::current_exception();
-        }
+        orderings_[static_cast<std::size_t>(run)]->fill(
+            indices + run * num_steps * batch_size, lengths + run * num_steps, num_steps, batch_size);
     });
-    if (failure) std::rethrow_exception(failure);
 }
 
 void Orderings::take(const std::vector<std::int64_t>& runs) {

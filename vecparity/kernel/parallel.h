@@ -3,28 +3,42 @@
 
 #include <atomic>
 #include <cstdint>
+#include <exception>
+#include <mutex>
 #include <system_error>
 #include <thread>
 #include <vector>
 
 namespace vecparity {
 
-// Calls work(turn, thread) for turns 0 to count - 1 on up to `threads` threads, this one among them. `work` must not
-// throw.
+// Calls work(turn, thread) for turns 0 to count - 1 on up to `threads` threads, this one among them. Where calls throw,
+// the last of their exceptions is thrown on, after all turns.
 template <typename Work>
 void for_each_parallel(std::int64_t count, int threads, const Work& work) {
     std::atomic<std::int64_t> next{0};
+    std::exception_ptr failure;
+    std::mutex failing;
     auto loop = [&](int thread) {
-        for (std::int64_t turn; (turn = next.fetch_add(1)) < count;) work(turn, thread);
+        for (std::int64_t turn; (turn = next.fetch_add(1)) < count;) {
+            try {
+                work(turn, thread);
+            } catch (...) {
+                std::lock_guard<std::mutex> lock(failing);
+                failure = std::current_exception();
+            }
+        }
     };
     std::vector<std::thread> helpers;
+    if (threads > count) threads = static_cast<int>(count);
+    helpers.reserve(static_cast<std::size_t>(threads > 0 ? threads : 0));
     try {
-        for (int thread = 1; thread < threads && thread < count; ++thread) helpers.emplace_back(loop, thread);
+        for (int thread = 1; thread < threads; ++thread) helpers.emplace_back(loop, thread);
     } catch (const std::system_error&) {
         // No more threads to be had: those there are will do.
     }
     loop(0);
     for (std::thread& helper : helpers) helper.join();
+    if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace vecparity

@@ -49,10 +49,21 @@ inline Vector fused(Vector a, Vector b, Vector c) {
 #elif defined(__aarch64__)
     return (Vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
-    // Through double precision: rounded twice, which is not the same once in some hundred million times.
+    // Through double precision, in which the product is exact and the sum is rounded to odd, so that rounding once more
+    // does no harm (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
     typedef double Doubles __attribute__((vector_size(8 * VECPARITY_LANES)));
+    typedef std::int64_t Longs __attribute__((vector_size(8 * VECPARITY_LANES)));
     Doubles product = __builtin_convertvector(a, Doubles) * __builtin_convertvector(b, Doubles);
-    return __builtin_convertvector(product + __builtin_convertvector(c, Doubles), Vector);
+    Doubles summand = __builtin_convertvector(c, Doubles);
+    Doubles sum = product + summand;
+    Doubles rest = sum - product;
+    Doubles error = (product - (sum - rest)) + (summand - rest);  // Knuth's two-sum; NaN where sum is not finite
+    Longs bits = (Longs)sum;
+    Longs grows = ~((error > 0.0) ^ (sum > 0.0));  // in magnitude
+    Longs moved = grows ? bits + 1 : bits - 1;
+    Longs is_even = (bits & 1) == 0;
+    Longs is_inexact = (error < 0.0) | (error > 0.0);
+    return __builtin_convertvector((Doubles)(is_even & is_inexact ? moved : bits), Vector);
 #endif
 }
 
