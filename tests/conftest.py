@@ -1,6 +1,7 @@
 """Shapes and types of every annotated function behind the border are checked while the tests run."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ _BEHIND_THE_BORDER = [
     "train",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
+
+# Triton decides when it is first imported whether kernels are compiled or interpreted.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 GOLDEN = Path(__file__).parent / "golden"
 CPU = torch.device("cpu")

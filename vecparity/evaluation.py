@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,7 +21,7 @@ from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import Curve, Trained, WindowClosed, train
 
-EngineName = Literal["auto", "native", "vmap", "reference"]
+EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -209,7 +210,7 @@ def evaluate_many(
         raise UsageError(f"chunk_runs must be at least 1, got {chunk_runs}")
     on = _resolve_device("cpu" if engine == "native" and device == "auto" else device)
     init_on = _resolve_device(init_device)
-    engine_name = _resolve_engine(engine, on, dtype)
+    engine_name = _resolve_engine(engine, on, dtype, config)
     loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
 
     runs = make_runs(loaded, config, init_on)
@@ -275,12 +276,21 @@ def _resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype) -> EngineName:
+def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> EngineName:
     suits_native = device.type == "cpu" and dtype == torch.float32
     if name == "native":
         if not suits_native:
             raise UsageError(f"the native engine trains float32 on the CPU, got {dtype} on {device}")
         native.extension()  # or the error that says how to build it
+    if name == "triton":
+        if device.type != "cuda":
+            raise UsageError(f"the triton engine trains on CUDA, got {device}")
+        if not find_spec("triton"):
+            raise UsageError("the triton engine needs Triton: pip install triton")
+        from vecparity.engines.triton import why_not
+
+        if problem := why_not(config.n_features, config.hidden_width, config.batch_size, dtype):
+            raise UsageError(f"the triton engine {problem}")
     if name != "auto":
         return name
     if suits_native and not native.is_available():
@@ -294,6 +304,10 @@ def _make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
         from vecparity.engines.native import NativeEngine
 
         return NativeEngine()
+    if name == "triton":
+        from vecparity.engines.triton import TritonEngine
+
+        return TritonEngine()
     from vecparity.engines.vmap import VmapEngine
 
     return VmapEngine(chunk_runs)
