@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,9 +13,10 @@ from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 
 CPU = torch.device("cpu")
-ROWS = ("uniform", "isolated_cube")
+RowsKind = Literal["uniform", "isolated_cube"]
+ROWS: tuple[RowsKind, ...] = ("uniform", "isolated_cube")
 
-# Trains a window, the same number of steps each time, and returns every run's mean loss over it.
+# Trains a window, the same number of steps each time, and returns every run's mean loss over it, on the CPU.
 TrainWindow = Callable[[], Tensor]
 
 
@@ -21,7 +24,7 @@ TrainWindow = Callable[[], Tensor]
 class Case:
     """The rows' kind, N, and the number of runs stacked."""
 
-    rows: str
+    rows: RowsKind
     n_features: int
     num_runs: int
 
@@ -30,7 +33,8 @@ class Case:
 
     def make(self) -> tuple[list[Run], TaskConfig]:
         """The benchmark's own runs; for uniform rows, the baseline's 4 096."""
-        config = task_config(f"n{self.n_features}-k8", early_stop_acc=2, test_set_size=1)
+        num_orderings = max(10, ceil(self.num_runs / 10))
+        config = task_config(f"n{self.n_features}-k8", early_stop_acc=2, test_set_size=1, num_orderings=num_orderings)
         strategy = load("isolated_cube" if self.rows == "isolated_cube" else "default_4096")
         return make_runs([(strategy, 42)], config, CPU)[: self.num_runs], config
 
@@ -41,13 +45,14 @@ class Contender:
 
     Attributes:
         name: As tables show it.
-        missing: What to install, where it cannot be tried; else None.
-        prepare: Makes, from runs, settings and the steps of a window, the function that trains the next window.
+        why_not: Why it cannot be tried on a device, in words, or None.
+        prepare: Makes, from runs, settings, the steps of a window and a device, the function that trains the next
+            window.
     """
 
     name: str
-    missing: str | None
-    prepare: Callable[[Sequence[Run], TaskConfig, int], TrainWindow]
+    why_not: Callable[[torch.device], str | None]
+    prepare: Callable[[Sequence[Run], TaskConfig, int, torch.device], TrainWindow]
 
 
 def dense_flops(config: TaskConfig) -> int:

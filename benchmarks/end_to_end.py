@@ -22,11 +22,11 @@ app = App(help=__doc__)
 Several = Parameter(consume_multiple=True)
 
 
-def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
+def evaluate(protocol: str, engine: str, strategy: str, device: str) -> dict[str, Any]:
     """Runs ``python -m vecparity.eval --all-configs`` and gathers what it printed and wrote, and when."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "vecparity.eval", "--all-configs", "--strategy", strategy]
-        command += ["--protocol", protocol, "--engine", engine, "--output-dir", directory]
+        command += ["--protocol", protocol, "--engine", engine, "--device", device, "--output-dir", directory]
         began = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -59,26 +59,28 @@ def evaluate(protocol: str, engine: str, strategy: str) -> dict[str, Any]:
 @app.default
 def main(
     *,
+    device: Literal["cpu", "cuda"] = "cpu",
     protocol: Literal["full", "published"] = "full",
-    engine: Annotated[tuple[str, ...], Several] = ("native", "reference"),
+    engine: Annotated[tuple[str, ...] | None, Several] = None,
     strategy: str = "isolated_cube",
     output: str | None = None,
 ) -> Path:
     """Measures, prints a table and writes JSON into ``benchmarks/results/``.
 
     Args:
+        device: Where to train.
         protocol: How many runs, and for how long.
-        engine: Engines to run it with, one after the other.
+        engine: Engines to run it with, one after the other; by default native and reference, on CUDA triton and vmap.
         strategy: What to evaluate.
-        output: Name of the JSON file; by default end_to_end_<protocol>.
+        output: Name of the JSON file; by default end_to_end_<protocol>, with _cuda there.
     """
     table = Table("protocol", "engine", "configuration", title=f"--all-configs --strategy {strategy}")
     for column in ("test accuracy", "mean steps", "runs", "seconds"):
         table.add_column(column, justify="right")
     console = Console()
     measured = []
-    for each in engine:
-        result = evaluate(protocol, each, strategy)
+    for each in engine or (("native", "reference") if device == "cpu" else ("triton", "vmap")):
+        result = evaluate(protocol, each, strategy, device)
         measured.append(result)
         for made in result["configurations"]:
             figures = (f"{made['test_accuracy']:.6f}", f"{made['mean_steps']:,.0f}", str(made["num_runs"]))
@@ -87,7 +89,10 @@ def main(
         memory, start = result["peak_memory_bytes"] / 1e6, result["seconds_to_first_window"]
         console.print(f"{each}: {start:.1f} s to the first window, {memory:,.0f} MB at most")
     console.print(table)
-    path = machine.save(output or f"end_to_end_{protocol}", {"machine": machine.describe(), "measured": measured})
+    suffix = "" if device == "cpu" else "_cuda"
+    path = machine.save(
+        output or f"end_to_end_{protocol}{suffix}", {"machine": machine.describe(), "measured": measured}
+    )
     console.print(f"written to {path}")
     return path
 

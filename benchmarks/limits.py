@@ -8,30 +8,58 @@ import torch
 from vecparity import native
 
 
-def _best_rate(work: Callable[[], int], repeats: int = 5) -> float:
+def _best_rate(work: Callable[[], int], device: torch.device, repeats: int = 5) -> float:
     """Units of work per second, of the fastest of several after one to warm up."""
-    work()
     rates = []
-    for _ in range(repeats):
+    for _ in range(1 + repeats):
+        _wait(device)
         began = time.perf_counter()
         done = work()
+        _wait(device)
         rates.append(done / (time.perf_counter() - began))
-    return max(rates)
+    return max(rates[1:])
 
 
-def peak_flops() -> float | None:
-    """float32 operations per second of all threads, of fused multiply-adds from registers (two operations each)."""
-    if not native.is_available():
-        return None
-    return _best_rate(lambda: 2 * native.extension().multiply_add(10_000_000, torch.get_num_threads()))
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
-def copy_bandwidth() -> float:
+def measure(device: torch.device) -> dict[str, float]:
+    """Operations per second by kind (a multiplication and an addition are two), and bytes copied per second."""
+    rates = {"copy_bytes_per_second": copy_bandwidth(device)}
+    if device.type == "cuda":
+        rates["bfloat16_matmul_flops"] = matmul_flops(device, torch.bfloat16)
+        rates["peak_flops"] = matmul_flops(device, torch.float32)
+    elif native.is_available():
+        rates["peak_flops"] = multiply_add_flops()
+    return rates
+
+
+def multiply_add_flops() -> float:
+    """float32 operations per second of all threads, of fused multiply-adds from registers."""
+    multiply_add, threads = native.extension().multiply_add, torch.get_num_threads()
+    return _best_rate(lambda: 2 * int(multiply_add(10_000_000, threads)), torch.device("cpu"))
+
+
+def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
+    """Operations per second of a large matrix product; torch takes no tf32 for float32 unless it is told to."""
+    a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+
+    def multiply() -> int:
+        torch.mm(a, b)
+        return int(2 * size**3)
+
+    return _best_rate(multiply, device)
+
+
+def copy_bandwidth(device: torch.device) -> float:
     """Bytes per second, read and written, of a copy that no cache holds."""
-    source, target = torch.zeros(2, 32 << 20, dtype=torch.float32)
+    size = (1 << 30) if device.type == "cuda" else (128 << 20)
+    source, target = torch.ones(2, size, dtype=torch.uint8, device=device)
 
     def copy() -> int:
         target.copy_(source)
-        return int(2 * source.numel() * source.element_size())
+        return 2 * size
 
-    return _best_rate(copy)
+    return _best_rate(copy, device)

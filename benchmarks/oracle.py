@@ -16,11 +16,11 @@ from vecparity.spec import TaskConfig
 WARM_UP = 100
 
 
-def run_steps_per_second(run: Run, config: TaskConfig, num_steps: int) -> float:
+def run_steps_per_second(run: Run, config: TaskConfig, num_steps: int, device: torch.device = CPU) -> float:
     """Of one network after another, start-up and test aside."""
     marks: list[float] = []
     config = replace(config, max_steps=WARM_UP + num_steps, log_interval=WARM_UP)
-    reference.train_run(run, config, CPU, torch.float32, lambda *window: marks.append(time.perf_counter()))
+    reference.train_run(run, config, device, torch.float32, lambda *window: marks.append(time.perf_counter()))
     # Windows close at 1, at multiples of the warm-up, and at the end.
     return num_steps / (marks[-1] - marks[1])
 
@@ -41,8 +41,10 @@ def _alone(run: Run, config: TaskConfig, num_steps: int) -> float:
         return run_steps_per_second(run, config, num_steps)
 
 
-def one_process(run: Run, config: TaskConfig, num_steps: int) -> float:
-    """With one thread or with all, whichever is faster: on matrices this small, more threads may only wait."""
+def one_process(run: Run, config: TaskConfig, num_steps: int, device: torch.device) -> float:
+    """On a CPU with one thread or with all, whichever is faster: on matrices this small, more threads may only wait."""
+    if device.type != "cpu":
+        return run_steps_per_second(run, config, num_steps, device)
     return max(run_steps_per_second(run, config, num_steps), _alone(run, config, num_steps))
 
 

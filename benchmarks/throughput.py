@@ -8,10 +8,10 @@ Everything that is compared is measured in one run, in turn: on a shared machine
 import multiprocessing
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from cyclopts import App, Parameter
@@ -20,7 +20,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks import limits, machine, oracle
-from benchmarks.cases import CPU, ROWS, Case, Contender, TrainWindow, dense_flops, state_bytes, with_steps
+from benchmarks.cases import CPU, ROWS, Case, Contender, RowsKind, TrainWindow, dense_flops, state_bytes, with_steps
 from benchmarks.contenders import CONTENDERS
 from vecparity import reference
 from vecparity.runs import Run
@@ -35,7 +35,7 @@ app = App(help=__doc__)
 Several = Parameter(consume_multiple=True)
 
 
-def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig) -> float:
+def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig, device: torch.device) -> float:
     """Trains the runs with a contender and some of them with the oracle, step by step.
 
     Returns:
@@ -44,7 +44,7 @@ def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig) -> float
     Raises:
         SystemExit: It is larger than the contract allows: a speed without the right answer means nothing.
     """
-    train_window = contender.prepare(runs, config, 1)
+    train_window = contender.prepare(runs, config, 1, device)
     ours = torch.stack([train_window() for _ in range(GATE_STEPS)], dim=1)[:GATE_RUNS]
     some = runs[:GATE_RUNS]
     ends = reference.train(some, with_steps(config, GATE_STEPS), CPU, torch.float32, lambda closed: None)
@@ -63,28 +63,39 @@ def time_window(train_window: TrainWindow) -> float:
     return time.perf_counter() - began
 
 
-def prepare(contender: Contender, runs: Sequence[Run], config: TaskConfig) -> tuple[TrainWindow, int]:
+def prepare(
+    contender: Contender, runs: Sequence[Run], config: TaskConfig, device: torch.device
+) -> tuple[TrainWindow, int]:
     """Makes windows that take about as long for every contender, and warms up; returns their run-steps too."""
-    trial = contender.prepare(runs, config, 5)
+    trial = contender.prepare(runs, config, 5, device)
     trial()
     per_step = min(time_window(trial) for _ in range(2)) / 5
     num_steps = max(5, min(2_000, round(SECONDS / per_step)))
-    train_window = contender.prepare(runs, config, num_steps)
+    train_window = contender.prepare(runs, config, num_steps, device)
     train_window()
     return train_window, num_steps * len(runs)
 
 
-def measure(case: Case, contenders: Sequence[Contender], pool: Pool, repeats: int) -> dict[str, Any]:
+def measure(
+    case: Case, contenders: Sequence[Contender], device: torch.device, pool: Pool, repeats: int
+) -> dict[str, Any]:
     """Rates of every contender and of the oracle, in turn, `repeats` times."""
     runs, config = case.make()
     cores = machine.cores()
-    differences = {contender.name: gate(contender, runs, config) for contender in contenders}
-    prepared = {contender.name: prepare(contender, runs, config) for contender in contenders}
-    oracle.sharded(pool, cores, runs[0], config, 10)  # warm-up: imports
-    rates: dict[str, list[float]] = {name: [] for name in ("oracle", "oracle sharded", *prepared)}
+    differences = {contender.name: gate(contender, runs, config, device) for contender in contenders}
+    prepared, peak_memory = {}, {}
+    for contender in contenders:
+        before = reset_peak_memory(device)
+        prepared[contender.name] = prepare(contender, runs, config, device)
+        peak_memory[contender.name] = before and torch.cuda.max_memory_allocated(device) - before
+    measure_peer: dict[str, Callable[[], float]] = {"oracle": lambda: oracle.one_process(runs[0], config, 500, device)}
+    if device.type == "cpu":
+        oracle.sharded(pool, cores, runs[0], config, 10)  # warm-up: imports
+        measure_peer["oracle sharded"] = lambda: oracle.sharded(pool, cores, runs[0], config, 500)
+    rates: dict[str, list[float]] = {name: [] for name in (*measure_peer, *prepared)}
     for _ in range(repeats):
-        rates["oracle"].append(oracle.one_process(runs[0], config, 500))
-        rates["oracle sharded"].append(oracle.sharded(pool, cores, runs[0], config, 500))
+        for name, rate in measure_peer.items():
+            rates[name].append(rate())
         for name, (train_window, run_steps) in prepared.items():
             rates[name].append(run_steps / time_window(train_window))
     return {
@@ -94,49 +105,71 @@ def measure(case: Case, contenders: Sequence[Contender], pool: Pool, repeats: in
         "gate_loss_difference": differences,
         "run_steps_per_second": rates,
         "medians": {name: statistics.median(values) for name, values in rates.items()},
+        "microseconds_per_step": {
+            name: 1e6 * case.num_runs / statistics.median(values) for name, values in rates.items() if name in prepared
+        },
+        "peak_cuda_bytes": peak_memory,
         "dense_flops_per_run_step": dense_flops(config),
         "state_bytes_per_run_step": state_bytes(config),
     }
 
 
+def reset_peak_memory(device: torch.device) -> int | None:
+    """Bytes in use on a CUDA device, from where its peak is counted; JAX's are not among them."""
+    if device.type != "cuda":
+        return None
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
 @app.default
 def main(
     *,
+    device: Literal["cpu", "cuda"] = "cpu",
     n_features: Annotated[tuple[int, ...], Several] = (32, 50, 64),
-    runs: Annotated[tuple[int, ...], Several] = (1, 4, 15, 100),
-    contender: Annotated[tuple[str, ...], Several] = tuple(each.name for each in CONTENDERS),
+    runs: Annotated[tuple[int, ...] | None, Several] = None,
+    rows: Annotated[tuple[RowsKind, ...], Several] = ROWS,
+    contender: Annotated[tuple[str, ...] | None, Several] = None,
     repeats: int = 5,
-    output: str = "throughput",
+    output: str | None = None,
 ) -> Path:
     """Measures, prints a table and writes ``benchmarks/results/<output>.json``.
 
     Args:
+        device: Where to train.
         n_features: Widths to measure.
-        runs: Numbers of runs to stack.
-        contender: What to measure beside the oracle.
+        runs: Numbers of runs to stack; by default 1, 4, 15 and 100 on a CPU, 15, 100, 132 and 1000 on CUDA.
+        rows: Kinds of rows.
+        contender: What to measure beside the oracle; by default everything, but on CUDA no stacks of torch.func's.
         repeats: Measurements of each, in turn with its peers; medians are reported.
-        output: Name of the JSON file.
+        output: Name of the JSON file; by default throughput, or throughput_cuda.
     """
     console, progress = Console(), Console(stderr=True)
-    known = {each.name for each in CONTENDERS}
-    if not set(contender) <= known:
-        raise SystemExit(f"contender must be of {', '.join(sorted(known))}, got {', '.join(contender)}")
-    chosen = [each for each in CONTENDERS if each.name in contender]
-    for each in chosen:
-        if each.missing:
-            progress.print(f"{each.name} is left out: {each.missing}")
-    chosen = [each for each in chosen if not each.missing]
-    peak_flops = limits.peak_flops()
-    bandwidth = limits.copy_bandwidth()
-    machine_limits = {"peak_flops": peak_flops, "copy_bytes_per_second": bandwidth}
-    cases = [Case(rows, n, count) for rows in ROWS for n in n_features for count in runs]
+    known = [each.name for each in CONTENDERS]
+    contender = contender or tuple(name for name in known if device == "cpu" or not name.startswith("torch."))
+    if not set(contender) <= set(known):
+        raise SystemExit(f"contender must be of {', '.join(known)}, got {', '.join(contender)}")
+    on = torch.device(device)
+    runs = runs or ((1, 4, 15, 100) if device == "cpu" else (15, 100, 132, 1000))
+    chosen = []
+    for each in CONTENDERS:
+        if each.name not in contender:
+            continue
+        if reason := each.why_not(on):
+            progress.print(f"{each.name} is left out: {reason}")
+        else:
+            chosen.append(each)
+    machine_limits = limits.measure(on)
+    peak_flops, bandwidth = machine_limits.get("peak_flops"), machine_limits["copy_bytes_per_second"]
+    cases = [Case(kind, n, count) for kind in rows for n in n_features for count in runs]
     table = Table("rows", "N", "runs", title="run-steps per second (medians of measurements in one run)")
-    for column in ("oracle", "oracle sharded", *(each.name for each in chosen)):
+    peers = ("oracle", "oracle sharded") if device == "cpu" else ("oracle",)
+    for column in (*peers, *(each.name for each in chosen)):
         table.add_column(column, justify="right")
     measured: list[dict[str, Any]] = []
     with multiprocessing.get_context("spawn").Pool(machine.cores()) as pool:
         for case in track(cases, console=progress):
-            measured.append(measure(case, chosen, pool, repeats))
+            measured.append(measure(case, chosen, on, pool, repeats))
             medians = measured[-1]["medians"].values()
             measured[-1]["share_of_limits"] = {
                 name: {
@@ -148,7 +181,7 @@ def main(
             table.add_row(case.rows, str(case.n_features), str(case.num_runs), *(f"{rate:,.0f}" for rate in medians))
     console.print(table)
     content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}
-    path = machine.save(output, content)
+    path = machine.save(output or ("throughput" if device == "cpu" else "throughput_cuda"), content)
     console.print(f"written to {path}")
     return path
 

@@ -1,10 +1,12 @@
 """Our own engines, with the schedule that prepares their windows in the background, as an evaluation runs them."""
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
+import torch
 from torch import Tensor
 
-from benchmarks.cases import CPU, Contender, TrainWindow
+from benchmarks.cases import Contender, TrainWindow
 from vecparity import native
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
@@ -15,22 +17,41 @@ from vecparity.schedule import Schedule
 from vecparity.spec import TaskConfig
 
 
-def prepare_with(make_engine: Callable[[], Engine]) -> Callable[[Sequence[Run], TaskConfig, int], TrainWindow]:
-    def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int) -> TrainWindow:
+def prepare_with(
+    make_engine: Callable[[], Engine],
+) -> Callable[[Sequence[Run], TaskConfig, int, torch.device], TrainWindow]:
+    def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int, device: torch.device) -> TrainWindow:
         engine = make_engine()
-        ensemble = Ensemble.start(runs, config.hidden_width, CPU)
+        ensemble = Ensemble.start(runs, config.hidden_width, device)
         schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
 
         def train_window() -> Tensor:
             metrics = engine.advance(ensemble, next(schedule))
-            return metrics.loss / metrics.num_batches
+            return (metrics.loss / metrics.num_batches).cpu()
 
         return train_window
 
     return prepare
 
 
+def make_triton_engine() -> Engine:
+    from vecparity.engines.triton import TritonEngine
+
+    return TritonEngine()
+
+
+def why_not_native(device: torch.device) -> str | None:
+    return native.PROBLEM or None if device.type == "cpu" else "it trains on the CPU"
+
+
+def why_not_triton(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return "it trains on CUDA"
+    return None if find_spec("triton") else "pip install triton"
+
+
 CONTENDERS = [
-    Contender("native", native.PROBLEM or None, prepare_with(NativeEngine)),
-    Contender("vmap", None, prepare_with(VmapEngine)),
+    Contender("native", why_not_native, prepare_with(NativeEngine)),
+    Contender("triton", why_not_triton, prepare_with(make_triton_engine)),
+    Contender("vmap", lambda device: None, prepare_with(VmapEngine)),
 ]

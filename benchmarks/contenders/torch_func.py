@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.functional import binary_cross_entropy
 
-from benchmarks.cases import CPU, Contender, TrainWindow
+from benchmarks.cases import Contender, TrainWindow
 from vecparity.data import unpack
 from vecparity.ensemble import Ensemble
 from vecparity.network import build_network, parameter_shapes, unflatten
@@ -54,40 +54,41 @@ def _build_step(network: nn.Module) -> Callable[..., Tensor]:
     return step
 
 
-def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int], TrainWindow]:
-    def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int) -> TrainWindow:
+def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int, torch.device], TrainWindow]:
+    def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int, device: torch.device) -> TrainWindow:
         shapes = parameter_shapes(config.n_features, config.hidden_width)
         networks = [build_network(config.n_features, config.hidden_width) for _ in runs]
         for network, run in zip(networks, runs, strict=True):
             network.load_state_dict(unflatten(run.params, shapes))
         stacked, _ = stack_module_state(networks)
-        params = {name: value.detach().clone() for name, value in stacked.items()}
+        params = {name: value.detach().to(device, copy=True) for name, value in stacked.items()}
         exp_avg, exp_avg_sq = ({name: torch.zeros_like(w) for name, w in params.items()} for _ in range(2))
         hyperparameters = {
-            name: torch.tensor([getattr(run.optimizer, name) for run in runs], dtype=torch.float64)
+            name: torch.tensor([getattr(run.optimizer, name) for run in runs], dtype=torch.float64, device=device)
             for name in ("lr", "wd", "beta1", "beta2")
         }
-        pool = Ensemble.start(runs, config.hidden_width, CPU)  # runs of one secret share their rows
+        pool = Ensemble.start(runs, config.hidden_width, device)  # runs of one secret share their rows
         x, y = unpack(pool.data.bits, config.n_features, torch.float32), pool.data.labels.float()
         first_row = pool.first_row[:, None]
         schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
-        position = torch.arange(config.batch_size)
+        position = torch.arange(config.batch_size, device=device)
         step = _build_step(build_network(config.n_features, config.hidden_width))
         if is_compiled:
             # Or, past a number of cases, the same code with other shapes would not be compiled any more.
             torch.compiler.reset()
             step = torch.compile(step, dynamic=False)
-        t = torch.zeros((), dtype=torch.float64)
+        t = torch.zeros((), dtype=torch.float64, device=device)
 
         def train_window() -> Tensor:
             window = next(schedule)
-            losses = torch.zeros(len(runs), dtype=torch.float64)
+            losses = torch.zeros(len(runs), dtype=torch.float64, device=device)
+            indices, lengths = window.indices.to(device), window.lengths.to(device)
             for index in range(num_steps):
                 t.add_(1)
-                rows = window.indices[:, index] + first_row
-                is_row = (position < window.lengths[:, index, None]).float()
+                rows = indices[:, index] + first_row
+                is_row = (position < lengths[:, index, None]).float()
                 losses += step(params, exp_avg, exp_avg_sq, t, hyperparameters, (x[rows], y[rows], is_row))
-            return losses / num_steps
+            return (losses / num_steps).cpu()
 
         return train_window
 
@@ -95,6 +96,6 @@ def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int]
 
 
 CONTENDERS = [
-    Contender("torch.func", None, prepare_with(is_compiled=False)),
-    Contender("torch.compile", None, prepare_with(is_compiled=True)),
+    Contender("torch.func", lambda device: None, prepare_with(is_compiled=False)),
+    Contender("torch.compile", lambda device: None, prepare_with(is_compiled=True)),
 ]
