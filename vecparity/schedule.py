@@ -17,10 +17,12 @@ from torch import Tensor
 from vecparity import native
 from vecparity.runs import Run
 
+_CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Window:
-    """The batches of every run over some steps, on the CPU.
+    """The batches of every run over some steps.
 
     Attributes:
         indices: Rows of the run's own dataset. Entries from a batch's length on are 0 and mean nothing.
@@ -35,6 +37,7 @@ class Window:
         return self.lengths.shape[1]
 
     def take(self, runs: Int64[Tensor, " kept"]) -> "Window":
+        runs = runs.to(self.indices.device)
         return Window(self.indices[runs], self.lengths[runs])
 
 
@@ -112,23 +115,34 @@ class Schedule:
         seeds: Each run's ordering seed.
         batch_size: Rows in a full batch.
         window_lengths: Steps in each window, in order.
+        device: Where windows are wanted.
     """
 
     def __init__(
-        self, num_examples: Sequence[int], seeds: Sequence[int], batch_size: int, window_lengths: Iterable[int]
+        self,
+        num_examples: Sequence[int],
+        seeds: Sequence[int],
+        batch_size: int,
+        window_lengths: Iterable[int],
+        device: torch.device = _CPU,
     ) -> None:
         self._orderings = _make_orderings(num_examples, seeds)
         self._num_runs = len(num_examples)
         self._batch_size = batch_size
         self._window_lengths = iter(window_lengths)
+        self._threads = torch.get_num_threads()
+        # Copies have a stream of their own, or they would wait for the window in training.
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._background = ThreadPoolExecutor(1, "schedule")
         self._pending = self._prepare()
 
     @classmethod
-    def of(cls, runs: Sequence[Run], batch_size: int, window_lengths: Iterable[int]) -> "Schedule":
+    def of(
+        cls, runs: Sequence[Run], batch_size: int, window_lengths: Iterable[int], device: torch.device = _CPU
+    ) -> "Schedule":
         """The schedule of runs that are to be trained from their first step on."""
         sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        return cls(sizes, seeds, batch_size, window_lengths)
+        return cls(sizes, seeds, batch_size, window_lengths, device)
 
     def __enter__(self) -> "Schedule":
         return self
@@ -142,32 +156,37 @@ class Schedule:
         return self
 
     def __next__(self) -> Window:
-        window = self._wait()
-        if window is None:
+        if self._pending is None:
             raise StopIteration
+        window = self._pending.result()
+        if self._stream is not None:
+            for tensor in (window.indices, window.lengths):  # not to be reused before what trains now is done with it
+                tensor.record_stream(torch.cuda.current_stream(tensor.device))
         self._pending = self._prepare()
         return window
 
     def take(self, runs: Int64[Tensor, " kept"]) -> None:
         """Goes on with some of the runs only, in the order given."""
-        window = self._wait()
-        self._pending = None if window is None else (window.take(runs), None)
-        self._orderings.take(runs.tolist())
+        pending = self._pending
+        if pending is not None:
+            self._pending = self._background.submit(lambda: pending.result().take(runs))
+        # Behind what is still being prepared for all of them.
+        self._background.submit(self._orderings.take, runs.tolist()).result()
         self._num_runs = len(runs)
 
-    def _prepare(self) -> tuple[Window, Future[None] | None] | None:
+    def _prepare(self) -> Future[Window] | None:
         num_steps = next(self._window_lengths, None)
-        if num_steps is None:
-            return None
-        indices = torch.zeros(self._num_runs, num_steps, self._batch_size, dtype=torch.int32)
-        lengths = torch.empty(self._num_runs, num_steps, dtype=torch.int32)
-        task = self._background.submit(self._orderings.fill, indices.numpy(), lengths.numpy(), torch.get_num_threads())
-        return Window(indices, lengths), task
+        return None if num_steps is None else self._background.submit(self._fill, self._num_runs, num_steps)
 
-    def _wait(self) -> Window | None:
-        if self._pending is None:
-            return None
-        window, task = self._pending
-        if task is not None:
-            task.result()
+    def _fill(self, num_runs: int, num_steps: int) -> Window:
+        is_pinned = self._stream is not None
+        indices = torch.zeros(num_runs, num_steps, self._batch_size, dtype=torch.int32, pin_memory=is_pinned)
+        lengths = torch.empty(num_runs, num_steps, dtype=torch.int32, pin_memory=is_pinned)
+        self._orderings.fill(indices.numpy(), lengths.numpy(), self._threads)
+        if self._stream is None:
+            return Window(indices, lengths)
+        with torch.cuda.stream(self._stream):
+            on_device = (tensor.to(self._stream.device, non_blocking=True) for tensor in (indices, lengths))
+            window = Window(*on_device)
+        self._stream.synchronize()  # in the background: whoever takes the window need not wait
         return window

@@ -118,7 +118,7 @@ def train(
     closes = accumulate(config.window_lengths())
     opened, close = 0, next(closes, 0)
     parts: list[WindowMetrics] = []
-    with Schedule.of(runs, config.batch_size, _pieces(config.window_lengths())) as schedule:
+    with Schedule.of(runs, config.batch_size, _pieces(config.window_lengths()), device) as schedule:
         ensemble = Ensemble.start(runs, config.hidden_width, device, dtype)
         for window in schedule:
             parts.append(engine.advance(ensemble, window))

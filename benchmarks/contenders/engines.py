@@ -23,7 +23,7 @@ def prepare_with(
     def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int, device: torch.device) -> TrainWindow:
         engine = make_engine()
         ensemble = Ensemble.start(runs, config.hidden_width, device)
-        schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None))
+        schedule = Schedule.of(runs, config.batch_size, iter(lambda: num_steps, None), device)
 
         def train_window() -> Tensor:
             metrics = engine.advance(ensemble, next(schedule))
