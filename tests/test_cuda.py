@@ -2,10 +2,11 @@
 
 from typing import Any
 
+import equivalence
 import pytest
 import torch
-from conftest import golden
-from equivalence import windows
+from conftest import CPU, golden
+from equivalence import CONFIG, windows
 from test_native import oracle_gradients
 
 from vecparity import evaluate
@@ -85,3 +86,18 @@ def test_two_evaluations_are_the_same(engine: EngineName) -> None:
     first, second = (evaluate("isolated_cube", "n64-k8", engine=engine, smoke=True, device="cuda") for _ in range(2))
     assert first.results == second.results
     assert first.curves == second.curves
+
+
+def test_vmap_goes_on_with_fewer_runs() -> None:
+    """On CUDA what was recorded for more runs serves until half of them have stopped."""
+    runs = equivalence.make_runs()
+    states = {device: Ensemble.start(runs, CONFIG.hidden_width, device, torch.float64) for device in (CPU, CUDA)}
+    engines = {device: VmapEngine() for device in states}
+    kept = [list(range(9)), [8, 0, 2, 4, 6], [3, 1, 0], [1]]
+    for chosen in kept:
+        states = {device: ensemble.take(torch.tensor(chosen)) for device, ensemble in states.items()}
+        runs = [runs[index] for index in chosen]
+        for window in windows(runs, [1, 6]):
+            metrics = {device: engines[device].advance(ensemble, window) for device, ensemble in states.items()}
+            torch.testing.assert_close(metrics[CUDA].loss.cpu(), metrics[CPU].loss, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(states[CUDA].params.cpu(), states[CPU].params, rtol=1e-12, atol=1e-12)

@@ -1,5 +1,8 @@
 """The kernel in Triton's interpreter, where there is no GPU, on small shapes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -98,6 +101,44 @@ def test_frozen_and_diverging_runs(two_windows: Any) -> None:
     assert [int(count) for run, count in enumerate(num_batches) if run not in (1, 3)] == [5] * 7
     assert ensemble.active.tolist() == [run not in (1, 3) for run in range(len(runs))]
     assert (first.loss + second.loss).isfinite().all()
+
+
+COMPILE = """
+import triton, triton.language as tl
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from vecparity.triton_kernel import train_window
+
+names = train_window.arg_names
+constants = dict(
+    n_features={n_features}, hidden_width=512, batch_size=128, row_words={row_words}, block_features={n_features},
+    block_rows=128, tile=64, eps=1e-8, dot_type=tl.bfloat16,
+)
+pointers = dict(active="u8", first_row="i64", bits="i32", labels="u8", indices="i32", lengths="i32", positive="i8",
+                losses="fp64", accuracies="fp64", counts="i64")
+types = {{name: "*" + pointers.get(name, "fp32") for name in names}} | {{"num_steps": "i32"}}
+types |= {{name: "constexpr" for name in constants}}
+source = ASTSource(
+    train_window, types, {{(names.index(name),): value for name, value in constants.items()}},
+    {{(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if types[name].startswith("*")}},
+)
+options = dict(num_warps=8, enable_fp_fusion=False)
+compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
+print(compiled.metadata.shared, "wgmma.mma_async" in compiled.asm["ptx"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_features", [64, 256])
+def test_it_compiles_for_hopper(n_features: int) -> None:
+    """Without a GPU: to its tensor cores' instructions, and within its shared memory."""
+    program = COMPILE.format(n_features=n_features, row_words=n_features // 32)
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    made = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    shared, uses_tensor_cores = made.stdout.split()
+    assert int(shared) <= 227 * 1024
+    assert uses_tensor_cores == "True"
 
 
 @pytest.mark.parametrize(

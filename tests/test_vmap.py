@@ -6,7 +6,7 @@ import torch
 from equivalence import CONFIG, assert_equivalent, make_runs, start, train_silently, windows
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vecparity.engines import vmap
+from vecparity.engines import steps, vmap
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
@@ -39,23 +39,23 @@ def test_runs_that_stop_at_different_windows_follow_the_oracle() -> None:
 
 
 def test_a_wrong_beta2_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = vmap.coefficients
+    right = steps.coefficients
 
     def wrong(lr: Any, wd: Any, beta1: Any, beta2: Any, *rest: Any) -> Any:
         return right(lr, wd, beta1, beta2 * (1 - 1e-9), *rest)
 
-    monkeypatch.setattr(vmap, "coefficients", wrong)
+    monkeypatch.setattr(steps, "coefficients", wrong)
     with pytest.raises(AssertionError, match=r"secret=0 order=0, loss: .*not close"):
         assert_equivalent(VmapEngine(), make_runs(), CONFIG, torch.float64, 1e-12)
 
 
 def test_hyperparameters_folded_into_one_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = vmap.coefficients
+    right = steps.coefficients
 
     def folded(lr: Any, wd: Any, beta1: Any, beta2: Any, *rest: Any) -> Any:
         return right(lr.mean().expand_as(lr), wd, beta1, beta2, *rest)
 
-    monkeypatch.setattr(vmap, "coefficients", folded)
+    monkeypatch.setattr(steps, "coefficients", folded)
     with pytest.raises(AssertionError, match=r"secret=0 order=0, loss: .*not close"):
         assert_equivalent(VmapEngine(), make_runs(), CONFIG, torch.float64, 1e-12)
 
@@ -70,6 +70,21 @@ def test_a_loss_on_logits_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_equivalent(VmapEngine(), runs[:2], replace(CONFIG, max_steps=5), torch.float64, 1e-12)
     with pytest.raises(AssertionError, match=r"secret=2 order=1"):
         assert_equivalent(VmapEngine(), [runs[7]], CONFIG, torch.float64, 1e-12)
+
+
+def test_padding_changes_nothing() -> None:
+    """As runs stop, what was recorded for more of them goes on with frozen ones; windows may be short of steps."""
+    runs = make_runs()
+    padded, plain = start(runs, torch.float64), start(runs, torch.float64)
+    gradients = vmap.stacked_gradients(CONFIG.n_features, CONFIG.hidden_width)
+    made = steps.Steps(padded, 12, 20, CONFIG.batch_size, gradients)
+    for window in windows(runs, [13, 5]):
+        expected = VmapEngine(9).advance(plain, window)
+        metrics = made.advance(padded, window, slice(0, 9))
+        padded.step += window.num_steps
+        torch.testing.assert_close(metrics.loss, expected.loss, rtol=1e-12, atol=1e-12)
+        assert torch.equal(metrics.num_batches, expected.num_batches)
+    torch.testing.assert_close(padded.params, plain.params, rtol=1e-12, atol=1e-12)
 
 
 def test_chunks_change_nothing() -> None:

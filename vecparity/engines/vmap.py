@@ -6,21 +6,20 @@ interpretation, and makes stacks pay that are small enough for a CPU's cache.
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 
 import torch
-from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity.adamw import adamw_, coefficients
 from vecparity.data import Dataset, unpack
 from vecparity.engines import WindowMetrics
+from vecparity.engines.steps import Gradients, Steps
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
 from vecparity.network import build_skeleton, parameter_shapes, unflatten
@@ -32,7 +31,8 @@ _CPU_CHUNK_BYTES = 6 << 20
 # Rows of a test set that are predicted at a time: their activations stay in cache.
 _TEST_ROWS = 1024
 
-Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
+# Windows of up to so many steps are replays of one recording, on CUDA.
+_CAPTURED_STEPS = 250
 
 
 class VmapEngine:
@@ -48,6 +48,8 @@ class VmapEngine:
     def __init__(self, chunk_runs: int | None = None) -> None:
         self.chunk_runs = chunk_runs
         self._traced: dict[tuple[object, ...], Gradients] = {}
+        self._captured: dict[tuple[object, ...], Steps] = {}
+        self._full = 0
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`."""
@@ -110,37 +112,32 @@ class VmapEngine:
 
     def _advance_chunk(self, ensemble: Ensemble, window: Window, runs: slice) -> WindowMetrics:
         """Trains some runs on a copy of their state, written back at the end: a chunk that fails changes nothing."""
-        device, dtype, n_features = ensemble.params.device, ensemble.params.dtype, ensemble.n_features
-        params, exp_avg, exp_avg_sq = (
-            state[runs].clone() for state in (ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq)
-        )
-        scratch = params.new_empty(2, *params.shape)
-        active = ensemble.active[runs].clone()
-        hyperparameters = (ensemble.lr[runs], ensemble.wd[runs], ensemble.beta1[runs], ensemble.beta2[runs])
-        by = coefficients(*hyperparameters, ensemble.step, window.num_steps, dtype)
+        num_runs = len(ensemble.params[runs])
+        if ensemble.params.device.type != "cuda":
+            return self._new_steps(ensemble, window, num_runs, window.num_steps).advance(ensemble, window, runs)
+        # A graph is for one number of runs: as runs stop, only every halving is recorded anew.
+        full = max(self._full, num_runs)
+        while full // 2 >= num_runs:
+            full //= 2
+        self._full = max(self._full, full)
+        num_steps = max(window.num_steps, _CAPTURED_STEPS)
+        key = (full, num_steps, window.indices.shape[-1], *ensemble.params.shape[1:], ensemble.params.dtype)
+        if key not in self._captured:
+            self._captured.clear()  # what is larger will not be wanted again
+            steps = self._new_steps(ensemble, window, full, num_steps)
+            try:
+                steps.capture()
+            except RuntimeError as error:
+                if _is_out_of_memory(error):
+                    raise
+                reason = str(error).splitlines()[0]
+                warnings.warn(f"CUDA cannot record a step, which makes vmap slower: {reason}", stacklevel=2)
+            self._captured[key] = steps
+        return self._captured[key].advance(ensemble, window, runs)
 
-        first_row = rearrange(ensemble.first_row[runs], "run -> run 1 1")
-        rows = rearrange(window.indices[runs].to(device) + first_row, "run step batch -> step run batch")
-        bits, y = ensemble.data.bits[rows], ensemble.data.labels[rows].to(dtype)
-        lengths = rearrange(window.lengths[runs].to(device), "run step -> step run")
-        position = torch.arange(rows.shape[-1], device=device)
-        is_row = (position < rearrange(lengths, "step run -> step run 1")).to(dtype)
-        lengths = lengths.to(dtype)
-
-        gradients = self._gradients(ensemble, *rows.shape[1:])
-        sums = torch.zeros(2, len(params), dtype=torch.float64, device=device)
-        num_batches = torch.zeros(len(params), dtype=torch.int64, device=device)
-        for step in range(window.num_steps):
-            inputs = (params, unpack(bits[step], n_features, dtype), y[step], is_row[step], lengths[step])
-            grads, loss, accuracy = gradients(*inputs)
-            active &= loss.isfinite()
-            adamw_(params, exp_avg, exp_avg_sq, grads, by, step, rearrange(active, "run -> run 1"), scratch)
-            sums += torch.where(active, torch.stack([loss, accuracy]), 0)
-            num_batches += active
-
-        ensemble.params[runs], ensemble.exp_avg[runs], ensemble.exp_avg_sq[runs] = params, exp_avg, exp_avg_sq
-        ensemble.active[runs] = active
-        return WindowMetrics(sums[0], sums[1], num_batches)
+    def _new_steps(self, ensemble: Ensemble, window: Window, num_runs: int, num_steps: int) -> Steps:
+        batch_size = window.indices.shape[-1]
+        return Steps(ensemble, num_runs, num_steps, batch_size, self._gradients(ensemble, num_runs, batch_size))
 
     def _gradients(self, ensemble: Ensemble, num_runs: int, batch_size: int) -> Gradients:
         """`stacked_gradients`, traced for inputs of these sizes."""
