@@ -71,12 +71,6 @@ def test_smoke_is_the_same_in_distribution(case: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["default_4096_n64"])
-def test_smoke_is_the_same_in_distribution_on_vmap(case: str) -> None:
-    assert_same_in_distribution(smoke(case, "vmap"), CASES[case]["smoke"]["final"])
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if "cube_1" in case])
 def test_smoke_of_isolated_cube_1_is_the_same_in_distribution(case: str) -> None:
     """One run a chunk: its sums are rounded as the original's are.

@@ -42,12 +42,14 @@ inline Vector select(Integers where, Vector a, Vector b) { return where ? a : b;
 
 // a * b + c with one rounding.
 inline Vector fused(Vector a, Vector b, Vector c) {
-#if defined(__AVX512F__)
+#if VECPARITY_LANES == 16
     return (Vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
-#elif defined(__FMA__)
+#elif VECPARITY_LANES == 8
     return (Vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
 #elif defined(__aarch64__)
     return (Vector)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#elif defined(__FMA__)
+    return (Vector)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
 #else
     // Through double precision, in which the product is exact and the sum is rounded to odd, so that rounding once more
     // does no harm (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
@@ -68,9 +70,9 @@ inline Vector fused(Vector a, Vector b, Vector c) {
 }
 
 inline Vector square_root(Vector v) {
-#if defined(__AVX512F__)
+#if VECPARITY_LANES == 16
     return (Vector)_mm512_sqrt_ps((__m512)v);
-#elif defined(__AVX__)
+#elif VECPARITY_LANES == 8
     return (Vector)_mm256_sqrt_ps((__m256)v);
 #elif defined(__SSE__)
     return (Vector)_mm_sqrt_ps((__m128)v);
@@ -96,7 +98,7 @@ inline float sum_of_lanes(const float* lanes) {
 
 // relu, and which lanes are positive (or NaN, which stays), remembered in the least memory that loads back cheaply: a
 // bit a lane where the instruction set has mask registers, else a byte.
-#if defined(__AVX512F__)
+#if VECPARITY_LANES == 16
 typedef std::uint16_t Positive;
 
 inline Vector relu(Vector v, Positive* is_positive) {
