@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.cases import CPU
-from vecparity.adamw import adamw_, coefficients
+from vecparity.adamw import adamw_
 from vecparity.data import unpack
 from vecparity.engines.vmap import stacked_gradients
 from vecparity.ensemble import Ensemble
@@ -40,16 +40,17 @@ def largest_difference(run: Run, config: TaskConfig, losses: dict[int, float], n
     worst = 0.0
     windows = [1] * config.max_steps
     with Schedule.of([run], config.batch_size, windows) as schedule:
-        for step, window in enumerate(schedule):
+        for window in schedule:
             rows, lengths = window.indices[:, 0], window.lengths[:, 0].double()
             x = unpack(ensemble.data.bits[rows], config.n_features, torch.float64)
             is_row = (torch.arange(config.batch_size) < lengths[:, None]).double()
             y = ensemble.data.labels[rows].double()
             exact, loss, _ = gradients(ensemble.params.double(), x, y, is_row, lengths)
             grads = exact.float() * (1 + noise * torch.randn(exact.shape, generator=generator))
-            by = coefficients(ensemble.lr, ensemble.wd, ensemble.beta1, ensemble.beta2, step, 1, torch.float32)
+            by = ensemble.coefficients(1)
             adamw_(ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq, grads, by, 0, active, scratch)
-            worst = max(worst, abs(float(loss) - losses[step + 1]))
+            ensemble.step += 1
+            worst = max(worst, abs(float(loss) - losses[ensemble.step]))
     return worst
 
 

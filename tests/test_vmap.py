@@ -6,6 +6,7 @@ import torch
 from equivalence import CONFIG, assert_equivalent, make_runs, start, train_silently, windows
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from vecparity import ensemble as ensembles
 from vecparity.engines import steps, vmap
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
@@ -39,23 +40,23 @@ def test_runs_that_stop_at_different_windows_follow_the_oracle() -> None:
 
 
 def test_a_wrong_beta2_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = steps.coefficients
+    right = ensembles.coefficients
 
     def wrong(lr: Any, wd: Any, beta1: Any, beta2: Any, *rest: Any) -> Any:
         return right(lr, wd, beta1, beta2 * (1 - 1e-9), *rest)
 
-    monkeypatch.setattr(steps, "coefficients", wrong)
+    monkeypatch.setattr(ensembles, "coefficients", wrong)
     with pytest.raises(AssertionError, match=r"secret=0 order=0, loss: .*not close"):
         assert_equivalent(VmapEngine(), make_runs(), CONFIG, torch.float64, 1e-12)
 
 
 def test_hyperparameters_folded_into_one_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = steps.coefficients
+    right = ensembles.coefficients
 
     def folded(lr: Any, wd: Any, beta1: Any, beta2: Any, *rest: Any) -> Any:
         return right(lr.mean().expand_as(lr), wd, beta1, beta2, *rest)
 
-    monkeypatch.setattr(steps, "coefficients", folded)
+    monkeypatch.setattr(ensembles, "coefficients", folded)
     with pytest.raises(AssertionError, match=r"secret=0 order=0, loss: .*not close"):
         assert_equivalent(VmapEngine(), make_runs(), CONFIG, torch.float64, 1e-12)
 

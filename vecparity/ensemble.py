@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
+from vecparity.adamw import Coefficients, coefficients
 from vecparity.data import Dataset, concatenate, used_features
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
@@ -90,6 +91,11 @@ class Ensemble:
     def parameters(self) -> dict[str, Float[Tensor, "run ..."]]:
         """The network's named parameters, stacked: views of ``params``."""
         return unflatten(self.params, parameter_shapes(self.n_features, self.hidden_width))
+
+    def coefficients(self, num_steps: int, runs: slice = slice(None)) -> Coefficients:
+        """What AdamW multiplies by in the next steps of some of the runs."""
+        hyperparameters = (self.lr[runs], self.wd[runs], self.beta1[runs], self.beta2[runs])
+        return coefficients(*hyperparameters, self.step, num_steps, self.params.dtype)
 
     def take(self, runs: Int64[Tensor, " kept"]) -> "Ensemble":
         """Returns an ensemble of some of the runs, in the order given."""

@@ -13,7 +13,8 @@ from typing import Any, Literal, get_args
 import torch
 
 import vecparity
-from vecparity import native, reference, spec, strategy
+import vecparity.engines.native
+from vecparity import engines, native, reference, spec, strategy
 from vecparity.engines import Engine
 from vecparity.errors import DivergedError, UsageError
 from vecparity.runs import Run, make_runs
@@ -277,10 +278,10 @@ def _resolve_device(name: str) -> torch.device:
 
 
 def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> EngineName:
-    suits_native = device.type == "cpu" and dtype == torch.float32
+    why_not_native = engines.native.why_not(device, dtype)
     if name == "native":
-        if not suits_native:
-            raise UsageError(f"the native engine trains float32 on the CPU, got {dtype} on {device}")
+        if why_not_native:
+            raise UsageError(f"the native engine {why_not_native}")
         native.extension()  # or the error that says how to build it
     if name == "triton":
         if device.type != "cuda":
@@ -293,17 +294,18 @@ def _resolve_engine(name: EngineName, device: torch.device, dtype: torch.dtype, 
             raise UsageError(f"the triton engine {problem}")
     if name != "auto":
         return name
-    if suits_native and not native.is_available():
+    if why_not_native:
+        return "vmap"
+    if not native.is_available():
         warnings.warn(f"{native.PROBLEM}; the slower vmap engine is used", stacklevel=3)
-    return "native" if suits_native and native.is_available() else "vmap"
+        return "vmap"
+    return "native"
 
 
 def _make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
-    # Imported where they are used: torch.func takes longer to load than a small evaluation to train.
+    # The others are imported where they are used: torch.func takes longer to load than a small evaluation to train.
     if name == "native":
-        from vecparity.engines.native import NativeEngine
-
-        return NativeEngine()
+        return engines.native.NativeEngine()
     if name == "triton":
         from vecparity.engines.triton import TritonEngine
 

@@ -29,6 +29,15 @@ class WindowMetrics:
     num_batches: Int64[Tensor, " run"]
 
     @classmethod
+    def empty(cls, num_runs: int, device: torch.device) -> "WindowMetrics":
+        """Room for a kernel to write to."""
+        return cls(
+            torch.empty(num_runs, dtype=torch.float64, device=device),
+            torch.empty(num_runs, dtype=torch.float64, device=device),
+            torch.empty(num_runs, dtype=torch.int64, device=device),
+        )
+
+    @classmethod
     def add(cls, parts: "Sequence[WindowMetrics]") -> "WindowMetrics":
         """Joins the parts of one window, in order: their sums are added."""
         return cls(

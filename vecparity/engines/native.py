@@ -13,7 +13,6 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vecparity import native
-from vecparity.adamw import coefficients
 from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
@@ -54,16 +53,10 @@ class NativeEngine:
             UsageError: The ensemble is not of float32 on the CPU.
             MachineError: The threads' working memory cannot be had.
         """
-        params, dtype = ensemble.params, ensemble.params.dtype
-        if params.device.type != "cpu" or dtype != torch.float32:
-            raise UsageError(f"the native engine trains float32 on the CPU, got {dtype} on {params.device}")
-        metrics = WindowMetrics(
-            loss=torch.empty(ensemble.num_runs, dtype=torch.float64),
-            accuracy=torch.empty(ensemble.num_runs, dtype=torch.float64),
-            num_batches=torch.empty(ensemble.num_runs, dtype=torch.int64),
-        )
-        hyperparameters = (ensemble.lr, ensemble.wd, ensemble.beta1, ensemble.beta2)
-        by = coefficients(*hyperparameters, ensemble.step, window.num_steps, dtype)
+        if problem := why_not(ensemble.params.device, ensemble.params.dtype):
+            raise UsageError(f"the native engine {problem}")
+        metrics = WindowMetrics.empty(ensemble.num_runs, ensemble.params.device)
+        by = ensemble.coefficients(window.num_steps)
         per_run = [rearrange(c, "run 1 -> run") for c in (by.decay, by.one_minus_beta1, by.beta2, by.one_minus_beta2)]
         per_step = [rearrange(c, "step run 1 -> run step").contiguous() for c in (by.step_size, by.root_correction2)]
         tensors = [
@@ -96,3 +89,10 @@ class NativeEngine:
             yield
         except MemoryError as error:
             raise MachineError(f"out of memory with --threads {self.threads}: fewer need less") from error
+
+
+def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
+    """What keeps the kernel from training such an ensemble, or None."""
+    if device.type == "cpu" and dtype == torch.float32:
+        return None
+    return f"trains float32 on the CPU, got {dtype} on {device}"

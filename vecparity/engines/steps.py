@@ -94,8 +94,7 @@ class Steps:
             ours[:num_runs] = theirs[runs]
         self._active.zero_()
         self._active[:num_runs] = ensemble.active[runs]
-        hyperparameters = (ensemble.lr[runs], ensemble.wd[runs], ensemble.beta1[runs], ensemble.beta2[runs])
-        by = coefficients(*hyperparameters, ensemble.step, num_steps, dtype)
+        by = ensemble.coefficients(num_steps, runs)
         for name, buffer in vars(self._by).items():
             if buffer.dim() == 2:
                 buffer[:num_runs] = getattr(by, name)

@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity.adamw import EPS, coefficients
+from vecparity.adamw import EPS
 from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.engines.vmap import VmapEngine
@@ -43,14 +43,9 @@ class TritonEngine:
         if problem:
             raise UsageError(f"the triton engine {problem}")
         device, num_runs, num_steps = ensemble.params.device, ensemble.num_runs, window.num_steps
-        hyperparameters = (ensemble.lr, ensemble.wd, ensemble.beta1, ensemble.beta2)
-        by = coefficients(*hyperparameters, ensemble.step, num_steps, torch.float32)
+        by = ensemble.coefficients(num_steps)
         per_step = [rearrange(c, "step run 1 -> run step").contiguous() for c in (by.step_size, by.root_correction2)]
-        metrics = WindowMetrics(
-            loss=torch.empty(num_runs, dtype=torch.float64, device=device),
-            accuracy=torch.empty(num_runs, dtype=torch.float64, device=device),
-            num_batches=torch.empty(num_runs, dtype=torch.int64, device=device),
-        )
+        metrics = WindowMetrics.empty(num_runs, device)
         batch_size, hidden_width = window.indices.shape[-1], ensemble.hidden_width
         block_rows = max(16, triton.next_power_of_2(batch_size))
         positive = torch.empty(num_runs, hidden_width, block_rows, dtype=torch.int8, device=device)

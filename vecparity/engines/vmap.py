@@ -123,7 +123,6 @@ class VmapEngine:
         num_steps = max(window.num_steps, _CAPTURED_STEPS)
         key = (full, num_steps, window.indices.shape[-1], *ensemble.params.shape[1:], ensemble.params.dtype)
         if key not in self._captured:
-            self._captured.clear()  # what is larger will not be wanted again
             steps = self._new_steps(ensemble, window, full, num_steps)
             try:
                 steps.capture()
