@@ -3,20 +3,25 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
+import pytest
 import torch
 from conftest import CPU
+from torch.nn.functional import binary_cross_entropy
 
 from vecparity import native, reference
-from vecparity.data import Dataset, pack
+from vecparity.data import Dataset, pack, unpack
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes
+from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
+from vecparity.runs import make_runs as runs_of_strategies
 from vecparity.schedule import Schedule, Window
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+from vecparity.strategy import load
 from vecparity.train import Trained, train
 
 # The instruction sets of the native kernel that can be tried here.
@@ -117,3 +122,82 @@ def state_bits(ensemble: Ensemble, run: int) -> torch.Tensor:
 
 def diverging(run: Run) -> Run:
     return replace(run, optimizer=OptimizerConfig(lr=1e30, wd=0.1, beta1=0.9, beta2=0.99))
+
+
+def make_run(num_examples: int, density: float, saturates: bool, seed: int, config: TaskConfig) -> Run:
+    """A run on rows of which only a share of the features is ever on.
+
+    If it saturates, z is about 60 where the first feature is on: probabilities of 1 in either precision, right or
+    wrong.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    n_features, hidden_width = config.n_features, config.hidden_width
+    dataset = make_dataset(num_examples, seed, n_features)
+    is_used = torch.rand(n_features, generator=generator) < density
+    bits = pack((unpack(dataset.bits, n_features, torch.float32) * is_used).to(torch.uint8))
+    params = torch.randn(hidden_width * (n_features + 2) + 1, generator=generator)
+    parameters = unflatten(params, parameter_shapes(n_features, hidden_width))
+    parameters["0.weight"] /= n_features**0.5
+    parameters["2.weight"] /= hidden_width**0.5
+    if saturates:
+        parameters["0.weight"][0] = torch.tensor([60.0] + [0.0] * (n_features - 1))
+        parameters["2.weight"][0, 0] = 1.0
+    # So small a beta1 that exp_avg is the last gradient.
+    optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)
+    test_set = make_dataset(config.test_set_size, 0, n_features)
+    dataset = replace(dataset, bits=bits)
+    return replace(make_runs()[0], params=params, optimizer=optimizer, dataset=dataset, test_set=test_set)
+
+
+def oracle_gradients(run: Run, rows: torch.Tensor, hidden_width: int) -> tuple[torch.Tensor, float, torch.Tensor]:
+    """Each example's share of the gradient [example, param], the batch's loss, and p [example], in float64."""
+    n_features = run.dataset.n_features
+    shapes = parameter_shapes(n_features, hidden_width)
+    x, y = unpack(run.dataset.bits[rows], n_features, torch.float64), run.dataset.labels[rows].double()
+
+    def probability(params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        parameters = unflatten(params, shapes)
+        hidden = torch.relu(x @ parameters["0.weight"].T + parameters["0.bias"])
+        return torch.sigmoid(hidden @ parameters["2.weight"][0] + parameters["2.bias"][0])
+
+    def loss(params: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return binary_cross_entropy(probability(params, x), y)
+
+    params = run.params.double()
+    gradients, losses = torch.func.vmap(torch.func.grad_and_value(loss), (None, 0, 0))(params, x, y)
+    return gradients / len(rows), losses.mean().item(), probability(params, x)
+
+
+def assert_first_gradients(
+    engine: Engine, label: str, strategy: str, num_secrets: int, device: torch.device, tolerance: float
+) -> None:
+    """Compares the gradients of a bundled strategy's first step with float64's, relative to their norms."""
+    config = task_config(label, num_hidden_secrets=num_secrets, num_orderings=2, test_set_size=1)
+    optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)  # exp_avg is the last gradient
+    chosen = [replace(run, optimizer=optimizer) for run in runs_of_strategies([(load(strategy), 42)], config, CPU)]
+    ensemble = Ensemble.start(chosen, config.hidden_width, device)
+    (window,) = windows(chosen, [1], config)
+    engine.advance(ensemble, window)
+    for run, rows, gradient in zip(chosen, window.indices[:, 0].long(), ensemble.exp_avg.double().cpu(), strict=True):
+        expected = oracle_gradients(run, rows, config.hidden_width)[0].sum(dim=0)
+        assert (gradient - expected).norm() <= tolerance * expected.norm()
+
+
+def trace_runs(case: dict[str, Any]) -> tuple[list[Run], TaskConfig]:
+    """The runs of a traced evaluation, and its settings."""
+    config = TaskConfig(**case["trace"]["config"])
+    return runs_of_strategies([(load(case["strategy"]), case["seed"])], config, CPU), config
+
+
+def assert_follows_trace(case: dict[str, Any], runs: Sequence[Run], ends: Sequence[Trained]) -> None:
+    """Compares every loss and accuracy, and where runs ended, with the original's."""
+    expected = case["trace"]
+    index = {(run.secret_index, run.order_index): position for position, run in enumerate(runs)}
+    assert len(expected["train"]) == len(runs) * expected["config"]["max_steps"]
+    for secret, order, step, loss, share in expected["train"]:
+        curve = ends[index[secret, order]].curve
+        assert curve.step[step - 1] == step
+        assert curve.loss[step - 1] == pytest.approx(loss, abs=1e-5, rel=0)
+        assert curve.accuracy[step - 1] == pytest.approx(share, abs=1e-6, rel=0)
+    for secret, order, steps, _ in expected["runs"]:
+        assert ends[index[secret, order]].steps == steps

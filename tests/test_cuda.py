@@ -6,15 +6,14 @@ import equivalence
 import pytest
 import torch
 from conftest import CPU, golden
-from equivalence import CONFIG, windows
-from test_native import oracle_gradients
+from equivalence import CONFIG, assert_first_gradients, assert_follows_trace, trace_runs, windows
 
 from vecparity import evaluate
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.evaluation import EngineName
 from vecparity.runs import Run, make_runs
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 from vecparity.train import train
 
@@ -35,34 +34,15 @@ def make_engine(name: str) -> Any:
 @pytest.mark.parametrize("name", ["vmap", "triton"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_of_the_traces(case: str, name: str) -> None:
-    expected = CASES[case]["trace"]
-    config = TaskConfig(**expected["config"])
-    runs = make_runs([(load(CASES[case]["strategy"]), CASES[case]["seed"])], config, torch.device("cpu"))
+    runs, config = trace_runs(CASES[case])
     ends = train(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None)
-    place = {(run.secret_index, run.order_index): position for position, run in enumerate(runs)}
-    for secret, order, step, loss, share in expected["train"]:
-        curve = ends[place[secret, order]].curve
-        assert curve.loss[step - 1] == pytest.approx(loss, abs=1e-5, rel=0)
-        assert curve.accuracy[step - 1] == pytest.approx(share, abs=1e-6, rel=0)
-
-
-def benchmark_runs(label: str, strategy: str, num_orderings: int) -> tuple[list[Run], TaskConfig]:
-    config = task_config(label, num_hidden_secrets=10, num_orderings=num_orderings, test_set_size=1)
-    return make_runs([(load(strategy), 42)], config, torch.device("cpu")), config
+    assert_follows_trace(CASES[case], runs, ends)
 
 
 @pytest.mark.parametrize("strategy", ["default_4096", "isolated_cube", "clean_noisy_cube"])
 @pytest.mark.parametrize("label", ["n32-k8", "n50-k8", "n64-k8"])
 def test_gradients_of_the_benchmarks_first_step(label: str, strategy: str) -> None:
-    runs, config = benchmark_runs(label, strategy, 1)
-    for run in runs:
-        object.__setattr__(run, "optimizer", OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9))
-    ensemble = Ensemble.start(runs, config.hidden_width, CUDA)
-    (window,) = windows(runs, [1], config)
-    make_engine("triton").advance(ensemble, window)
-    for run, rows, gradient in zip(runs, window.indices[:, 0].long(), ensemble.exp_avg.double().cpu(), strict=True):
-        expected = oracle_gradients(run, rows, config.hidden_width)[0].sum(dim=0)
-        assert (gradient - expected).norm() <= 2e-6 * expected.norm()
+    assert_first_gradients(make_engine("triton"), label, strategy, 10, CUDA, 2e-6)
 
 
 def final_params(runs: list[Run], order: list[int], config: TaskConfig) -> torch.Tensor:
@@ -74,7 +54,8 @@ def final_params(runs: list[Run], order: list[int], config: TaskConfig) -> torch
 
 
 def test_a_run_is_the_same_alone_among_99_others_and_in_any_order() -> None:
-    runs, config = benchmark_runs("n64-k8", "default_4096", 10)
+    config = task_config("n64-k8", test_set_size=1)
+    runs = make_runs([(load("default_4096"), 42)], config, CPU)
     together = final_params(runs, list(range(100)), config)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(1)).tolist()
     assert torch.equal(final_params(runs, order, config), together[order])

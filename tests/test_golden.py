@@ -5,13 +5,11 @@ from typing import Any
 import pytest
 import torch
 from conftest import CPU, golden
-from equivalence import ENGINES
+from equivalence import ENGINES, assert_follows_trace, trace_runs
 
 from vecparity import evaluate, evaluate_many, reference
 from vecparity.evaluation import EngineName, Evaluation, summarise_datasets
-from vecparity.runs import make_runs
 from vecparity.spec import TaskConfig
-from vecparity.strategy import load
 from vecparity.train import train
 
 CASES = golden("traces")["cases"]
@@ -22,8 +20,7 @@ PUBLISHED = golden("published")
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_of_the_traces(case: str, engine: str) -> None:
     expected = CASES[case]["trace"]
-    config = TaskConfig(**expected["config"])
-    runs = make_runs([(load(CASES[case]["strategy"]), CASES[case]["seed"])], config, CPU)
+    runs, config = trace_runs(CASES[case])
     summaries = summarise_datasets(runs)
     assert [[data.secret_index, data.num_examples] for data in summaries] == [row[:2] for row in expected["datasets"]]
     assert [data.positive_rate for data in summaries] == pytest.approx(
@@ -34,15 +31,7 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
         ends = reference.train(runs, config, CPU, torch.float32, lambda closed: None)
     else:
         ends = train(runs, config, ENGINES[engine](), CPU, torch.float32, lambda closed: None)
-    index = {(run.secret_index, run.order_index): position for position, run in enumerate(runs)}
-    assert len(expected["train"]) == len(runs) * config.max_steps
-    for secret, order, step, loss, share in expected["train"]:
-        curve = ends[index[secret, order]].curve
-        assert curve.step[step - 1] == step
-        assert curve.loss[step - 1] == pytest.approx(loss, abs=1e-5, rel=0)
-        assert curve.accuracy[step - 1] == pytest.approx(share, abs=1e-6, rel=0)
-    for secret, order, steps, _ in expected["runs"]:
-        assert ends[index[secret, order]].steps == steps
+    assert_follows_trace(CASES[case], runs, ends)
 
 
 def smoke(case: str, engine: EngineName, chunk_runs: int | None = None) -> Evaluation:

@@ -5,22 +5,28 @@ import numpy as np
 import pytest
 import torch
 from conftest import CPU
-from equivalence import CONFIG, LEVELS, assert_equivalent, make_dataset, make_runs, start, state_bits, windows
+from equivalence import (
+    CONFIG,
+    LEVELS,
+    assert_equivalent,
+    assert_first_gradients,
+    make_run,
+    make_runs,
+    oracle_gradients,
+    start,
+    state_bits,
+    windows,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.nn.functional import binary_cross_entropy
 
 from vecparity import evaluate, native
-from vecparity.data import pack, unpack
 from vecparity.engines import vmap
 from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
-from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
-from vecparity.runs import make_runs as make_runs_of
 from vecparity.schedule import Schedule
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
-from vecparity.strategy import load
+from vecparity.spec import TaskConfig
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the extension was not built")
 
@@ -75,50 +81,6 @@ def test_fused_rounds_once(level: str) -> None:
         assert errors[0] == min(errors)
 
 
-def make_run(num_examples: int, density: float, saturates: bool, seed: int, config: TaskConfig) -> Run:
-    """A run on rows of which only a share of the features is ever on.
-
-    If it saturates, z is about 60 where the first feature is on: probabilities of 1 in either precision, right or
-    wrong.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    n_features, hidden_width = config.n_features, config.hidden_width
-    dataset = make_dataset(num_examples, seed, n_features)
-    is_used = torch.rand(n_features, generator=generator) < density
-    bits = pack((unpack(dataset.bits, n_features, torch.float32) * is_used).to(torch.uint8))
-    params = torch.randn(hidden_width * (n_features + 2) + 1, generator=generator)
-    parameters = unflatten(params, parameter_shapes(n_features, hidden_width))
-    parameters["0.weight"] /= n_features**0.5
-    parameters["2.weight"] /= hidden_width**0.5
-    if saturates:
-        parameters["0.weight"][0] = torch.tensor([60.0] + [0.0] * (n_features - 1))
-        parameters["2.weight"][0, 0] = 1.0
-    # So small a beta1 that exp_avg is the last gradient.
-    optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)
-    test_set = make_dataset(config.test_set_size, 0, n_features)
-    dataset = replace(dataset, bits=bits)
-    return replace(make_runs()[0], params=params, optimizer=optimizer, dataset=dataset, test_set=test_set)
-
-
-def oracle_gradients(run: Run, rows: torch.Tensor, hidden_width: int) -> tuple[torch.Tensor, float, torch.Tensor]:
-    """Each example's share of the gradient [example, param], the batch's loss, and p [example], in float64."""
-    n_features = run.dataset.n_features
-    shapes = parameter_shapes(n_features, hidden_width)
-    x, y = unpack(run.dataset.bits[rows], n_features, torch.float64), run.dataset.labels[rows].double()
-
-    def probability(params: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        parameters = unflatten(params, shapes)
-        hidden = torch.relu(x @ parameters["0.weight"].T + parameters["0.bias"])
-        return torch.sigmoid(hidden @ parameters["2.weight"][0] + parameters["2.bias"][0])
-
-    def loss(params: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return binary_cross_entropy(probability(params, x), y)
-
-    params = run.params.double()
-    gradients, losses = torch.func.vmap(torch.func.grad_and_value(loss), (None, 0, 0))(params, x, y)
-    return gradients / len(rows), losses.mean().item(), probability(params, x)
-
-
 @pytest.mark.parametrize("level", LEVELS)
 @settings(deadline=None, max_examples=40)
 @given(
@@ -166,15 +128,7 @@ def test_gradients_of_one_step_are_the_float64_oracles(
 @pytest.mark.parametrize("strategy", ["default_4096", "isolated_cube", "clean_noisy_cube"])
 @pytest.mark.parametrize("label", ["n32-k8", "n64-k8"])
 def test_gradients_of_the_benchmarks_first_step(label: str, strategy: str, level: str) -> None:
-    config = task_config(label, num_hidden_secrets=2, num_orderings=2, test_set_size=1)
-    runs = make_runs_of([(load(strategy), 42)], config, CPU)
-    runs = [replace(run, optimizer=OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)) for run in runs]
-    ensemble = start(runs, config=config)
-    (window,) = windows(runs, [1], config)
-    NativeEngine(level=level).advance(ensemble, window)
-    for run, rows, gradient in zip(runs, window.indices[:, 0].long(), ensemble.exp_avg.double(), strict=True):
-        expected = oracle_gradients(run, rows, config.hidden_width)[0].sum(dim=0)
-        assert (gradient - expected).norm() <= 1e-6 * expected.norm()
+    assert_first_gradients(NativeEngine(level=level), label, strategy, 2, CPU, 1e-6)
 
 
 def test_the_gradients_of_saturated_rows_alone_are_zero() -> None:

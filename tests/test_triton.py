@@ -9,8 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from equivalence import CONFIG, assert_equivalent, diverging, make_runs, start, state_bits, windows
-from test_native import make_run, oracle_gradients
+from equivalence import (
+    CONFIG,
+    assert_equivalent,
+    diverging,
+    make_run,
+    make_runs,
+    oracle_gradients,
+    start,
+    state_bits,
+    windows,
+)
 
 triton = pytest.importorskip("triton")
 pytestmark = [
