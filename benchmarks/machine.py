@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import vecparity
-from vecparity.evaluation import cpu_name
+from vecparity.choice import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.cases import CPU
+from vecparity import interface
 from vecparity.adamw import adamw_
 from vecparity.data import unpack
 from vecparity.engines.vmap import stacked_gradients
@@ -66,7 +67,7 @@ def main(*, case: str = "clean_noisy_cube_n64", run: int = 1, draws: int = 20, n
     """
     content: dict[str, Any] = json.loads(TRACES.read_text())["cases"][case]
     config = TaskConfig(**content["trace"]["config"])
-    chosen = make_runs([(load(content["strategy"]), content["seed"])], config, CPU)[run]
+    chosen = make_runs([(interface.load(load(content["strategy"])), content["seed"])], config)[run]
     place = [chosen.secret_index, chosen.order_index]
     losses = {row[2]: row[3] for row in content["trace"]["train"] if row[:2] == place}
     measured = {

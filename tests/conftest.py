@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,24 @@ from jaxtyping import install_import_hook
 # `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
     "adamw",
+    "containment",
     "data",
     "engines",
     "ensemble",
+    "interface",
     "native",
     "network",
     "reference",
     "runs",
     "schedule",
-    "strategy",
     "train",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
+
+from vecparity import preparation  # noqa: E402
+from vecparity.containment.log import StrategyLog  # noqa: E402
+from vecparity.containment.sandbox import Sandbox  # noqa: E402
+from vecparity.strategy import Strategy, bundled, load  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
@@ -35,6 +42,42 @@ CPU = torch.device("cpu")
 
 def golden(name: str) -> Any:
     return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+class SharedSandbox(Sandbox):
+    """A sandbox that outlives an evaluation: bundled strategies leave nothing behind, and starting one takes long."""
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+    def close(self) -> None:
+        super().kill()
+        super().__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_sandboxes() -> Iterator[None]:
+    """Lets evaluations in this process share the sandboxes of bundled strategies."""
+    ours = {load(name).sha256 for name in bundled()}
+    made: dict[Any, SharedSandbox] = {}
+    with StrategyLog() as log:
+
+        def shared(strategy: Strategy, level: Any, limits: Any, its_log: StrategyLog, device: torch.device) -> Sandbox:
+            if strategy.sha256 not in ours:
+                return Sandbox(strategy, level, limits, its_log, device)
+            key = strategy.sha256, level, limits, device, torch.get_num_threads()
+            if key not in made:
+                made[key] = SharedSandbox(strategy, level, limits, log, device)
+            return made[key]
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(preparation, "Sandbox", shared)
+            yield
+        for sandbox in made.values():
+            sandbox.close()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ import torch
 from conftest import CPU
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity import native, reference
+from vecparity import interface, native, reference
 from vecparity.data import Dataset, pack, unpack
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
@@ -174,7 +174,8 @@ def assert_first_gradients(
     """Compares the gradients of a bundled strategy's first step with float64's, relative to their norms."""
     config = task_config(label, num_hidden_secrets=num_secrets, num_orderings=2, test_set_size=1)
     optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)  # exp_avg is the last gradient
-    chosen = [replace(run, optimizer=optimizer) for run in runs_of_strategies([(load(strategy), 42)], config, CPU)]
+    made = runs_of_strategies([(interface.load(load(strategy)), 42)], config)
+    chosen = [replace(run, optimizer=optimizer) for run in made]
     ensemble = Ensemble.start(chosen, config.hidden_width, device)
     (window,) = windows(chosen, [1], config)
     engine.advance(ensemble, window)
@@ -186,7 +187,7 @@ def assert_first_gradients(
 def trace_runs(case: dict[str, Any]) -> tuple[list[Run], TaskConfig]:
     """The runs of a traced evaluation, and its settings."""
     config = TaskConfig(**case["trace"]["config"])
-    return runs_of_strategies([(load(case["strategy"]), case["seed"])], config, CPU), config
+    return runs_of_strategies([(interface.load(load(case["strategy"])), case["seed"])], config), config
 
 
 def assert_follows_trace(case: dict[str, Any], runs: Sequence[Run], ends: Sequence[Trained]) -> None:

@@ -221,7 +221,7 @@ def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monk
     def broken(*arguments: object, **options: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(vecparity.eval, "evaluate_many", broken)
+    monkeypatch.setattr(vecparity.eval, "evaluations", broken)
     status, _, err = run(SHORT)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
@@ -232,7 +232,7 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vecparity.eval, "evaluate_many", interrupted)
+    monkeypatch.setattr(vecparity.eval, "evaluations", interrupted)
     status, _, err = run(SHORT)
     assert status == 130
     assert err.startswith("vecparity: interrupted")
@@ -248,11 +248,13 @@ def test_progress_goes_to_standard_error(run: Run, monkeypatch: pytest.MonkeyPat
         assert part in err
 
 
-def test_the_module_runs_and_prints_nothing_but_metric_lines() -> None:
+def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
     command = [sys.executable, "-m", "vecparity.eval", *SHORT.split(), "--strategy", f"{FILES}/bare_block.py"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--strategy-log", str(log)], capture_output=True, text=True, check=True)
     assert set(kinds(done.stdout.splitlines())) == set(LINES)
-    assert done.stderr.count("FINAL_METRICS test_accuracy=1.000000") == 2  # the strategy's own print, once a secret
+    assert done.stderr == ""
+    assert log.read_text().count("FINAL_METRICS test_accuracy=1.000000") == 2  # the strategy's own print, once a secret
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:

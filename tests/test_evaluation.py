@@ -6,8 +6,8 @@ import torch
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
+from vecparity.choice import EngineName
 from vecparity.errors import DivergedError, UsageError
-from vecparity.evaluation import EngineName
 from vecparity.train import WindowClosed
 
 FILES = Path(__file__).parent / "strategies"

@@ -8,7 +8,8 @@ from conftest import CPU, golden
 from equivalence import ENGINES, assert_follows_trace, trace_runs
 
 from vecparity import evaluate, evaluate_many, reference
-from vecparity.evaluation import EngineName, Evaluation, summarise_datasets
+from vecparity.choice import EngineName
+from vecparity.evaluation import Evaluation, summarise_datasets
 from vecparity.spec import TaskConfig
 from vecparity.train import train
 

@@ -3,7 +3,8 @@
 __version__ = "0.1.0"
 
 from vecparity.data import parity_labels
-from vecparity.evaluation import Evaluation, evaluate, evaluate_many
+from vecparity.evaluation import Evaluation
+from vecparity.evaluator import evaluate, evaluate_many
 from vecparity.spec import OptimizerConfig, TaskConfig, task_config
 
 __all__ = [

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TextIO
@@ -19,9 +20,13 @@ from cyclopts import App, CycloptsError, Parameter, Token
 
 import vecparity
 from vecparity import report, spec, strategy
+from vecparity.choice import DeviceName, EngineName
+from vecparity.containment.levels import Containment, Level
+from vecparity.containment.limits import Limits
 from vecparity.display import Display
 from vecparity.errors import DivergedError, MachineError, UsageError, VecparityError
-from vecparity.evaluation import DeviceName, EngineName, Evaluation, evaluate_many, summarise_datasets
+from vecparity.evaluation import Evaluation, summarise_datasets
+from vecparity.evaluator import Options, evaluations
 from vecparity.runs import Run
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.train import WindowClosed
@@ -61,6 +66,9 @@ class Arguments:
         progress: A live display on standard error; by default if that is a terminal.
         output_dir: Where to write a JSON file for each evaluation.
         label: Names the JSON file.
+        strategy_log: A file for what strategies print; it is shown after an error anyway.
+        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
+        require_containment: Refuse to evaluate with a weaker one.
         list_strategies: Print the bundled strategies' names and stop.
         debug: Show a traceback with an error.
     """
@@ -80,6 +88,9 @@ class Arguments:
     progress: bool | None = None
     output_dir: Path | None = None
     label: str | None = None
+    strategy_log: Path | None = None
+    containment: Containment = "auto"
+    require_containment: Level | None = None
     list_strategies: Switch = False
     debug: Switch = False
 
@@ -92,6 +103,7 @@ Overrides = make_dataclass(
     kw_only=True,
 )
 Parameter(name="*", group="Settings (by default the protocol's)")(Overrides)
+Parameter(name="*", group="Limits of each worker that runs a strategy")(Limits)
 
 app = App(
     name="python -m vecparity.eval",
@@ -102,8 +114,12 @@ app = App(
 
 
 @app.default
-def _parse(arguments: Arguments = Arguments(), overrides: Overrides = Overrides()) -> tuple[Arguments, dict[str, Any]]:  # type: ignore[valid-type]  # noqa: B008
-    return arguments, {name: value for name, value in vars(overrides).items() if value is not None}
+def _parse(
+    arguments: Arguments = Arguments(),
+    overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
+    limits: Limits = Limits(),  # noqa: B008
+) -> tuple[Arguments, dict[str, Any], Limits]:
+    return arguments, {name: value for name, value in vars(overrides).items() if value is not None}, limits
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -115,20 +131,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(UsageError(" ".join(str(error).split())))
     if parsed is None:  # --help or --version
         return 0
-    arguments, overrides = parsed
     warnings.showwarning = _show_warning
     try:
-        return _run(arguments, overrides)
+        return _run(*parsed)
     except KeyboardInterrupt:
         _say("interrupted: what had not been printed yet is lost")
         return 130
     except Exception as error:
-        if arguments.debug:
+        if parsed[0].debug:
             raise
         return _fail(error)
 
 
-def _run(arguments: Arguments, overrides: dict[str, Any]) -> int:
+def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int:
     if arguments.list_strategies:
         print("\n".join(strategy.bundled()))
         return 0
@@ -140,31 +155,34 @@ def _run(arguments: Arguments, overrides: dict[str, Any]) -> int:
     jobs = [(strategy.load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
     paths = _output_paths(arguments, [label for label, _ in plan], jobs)
 
+    options = Options(
+        engine=arguments.engine,
+        device=arguments.device,
+        init_device=arguments.init_device,
+        chunk_runs=arguments.chunk_runs,
+        containment=arguments.containment,
+        require_containment=arguments.require_containment,
+        limits=limits,
+        strategy_log=arguments.strategy_log,
+    )
+
     status = 0
     rows: list[tuple[str, Evaluation]] = []
     with Display(arguments.progress) as display:
-        for label, config in plan:
-            name = f"n{config.n_features}-k{config.secret_size}"
-            display.begin(name, config.max_steps)
-            log = _Log(config, len(jobs), arguments.log, display)
-            evaluations = evaluate_many(
-                jobs,
-                label,
-                protocol=arguments.protocol,
-                smoke=arguments.smoke,
-                engine=arguments.engine,
-                device=arguments.device,
-                init_device=arguments.init_device,
-                chunk_runs=arguments.chunk_runs,
-                on_prepared=log.prepared,
-                on_window=log.window,
-                **overrides,
-            )
-            log.finish(evaluations)
-            display.finish()
-            for job, evaluation in enumerate(evaluations):
-                rows.append((name, evaluation))
-                status = max(status, _settle(evaluation, paths.get((label, job))))
+        log = _Log(len(jobs), arguments.log, display)
+        protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
+        made = evaluations(jobs, [config for _, config in plan], protocol, options, log.prepared, log.window)
+        with closing(made):
+            for label, config in plan:
+                name = f"n{config.n_features}-k{config.secret_size}"
+                display.begin(name, config.max_steps)
+                log.begin(config)
+                evaluated = next(made)
+                log.finish(evaluated)
+                display.finish()
+                for job, evaluation in enumerate(evaluated):
+                    rows.append((name, evaluation))
+                    status = max(status, _settle(evaluation, paths.get((label, job))))
         display.show(report.table(rows))
     return status
 
@@ -209,14 +227,18 @@ def _output_paths(
 
 
 class _Log:
-    """Prints one configuration's metric lines as they come; those of further evaluations after the first one's."""
+    """Prints each configuration's metric lines as they come; those of further evaluations after the first one's."""
 
-    def __init__(self, config: TaskConfig, num_evaluations: int, mode: str, display: Display) -> None:
-        self._config = config
+    def __init__(self, num_evaluations: int, mode: str, display: Display) -> None:
+        self._config = TaskConfig()
         self._mode = mode
         self._display = display
         self._runs: Sequence[Run] = []
         self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
+
+    def begin(self, config: TaskConfig) -> None:
+        """Tells whose lines come from now on."""
+        self._config = config
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         self._runs = runs
@@ -271,7 +293,7 @@ def _settle(evaluation: Evaluation, path: Path | None) -> int:
 def _fail(error: Exception) -> int:
     """Says what went wrong in a line or two and returns the exit status."""
     if isinstance(error, VecparityError):
-        _say(f"error: {error}")
+        _say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return error.exit_status
     if isinstance(error, BrokenPipeError):
         # Nobody reads on: let the interpreter's own last flush go nowhere.

@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity import spec, strategy
+from vecparity import spec
 from vecparity.data import Dataset, make_test_set
-from vecparity.spec import OptimizerConfig, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.spec import OptimizerConfig, Secret, TaskConfig
 
 
 @dataclass(frozen=True)
@@ -42,33 +41,52 @@ class Run:
         return f"secret={self.secret_index} order={self.order_index}"
 
 
-def make_runs(jobs: Sequence[tuple[Strategy, int]], config: TaskConfig, init_device: torch.device) -> list[Run]:
-    """Calls the strategies for everything they are asked, and gathers the runs, ordered by (job, secret, ordering).
+Initial = tuple[Float32[Tensor, " param"], OptimizerConfig]
 
-    Every network is initialised before any secret is shown to a strategy, so that no initialisation can know one.
+
+@runtime_checkable
+class Author(Protocol):
+    """Who answers for a strategy: a sandbox, or, where there is nothing to fear, its functions themselves."""
+
+    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
+        """Returns the initial parameters and the hyperparameters of one run for each seed."""
+        ...
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        """Returns one secret's training set."""
+        ...
+
+
+def initialise(jobs: Sequence[tuple[Author, int]], config: TaskConfig) -> list[Sequence[Initial]]:
+    """Asks for the initial networks and hyperparameters of every job, each job's ordered by (secret, ordering).
+
+    To be done for all configurations before `make_runs` for any: no initialisation can know a secret then.
+    """
+    secrets, orderings = range(config.num_hidden_secrets), range(config.num_orderings)
+    return [
+        author.initialise(config, [spec.run_seed(seed, i, j) for i in secrets for j in orderings])
+        for author, seed in jobs
+    ]
+
+
+def make_runs(
+    jobs: Sequence[tuple[Author, int]], config: TaskConfig, initial: Sequence[Sequence[Initial]] | None = None
+) -> list[Run]:
+    """Asks for the training sets, and gathers the runs, ordered by (job, secret, ordering).
 
     Args:
         jobs: Strategies with the top-level seeds to evaluate them under.
         config: The settings, shared by all jobs.
-        init_device: Where ``init_model`` draws; the CPU unless the original's CUDA draws are wanted.
-
-    Raises:
-        StrategyFailedError: A function of a strategy raised.
-        InvalidStrategyError: It returned what the contract refuses.
+        initial: What `initialise` returned; by default it is asked now.
     """
-    initial = {
-        (job, i, j): strategy.initialise(chosen, config, spec.run_seed(seed, i, j), init_device)
-        for job, (chosen, seed) in enumerate(jobs)
-        for i in range(config.num_hidden_secrets)
-        for j in range(config.num_orderings)
-    }
+    initial = initialise(jobs, config) if initial is None else initial
     runs = []
-    for job, (chosen, seed) in enumerate(jobs):
+    for job, (author, seed) in enumerate(jobs):
         for i, secret in enumerate(spec.secrets(config, seed)):
-            dataset = strategy.training_set(chosen, config, secret, spec.dataset_seed(seed, i))
+            dataset = author.training_set(config, secret, spec.dataset_seed(seed, i))
             test_set = make_test_set(config, secret, seed, i)
             for j in range(config.num_orderings):
-                params, optimizer = initial[job, i, j]
+                params, optimizer = initial[job][i * config.num_orderings + j]
                 ordering_seed = spec.ordering_seed(seed, i, j)
                 runs.append(Run(job, i, j, params, optimizer, dataset, test_set, ordering_seed))
     return runs

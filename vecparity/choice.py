@@ -1,0 +1,99 @@
+"""Which engine trains, where: what was asked for, or the fastest that the machine can run."""
+
+import platform
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from vecparity import native
+from vecparity.engines import Engine
+from vecparity.engines.native import NativeEngine
+from vecparity.engines.native import why_not as why_not_native
+from vecparity.errors import UsageError
+from vecparity.spec import TaskConfig
+
+EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """Returns the device; ``auto`` is CUDA if there is one.
+
+    Raises:
+        UsageError: No such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("device cuda needs a CUDA GPU that PyTorch can use, got none (try --device cpu)")
+    if name not in get_args(DeviceName):
+        raise UsageError(f"device must be one of {', '.join(get_args(DeviceName))}, got {name!r}")
+    return torch.device(name)
+
+
+def choose_engine(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> EngineName:
+    """Returns the engine's name; ``auto`` is the fastest that can train such an ensemble there.
+
+    Raises:
+        UsageError: No such engine, or it cannot.
+    """
+    if name not in get_args(EngineName):
+        raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")
+    if name == "native":
+        if problem := why_not_native(device, dtype):
+            raise UsageError(f"the native engine {problem}")
+        native.extension()  # or the error that says how to build it
+    if name == "triton" and (problem := _why_not_triton(device, dtype, config)):
+        raise UsageError(f"the triton engine {problem}")
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "vmap" if _why_not_triton(device, dtype, config) else "triton"
+    if why_not_native(device, dtype):
+        return "vmap"
+    if not native.is_available():
+        warnings.warn(f"{native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
+        return "vmap"
+    return "native"
+
+
+def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
+    if device.type != "cuda":
+        return f"trains on CUDA, got {device}"
+    if not find_spec("triton"):
+        return "needs Triton: pip install triton"
+    from vecparity.engines.triton import why_not
+
+    return why_not(config.n_features, config.hidden_width, config.batch_size, dtype)
+
+
+def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
+    """Makes an engine, by the name that `choose_engine` returned."""
+    # The others are imported where they are used: torch.func takes longer to load than a small evaluation to train.
+    if name == "native":
+        return NativeEngine()
+    if name == "triton":
+        from vecparity.engines.triton import TritonEngine
+
+        return TritonEngine()
+    from vecparity.engines.vmap import VmapEngine
+
+    return VmapEngine(chunk_runs)
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's model, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+
+
+def cpu_name() -> str:
+    """The processor's model where the system tells it, else its architecture."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()

@@ -1,0 +1,36 @@
+"""Where Python and what it needs is installed: what a contained strategy can read."""
+
+import os
+import sys
+import sysconfig
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+# What a worker imports. Where one of them is installed, so is what a strategy may import besides.
+_PACKAGES = ("vecparity", "torch", "numpy", "einops", "jaxtyping", "psutil", "landlockpy")
+_SHARED = ("site-packages", "dist-packages")
+
+
+@cache
+def directories() -> tuple[str, ...]:
+    """The directories of the Python installation, the packages installed in it, and this package's own."""
+    found = {"/usr", sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
+    found |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    for package, parent in _package_parents().items():
+        # A package that lies in somebody's project is shown without the project.
+        found.add(str(parent) if parent.name in _SHARED else str(parent / package))
+    found |= {os.path.realpath(path) for path in found}
+    existing = sorted(path for path in found if path != "/" and os.path.isdir(path))
+    return tuple(path for path in existing if not any(path.startswith(f"{other}/") for other in existing))
+
+
+def search_path() -> list[str]:
+    """Where a worker finds the packages that it imports."""
+    return list(dict.fromkeys(str(parent) for parent in _package_parents().values()))
+
+
+@cache
+def _package_parents() -> dict[str, Path]:
+    specs = {package: find_spec(package) for package in _PACKAGES}
+    return {package: Path(spec.origin).parent.parent for package, spec in specs.items() if spec and spec.origin}

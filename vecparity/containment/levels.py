@@ -1,0 +1,146 @@
+"""How strongly strategies can be contained on this machine, and the command that starts a process so."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from vecparity.containment.installation import directories, search_path
+from vecparity.containment.limits import Limits
+from vecparity.errors import UsageError
+
+# The strongest first.
+Level = Literal["bwrap", "landlock", "limits", "none"]
+Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+_UNSHARE = (
+    *("unshare", "--user", "--map-current-user", "--net", "--ipc", "--uts", "--pid", "--mount-proc"),
+    *("--fork", "--kill-child=KILL", "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"),
+)
+_BWRAP = (
+    *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+    *("--proc", "/proc", "--dev", "/dev"),
+)
+# Of the machine, what libraries look at when they start.
+_SYSTEM = ("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system")
+_SCRATCH = "/scratch"
+# What a strategy may know of the environment.
+_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+)
+
+
+def choose(containment: Containment, require: Level | None = None) -> Level:
+    """Chooses the level: the strongest that the machine has, or the one asked for.
+
+    Args:
+        containment: ``auto`` or a level.
+        require: The weakest level that will do.
+
+    Raises:
+        UsageError: The machine does not have the level asked for, or none that will do.
+    """
+    if containment not in get_args(Containment):
+        raise UsageError(f"containment must be one of {', '.join(get_args(Containment))}, got {containment!r}")
+    if require is not None and require not in LEVELS:
+        raise UsageError(f"require-containment must be one of {', '.join(LEVELS)}, got {require!r}")
+    if containment == "auto":
+        level = next(level for level in LEVELS if why_not(level) is None)
+    else:
+        level = containment
+        if problem := why_not(level):
+            raise UsageError(f"containment {level} {problem}")
+    if require is not None and LEVELS.index(level) > LEVELS.index(require):
+        problems = "; ".join(f"{stronger} {why_not(stronger)}" for stronger in LEVELS if why_not(stronger))
+        raise UsageError(
+            f"containment must be at least {require}, got {level}" + (f" ({problems})" if problems else "")
+        )
+    return level
+
+
+@cache
+def why_not(level: Level) -> str | None:
+    """Why the machine does not have a level, in words that tell what to do, or None."""
+    if level == "none":
+        return None
+    if not sys.platform.startswith("linux"):
+        return f"needs Linux, got {sys.platform}"
+    if level == "bwrap":
+        if not shutil.which("bwrap"):
+            return "needs bubblewrap, which is not installed (apt install bubblewrap)"
+        return _try([*_BWRAP, "--ro-bind", "/", "/", "true"])
+    if level == "landlock":
+        if not find_spec("landlockpy"):
+            return "needs landlockpy, which is not installed (pip install landlockpy)"
+        from vecparity.containment.landlock import is_supported
+
+        if not is_supported():
+            return "needs a kernel with Landlock (5.13 or newer, listed in /sys/kernel/security/lsm)"
+        if not (shutil.which("unshare") and shutil.which("setpriv")):
+            return "needs unshare and setpriv, which are not installed (apt install util-linux)"
+        return _try([*_UNSHARE, "true"])
+    return None
+
+
+def _try(command: Sequence[str]) -> str | None:
+    tried = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    if tried.returncode == 0:
+        return None
+    return f"cannot make its namespaces here: {' '.join(tried.stderr.split()) or f'status {tried.returncode}'}"
+
+
+def command(level: Level, control_fd: int, scratch: Path, limits: Limits, *, needs_cuda: bool) -> list[str]:
+    """The command that starts a fork server in containment.
+
+    Args:
+        level: How strongly.
+        control_fd: Its socket to the evaluator.
+        scratch: A directory of its own, which bwrap replaces with one in memory.
+        limits: What workers may use.
+        needs_cuda: Whether ``init_model`` draws on a GPU.
+    """
+    inside = _SCRATCH if level == "bwrap" else str(scratch)
+    # Isolated: of the environment and the current directory nothing is imported.
+    python = [sys.executable, "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
+    python += [str(control_fd), level, inside, os.readlink("/proc/self/ns/pid")]
+    if level == "bwrap":
+        return [*_BWRAP, *_mounts(limits, needs_cuda), "--", *python]
+    if level == "landlock":
+        return [*_UNSHARE, *python]
+    return python
+
+
+_START = "from vecparity.containment.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+
+
+def environment(level: Level, scratch: Path) -> dict[str, str]:
+    """The environment of a fork server and all that it starts."""
+    inside = _SCRATCH if level == "bwrap" else str(scratch)
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    return kept | {"HOME": inside, "TMPDIR": inside, "USER": "strategy", "LOGNAME": "strategy"}
+
+
+def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
+    size = str(limits.file_bytes)
+    mounts = ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", _SCRATCH]
+    for path in (*_SYSTEM, *directories()):
+        if os.path.islink(path):
+            mounts += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            mounts += ["--ro-bind", path, path]
+    if needs_cuda:
+        for device in sorted(Path("/dev").glob("nvidia*")):
+            mounts += ["--dev-bind", str(device), str(device)]
+    return [*mounts, "--remount-ro", "/", "--chdir", _SCRATCH]

@@ -1,0 +1,182 @@
+"""One strategy's sandbox, seen from the evaluator: a contained fork server, and the workers asked of it.
+
+Everything that comes from there is taken for what a stranger says: replies are read up to the length that an answer
+can have, within a time, and words are words.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+import psutil
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from vecparity.containment import levels
+from vecparity.containment.conversation import Conversation, EndedError, ForgedError
+from vecparity.containment.levels import Level
+from vecparity.containment.limits import LimitReachedError, Limits, Usage, descendants
+from vecparity.containment.log import StrategyLog
+from vecparity.containment.messages import ENDED, READY, Request, decode_dataset, decode_parameters
+from vecparity.data import Dataset
+from vecparity.errors import MachineError, StrategyFailedError
+from vecparity.spec import OptimizerConfig, Secret, TaskConfig
+from vecparity.strategy import Strategy
+
+Answer = TypeVar("Answer")
+
+_START_SECONDS = 120.0
+# For the server's own work: killing, and being ready again.
+_SERVER_SECONDS = 20.0
+
+
+class Sandbox:
+    """Runs a strategy's functions in workers of a fork server, which is started at once and is not waited for.
+
+    Args:
+        strategy: The only one that is run here.
+        level: The containment.
+        limits: What each worker may use.
+        log: Where everything goes that the strategy prints.
+        device: Where ``init_model`` draws.
+    """
+
+    def __init__(
+        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: torch.device
+    ) -> None:
+        self._strategy, self._limits, self._device = strategy, limits, device
+        self._log, self._level = log, level
+        self._num_threads = torch.get_num_threads()  # in other threads it is another number
+        self._is_ready = False
+        self._scratch = Path(tempfile.mkdtemp(prefix="vecparity-"))
+        self._control, servers_end = socket.socketpair()
+        with servers_end:
+            command = levels.command(
+                level, servers_end.fileno(), self._scratch, limits, needs_cuda=device.type == "cuda"
+            )
+            try:
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log.write_end,
+                    stderr=log.write_end,
+                    pass_fds=[servers_end.fileno()],
+                    env=levels.environment(level, self._scratch),
+                    cwd=self._scratch,
+                    start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
+                )
+            except OSError as error:
+                self._control.close()
+                shutil.rmtree(self._scratch, ignore_errors=True)
+                raise MachineError(f"the {level} containment could not be started: {error}") from error
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends every process of the sandbox and removes its files."""
+        self.kill()
+        self._process.wait()
+        self._control.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def kill(self) -> None:
+        """Ends every process of the sandbox; who waits for one, in another thread, is told."""
+        for process in descendants(self._process.pid):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        self._process.kill()
+        with suppress(ProcessLookupError):  # who has left the tree may still be in the group
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+    def initialise(
+        self, config: TaskConfig, run_seeds: Sequence[int]
+    ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
+        """Asks for the initial networks and hyperparameters of runs, in a worker that is shown no secret.
+
+        Raises:
+            InvalidStrategyError: What the strategy left or returned is not what the contract accepts.
+            StrategyFailedError: A function raised, hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        request = self._request(config, run_seeds=run_seeds, device=self._device.type)
+        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        """Asks for one secret's training set, in a worker of its own.
+
+        Raises:
+            InvalidStrategyError: What the strategy returned is not what the contract accepts.
+            StrategyFailedError: ``make_dataset`` raised, hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        request = self._request(config, secret=secret, dataset_seed=dataset_seed)
+        return self._ask(request, "make_dataset", decode_dataset)
+
+    def _request(self, config: TaskConfig, **what: object) -> Request:
+        return Request(self._strategy, config, self._limits, self._num_threads, **what)  # type: ignore[arg-type]
+
+    def _ask(self, request: Request, functions: str, decode: Callable[[bytearray, Request], Answer]) -> Answer:
+        """Has a worker do one request, and returns what it replied."""
+        if not self._is_ready:
+            self._await_server(_START_SECONDS)
+            self._is_ready = True
+        ours, workers_end = socket.socketpair()
+        with ours:
+            usage = Usage(self._process.pid, self._limits, watches_all=self._level != "none")
+            with workers_end:
+                try:
+                    socket.send_fds(self._control, [b"W"], [workers_end.fileno()])
+                except OSError as error:
+                    raise self._lost() from error
+            conversation = Conversation(ours, self._control, usage)
+            try:
+                conversation.send(request.encode())
+                return decode(conversation.reply(request), request)
+            except LimitReachedError as error:
+                raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
+            except (EndedError, ForgedError) as error:
+                raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
+            finally:
+                self._end_worker(has_ended=conversation.ended is not None)
+
+    def _end_worker(self, *, has_ended: bool) -> None:
+        """Ends the worker and all that it started, and waits until the server can fork the next."""
+        with suppress(OSError):  # the next wait says that it is gone
+            self._control.sendall(b"E")
+        if not has_ended:
+            self._await_server(_SERVER_SECONDS, ENDED.size)
+        self._await_server(_SERVER_SECONDS)
+
+    def _await_server(self, seconds: float, length: int = len(READY)) -> None:
+        """Waits until the server has said so many bytes.
+
+        Raises:
+            MachineError: It did not start.
+            StrategyFailedError: It has served before, and does not any more.
+        """
+        self._control.settimeout(seconds)
+        try:
+            if len(self._control.recv(length, socket.MSG_WAITALL)) == length:
+                return
+        except OSError:
+            pass
+        raise self._lost()
+
+    def _lost(self) -> StrategyFailedError | MachineError:
+        if self._is_ready:
+            path = self._strategy.path
+            return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
+        reason = self._log.last_words() or "no reason given"
+        return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")

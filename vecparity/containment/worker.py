@@ -1,0 +1,82 @@
+"""What runs beside a strategy: one call's worth of work, in a process forked for it alone."""
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+import torch
+
+from vecparity import interface
+from vecparity.containment.messages import (
+    DATASET,
+    FAILED,
+    HEADER,
+    INVALID,
+    MOST_WORDS,
+    PARAMETERS,
+    Request,
+    encode_dataset,
+    encode_parameters,
+    read_request,
+)
+from vecparity.errors import InvalidStrategyError, StrategyFailedError
+
+
+def serve(channel: socket.socket, level: str) -> None:
+    """Reads a request, calls the strategy, and replies.
+
+    Args:
+        channel: To the evaluator.
+        level: The containment in force.
+    """
+    request = read_request(lambda length: _receive(channel, length))
+    if level != "none":
+        has_namespaces = level in ("bwrap", "landlock")
+        request.limits.apply(counts_processes=has_namespaces, bounds_memory=request.device == "cpu")
+    torch.set_num_threads(request.num_threads)
+    try:
+        kind, payload = _call(request)
+    except (InvalidStrategyError, StrategyFailedError) as error:
+        limit = _limit_behind(error.__cause__, request)
+        kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
+        payload = [_words(limit + str(error))]
+    except BaseException as error:
+        kind, payload = FAILED, [_words(f"{_limit_behind(error, request)}raised {type(error).__name__}")]
+    channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
+    for part in payload:
+        channel.sendall(part)
+
+
+def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
+    loaded = interface.load(request.strategy, torch.device(request.device))
+    if request.run_seeds:
+        return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
+    return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
+
+
+def _limit_behind(error: BaseException | None, request: Request) -> str:
+    """Names the limit that made a strategy raise, if one did."""
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
+        return f"hit the limit {request.limits.flag('strategy_file_size')} (MiB): "
+    if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
+        return f"hit the limit {request.limits.flag('strategy_processes')}: "
+    return ""
+
+
+def _words(text: str) -> bytes:
+    return text.encode(errors="replace")[:MOST_WORDS]
+
+
+def _receive(channel: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        part = channel.recv(min(length - len(received), 1 << 20))
+        if not part:
+            os._exit(0)  # the evaluator is gone
+        received += part
+    return bytes(received)
