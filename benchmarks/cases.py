@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vecparity.runs import Run, make_runs
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 
@@ -36,7 +37,7 @@ class Case:
         num_orderings = max(10, ceil(self.num_runs / 10))
         config = task_config(f"n{self.n_features}-k8", early_stop_acc=2, test_set_size=1, num_orderings=num_orderings)
         strategy = load("isolated_cube" if self.rows == "isolated_cube" else "default_4096")
-        return make_runs([(strategy, 42)], config, CPU)[: self.num_runs], config
+        return make_runs([(strategy, PublicSeeds(42))], config, CPU)[: self.num_runs], config
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 import torch
 from conftest import CPU, golden
 
-from vecparity import data, network, spec, strategy
+from vecparity import data, network, strategy
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import OptimizerConfig, TaskConfig
 
 FILES = Path(__file__).parent / "strategies"
@@ -334,7 +335,7 @@ def test_bundled_strategies_are_the_contracts(name: str, hyperparameters: Optimi
     loaded = strategy.load(name)
     _, optimizer = strategy.initialise(loaded, config, 1, CPU)
     assert optimizer == hyperparameters
-    secret = spec.secrets(config, 42)[0]
+    secret = PublicSeeds(42).secrets(config)[0]
     made = strategy.training_set(loaded, config, secret, 1)
     x = data.unpack(made.bits, config.n_features, torch.float32)
     assert torch.equal(made.labels.float(), data.parity_labels(x, secret))

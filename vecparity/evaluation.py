@@ -18,6 +18,7 @@ from vecparity import engines, native, reference, spec, strategy
 from vecparity.engines import Engine
 from vecparity.errors import DivergedError, UsageError
 from vecparity.runs import Run, make_runs
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import Curve, Trained, WindowClosed, train
@@ -203,8 +204,7 @@ def evaluate_many(
         protocol_name = "custom"
     if not jobs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    for _, seed in jobs:
-        spec.check_seed(seed)
+    seeds = [PublicSeeds(seed) for _, seed in jobs]
     if engine not in get_args(EngineName):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {engine!r}")
     if chunk_runs is not None and chunk_runs < 1:
@@ -214,7 +214,7 @@ def evaluate_many(
     engine_name = _resolve_engine(engine, on, dtype, config)
     loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
 
-    runs = make_runs(loaded, config, init_on)
+    runs = make_runs([(chosen, own) for (chosen, _), own in zip(loaded, seeds, strict=True)], config, init_on)
     on_prepared(runs, engine_name)
     if engine_name == "reference":
         trained = reference.train(runs, config, on, dtype, on_window)

@@ -1,14 +1,16 @@
-"""The runs of an evaluation, made from a strategy and a seed: all that training needs, and nothing callable."""
+"""The runs of an evaluation, made from a strategy and seeds: all that training needs, and nothing callable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity import spec, strategy
+from vecparity import strategy
 from vecparity.data import Dataset, make_test_set
+from vecparity.seeds import Seeds
 from vecparity.spec import OptimizerConfig, TaskConfig
 from vecparity.strategy import Strategy
 
@@ -42,33 +44,40 @@ class Run:
         return f"secret={self.secret_index} order={self.order_index}"
 
 
-def make_runs(jobs: Sequence[tuple[Strategy, int]], config: TaskConfig, init_device: torch.device) -> list[Run]:
+def make_runs(
+    jobs: Sequence[tuple[Strategy, Seeds]],
+    config: TaskConfig,
+    init_device: torch.device,
+    num_orderings: int | None = None,
+) -> list[Run]:
     """Calls the strategies for everything they are asked, and gathers the runs, ordered by (job, secret, ordering).
 
     Every network is initialised before any secret is shown to a strategy, so that no initialisation can know one.
 
     Args:
-        jobs: Strategies with the top-level seeds to evaluate them under.
+        jobs: Strategies with where their evaluations' random numbers come from.
         config: The settings, shared by all jobs.
         init_device: Where ``init_model`` draws; the CPU unless the original's CUDA draws are wanted.
+        num_orderings: Runs per secret where an audit needs more than the settings say. Those beyond the settings'
+            are initialised after all others, whom they leave as they would be without.
 
     Raises:
         StrategyFailedError: A function of a strategy raised.
         InvalidStrategyError: It returned what the contract refuses.
     """
-    initial = {
-        (job, i, j): strategy.initialise(chosen, config, spec.run_seed(seed, i, j), init_device)
-        for job, (chosen, seed) in enumerate(jobs)
-        for i in range(config.num_hidden_secrets)
-        for j in range(config.num_orderings)
-    }
+    orderings = range(num_orderings or config.num_orderings)
+    places = product(range(len(jobs)), range(config.num_hidden_secrets), orderings)
+    initial = {}
+    for job, i, j in sorted(places, key=lambda place: place[2] >= config.num_orderings):
+        chosen, seeds = jobs[job]
+        initial[job, i, j] = strategy.initialise(chosen, config, seeds.run_seed(config, i, j), init_device)
     runs = []
-    for job, (chosen, seed) in enumerate(jobs):
-        for i, secret in enumerate(spec.secrets(config, seed)):
-            dataset = strategy.training_set(chosen, config, secret, spec.dataset_seed(seed, i))
-            test_set = make_test_set(config, secret, seed, i)
-            for j in range(config.num_orderings):
+    for job, (chosen, seeds) in enumerate(jobs):
+        for i, secret in enumerate(seeds.secrets(config)):
+            dataset = strategy.training_set(chosen, config, secret, seeds.dataset_seed(config, i))
+            test_set = make_test_set(config, secret, seeds.test_set_seed(config, i))
+            for j in orderings:
                 params, optimizer = initial[job, i, j]
-                ordering_seed = spec.ordering_seed(seed, i, j)
+                ordering_seed = seeds.ordering_seed(config, i, j)
                 runs.append(Run(job, i, j, params, optimizer, dataset, test_set, ordering_seed))
     return runs
