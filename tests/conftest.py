@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
@@ -28,6 +29,10 @@ install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "b
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+
+# What is first used in a test is imported in it, and the machine may be busy: time is no property to be tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 GOLDEN = Path(__file__).parent / "golden"
 CPU = torch.device("cpu")
