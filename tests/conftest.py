@@ -18,6 +18,7 @@ _BEHIND_THE_BORDER = [
     "data",
     "engines",
     "ensemble",
+    "foresight",
     "native",
     "network",
     "reference",

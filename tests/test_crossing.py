@@ -209,10 +209,10 @@ def test_honest_strategies_pass(strategy: str) -> None:
         secret_size=3,
         hidden_width=64,
         num_orderings=2,
-        max_steps=400,
+        max_steps=300,
         log_interval=50,
         min_steps_before_stop=100,
-        max_train_examples=20_000,
+        max_train_examples=10_000,
         test_set_size=500,
     )
     findings = audit([(strategy, PublicSeeds(seed)) for seed in range(1, 21)], config)

@@ -9,7 +9,8 @@ Fisher's (The Design of Experiments, 1935, section 21): all signs of the differe
 the share of them whose sum is at least the one seen. So an honest strategy, whatever it is, fails an audit with a
 probability of at most 1/1000.
 
-What it does not see: weights that carry *all* the evaluation's secrets, from which training need only choose.
+What it does not see: weights that carry *all* the evaluation's secrets, from which training need only choose. That is
+for `foresight` to find.
 """
 
 import random
@@ -28,8 +29,8 @@ from vecparity.train import Trained
 _FALSE_ALARMS = 1 / 1000
 # With fewer pairs, even differences that are all above 0 have a p-value above 1/1000.
 _FEWEST_PAIRS = 10
-# A leak in half of an evaluation's runs, at random, shows in three quarters of the pairs: of 20, too few to be found
-# once in a hundred. All 2^20 signs take 20 ms.
+# Where half of an evaluation's runs leak, about three quarters of the pairs show it: with 20 pairs, too few of them do
+# less than once in a hundred audits. All 2^20 signs take 20 ms.
 _MOST_PAIRS = 20
 
 
