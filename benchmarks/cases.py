@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vecparity import interface
 from vecparity.runs import Run, make_runs
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 
@@ -37,7 +38,7 @@ class Case:
         num_orderings = max(10, ceil(self.num_runs / 10))
         config = task_config(f"n{self.n_features}-k8", early_stop_acc=2, test_set_size=1, num_orderings=num_orderings)
         strategy = load("isolated_cube" if self.rows == "isolated_cube" else "default_4096")
-        return make_runs([(interface.load(strategy), 42)], config)[: self.num_runs], config
+        return make_runs([(interface.load(strategy), PublicSeeds(42))], config)[: self.num_runs], config
 
 
 @dataclass(frozen=True)

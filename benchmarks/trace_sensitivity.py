@@ -24,6 +24,7 @@ from vecparity.engines.vmap import stacked_gradients
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run, make_runs
 from vecparity.schedule import Schedule
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig
 from vecparity.strategy import load
 
@@ -67,7 +68,7 @@ def main(*, case: str = "clean_noisy_cube_n64", run: int = 1, draws: int = 20, n
     """
     content: dict[str, Any] = json.loads(TRACES.read_text())["cases"][case]
     config = TaskConfig(**content["trace"]["config"])
-    chosen = make_runs([(interface.load(load(content["strategy"])), content["seed"])], config)[run]
+    chosen = make_runs([(interface.load(load(content["strategy"])), PublicSeeds(content["seed"]))], config)[run]
     place = [chosen.secret_index, chosen.order_index]
     losses = {row[2]: row[3] for row in content["trace"]["train"] if row[:2] == place}
     measured = {

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from jaxtyping import install_import_hook
 
 # `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
@@ -18,6 +19,9 @@ _BEHIND_THE_BORDER = [
     "engines",
     "ensemble",
     "interface",
+    "audit",
+    "crossing",
+    "foresight",
     "native",
     "network",
     "reference",
@@ -35,6 +39,10 @@ from vecparity.strategy import Strategy, bundled, load  # noqa: E402
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+
+# What is first used in a test is imported in it, and the machine may be busy: time is no property to be tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 GOLDEN = Path(__file__).parent / "golden"
 CPU = torch.device("cpu")

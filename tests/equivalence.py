@@ -20,6 +20,7 @@ from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.runs import make_runs as runs_of_strategies
 from vecparity.schedule import Schedule, Window
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import OptimizerConfig, TaskConfig, task_config
 from vecparity.strategy import load
 from vecparity.train import Trained, train
@@ -174,7 +175,7 @@ def assert_first_gradients(
     """Compares the gradients of a bundled strategy's first step with float64's, relative to their norms."""
     config = task_config(label, num_hidden_secrets=num_secrets, num_orderings=2, test_set_size=1)
     optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)  # exp_avg is the last gradient
-    made = runs_of_strategies([(interface.load(load(strategy)), 42)], config)
+    made = runs_of_strategies([(interface.load(load(strategy)), PublicSeeds(42))], config)
     chosen = [replace(run, optimizer=optimizer) for run in made]
     ensemble = Ensemble.start(chosen, config.hidden_width, device)
     (window,) = windows(chosen, [1], config)
@@ -187,7 +188,7 @@ def assert_first_gradients(
 def trace_runs(case: dict[str, Any]) -> tuple[list[Run], TaskConfig]:
     """The runs of a traced evaluation, and its settings."""
     config = TaskConfig(**case["trace"]["config"])
-    return runs_of_strategies([(interface.load(load(case["strategy"])), case["seed"])], config), config
+    return runs_of_strategies([(interface.load(load(case["strategy"])), PublicSeeds(case["seed"]))], config), config
 
 
 def assert_follows_trace(case: dict[str, Any], runs: Sequence[Run], ends: Sequence[Trained]) -> None:

@@ -13,6 +13,7 @@ from vecparity.choice import EngineName
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run, make_runs
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 from vecparity.train import train
@@ -55,7 +56,7 @@ def final_params(runs: list[Run], order: list[int], config: TaskConfig) -> torch
 
 def test_a_run_is_the_same_alone_among_99_others_and_in_any_order() -> None:
     config = task_config("n64-k8", test_set_size=1)
-    runs = make_runs([(interface.load(load("default_4096")), 42)], config)
+    runs = make_runs([(interface.load(load("default_4096")), PublicSeeds(42))], config)
     together = final_params(runs, list(range(100)), config)
     order = torch.randperm(100, generator=torch.Generator().manual_seed(1)).tolist()
     assert torch.equal(final_params(runs, order, config), together[order])

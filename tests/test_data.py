@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vecparity import data, spec
+from vecparity import data
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig
 
 TEST_SETS = golden("seeding")["test_sets"]
@@ -27,10 +28,12 @@ def parse(case: str) -> tuple[int, int, int]:
 def test_test_sets_are_the_originals(case: str) -> None:
     n_features, seed, index = parse(case)
     config = TaskConfig(n_features=n_features)
-    made = data.make_test_set(config, spec.secrets(config, seed)[index], seed, index)
+    seeds = PublicSeeds(seed)
+    test_set_seed = seeds.test_set_seed(config, index)
+    made = data.make_test_set(config, seeds.secrets(config)[index], test_set_seed)
     x = data.unpack(made.bits, n_features, torch.float32).to(torch.uint8)
     expected = TEST_SETS[case]
-    assert spec.test_set_seed(seed, index) == expected["seed"]
+    assert test_set_seed == expected["seed"]
     assert "".join(map(str, x[0].tolist())) == expected["first_row"]
     assert sha256(x) == expected["x_uint8_sha256"]
     assert sha256(made.labels) == expected["y_uint8_sha256"]

@@ -8,10 +8,11 @@ import pytest
 import torch
 from conftest import golden
 
-from vecparity import data, interface, network, spec, strategy
+from vecparity import data, interface, network, strategy
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.interface import Interface
 from vecparity.runs import Initial
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import OptimizerConfig, TaskConfig
 
 FILES = Path(__file__).parent / "strategies"
@@ -318,7 +319,7 @@ def test_bundled_strategies_are_the_contracts(name: str, hyperparameters: Optimi
     loaded = open_interface(name)
     _, optimizer = initial(loaded, config, 1)
     assert optimizer == hyperparameters
-    secret = spec.secrets(config, 42)[0]
+    secret = PublicSeeds(42).secrets(config)[0]
     made = loaded.training_set(config, secret, 1)
     x = data.unpack(made.bits, config.n_features, torch.float32)
     assert torch.equal(made.labels.float(), data.parity_labels(x, secret))

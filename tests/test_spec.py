@@ -3,32 +3,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import golden
 
-from vecparity import spec
 from vecparity.errors import UsageError
 from vecparity.spec import TaskConfig, task_config
-
-SECRETS = golden("seeding")["secrets"]
-
-
-@pytest.mark.parametrize("case", SECRETS)
-def test_secrets_are_the_originals(case: str) -> None:
-    n_features, seed = (int(part.lstrip("nsed")) for part in case.split("_"))
-    config = TaskConfig(n_features=n_features)
-    assert [list(secret) for secret in spec.secrets(config, seed)] == SECRETS[case]
-
-
-def test_all_subsets_can_be_drawn() -> None:
-    config = TaskConfig(n_features=5, secret_size=2, num_hidden_secrets=10)
-    assert len(set(spec.secrets(config, 3))) == 10
-
-
-def test_seeds() -> None:
-    assert spec.dataset_seed(42, 3) == 420_003
-    assert spec.test_set_seed(42, 3) == 840_003
-    assert spec.run_seed(42, 3, 2) == 42_003_002
-    assert spec.ordering_seed(42, 3, 2) == 84_003_002
 
 
 def test_presets_are_the_contracts_table() -> None:
@@ -100,12 +77,6 @@ def test_impossible_values_are_refused_by_name_and_value(field: str, value: Any,
 def test_unknown_presets_are_refused(argument: dict[str, Any], said: str) -> None:
     with pytest.raises(UsageError, match=f"^{said} must be one of .*, got "):
         task_config(**argument)
-
-
-@pytest.mark.parametrize("seed", [1.5, True, 2**60, -(2**60)])
-def test_impossible_seeds_are_refused(seed: Any) -> None:
-    with pytest.raises(UsageError, match="seed must be"):
-        spec.check_seed(seed)
 
 
 @pytest.mark.parametrize(

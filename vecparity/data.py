@@ -11,7 +11,6 @@ from jaxtyping import Float, Float32, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from vecparity import spec
 from vecparity.spec import Secret, TaskConfig
 
 _WORD_BITS = 64
@@ -94,9 +93,9 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     )
 
 
-def make_test_set(config: TaskConfig, secret: Secret, seed: int, secret_index: int) -> Dataset:
+def make_test_set(config: TaskConfig, secret: Secret, seed: int) -> Dataset:
     """Draws the uniform test set of one secret (contract section 2)."""
-    generator = torch.Generator().manual_seed(spec.test_set_seed(seed, secret_index))
+    generator = torch.Generator().manual_seed(seed)
     x = torch.randint(0, 2, (config.test_set_size, config.n_features), generator=generator)
     labels = parity_labels(x, secret).to(torch.uint8)
     return Dataset(pack(x.to(torch.uint8)), labels, config.n_features)

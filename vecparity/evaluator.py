@@ -19,6 +19,7 @@ from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance, gather
 from vecparity.preparation import Preparation
 from vecparity.runs import Run
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import WindowClosed, train
@@ -144,16 +145,16 @@ def evaluations(
     """
     if not jobs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    for _, seed in jobs:
-        spec.check_seed(seed)
+    seeds = [PublicSeeds(seed) for _, seed in jobs]
     device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
     init_device = choose_device(options.init_device)
     engines = [choose_engine(options.engine, device, options.dtype, config) for config in configs]
     level = levels.choose(options.containment, options.require_containment)
-    loaded = [(chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs]
+    loaded = [chosen if isinstance(chosen, Strategy) else strategy.load(chosen) for chosen, _ in jobs]
 
     began = time.perf_counter()
-    with Preparation(loaded, configs, level, options.limits, init_device, options.strategy_log) as preparation:
+    sources = list(zip(loaded, seeds, strict=True))
+    with Preparation(sources, configs, level, options.limits, init_device, options.strategy_log) as preparation:
         for config, engine, runs in zip(configs, engines, preparation, strict=True):
             on_prepared(runs, engine)
             if engine == "reference":
@@ -181,6 +182,6 @@ def evaluations(
                     [(run, end) for run, end in zip(runs, trained, strict=True) if run.evaluation == job],
                     replace(provenance, strategy=chosen.name, strategy_sha256=chosen.sha256, seed=seed),
                 )
-                for job, (chosen, seed) in enumerate(loaded)
+                for job, (chosen, (_, seed)) in enumerate(zip(loaded, jobs, strict=True))
             ]
             began = time.perf_counter()

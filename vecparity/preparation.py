@@ -14,6 +14,7 @@ from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.runs import Initial, Run, initialise, make_runs
+from vecparity.seeds import Seeds
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
 
@@ -25,7 +26,7 @@ class Preparation:
     initialisation can know one, by whatever way.
 
     Args:
-        jobs: Strategies with the top-level seeds to evaluate them under.
+        jobs: Strategies with where their evaluations' random numbers come from.
         configs: The settings of each configuration.
         level: How strategies are contained.
         limits: What each of their workers may use.
@@ -35,7 +36,7 @@ class Preparation:
 
     def __init__(
         self,
-        jobs: Sequence[tuple[Strategy, int]],
+        jobs: Sequence[tuple[Strategy, Seeds]],
         configs: Sequence[TaskConfig],
         level: Level,
         limits: Limits,
@@ -51,7 +52,7 @@ class Preparation:
             }
             self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
             self._stack = stack.pop_all()
-        self._jobs = [(self._sandboxes[chosen.sha256], seed) for chosen, seed in jobs]
+        self._jobs = [(self._sandboxes[chosen.sha256], seeds) for chosen, seeds in jobs]
 
     def __enter__(self) -> "Preparation":
         return self
@@ -84,5 +85,5 @@ class Preparation:
                 error.add_note(f"What strategies had printed:\n{words}")
             raise
 
-    def _prepare(self, index: int, initial: Sequence[Sequence[Sequence[Initial]]]) -> Future[list[Run]]:
-        return self._background.submit(make_runs, self._jobs, self._configs[index], initial[index])
+    def _prepare(self, index: int, initial: Sequence[dict[tuple[int, int, int], Initial]]) -> Future[list[Run]]:
+        return self._background.submit(make_runs, self._jobs, self._configs[index], initial=initial[index])

@@ -1,14 +1,15 @@
 """The runs of an evaluation, made from a strategy and a seed: all that training needs, and nothing callable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity import spec
 from vecparity.data import Dataset, make_test_set
+from vecparity.seeds import Seeds
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
 
 
@@ -57,36 +58,49 @@ class Author(Protocol):
         ...
 
 
-def initialise(jobs: Sequence[tuple[Author, int]], config: TaskConfig) -> list[Sequence[Initial]]:
-    """Asks for the initial networks and hyperparameters of every job, each job's ordered by (secret, ordering).
+def initialise(
+    jobs: Sequence[tuple[Author, Seeds]], config: TaskConfig, num_orderings: int | None = None
+) -> dict[tuple[int, int, int], Initial]:
+    """Asks for initial networks and hyperparameters, before `make_runs` is called for any configuration.
 
-    To be done for all configurations before `make_runs` for any: no initialisation can know a secret then.
+    No initialisation can know a secret then. Arguments are those of `make_runs`.
+
+    Returns:
+        What each (job, secret, ordering) begins with.
     """
-    secrets, orderings = range(config.num_hidden_secrets), range(config.num_orderings)
-    return [
-        author.initialise(config, [spec.run_seed(seed, i, j) for i in secrets for j in orderings])
-        for author, seed in jobs
-    ]
+    initial: dict[tuple[int, int, int], Initial] = {}
+    for job, (author, seeds) in enumerate(jobs):
+        # Two calls: what the evaluation's own runs begin with is the same whether an audit asks for more or not.
+        for orderings in (range(config.num_orderings), range(config.num_orderings, num_orderings or 0)):
+            places = list(product(range(config.num_hidden_secrets), orderings))
+            if places:
+                made = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
+                initial |= {(job, i, j): begins for (i, j), begins in zip(places, made, strict=True)}
+    return initial
 
 
 def make_runs(
-    jobs: Sequence[tuple[Author, int]], config: TaskConfig, initial: Sequence[Sequence[Initial]] | None = None
+    jobs: Sequence[tuple[Author, Seeds]],
+    config: TaskConfig,
+    num_orderings: int | None = None,
+    initial: Mapping[tuple[int, int, int], Initial] | None = None,
 ) -> list[Run]:
     """Asks for the training sets, and gathers the runs, ordered by (job, secret, ordering).
 
     Args:
-        jobs: Strategies with the top-level seeds to evaluate them under.
+        jobs: Strategies with where their evaluations' random numbers come from.
         config: The settings, shared by all jobs.
+        num_orderings: Runs per secret, where an audit needs more than the settings say, or fewer.
         initial: What `initialise` returned; by default it is asked now.
     """
-    initial = initialise(jobs, config) if initial is None else initial
+    initial = initialise(jobs, config, num_orderings) if initial is None else initial
     runs = []
-    for job, (author, seed) in enumerate(jobs):
-        for i, secret in enumerate(spec.secrets(config, seed)):
-            dataset = author.training_set(config, secret, spec.dataset_seed(seed, i))
-            test_set = make_test_set(config, secret, seed, i)
-            for j in range(config.num_orderings):
-                params, optimizer = initial[job][i * config.num_orderings + j]
-                ordering_seed = spec.ordering_seed(seed, i, j)
+    for job, (author, seeds) in enumerate(jobs):
+        for i, secret in enumerate(seeds.secrets(config)):
+            dataset = author.training_set(config, secret, seeds.dataset_seed(config, i))
+            test_set = make_test_set(config, secret, seeds.test_set_seed(config, i))
+            for j in range(num_orderings or config.num_orderings):
+                params, optimizer = initial[job, i, j]
+                ordering_seed = seeds.ordering_seed(config, i, j)
                 runs.append(Run(job, i, j, params, optimizer, dataset, test_set, ordering_seed))
     return runs

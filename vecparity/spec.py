@@ -1,10 +1,6 @@
-"""What an evaluation is: the settings, the three configurations, the secrets and every seed.
-
-Source: contract sections 1 (the settings) and 2 (the seeds).
-"""
+"""What an evaluation is: the settings and the three configurations. Source: contract section 1."""
 
 import math
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
@@ -160,42 +156,6 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
         if name not in names:
             raise UsageError(f"{name!r} is no setting; the settings are {', '.join(names)}")
     return replace(config, **overrides)
-
-
-def secrets(config: TaskConfig, seed: int) -> list[Secret]:
-    """Draws the evaluation's secrets: distinct sorted tuples of feature indices (contract section 2)."""
-    rng = random.Random(seed + 17)
-    drawn: dict[Secret, None] = {}  # a dict keeps the order in which distinct ones came
-    while len(drawn) < config.num_hidden_secrets:
-        drawn[tuple(sorted(rng.sample(range(config.n_features), config.secret_size)))] = None
-    return list(drawn)
-
-
-def dataset_seed(seed: int, secret_index: int) -> int:
-    return seed * 10_000 + secret_index
-
-
-def test_set_seed(seed: int, secret_index: int) -> int:
-    return seed * 20_000 + secret_index
-
-
-def run_seed(seed: int, secret_index: int, order_index: int) -> int:
-    return seed * 1_000_000 + secret_index * 1_000 + order_index
-
-
-def ordering_seed(seed: int, secret_index: int, order_index: int) -> int:
-    return seed * 2_000_000 + secret_index * 1_000 + order_index
-
-
-def check_seed(seed: int) -> None:
-    """Refuses a top-level seed from which torch could not seed a generator (64 bits).
-
-    Raises:
-        UsageError: Not an integer, or too far from 0.
-    """
-    largest = (2**63 - 1) // 2_000_000 - 1
-    _require(isinstance(seed, int) and not isinstance(seed, bool), "seed", seed, "an integer")
-    _require(abs(seed) <= largest, "seed", seed, f"between -{largest} and {largest}")
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
