@@ -254,7 +254,9 @@ def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> 
     done = subprocess.run([*command, "--strategy-log", str(log)], capture_output=True, text=True, check=True)
     assert set(kinds(done.stdout.splitlines())) == set(LINES)
     assert done.stderr == ""
-    assert log.read_text().count("FINAL_METRICS test_accuracy=1.000000") == 2  # the strategy's own print, once a secret
+    assert (
+        log.read_text().count("FINAL_METRICS test_accuracy=1.000000") == 4
+    )  # its own print, once a secret and again for the audit
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:

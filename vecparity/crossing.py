@@ -28,7 +28,7 @@ from vecparity.train import Trained
 
 _FALSE_ALARMS = 1 / 1000
 # With fewer pairs, even differences that are all above 0 have a p-value above 1/1000.
-_FEWEST_PAIRS = 10
+FEWEST_PAIRS = 10
 # Where half of an evaluation's runs leak, about three quarters of the pairs show it: with 20 pairs, too few of them do
 # less than once in a hundred audits. All 2^20 signs take 20 ms.
 _MOST_PAIRS = 20
@@ -40,7 +40,7 @@ def num_orderings_needed(config: TaskConfig) -> int:
     It is more than the settings' where the evaluation is small. A single secret has no other to exchange with.
     """
     num_pairs = config.num_hidden_secrets // 2
-    return max(config.num_orderings, -(-_FEWEST_PAIRS // num_pairs)) if num_pairs else config.num_orderings
+    return max(config.num_orderings, -(-FEWEST_PAIRS // num_pairs)) if num_pairs else config.num_orderings
 
 
 def choose_pairs(runs: Sequence[Run], choice: int) -> list[tuple[Run, Run]]:
@@ -85,8 +85,8 @@ def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> Au
     """
     assert len(straight) == len(crossed) and len(straight) % 2 == 0
     num_pairs = len(straight) // 2
-    if num_pairs < _FEWEST_PAIRS:
-        summary = f"expected at least {_FEWEST_PAIRS} pairs of runs of different secrets, got {num_pairs}: undecided"
+    if num_pairs < FEWEST_PAIRS:
+        summary = f"expected at least {FEWEST_PAIRS} pairs of runs of different secrets, got {num_pairs}: undecided"
         return AuditFinding("cross-pairing", None, summary, {"pairs": num_pairs})
     own, others = (_accuracies(ended) for ended in (straight, crossed))
     p_value = sign_flip_p_value((own - others).reshape(num_pairs, 2).sum(axis=1))

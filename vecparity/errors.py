@@ -23,7 +23,7 @@ class InvalidStrategyError(VecparityError):
 
 
 class StrategyFailedError(VecparityError):
-    """A function of the strategy raised an exception."""
+    """A function of the strategy raised an exception, hit a limit, or ended its process."""
 
     exit_status = 4
 
@@ -32,6 +32,12 @@ class DivergedError(VecparityError):
     """A run's loss ceased to be finite: the evaluation has no score."""
 
     exit_status = 4
+
+
+class AuditFailedError(VecparityError):
+    """A strict audit found what an honest strategy does not show: the evaluation has no score."""
+
+    exit_status = 5
 
 
 class MachineError(VecparityError):

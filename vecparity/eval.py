@@ -1,7 +1,7 @@
 """The command: ``python -m vecparity.eval``. Arguments, orchestration, and all that is printed.
 
 Metric lines go to standard output and nothing else does. Exit status: 0 done; 2 wrong use; 3 the strategy is
-invalid; 4 it failed or diverged; 6 the machine failed it; 130 interrupted.
+invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine failed it; 130 interrupted.
 """
 
 import os
@@ -20,14 +20,16 @@ from cyclopts import App, CycloptsError, Parameter, Token
 
 import vecparity
 from vecparity import report, spec, strategy
+from vecparity.auditing import AuditMode
 from vecparity.choice import DeviceName, EngineName
 from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.display import Display
-from vecparity.errors import DivergedError, MachineError, UsageError, VecparityError
+from vecparity.errors import MachineError, UsageError, VecparityError
 from vecparity.evaluation import Evaluation, summarise_datasets
 from vecparity.evaluator import Options, evaluations
 from vecparity.runs import Run
+from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.train import WindowClosed
 
@@ -69,6 +71,10 @@ class Arguments:
         strategy_log: A file for what strategies print; it is shown after an error anyway.
         containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
         require_containment: Refuse to evaluate with a weaker one.
+        sealed: Draw everything from streams under a fresh key, which is kept in the output directory.
+        seal_key: The same under the key in this file.
+        audit: What to do about strategies that know what they should not: report it, or give them no score. By
+            default strategies that are not bundled are reported on, unless sealed.
         list_strategies: Print the bundled strategies' names and stop.
         debug: Show a traceback with an error.
     """
@@ -91,6 +97,9 @@ class Arguments:
     strategy_log: Path | None = None
     containment: Containment = "auto"
     require_containment: Level | None = None
+    sealed: Switch = False
+    seal_key: Path | None = None
+    audit: AuditMode | None = None
     list_strategies: Switch = False
     debug: Switch = False
 
@@ -164,6 +173,8 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         require_containment=arguments.require_containment,
         limits=limits,
         strategy_log=arguments.strategy_log,
+        seal_key=_seal_key(arguments),
+        audit=arguments.audit,
     )
 
     status = 0
@@ -226,6 +237,18 @@ def _output_paths(
     return paths
 
 
+def _seal_key(arguments: Arguments) -> bytes | None:
+    """The key of a sealed evaluation: the one given, or a new one, which is kept where there is a place for it."""
+    if arguments.seal_key is not None:
+        return read_key(arguments.seal_key)
+    if not arguments.sealed:
+        return None
+    key = new_key()
+    if arguments.output_dir is not None:
+        write_key(arguments.output_dir / f"seal_{key_digest(key)[:16]}.key", key)
+    return key
+
+
 class _Log:
     """Prints each configuration's metric lines as they come; those of further evaluations after the first one's."""
 
@@ -277,11 +300,11 @@ class _Log:
 def _settle(evaluation: Evaluation, path: Path | None) -> int:
     """Writes the JSON, says what went wrong, and returns the exit status that it calls for."""
     status = 0
-    if evaluation.diverged:
-        try:
-            _ = evaluation.metrics
-        except DivergedError as error:
-            status = _fail(error)
+    if problem := evaluation.why_no_score:
+        status = _fail(problem)
+    else:
+        for finding in evaluation.failed_findings:
+            _say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
     if path is not None:
         try:
             report.save(report.document(evaluation), path)

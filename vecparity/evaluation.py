@@ -4,8 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vecparity.audit import AuditFinding
+from vecparity.auditing import AuditMode
 from vecparity.containment.levels import Level
-from vecparity.errors import DivergedError
+from vecparity.errors import AuditFailedError, DivergedError
 from vecparity.runs import Run
 from vecparity.spec import TaskConfig
 from vecparity.train import Curve, Trained
@@ -63,7 +65,8 @@ class Metrics:
 class Provenance:
     """What made an evaluation. ``wall_seconds`` is that of all evaluations that shared the ensemble.
 
-    ``containment`` is what was in force while the strategy's functions ran.
+    ``containment`` is what was in force while the strategy's functions ran; ``seal`` is the digest of the key of a
+    sealed evaluation.
     """
 
     vecparity: str
@@ -77,6 +80,8 @@ class Provenance:
     seed: int
     protocol: str
     containment: Level
+    audit: AuditMode
+    seal: str | None
     wall_seconds: float
 
 
@@ -90,6 +95,7 @@ class Evaluation:
         results: One a run, but for diverged ones.
         diverged: Runs whose loss ceased to be finite.
         curves: One a run.
+        findings: What audits found.
         provenance: What made it.
     """
 
@@ -98,7 +104,29 @@ class Evaluation:
     results: list[RunResult]
     diverged: list[DivergedRun]
     curves: list[RunCurve]
+    findings: list[AuditFinding]
     provenance: Provenance
+
+    @property
+    def failed_findings(self) -> list[AuditFinding]:
+        return [finding for finding in self.findings if finding.passed is False]
+
+    @property
+    def why_no_score(self) -> DivergedError | AuditFailedError | None:
+        """Why there are no figures: a run diverged, or a strict audit failed."""
+        what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
+        if self.diverged:
+            runs = ", ".join(
+                f"secret={run.secret_index} order={run.order_index} (step {run.step})" for run in self.diverged
+            )
+            return DivergedError(
+                f"{what}: expected finite losses, got {len(self.diverged)} diverged of "
+                f"{len(self.diverged) + len(self.results)} runs: {runs}"
+            )
+        if self.provenance.audit == "strict" and self.failed_findings:
+            found = "; ".join(f"{finding.name}: {finding.summary}" for finding in self.failed_findings)
+            return AuditFailedError(f"{what}: {found}")
+        return None
 
     @property
     def metrics(self) -> Metrics:
@@ -106,16 +134,10 @@ class Evaluation:
 
         Raises:
             DivergedError: A run diverged: there is no score.
+            AuditFailedError: A strict audit failed: there is no score.
         """
-        if self.diverged:
-            runs = ", ".join(
-                f"secret={run.secret_index} order={run.order_index} (step {run.step})" for run in self.diverged
-            )
-            raise DivergedError(
-                f"{self.provenance.strategy} with seed {self.provenance.seed} has no score: "
-                f"expected finite losses, got {len(self.diverged)} diverged of "
-                f"{len(self.diverged) + len(self.results)} runs: {runs}"
-            )
+        if problem := self.why_no_score:
+            raise problem
         accuracies = [result.test_accuracy for result in self.results]
         mean = math.fsum(accuracies) / len(accuracies)
         variance = math.fsum((value - mean) ** 2 for value in accuracies) / len(accuracies)
@@ -129,7 +151,9 @@ def summarise_datasets(runs: Sequence[Run]) -> list[DatasetSummary]:
     return [DatasetSummary(i, data.num_examples, data.positive_rate) for i, data in datasets.items()]
 
 
-def gather(config: TaskConfig, ended: list[tuple[Run, Trained]], provenance: Provenance) -> Evaluation:
+def gather(
+    config: TaskConfig, ended: list[tuple[Run, Trained]], findings: list[AuditFinding], provenance: Provenance
+) -> Evaluation:
     """Gathers one evaluation from its runs and how each ended."""
     return Evaluation(
         config=config,
@@ -143,5 +167,6 @@ def gather(config: TaskConfig, ended: list[tuple[Run, Trained]], provenance: Pro
             DivergedRun(run.secret_index, run.order_index, end.steps) for run, end in ended if end.test_accuracy is None
         ],
         curves=[RunCurve(run.secret_index, run.order_index, end.curve) for run, end in ended],
+        findings=findings,
         provenance=provenance,
     )

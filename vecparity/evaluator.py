@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 
 import vecparity
 from vecparity import reference, spec, strategy
+from vecparity.audit import file_unchanged
+from vecparity.auditing import AuditMode
 from vecparity.choice import DeviceName, EngineName, choose_device, choose_engine, device_name, make_engine
 from vecparity.containment import levels
 from vecparity.containment.levels import Containment, Level
@@ -19,7 +21,7 @@ from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance, gather
 from vecparity.preparation import Preparation
 from vecparity.runs import Run
-from vecparity.seeds import PublicSeeds
+from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds, key_digest
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import WindowClosed, train
@@ -43,6 +45,10 @@ class Options:
         require_containment: The weakest containment that will do.
         limits: What each of a strategy's workers may use.
         strategy_log: A file for what strategies print.
+        seal_key: Makes it a sealed evaluation: everything random comes from streams under this key, so that nothing
+            that a strategy sees tells it anything (`seeds.new_key` draws one).
+        audit: ``report`` adds what audits find, ``strict`` takes the score from an evaluation that fails one. By
+            default strategies that are not bundled are reported on where the seeds are public.
 
     Raises:
         UsageError: A value that cannot be.
@@ -57,10 +63,24 @@ class Options:
     require_containment: Level | None = None
     limits: Limits = field(default_factory=Limits)
     strategy_log: Path | None = None
+    seal_key: bytes | None = None
+    audit: AuditMode | None = None
 
     def __post_init__(self) -> None:
         if self.chunk_runs is not None and self.chunk_runs < 1:
             raise UsageError(f"chunk_runs must be at least 1, got {self.chunk_runs}")
+        if self.audit not in (None, *get_args(AuditMode)):
+            raise UsageError(f"audit must be one of {', '.join(get_args(AuditMode))}, got {self.audit!r}")
+
+    def seeds(self, seed: int) -> Seeds:
+        """Where the random numbers of an evaluation under a top-level seed come from."""
+        return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
+
+    def audit_of(self, chosen: Strategy) -> AuditMode:
+        """How a strategy is audited."""
+        if self.audit is not None:
+            return self.audit
+        return "off" if self.seal_key or chosen.is_bundled else "report"
 
 
 def evaluate(
@@ -145,23 +165,25 @@ def evaluations(
     """
     if not jobs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    seeds = [PublicSeeds(seed) for _, seed in jobs]
+    seeds = [options.seeds(seed) for _, seed in jobs]
     device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
     init_device = choose_device(options.init_device)
     engines = [choose_engine(options.engine, device, options.dtype, config) for config in configs]
     level = levels.choose(options.containment, options.require_containment)
     loaded = [chosen if isinstance(chosen, Strategy) else strategy.load(chosen) for chosen, _ in jobs]
+    sources = [(chosen, its, options.audit_of(chosen)) for chosen, its in zip(loaded, seeds, strict=True)]
 
     began = time.perf_counter()
-    sources = list(zip(loaded, seeds, strict=True))
     with Preparation(sources, configs, level, options.limits, init_device, options.strategy_log) as preparation:
-        for config, engine, runs in zip(configs, engines, preparation, strict=True):
-            on_prepared(runs, engine)
+        for config, engine, prepared in zip(configs, engines, preparation, strict=True):
+            num_own = len(jobs) * config.num_runs
+            on_prepared(prepared.runs[:num_own], engine)
+            tell = _without_audits(on_window, num_own)
             if engine == "reference":
-                trained = reference.train(runs, config, device, options.dtype, on_window)
+                trained = reference.train(prepared.runs, config, device, options.dtype, tell)
             else:
                 chosen_engine = make_engine(engine, options.chunk_runs)
-                trained = train(runs, config, chosen_engine, device, options.dtype, on_window)
+                trained = train(prepared.runs, config, chosen_engine, device, options.dtype, tell)
             provenance = Provenance(
                 vecparity=vecparity.__version__,
                 torch=torch.__version__,
@@ -174,14 +196,27 @@ def evaluations(
                 seed=0,
                 protocol=protocol_name,
                 containment=level,
+                audit="off",
+                seal=None if options.seal_key is None else key_digest(options.seal_key),
                 wall_seconds=time.perf_counter() - began,
             )
-            yield [
-                gather(
-                    config,
-                    [(run, end) for run, end in zip(runs, trained, strict=True) if run.evaluation == job],
-                    replace(provenance, strategy=chosen.name, strategy_sha256=chosen.sha256, seed=seed),
-                )
-                for job, (chosen, (_, seed)) in enumerate(zip(loaded, jobs, strict=True))
-            ]
+            made = []
+            for job, ((chosen, _, mode), (_, seed)) in enumerate(zip(sources, jobs, strict=True)):
+                whose = replace(provenance, strategy=chosen.name, strategy_sha256=chosen.sha256, seed=seed, audit=mode)
+                ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == job]
+                audit = prepared.audits[job]
+                findings = [*audit.findings(trained), file_unchanged(chosen.sha256, Path(chosen.path))] if audit else []
+                made.append(gather(config, ended, findings, whose))
+            yield made
             began = time.perf_counter()
+
+
+def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
+    """Keeps to itself what concerns the runs behind the evaluations' own."""
+
+    def tell(closed: WindowClosed) -> None:
+        own = sum(run < num_own for run in closed.runs)
+        if own:
+            on_window(replace(closed, runs=closed.runs[:own], loss=closed.loss[:own], accuracy=closed.accuracy[:own]))
+
+    return tell

@@ -18,7 +18,7 @@ from vecparity.audit import AuditFinding
 _FALSE_ALARMS = 1 / 1000
 _PERMUTATIONS = 20_000
 # With fewer ways to choose the public secrets, a p-value of 1/1000 is out of reach, or a matter of the draws' luck.
-_FEWEST_CHOICES = 2000
+FEWEST_CHOICES = 2000
 
 
 def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
@@ -33,9 +33,9 @@ def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
     """
     scores = np.array([*public, *sealed])
     choices = math.comb(len(scores), len(public))
-    if choices < _FEWEST_CHOICES:
+    if choices < FEWEST_CHOICES:
         summary = (
-            f"expected secrets that can be called public in {_FEWEST_CHOICES} ways, got {len(public)} public and "
+            f"expected secrets that can be called public in {FEWEST_CHOICES} ways, got {len(public)} public and "
             f"{len(sealed)} sealed secrets, which have {choices}: undecided"
         )
         return AuditFinding("foresight", None, summary, {"public": len(public), "sealed": len(sealed)})

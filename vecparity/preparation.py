@@ -1,22 +1,38 @@
 """Everything that strategies are asked for, ahead of the training."""
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 import torch
 
+from vecparity import auditing
+from vecparity.auditing import Audit, AuditMode
 from vecparity.containment.levels import Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.runs import Initial, Run, initialise, make_runs
+from vecparity.runs import Author, Initial, Run, initialise, make_runs
 from vecparity.seeds import Seeds
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What one configuration trains.
+
+    Attributes:
+        runs: Those of the evaluations, ordered by (job, secret, ordering), and behind them those of audits.
+        audits: One for each job, or None where there is none.
+    """
+
+    runs: list[Run]
+    audits: list[Audit | None]
 
 
 class Preparation:
@@ -26,7 +42,7 @@ class Preparation:
     initialisation can know one, by whatever way.
 
     Args:
-        jobs: Strategies with where their evaluations' random numbers come from.
+        jobs: Strategies with where their evaluations' random numbers come from, and how each is audited.
         configs: The settings of each configuration.
         level: How strategies are contained.
         limits: What each of their workers may use.
@@ -36,7 +52,7 @@ class Preparation:
 
     def __init__(
         self,
-        jobs: Sequence[tuple[Strategy, Seeds]],
+        jobs: Sequence[tuple[Strategy, Seeds, AuditMode]],
         configs: Sequence[TaskConfig],
         level: Level,
         limits: Limits,
@@ -48,11 +64,11 @@ class Preparation:
             self._log = stack.enter_context(StrategyLog(strategy_log))
             self._sandboxes = {
                 chosen.sha256: stack.enter_context(Sandbox(chosen, level, limits, self._log, init_device))
-                for chosen in {chosen.sha256: chosen for chosen, _ in jobs}.values()
+                for chosen in {chosen.sha256: chosen for chosen, _, _ in jobs}.values()
             }
             self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
             self._stack = stack.pop_all()
-        self._jobs = [(self._sandboxes[chosen.sha256], seeds) for chosen, seeds in jobs]
+        self._jobs = [(self._sandboxes[chosen.sha256], seeds, mode) for chosen, seeds, mode in jobs]
 
     def __enter__(self) -> "Preparation":
         return self
@@ -64,8 +80,8 @@ class Preparation:
             sandbox.kill()
         self._stack.close()
 
-    def __iter__(self) -> Iterator[list[Run]]:
-        """Yields each configuration's runs, ordered by (job, secret, ordering).
+    def __iter__(self) -> Iterator[Prepared]:
+        """Yields what each configuration trains.
 
         Raises:
             InvalidStrategyError: A strategy does not load, or returned what the contract refuses.
@@ -73,17 +89,57 @@ class Preparation:
             MachineError: A sandbox does not work.
         """
         try:
-            initial = [initialise(self._jobs, config) for config in self._configs]
-            pending = self._prepare(0, initial)
+            begun = [[_begin(job, config) for job in self._jobs] for config in self._configs]
+            pending = self._background.submit(_prepare, self._jobs, self._configs[0], begun[0])
             for following in range(1, len(self._configs) + 1):
-                runs = pending.result()
+                prepared = pending.result()
                 if following < len(self._configs):
-                    pending = self._prepare(following, initial)
-                yield runs
+                    pending = self._background.submit(_prepare, self._jobs, self._configs[following], begun[following])
+                yield prepared
         except (InvalidStrategyError, StrategyFailedError) as error:
             if words := self._log.last_words():
                 error.add_note(f"What strategies had printed:\n{words}")
             raise
 
-    def _prepare(self, index: int, initial: Sequence[dict[tuple[int, int, int], Initial]]) -> Future[list[Run]]:
-        return self._background.submit(make_runs, self._jobs, self._configs[index], initial=initial[index])
+
+@dataclass(frozen=True)
+class _Begun:
+    """What a job's runs begin with under one configuration; the rest is for audits."""
+
+    initial: Mapping[tuple[int, int, int], Initial]
+    again: Mapping[tuple[int, int, int], Initial]
+    sealed_jobs: Sequence[tuple[Author, Seeds]]
+    sealed: Mapping[tuple[int, int, int], Initial]
+
+
+def _begin(job: tuple[Author, Seeds, AuditMode], config: TaskConfig) -> _Begun:
+    author, seeds, mode = job
+    num_orderings = auditing.num_orderings(config, mode)
+    initial = initialise([(author, seeds)], config, num_orderings)
+    if mode == "off":
+        return _Begun(initial, {}, [], {})
+    again = initialise([(author, seeds)], config, num_orderings)
+    sealed_jobs = auditing.sealed_jobs(author, seeds, config, mode)
+    return _Begun(initial, again, sealed_jobs, initialise(sealed_jobs, config, 1))
+
+
+def _prepare(jobs: Sequence[tuple[Author, Seeds, AuditMode]], config: TaskConfig, begun: Sequence[_Begun]) -> Prepared:
+    made = [
+        [
+            replace(run, evaluation=index)
+            for run in make_runs([(author, seeds)], config, auditing.num_orderings(config, mode), begins.initial)
+        ]
+        for index, ((author, seeds, mode), begins) in enumerate(zip(jobs, begun, strict=True))
+    ]
+    runs = [run for ours in made for run in ours if run.order_index < config.num_orderings]
+    audits: list[Audit | None] = []
+    for index, ((author, seeds, mode), begins) in enumerate(zip(jobs, begun, strict=True)):
+        if mode == "off":
+            audits.append(None)
+            continue
+        again = make_runs([(author, seeds)], config, auditing.num_orderings(config, mode), begins.again)
+        sealed = make_runs(begins.sealed_jobs, config, 1, begins.sealed)
+        more, audit = auditing.prepare(made[index], again, sealed, config, index * config.num_runs, len(runs))
+        runs += more
+        audits.append(audit)
+    return Prepared(runs, audits)

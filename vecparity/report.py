@@ -44,8 +44,8 @@ def run_lines(evaluation: Evaluation) -> list[str]:
 
 
 def final_lines(evaluation: Evaluation) -> list[str]:
-    """FINAL_METRICS and TEST_METRICS; nothing where a run diverged."""
-    if evaluation.diverged:
+    """FINAL_METRICS and TEST_METRICS; nothing where there is no score."""
+    if evaluation.why_no_score:
         return []
     metrics = evaluation.metrics
     return [
@@ -72,7 +72,7 @@ def digest_lines(evaluation: Evaluation) -> list[str]:
 
 
 def document(evaluation: Evaluation) -> dict[str, Any]:
-    """The JSON of an evaluation. ``metrics`` is null where a run diverged.
+    """The JSON of an evaluation. ``metrics`` is null where a run diverged or a strict audit failed.
 
     ``curves`` holds ``runs`` ([secret, order] each), the steps of the longest run's windows, and for each run its
     losses and accuracies at the first of those steps, rounded to 6 decimals.
@@ -80,10 +80,11 @@ def document(evaluation: Evaluation) -> dict[str, Any]:
     curves = evaluation.curves
     return {
         "config": asdict(evaluation.config),
-        "metrics": None if evaluation.diverged else asdict(evaluation.metrics),
+        "metrics": None if evaluation.why_no_score else asdict(evaluation.metrics),
         "results": [asdict(run) for run in evaluation.results],
         "diverged": [asdict(run) for run in evaluation.diverged],
         "datasets": [asdict(data) for data in evaluation.datasets],
+        "audit": [asdict(finding) for finding in evaluation.findings],
         "provenance": asdict(evaluation.provenance),
         "curves": {
             "runs": [[run.secret_index, run.order_index] for run in curves],
@@ -120,6 +121,8 @@ def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
         provenance = evaluation.provenance
         if evaluation.diverged:
             figures = [f"{len(evaluation.diverged)} runs diverged", "", str(len(evaluation.curves))]
+        elif evaluation.why_no_score:
+            figures = ["failed its audit", "", str(len(evaluation.curves))]
         else:
             metrics = evaluation.metrics
             accuracy = f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"

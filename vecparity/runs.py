@@ -68,10 +68,12 @@ def initialise(
     Returns:
         What each (job, secret, ordering) begins with.
     """
+    num_orderings = num_orderings or config.num_orderings
     initial: dict[tuple[int, int, int], Initial] = {}
     for job, (author, seeds) in enumerate(jobs):
         # Two calls: what the evaluation's own runs begin with is the same whether an audit asks for more or not.
-        for orderings in (range(config.num_orderings), range(config.num_orderings, num_orderings or 0)):
+        ours = min(num_orderings, config.num_orderings)
+        for orderings in (range(ours), range(ours, num_orderings)):
             places = list(product(range(config.num_hidden_secrets), orderings))
             if places:
                 made = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])

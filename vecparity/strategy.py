@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from vecparity.errors import UsageError
@@ -28,6 +28,16 @@ class Strategy:
     def sha256(self) -> str:
         """Digest of the file's bytes, in hexadecimal."""
         return hashlib.sha256(self.source).hexdigest()
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether it is one of those that come with the package, byte for byte."""
+        return self.sha256 in _bundled_digests()
+
+
+@cache
+def _bundled_digests() -> frozenset[str]:
+    return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in _BUNDLED.glob("*.py"))
 
 
 def bundled() -> list[str]:
