@@ -1,0 +1,98 @@
+"""What containment costs: wall time of the whole command at each level, and with the strategy in its own process.
+
+python -m benchmarks.containment
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from cyclopts import App
+
+from benchmarks import machine
+from vecparity import interface
+from vecparity.containment import levels
+from vecparity.strategy import Strategy
+
+app = App(help=__doc__)
+_IN_PROCESS = "in process"
+_COMMAND = ["--all-configs", "--log", "final"]
+
+
+class InProcess:
+    """Stands where a sandbox stands, and calls the strategy here."""
+
+    def __init__(self, strategy: Strategy, level: object, limits: object, log: object, device: torch.device) -> None:
+        loaded = interface.load(strategy, device)
+        self.initialise, self.training_set = loaded.initialise, loaded.training_set
+
+    def __enter__(self) -> "InProcess":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def kill(self) -> None: ...
+
+
+def evaluate_in_process(arguments: Sequence[str]) -> int:
+    """The whole command with nothing contained."""
+    import vecparity.eval
+    import vecparity.preparation
+
+    vecparity.preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
+    return vecparity.eval.main(arguments)
+
+
+def seconds(level: str, strategy: str) -> float:
+    """Wall time of one evaluation of all configurations, start-up included."""
+    arguments = [*_COMMAND, "--strategy", strategy]
+    if level == _IN_PROCESS:
+        code = f"import sys; from benchmarks.containment import evaluate_in_process as e; sys.exit(e({arguments}))"
+        command = [sys.executable, "-c", code]
+    else:
+        command = [sys.executable, "-m", "vecparity.eval", *arguments, "--containment", level]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+@app.default
+def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str | None = None) -> Path:
+    """Measures, prints and writes JSON into ``benchmarks/results/``.
+
+    Args:
+        strategy: A bundled one or a file.
+        repeats: Evaluations at each level, in turn.
+        output: Name of the JSON file.
+    """
+    kinds = [_IN_PROCESS, *(level for level in levels.LEVELS if levels.why_not(level) is None)]
+    measured: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for _ in range(repeats):
+        for kind in kinds:
+            measured[kind].append(seconds(kind, strategy))
+    usual = statistics.median(measured[_IN_PROCESS])
+    results: list[dict[str, Any]] = [
+        {
+            "containment": kind,
+            "seconds": statistics.median(times),
+            "more_than_in_process": statistics.median(times) - usual,
+            "all_seconds": times,
+        }
+        for kind, times in measured.items()
+    ]
+    for result in results:
+        print(f"{result['containment']:<12} {result['seconds']:6.2f} s  {result['more_than_in_process']:+.2f} s")
+    content = {"machine": machine.describe(), "strategy": strategy, "measured": results}
+    return machine.save(output or "containment", content)
+
+
+if __name__ == "__main__":
+    app(result_action="return_value")
