@@ -57,9 +57,7 @@ class _Ordering:
         step = 0
         while step < num_steps:
             if self.position == len(self.permutation):
-                # int32 halves the memory of 12.8 million rows; the draws are those of int64.
-                permutation = torch.randperm(self.num_examples, generator=self.generator, dtype=torch.int32)
-                self.permutation, self.position = permutation.numpy(), 0
+                self._begin_epoch()
             rest = self.permutation[self.position :]
             steps = min(num_steps - step, -(-len(rest) // batch_size))
             # Only an epoch's last batch is short, so the epoch's rows lie without gaps.
@@ -70,6 +68,22 @@ class _Ordering:
             self.position += rows
             step += steps
 
+    def skip(self, num_steps: int, batch_size: int) -> None:
+        """Goes on as if the first batches had been filled; before any `fill`."""
+        epochs, steps = divmod(num_steps, -(-self.num_examples // batch_size))
+        for _ in range(epochs):  # torch's generator can only be led on by drawing
+            self._begin_epoch()
+        if steps:
+            self._begin_epoch()
+            self.position = steps * batch_size
+        else:
+            self.position = len(self.permutation)
+
+    def _begin_epoch(self) -> None:
+        # int32 halves the memory of 12.8 million rows; the draws are those of int64.
+        permutation = torch.randperm(self.num_examples, generator=self.generator, dtype=torch.int32)
+        self.permutation, self.position = permutation.numpy(), 0
+
 
 @runtime_checkable
 class _Orderings(Protocol):
@@ -77,6 +91,9 @@ class _Orderings(Protocol):
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
         """Writes the next batches: indices [run, step, batch], zero on entry, and lengths [run, step]."""
+
+    def skip(self, num_steps: int, batch_size: int, threads: int) -> None:
+        """Goes on as if the first batches had been filled; before any `fill`."""
 
     def take(self, runs: Sequence[int]) -> None:
         """Goes on with some of the runs only, in the order given."""
@@ -92,6 +109,11 @@ class _TorchOrderings:
         # torch.randperm releases the interpreter's lock, so threads are enough.
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(_Ordering.fill, self._orderings, indices, lengths):
+                pass
+
+    def skip(self, num_steps: int, batch_size: int, threads: int) -> None:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in pool.map(lambda ordering: ordering.skip(num_steps, batch_size), self._orderings):
                 pass
 
     def take(self, runs: Sequence[int]) -> None:
@@ -116,6 +138,7 @@ class Schedule:
         batch_size: Rows in a full batch.
         window_lengths: Steps in each window, in order.
         device: Where windows are wanted.
+        first_step: Steps that were made before: the first window begins after them.
     """
 
     def __init__(
@@ -125,12 +148,14 @@ class Schedule:
         batch_size: int,
         window_lengths: Iterable[int],
         device: torch.device = _CPU,
+        first_step: int = 0,
     ) -> None:
         self._orderings = _make_orderings(num_examples, seeds)
         self._num_runs = len(num_examples)
         self._batch_size = batch_size
         self._window_lengths = iter(window_lengths)
         self._threads = torch.get_num_threads()
+        self._orderings.skip(first_step, batch_size, self._threads)
         # Copies have a stream of their own, or they would wait for the window in training.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._background = ThreadPoolExecutor(1, "schedule")
@@ -138,11 +163,16 @@ class Schedule:
 
     @classmethod
     def of(
-        cls, runs: Sequence[Run], batch_size: int, window_lengths: Iterable[int], device: torch.device = _CPU
+        cls,
+        runs: Sequence[Run],
+        batch_size: int,
+        window_lengths: Iterable[int],
+        device: torch.device = _CPU,
+        first_step: int = 0,
     ) -> "Schedule":
-        """The schedule of runs that are to be trained from their first step on."""
+        """The schedule of runs that have made ``first_step`` steps."""
         sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        return cls(sizes, seeds, batch_size, window_lengths, device)
+        return cls(sizes, seeds, batch_size, window_lengths, device, first_step)
 
     def __enter__(self) -> "Schedule":
         return self
