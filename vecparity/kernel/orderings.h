@@ -1,4 +1,4 @@
-// Many runs' walks through their epochs: the native twin of schedule._Ordering.
+// Many runs' walks through their epochs: the native twin of orderings._Ordering.
 #pragma once
 
 #include <cstdint>
