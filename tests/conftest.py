@@ -12,14 +12,19 @@ from jaxtyping import install_import_hook
 # `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
     "adamw",
+    "checkpoint_file",
     "data",
     "engines",
     "ensemble",
+    "machine",
     "native",
     "network",
+    "orderings",
+    "progress",
     "reference",
     "runs",
     "schedule",
+    "snapshot",
     "strategy",
     "train",
 ]

@@ -34,6 +34,12 @@ class DivergedError(VecparityError):
     exit_status = 4
 
 
+class InterruptedTrainingError(VecparityError):
+    """Training was asked to stop before its end; it can go on from its checkpoint, if it has one."""
+
+    exit_status = 75
+
+
 class MachineError(VecparityError):
     """The machine could not do it: out of memory, a file that cannot be written."""
 
