@@ -108,7 +108,7 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(data)["content"]
     except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{path.name}: expected a whole checkpoint of {FORMAT=}, got {error!r}") from error
+        raise RefusedError(f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {error!r}") from error
     if not isinstance(content, dict) or data != _render(content):
         raise RefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
     return content
