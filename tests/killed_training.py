@@ -23,10 +23,12 @@ from equivalence import CONFIG, diverging, make_runs
 from vecparity import train as training
 from vecparity.checkpoint import Checkpoints
 from vecparity.data import Dataset
-from vecparity.engines import Engine
+from vecparity.engines import Engine, WindowMetrics
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
+from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
+from vecparity.schedule import Window
 from vecparity.train import WindowClosed, train
 
 # Windows that several pieces make up, and runs that stop at different ones.
@@ -92,11 +94,22 @@ def make_engine(name: str) -> tuple[Engine, torch.device]:
 
 
 class Noting:
-    """An engine that notes the parameters that it is given to test, in a file that outlives the process."""
+    """An engine that notes the parameters that it is given to test, in a file that outlives the process.
+
+    Says when it has trained for the first time: before that, much of what a process does is to load and to trace.
+    """
 
     def __init__(self, engine: Engine, file: Path) -> None:
-        self.name, self.chunk_runs, self.advance = engine.name, engine.chunk_runs, engine.advance
+        self.name, self.chunk_runs = engine.name, engine.chunk_runs
         self._engine, self._file = engine, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        self._has_trained = False
+
+    def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        metrics = self._engine.advance(ensemble, window)
+        if not self._has_trained:
+            print("training", flush=True)
+        self._has_trained = True
+        return metrics
 
     def test(self, params: torch.Tensor, test_sets: Sequence[Dataset], hidden_width: int) -> torch.Tensor:
         for one in params.cpu():
@@ -117,7 +130,6 @@ def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
         checkpoints.begin(runs)
     notes = directory / "params"
     windows: list[WindowClosed] = []
-    print("training", flush=True)
     noting = Noting(engine, notes)
     ends = train(runs, SETTINGS, noting, device, torch.float32, windows.append, checkpoints)
     result = {

@@ -276,7 +276,7 @@ def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
 
 
 def kill_processes(name: str, directory: Path, least: int, spread: float) -> None:
-    """Kills whole processes, each some seconds after it began to train, and compares what they end with."""
+    """Kills whole processes, each some seconds after its first steps, and compares what they end with."""
     expected = uninterrupted(name, directory / "expected")
     kills, trainings, chance = 0, 0, random.Random(name)
     while kills < least:
@@ -285,7 +285,7 @@ def kill_processes(name: str, directory: Path, least: int, spread: float) -> Non
         while not results.exists():
             with subprocess.Popen([*DRIVER, name, str(results.parent)], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
-                process.stdout.readline()  # it says when it begins
+                process.stdout.readline()  # it says when it has begun
                 time.sleep(chance.uniform(0, spread))
                 process.kill()
             assert process.returncode in (0, -signal.SIGKILL)
