@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 import vecparity
-from vecparity.choice import cpu_name
+from vecparity.machine import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
 

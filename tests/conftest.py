@@ -22,11 +22,16 @@ _BEHIND_THE_BORDER = [
     "audit",
     "crossing",
     "foresight",
+    "checkpoint_file",
+    "machine",
     "native",
     "network",
+    "orderings",
+    "progress",
     "reference",
     "runs",
     "schedule",
+    "snapshot",
     "train",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")

@@ -1,5 +1,7 @@
 """The real thing: on a CUDA device, against the original's figures, float64 and itself."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import equivalence
@@ -9,9 +11,11 @@ from conftest import CPU, golden
 from equivalence import CONFIG, assert_first_gradients, assert_follows_trace, trace_runs, windows
 
 from vecparity import evaluate, interface
+from vecparity.checkpoint import Checkpoints
 from vecparity.choice import EngineName
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
+from vecparity.errors import InterruptedTrainingError
 from vecparity.runs import Run, make_runs
 from vecparity.seeds import PublicSeeds
 from vecparity.spec import TaskConfig, task_config
@@ -83,3 +87,28 @@ def test_vmap_goes_on_with_fewer_runs() -> None:
             metrics = {device: engines[device].advance(ensemble, window) for device, ensemble in states.items()}
             torch.testing.assert_close(metrics[CUDA].loss.cpu(), metrics[CPU].loss, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(states[CUDA].params.cpu(), states[CPU].params, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["vmap", "triton"])
+def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_path: Path) -> None:
+    """By engines that know nothing of what was trained before."""
+    config = replace(
+        CONFIG, hidden_width=32, max_steps=200, log_interval=10, early_stop_acc=0.65, min_steps_before_stop=20
+    )
+    runs = equivalence.make_runs(config)
+    expected = train(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None)
+    assert len({end.steps for end in expected}) > 2  # fewer runs go on than began
+    for _ in range(4):
+        checkpoints = Checkpoints(tmp_path, "t", {}, seconds=1000)
+        if checkpoints.resume() is None:
+            checkpoints.begin(runs)
+        pieces = iter(range(5))
+        with pytest.raises(InterruptedTrainingError):
+            train(
+                *(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints),
+                stop_requested=lambda: next(pieces) == 4,  # noqa: B023
+            )
+    checkpoints = Checkpoints(tmp_path, "t", {})
+    found = checkpoints.resume()
+    assert found is not None
+    assert train(found, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints) == expected

@@ -87,3 +87,22 @@ def test_what_lies_beyond_a_short_batch_is_a_row() -> None:
         window = next(schedule)
     assert window.lengths.tolist() == [[3, 3]]
     assert not window.indices[:, :, 3:].any()
+
+
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    num_examples=st.lists(st.integers(1, 2000), min_size=1, max_size=3),
+    batch_size=st.integers(1, 300),
+    first_step=st.integers(0, 60),
+)
+def test_a_walk_that_begins_later_is_the_rest_of_the_walk(
+    num_examples: list[int], batch_size: int, first_step: int
+) -> None:
+    seeds = [1000 + run for run in range(len(num_examples))]
+    plain = [plain_batches(n, seed, batch_size) for n, seed in zip(num_examples, seeds, strict=True)]
+    with Schedule(num_examples, seeds, batch_size, [30], first_step=first_step) as schedule:
+        window = next(schedule)
+    for run, batches in enumerate(plain):
+        for _ in range(first_step):
+            next(batches)
+        assert batches_of(window, run) == [next(batches) for _ in range(30)]

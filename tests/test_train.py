@@ -24,6 +24,7 @@ class ScriptedEngine:
     """Reports what it is told to, by the run's first-row marker, and trains nothing."""
 
     name = "scripted"
+    chunk_runs: int | None = None
 
     def __init__(self, accuracies: Sequence[Sequence[float]], diverges: dict[int, int] | None = None) -> None:
         self.accuracies = accuracies

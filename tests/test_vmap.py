@@ -1,3 +1,4 @@
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -125,6 +126,28 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(monkeypatch: pytest.MonkeyPa
     assert sorted(sizes, reverse=True) == [9, 4, 4, 2, 2, 2, 2, 1]  # in turn or at once
     assert torch.equal(metrics.loss, plain.loss)
     assert torch.equal(ensemble.params, expected.params)
+
+
+def test_what_did_not_fit_is_let_go_before_less_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    allocated: list[tuple[int, weakref.ref[torch.Tensor]]] = []
+    still_there: list[int] = []
+
+    class LittleMemory(steps.Steps):
+        def __init__(self, ensemble: Ensemble, num_runs: int, *sizes: Any) -> None:
+            still_there.extend(size for size, tensor in allocated if size > num_runs and tensor() is not None)
+            allocated_at_first = torch.zeros(num_runs)
+            allocated.append((num_runs, weakref.ref(allocated_at_first)))
+            if num_runs > 4:
+                raise RuntimeError(*CPU_OUT_OF_MEMORY.args)
+            super().__init__(ensemble, num_runs, *sizes)
+
+    monkeypatch.setattr(vmap, "Steps", LittleMemory)
+    runs = make_runs()
+    (window,) = windows(runs, [1])
+    with pytest.warns(UserWarning, match="out of memory: going on with --chunk-runs 4"):
+        VmapEngine(9).advance(start(runs), window)
+    assert [size for size, _ in allocated][:2] == [9, 4]
+    assert not still_there
 
 
 def test_out_of_memory_with_one_run_names_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
 """Which engine trains, where: what was asked for, or the fastest that the machine can run."""
 
-import platform
 import warnings
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -13,6 +11,7 @@ from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import UsageError
+from vecparity.machine import cpu_name
 from vecparity.spec import TaskConfig
 
 EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
@@ -87,13 +86,3 @@ def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
 def device_name(device: torch.device) -> str:
     """The GPU's model, or the processor's."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
-
-
-def cpu_name() -> str:
-    """The processor's model where the system tells it, else its architecture."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

@@ -31,6 +31,7 @@ class Ensemble:
         used: Which features are on in any row of each run's dataset, packed as a row is.
         data: All datasets, one after the other.
         hidden_width: W.
+        num_started: Runs that began together, of which these are those left.
     """
 
     params: Float[Tensor, "run param"]
@@ -46,6 +47,7 @@ class Ensemble:
     used: Int64[Tensor, "run word"]
     data: Dataset
     hidden_width: int
+    num_started: int
 
     @classmethod
     def start(
@@ -77,6 +79,7 @@ class Ensemble:
             used=torch.stack([used[id(run.dataset)] for run in runs]).to(device),
             data=replace(data, bits=data.bits.to(device), labels=data.labels.to(device)),
             hidden_width=hidden_width,
+            num_started=len(runs),
         )
 
     @property

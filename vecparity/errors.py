@@ -40,6 +40,12 @@ class AuditFailedError(VecparityError):
     exit_status = 5
 
 
+class InterruptedTrainingError(VecparityError):
+    """Training was asked to stop before its end; it can go on from its checkpoint, if it has one."""
+
+    exit_status = 75
+
+
 class MachineError(VecparityError):
     """The machine could not do it: out of memory, a file that cannot be written."""
 

@@ -1,20 +1,15 @@
-"""Which rows each run trains on at each step: epoch permutations, cut into the batches of the next window.
-
-Source: contract sections 2 (the generators) and 4 (batches, short last batches).
-"""
+"""Which rows each run trains on at each step: windows of batches, prepared while the one before trains."""
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
-from vecparity import native
+from vecparity.orderings import make_orderings
 from vecparity.runs import Run
 
 _CPU = torch.device("cpu")
@@ -41,72 +36,6 @@ class Window:
         return Window(self.indices[runs], self.lengths[runs])
 
 
-class _Ordering:
-    """One run's walk through its epochs."""
-
-    def __init__(self, num_examples: int, seed: int) -> None:
-        self.num_examples = num_examples
-        self.generator = torch.Generator().manual_seed(seed)
-        self.permutation: np.ndarray = np.empty(0, dtype=np.int32)
-        self.position = 0
-
-    def fill(self, indices: np.ndarray, lengths: np.ndarray) -> None:
-        """Writes the next batches: indices [step, batch], zero on entry, and lengths [step]."""
-        num_steps, batch_size = indices.shape
-        flat = indices.reshape(-1)
-        step = 0
-        while step < num_steps:
-            if self.position == len(self.permutation):
-                # int32 halves the memory of 12.8 million rows; the draws are those of int64.
-                permutation = torch.randperm(self.num_examples, generator=self.generator, dtype=torch.int32)
-                self.permutation, self.position = permutation.numpy(), 0
-            rest = self.permutation[self.position :]
-            steps = min(num_steps - step, -(-len(rest) // batch_size))
-            # Only an epoch's last batch is short, so the epoch's rows lie without gaps.
-            rows = min(len(rest), steps * batch_size)
-            flat[step * batch_size : step * batch_size + rows] = rest[:rows]
-            lengths[step : step + steps] = batch_size
-            lengths[step + steps - 1] = rows - (steps - 1) * batch_size
-            self.position += rows
-            step += steps
-
-
-@runtime_checkable
-class _Orderings(Protocol):
-    """Many runs' walks through their epochs."""
-
-    def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
-        """Writes the next batches: indices [run, step, batch], zero on entry, and lengths [run, step]."""
-
-    def take(self, runs: Sequence[int]) -> None:
-        """Goes on with some of the runs only, in the order given."""
-
-
-class _TorchOrderings:
-    """By torch.randperm: where the native twin cannot be had."""
-
-    def __init__(self, num_examples: Sequence[int], seeds: Sequence[int]) -> None:
-        self._orderings = [_Ordering(n, seed) for n, seed in zip(num_examples, seeds, strict=True)]
-
-    def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
-        # torch.randperm releases the interpreter's lock, so threads are enough.
-        with ThreadPoolExecutor(threads) as pool:
-            for _ in pool.map(_Ordering.fill, self._orderings, indices, lengths):
-                pass
-
-    def take(self, runs: Sequence[int]) -> None:
-        self._orderings = [self._orderings[run] for run in runs]
-
-
-def _make_orderings(num_examples: Sequence[int], seeds: Sequence[int]) -> _Orderings:
-    if native.is_available() and max(num_examples) < native.extension().TOO_MANY_ROWS:
-        made: _Orderings = native.extension().Orderings(
-            num_examples, [seed % 2**64 for seed in seeds]
-        )  # as torch takes them
-        return made
-    return _TorchOrderings(num_examples, seeds)
-
-
 class Schedule:
     """Iterates over the windows of an ensemble, each prepared in the background while the one before it trains.
 
@@ -116,6 +45,7 @@ class Schedule:
         batch_size: Rows in a full batch.
         window_lengths: Steps in each window, in order.
         device: Where windows are wanted.
+        first_step: Steps that were made before: the first window begins after them.
     """
 
     def __init__(
@@ -125,12 +55,14 @@ class Schedule:
         batch_size: int,
         window_lengths: Iterable[int],
         device: torch.device = _CPU,
+        first_step: int = 0,
     ) -> None:
-        self._orderings = _make_orderings(num_examples, seeds)
+        self._orderings = make_orderings(num_examples, seeds)
         self._num_runs = len(num_examples)
         self._batch_size = batch_size
         self._window_lengths = iter(window_lengths)
         self._threads = torch.get_num_threads()
+        self._orderings.skip(first_step, batch_size, self._threads)
         # Copies have a stream of their own, or they would wait for the window in training.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._background = ThreadPoolExecutor(1, "schedule")
@@ -138,11 +70,16 @@ class Schedule:
 
     @classmethod
     def of(
-        cls, runs: Sequence[Run], batch_size: int, window_lengths: Iterable[int], device: torch.device = _CPU
+        cls,
+        runs: Sequence[Run],
+        batch_size: int,
+        window_lengths: Iterable[int],
+        device: torch.device = _CPU,
+        first_step: int = 0,
     ) -> "Schedule":
-        """The schedule of runs that are to be trained from their first step on."""
+        """The schedule of runs that have made ``first_step`` steps."""
         sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        return cls(sizes, seeds, batch_size, window_lengths, device)
+        return cls(sizes, seeds, batch_size, window_lengths, device, first_step)
 
     def __enter__(self) -> "Schedule":
         return self

@@ -1,77 +1,24 @@
-"""The loop over windows: advance, look, stop, compact. Source: contract section 5."""
+"""The loop over windows: advance, look, stop, compact, keep a checkpoint. Source: contract section 5."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 import torch
 
-from vecparity.engines import Engine, WindowMetrics
+from vecparity import snapshot
+from vecparity.checkpoint import Checkpoints
+from vecparity.engines import Engine
 from vecparity.ensemble import Ensemble
+from vecparity.errors import InterruptedTrainingError
+from vecparity.progress import Curve, Progress, Trained, WindowClosed
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
 from vecparity.spec import TaskConfig
 
+__all__ = ["Curve", "OnWindow", "Trained", "WindowClosed", "train"]
 
-@dataclass
-class Curve:
-    """One run's windows.
-
-    Attributes:
-        step: The step at which each window closed.
-        loss: Mean of the window's batch losses, in nats.
-        accuracy: Mean of the window's batch accuracies.
-    """
-
-    step: list[int] = field(default_factory=list)
-    loss: list[float] = field(default_factory=list)
-    accuracy: list[float] = field(default_factory=list)
-
-    def append(self, step: int, loss: float, accuracy: float) -> None:
-        self.step.append(step)
-        self.loss.append(loss)
-        self.accuracy.append(accuracy)
-
-
-@dataclass
-class Trained:
-    """How one run ended.
-
-    Attributes:
-        steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
-        test_accuracy: Share of its test set, or None for a diverged run.
-        curve: Its windows.
-    """
-
-    steps: int
-    test_accuracy: float | None
-    curve: Curve
-
-    @property
-    def diverged(self) -> bool:
-        return self.test_accuracy is None
-
-
-@dataclass(frozen=True)
-class WindowClosed:
-    """What a window's close shows of the runs that took part.
-
-    Attributes:
-        step: At which it closed.
-        runs: Indices of the runs, ascending.
-        loss: Their mean losses over the window, in nats.
-        accuracy: Their mean accuracies over the window.
-        num_live: Runs that go on.
-    """
-
-    step: int
-    runs: Sequence[int]
-    loss: Sequence[float]
-    accuracy: Sequence[float]
-    num_live: int
-
-
-# Steps that an engine takes at a time: the batches of longer windows would fill the memory.
+# Steps that an engine takes at a time: the batches of longer windows would fill the memory, and a training can be
+# stopped and kept between any two pieces.
 _MOST_STEPS = 250
 
 OnWindow = Callable[[WindowClosed], None]
@@ -84,6 +31,8 @@ def train(
     device: torch.device,
     dtype: torch.dtype,
     on_window: OnWindow,
+    checkpoints: Checkpoints | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> list[Trained]:
     """Trains all runs together until each has stopped, and tests them.
 
@@ -93,81 +42,97 @@ def train(
         engine: Computes the windows.
         device: Where.
         dtype: Of parameters, moments and gradients.
-        on_window: Told of every window that closes.
+        on_window: Told of every window that closes; of a training that goes on, first of those that had closed.
+        checkpoints: Where the training is kept, and where it goes on from if `Checkpoints.resume` found something: to
+            bitwise the end that it would have come to, by the same engine, dtype and, with ``vmap``, number of threads.
+        stop_requested: Asked now and then, between pieces of up to 250 steps, whether to keep a checkpoint and stop.
 
     Returns:
         How each run ended, in the order of ``runs``.
 
     Raises:
+        InterruptedTrainingError: A stop was requested before the end.
         MachineError: A single run does not fit into memory.
     """
-    curves = [Curve() for _ in runs]
-    good_windows = [0] * len(runs)  # in succession
-    trained: dict[int, Trained] = {}
-    live = list(range(len(runs)))
+    progress = Progress.start(Ensemble.start(runs, config.hidden_width, device, dtype))
+    if checkpoints is not None and checkpoints.state is not None:
+        snapshot.restore(checkpoints.state, progress, engine)
+    for closed in progress.closed_windows(config):
+        on_window(closed)
 
-    def finish(positions: Sequence[int]) -> None:
-        params = ensemble.params[list(positions)]
-        scores = engine.test(params, [runs[live[position]].test_set for position in positions], config.hidden_width)
-        # The last update of all may overflow with no loss after it to show that.
-        for position, is_finite, score in zip(
-            positions, params.isfinite().all(dim=1).tolist(), scores.tolist(), strict=True
-        ):
-            trained[live[position]] = Trained(ensemble.step, score if is_finite else None, curves[live[position]])
+    def between_pieces() -> None:
+        if stop_requested():
+            raise _interrupted(progress, engine, checkpoints)
+        if checkpoints is not None and checkpoints.is_due():
+            checkpoints.save(snapshot.of_progress(progress, engine))
 
-    closes = accumulate(config.window_lengths())
-    opened, close = 0, next(closes, 0)
-    parts: list[WindowMetrics] = []
-    with Schedule.of(runs, config.batch_size, _pieces(config.window_lengths()), device) as schedule:
-        ensemble = Ensemble.start(runs, config.hidden_width, device, dtype)
+    if progress.live:
+        _go_on(progress, runs, config, engine, on_window, between_pieces)
+        if checkpoints is not None:
+            checkpoints.save(snapshot.of_progress(progress, engine))
+    return [progress.trained[run] for run in range(len(runs))]
+
+
+def _go_on(
+    progress: Progress,
+    runs: Sequence[Run],
+    config: TaskConfig,
+    engine: Engine,
+    on_window: OnWindow,
+    between_pieces: Callable[[], None],
+) -> None:
+    first_step, device = progress.ensemble.step, progress.ensemble.params.device
+    live = [runs[run] for run in progress.live]
+    closes = set(accumulate(config.window_lengths()))
+    with Schedule.of(live, config.batch_size, _pieces(config, first_step), device, first_step) as schedule:
         for window in schedule:
-            parts.append(engine.advance(ensemble, window))
-            if ensemble.step < close:
-                continue
-            metrics, num_steps = WindowMetrics.add(parts), close - opened
-            opened, close, parts = close, next(closes, 0), []
-            num_batches = metrics.num_batches.tolist()
-            losses = (metrics.loss / metrics.num_batches).tolist()
-            accuracies = (metrics.accuracy / metrics.num_batches).tolist()
-            closed, kept, finished = [], [], []
-            for position, run in enumerate(live):
-                if num_batches[position] < num_steps:
-                    steps = ensemble.step - num_steps + num_batches[position] + 1
-                    trained[run] = Trained(steps, None, curves[run])
-                    continue
-                closed.append(position)
-                curves[run].append(ensemble.step, losses[position], accuracies[position])
-                is_good = (
-                    ensemble.step >= config.min_steps_before_stop and accuracies[position] >= config.early_stop_acc
-                )
-                good_windows[run] = good_windows[run] + 1 if is_good else 0
-                if good_windows[run] == config.early_stop_windows:
-                    finished.append(position)
-                else:
-                    kept.append(position)
-            on_window(
-                WindowClosed(
-                    step=ensemble.step,
-                    runs=[live[position] for position in closed],
-                    loss=[losses[position] for position in closed],
-                    accuracy=[accuracies[position] for position in closed],
-                    num_live=len(kept),
-                )
-            )
-            if finished:
-                finish(finished)
-            if len(kept) < len(live):
-                live = [live[position] for position in kept]
-                if not live:
-                    break
-                ensemble = ensemble.take(torch.tensor(kept))
-                schedule.take(torch.tensor(kept))
-    if live:
-        finish(range(len(live)))
-    return [trained[run] for run in range(len(runs))]
+            progress.add(engine.advance(progress.ensemble, window))
+            if progress.ensemble.step in closes:
+                closed, kept, finished = progress.close(config)
+                on_window(closed)
+                _finish(progress, finished, runs, engine)
+                if len(kept) < len(progress.live):
+                    progress.take(kept)
+                    if not kept:
+                        return
+                    schedule.take(torch.tensor(kept))
+            between_pieces()
+    _finish(progress, range(len(progress.live)), runs, engine)
+    progress.take([])
 
 
-def _pieces(window_lengths: Iterable[int]) -> Iterator[int]:
-    for length in window_lengths:
+def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], engine: Engine) -> None:
+    """Tests the runs at some positions, at their end."""
+    if not positions:
+        return
+    ensemble = progress.ensemble
+    params, finished = ensemble.params[list(positions)], [progress.live[position] for position in positions]
+    scores = engine.test(params, [runs[run].test_set for run in finished], ensemble.hidden_width)
+    # The last update of all may overflow with no loss after it to show that.
+    for run, is_finite, score in zip(finished, params.isfinite().all(dim=1).tolist(), scores.tolist(), strict=True):
+        progress.trained[run] = Trained(ensemble.step, score if is_finite else None, progress.curves[run])
+
+
+def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
+    """Yields the lengths of the pieces that windows are trained in, from ``first_step`` (the end of a piece) on."""
+    step = 0
+    for length in config.window_lengths():
         for first in range(0, length, _MOST_STEPS):
-            yield min(_MOST_STEPS, length - first)
+            piece = min(_MOST_STEPS, length - first)
+            if step >= first_step:
+                yield piece
+            step += piece
+
+
+def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
+    """Keeps what there is, and says how to go on."""
+    step = progress.ensemble.step
+    if checkpoints is None:
+        return InterruptedTrainingError(f"interrupted at step {step}: nothing is kept without --checkpoint DIR")
+    checkpoints.save(snapshot.of_progress(progress, engine))
+    if checkpoints.kept_step is None:
+        return InterruptedTrainingError(f"interrupted at step {step}: nothing could be kept in {checkpoints.directory}")
+    return InterruptedTrainingError(
+        f"interrupted at step {step}: --checkpoint {checkpoints.directory} --resume goes on from step "
+        f"{checkpoints.kept_step}"
+    )

@@ -58,9 +58,16 @@ class WindowMetrics:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Takes an ensemble through windows of steps, and tests networks; decides nothing."""
+    """Takes an ensemble through windows of steps, and tests networks; decides nothing.
+
+    Attributes:
+        name: What it is called.
+        chunk_runs: The most runs that train together, where the engine has such a limit. All that it carries from
+            one window to the next: the same ensemble and window give the same result, whatever came before.
+    """
 
     name: str
+    chunk_runs: int | None
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """Trains all active runs, in place, through a window (contract section 4).

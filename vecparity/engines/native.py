@@ -32,6 +32,7 @@ class NativeEngine:
     """
 
     name = "native"
+    chunk_runs: int | None = None
 
     def __init__(self, threads: int | None = None, level: str | None = None) -> None:
         self._kernel = native.extension()

@@ -32,6 +32,7 @@ class TritonEngine:
     """Trains all runs at once, float32 on CUDA; `Engine.test` is the `vmap` engine's."""
 
     name = "triton"
+    chunk_runs: int | None = None
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`.

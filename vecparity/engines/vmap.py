@@ -49,7 +49,6 @@ class VmapEngine:
         self.chunk_runs = chunk_runs
         self._traced: dict[tuple[object, ...], Gradients] = {}
         self._captured: dict[tuple[object, ...], Steps] = {}
-        self._full = 0
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`."""
@@ -67,6 +66,7 @@ class VmapEngine:
                     raise MachineError(f"out of memory with --chunk-runs 1: {reason}") from outcome
                 failed.append(runs)
             if failed:
+                self._captured.clear()  # recordings of more runs hold memory, too
                 self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
                 warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
             pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
@@ -95,7 +95,7 @@ class VmapEngine:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                return error
+                return error.with_traceback(None)  # whose frames hold on to what was allocated before memory ran out
 
         threads = torch.get_num_threads() if ensemble.params.device.type == "cpu" else 1
         if min(threads, len(chunks)) == 1:
@@ -115,11 +115,11 @@ class VmapEngine:
         num_runs = len(ensemble.params[runs])
         if ensemble.params.device.type != "cuda":
             return self._new_steps(ensemble, window, num_runs, window.num_steps).advance(ensemble, window, runs)
-        # A graph is for one number of runs: as runs stop, only every halving is recorded anew.
-        full = max(self._full, num_runs)
+        # A graph is for one number of runs: as runs stop, only every halving is recorded anew. Halved is what the
+        # ensemble began with, so that a training that goes on from a checkpoint rounds as it would have.
+        full = min(self.chunk_runs or ensemble.num_started, ensemble.num_started)
         while full // 2 >= num_runs:
             full //= 2
-        self._full = max(self._full, full)
         num_steps = max(window.num_steps, _CAPTURED_STEPS)
         key = (full, num_steps, window.indices.shape[-1], *ensemble.params.shape[1:], ensemble.params.dtype)
         if key not in self._captured:

@@ -32,6 +32,16 @@ void Generator::refill() {
     next_ = 0;
 }
 
+void Generator::skip(std::int64_t count) {
+    while (count > 0) {
+        int left;
+        draws(&left);
+        if (left > count) left = static_cast<int>(count);
+        consume(left);
+        count -= left;
+    }
+}
+
 // Fisher and Yates: position i is swapped with one of those from i on, chosen by remainder.
 void randperm(Generator& generator, std::int64_t size, std::int32_t* permutation) {
     for (std::int64_t i = 0; i < size; ++i) permutation[i] = static_cast<std::int32_t>(i);

@@ -21,6 +21,9 @@ class Generator {
     }
     void consume(int count) { next_ += count; }
 
+    // Goes on as if so many draws had been consumed.
+    void skip(std::int64_t count);
+
   private:
     void refill();
 

@@ -214,6 +214,9 @@ NB_MODULE(_native, module) {
             nb::init<const std::vector<std::int64_t>&, const std::vector<std::uint64_t>&>(), "num_examples"_a,
             "seeds"_a)
         .def("fill", fill, "indices"_a.noconvert(), "lengths"_a.noconvert(), "threads"_a)
+        .def(
+            "skip", &Orderings::skip, "num_steps"_a, "batch_size"_a, "threads"_a,
+            nb::call_guard<nb::gil_scoped_release>())
         .def("take", &Orderings::take, "runs"_a);
 }
 

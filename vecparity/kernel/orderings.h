@@ -1,4 +1,4 @@
-// Many runs' walks through their epochs: the native twin of schedule._Ordering.
+// Many runs' walks through their epochs: the native twin of orderings._Ordering.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,12 @@ class Ordering {
     // Writes the next batches: indices [step, batch], zero on entry, and lengths [step].
     void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size);
 
+    // Goes on as if the first batches had been filled, with only the draws of the epochs behind; before any `fill`.
+    void skip(std::int64_t num_steps, std::int64_t batch_size);
+
   private:
+    void begin_epoch();
+
     std::int64_t num_examples_;
     Generator generator_;
     std::vector<std::int32_t> permutation_;
@@ -32,6 +37,9 @@ class Orderings {
     // Fills indices [run, step, batch] and lengths [run, step], runs in parallel.
     void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
               int threads);
+
+    // Goes on as if the first batches had been filled, runs in parallel; before any `fill`.
+    void skip(std::int64_t num_steps, std::int64_t batch_size, int threads);
 
     // Goes on with some of the runs only, in the order given.
     void take(const std::vector<std::int64_t>& runs);

@@ -1,0 +1,179 @@
+"""Checkpoints: where a killed training goes on.
+
+One directory holds those of one training or several, each under its own name: its runs (``NAME.runs``), kept once, so
+that to go on no strategy is called and nothing is drawn again; and its state (``NAME.state-000007``), every so many
+seconds a new generation, of which the last two stay.
+"""
+
+import json
+import math
+import re
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vecparity import checkpoint_file, snapshot
+from vecparity.checkpoint_file import RefusedError
+from vecparity.errors import MachineError, UsageError
+from vecparity.runs import Run
+from vecparity.snapshot import Snapshot
+
+
+class Checkpoints:
+    """One training's checkpoints. First either `begin` or `resume`; then `vecparity.train.train` does the rest.
+
+    Args:
+        directory: Where; made if it is not there. Trainings of other names may have theirs in it, too.
+        name: Of the training: letters, digits, ``-`` and ``_``.
+        identity: All that has to be the same for the training to go on (strategies' hashes, seeds, settings, engine,
+            dtype and so on), as JSON has it. The package's version is always compared.
+        seconds: The least time between two generations; 0 for one after every piece of a window.
+
+    Attributes:
+        state: What `resume` found of the training; None at its first step.
+        kept_step: The step of the newest state that is kept, or None.
+
+    Raises:
+        UsageError: A name or a time that cannot be.
+        MachineError: The directory cannot be made or written.
+    """
+
+    def __init__(self, directory: Path, name: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+            raise UsageError(f"a checkpoint's name must be of letters, digits, - and _, got {name!r}")
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise UsageError(f"checkpoint_seconds must be a finite number, at least 0, got {seconds!r}")
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            tempfile.TemporaryFile(dir=directory).close()
+        except OSError as error:
+            raise MachineError(f"checkpoint must be a directory that can be written, got {error}") from error
+        self.directory = directory
+        self.name = name
+        self.state: Snapshot | None = None
+        self.kept_step: int | None = None
+        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
+        self._seconds = seconds
+        self._saved_at = time.monotonic()
+        self._runs: Sequence[Run] = []
+        self._runs_digest = ""
+        self._whole: list[int] = []  # the generations that stay, ascending
+        self._last = 0
+        self._has_failed = False
+
+    def exist(self) -> bool:
+        """Whether there are any of this name, usable or not."""
+        return any(path.suffix == ".json" for path in self._files())
+
+    def begin(self, runs: Sequence[Run]) -> None:
+        """Starts anew: removes what there is of this name, and keeps the runs."""
+        self._last = max(self._generations(), default=0)
+        with suppress(OSError):
+            # What is left by a kill in between is nothing to go on from, or the runs alone.
+            for path in sorted(self._files(), key=lambda path: (path.suffix, ".runs." in path.name)):
+                path.unlink()
+        self._runs, self._saved_at = runs, time.monotonic()
+        self._attempt(self._keep_runs)
+
+    def resume(self) -> list[Run] | None:
+        """Finds the newest state that can be used, and warns of newer ones that cannot.
+
+        Returns:
+            The runs to train on, from ``state``; or None if the runs had not been kept yet, which calls for `begin`.
+
+        Raises:
+            UsageError: There are checkpoints but none can be used, and why.
+        """
+        if not self.exist():
+            return None
+        generations, reasons = self._generations(), []
+        try:
+            kept, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
+        except RefusedError as refused:
+            raise self._unusable([str(refused)]) from refused
+        for generation in reversed(generations):
+            try:
+                self.state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
+            except RefusedError as refused:
+                reasons.append(str(refused))
+                continue
+            self._whole = [whole for whole in generations if whole <= generation][-2:]
+            self.kept_step = self.state.values["step"]
+            break
+        if generations and self.state is None:
+            raise self._unusable(reasons)
+        for reason in reasons:
+            warnings.warn(f"checkpoint refused, the one before it is used: {reason}", stacklevel=2)
+        self._last, self._saved_at = max(generations, default=0), time.monotonic()
+        runs = snapshot.to_runs(kept)
+        self._runs = runs
+        return runs
+
+    def is_due(self) -> bool:
+        """Whether it is time to `save`."""
+        return time.monotonic() - self._saved_at >= self._seconds
+
+    def save(self, state: Snapshot) -> None:
+        """Keeps a state of the training. What cannot be written is warned of, once, and tried again next time."""
+        self._attempt(lambda: self._keep(state))
+        self._saved_at = time.monotonic()
+
+    def _keep(self, state: Snapshot) -> None:
+        if not (self.directory / f"{self.name}.runs.json").exists():  # they could not be kept, or were removed
+            self._keep_runs()
+        self._last += 1
+        checkpoint_file.write(self._stem(self._last), self._state_identity(), state)
+        self._whole = [*self._whole[-1:], self._last]
+        self.kept_step = state.values["step"]
+
+    def _keep_runs(self) -> None:
+        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, snapshot.of_runs(self._runs))
+
+    def _attempt(self, keep: Callable[[], None]) -> None:
+        try:
+            keep()
+            self._has_failed = False
+        except (OSError, MemoryError) as error:  # no reason to end a training
+            if not self._has_failed:
+                warnings.warn(
+                    f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
+                )
+            self._has_failed = True
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Removes older generations, and what a failed or killed write left."""
+        stems = [self._runs_stem, *map(self._stem, self._whole)]
+        keep = {f"{stem.name}.{end}" for stem in stems for end in ("json", "safetensors")}
+        with suppress(OSError):  # tried again next time
+            for path in self._files():
+                if path.name not in keep:
+                    path.unlink()
+
+    def _unusable(self, reasons: Sequence[str]) -> UsageError:
+        return UsageError(f"no checkpoint of {self.name} in {self.directory} can be used: {'; '.join(reasons)}")
+
+    def _files(self) -> list[Path]:
+        pattern = re.compile(rf"{self.name}\.(runs|state-\d+)\.(json|safetensors)(\.tmp)?")
+        try:
+            return [path for path in self.directory.iterdir() if pattern.fullmatch(path.name)]
+        except OSError:
+            return []
+
+    def _generations(self) -> list[int]:
+        pattern = re.compile(rf"{self.name}\.state-(\d+)\.json")
+        return sorted(int(match[1]) for path in self._files() if (match := pattern.fullmatch(path.name)))
+
+    @property
+    def _runs_stem(self) -> Path:
+        return self.directory / f"{self.name}.runs"
+
+    def _stem(self, generation: int) -> Path:
+        return self.directory / f"{self.name}.state-{generation:06d}"
+
+    def _state_identity(self) -> dict[str, Any]:
+        return {**self._identity, "runs_sha256": self._runs_digest}

@@ -1,0 +1,161 @@
+"""Where a training stands: all that the loop over windows looks at and decides, as one value.
+
+Source: contract section 5.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+import torch
+
+from vecparity.engines import WindowMetrics
+from vecparity.ensemble import Ensemble
+from vecparity.spec import TaskConfig
+
+
+@dataclass
+class Curve:
+    """One run's windows.
+
+    Attributes:
+        step: The step at which each window closed.
+        loss: Mean of the window's batch losses, in nats.
+        accuracy: Mean of the window's batch accuracies.
+    """
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+    def append(self, step: int, loss: float, accuracy: float) -> None:
+        self.step.append(step)
+        self.loss.append(loss)
+        self.accuracy.append(accuracy)
+
+
+@dataclass
+class Trained:
+    """How one run ended.
+
+    Attributes:
+        steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
+        test_accuracy: Share of its test set, or None for a diverged run.
+        curve: Its windows.
+    """
+
+    steps: int
+    test_accuracy: float | None
+    curve: Curve
+
+    @property
+    def diverged(self) -> bool:
+        return self.test_accuracy is None
+
+
+@dataclass(frozen=True)
+class WindowClosed:
+    """What a window's close shows of the runs that took part.
+
+    Attributes:
+        step: At which it closed.
+        runs: Indices of the runs, ascending.
+        loss: Their mean losses over the window, in nats.
+        accuracy: Their mean accuracies over the window.
+        num_live: Runs that go on.
+    """
+
+    step: int
+    runs: Sequence[int]
+    loss: Sequence[float]
+    accuracy: Sequence[float]
+    num_live: int
+
+
+@dataclass
+class Progress:
+    """A training between two pieces of windows.
+
+    Attributes:
+        ensemble: The runs still in training. Its step tells each ordering's place, too.
+        live: Which runs those are, ascending.
+        opened: The step at which the open window began.
+        sums: Of the open window so far, or None at its beginning.
+        good_windows: Each run's windows in succession that count towards its stop.
+        curves: Each run's closed windows.
+        trained: How runs ended that did.
+    """
+
+    ensemble: Ensemble
+    live: list[int]
+    opened: int
+    sums: WindowMetrics | None
+    good_windows: list[int]
+    curves: list[Curve]
+    trained: dict[int, Trained]
+
+    @classmethod
+    def start(cls, ensemble: Ensemble) -> "Progress":
+        """Before the first step."""
+        runs = range(ensemble.num_runs)
+        return cls(ensemble, list(runs), 0, None, [0 for _ in runs], [Curve() for _ in runs], {})
+
+    def add(self, piece: WindowMetrics) -> None:
+        """Counts a piece of the open window in."""
+        self.sums = piece if self.sums is None else WindowMetrics.add([self.sums, piece])
+
+    def close(self, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
+        """Closes the open window.
+
+        Returns:
+            What it showed, the positions in ``live`` of runs that go on, and those of runs that stop here. Diverged
+            runs are in neither.
+        """
+        assert self.sums is not None
+        step, metrics = self.ensemble.step, self.sums
+        num_steps, num_batches = step - self.opened, metrics.num_batches.tolist()
+        losses, accuracies = ((sums / metrics.num_batches).tolist() for sums in (metrics.loss, metrics.accuracy))
+        kept: list[int] = []
+        finished: list[int] = []
+        for position, run in enumerate(self.live):
+            if num_batches[position] < num_steps:
+                self.trained[run] = Trained(self.opened + num_batches[position] + 1, None, self.curves[run])
+                continue
+            self.curves[run].append(step, losses[position], accuracies[position])
+            self.good_windows[run] = _count_good(config, step, accuracies[position], self.good_windows[run])
+            is_finished = self.good_windows[run] == config.early_stop_windows
+            (finished if is_finished else kept).append(position)
+        closed = sorted(kept + finished)
+        shown = WindowClosed(
+            step=step,
+            runs=[self.live[position] for position in closed],
+            loss=[losses[position] for position in closed],
+            accuracy=[accuracies[position] for position in closed],
+            num_live=len(kept),
+        )
+        self.opened, self.sums = step, None
+        return shown, kept, finished
+
+    def take(self, kept: Sequence[int]) -> None:
+        """Goes on, from a window's close, with the runs at some positions only."""
+        self.live = [self.live[position] for position in kept]
+        self.ensemble = self.ensemble.take(torch.tensor(kept, dtype=torch.int64))
+
+    def closed_windows(self, config: TaskConfig) -> Iterator[WindowClosed]:
+        """Shows again what every closed window showed, in order."""
+        good_windows = [0] * len(self.curves)
+        for window, step in enumerate(accumulate(config.window_lengths())):
+            if step > self.opened:
+                return
+            runs = [run for run, curve in enumerate(self.curves) if window < len(curve.step)]
+            loss = [self.curves[run].loss[window] for run in runs]
+            accuracy = [self.curves[run].accuracy[window] for run in runs]
+            for run, share in zip(runs, accuracy, strict=True):
+                good_windows[run] = _count_good(config, step, share, good_windows[run])
+            num_live = sum(good_windows[run] < config.early_stop_windows for run in runs)
+            yield WindowClosed(step, runs, loss, accuracy, num_live)
+
+
+def _count_good(config: TaskConfig, step: int, accuracy: float, before: int) -> int:
+    is_good = step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
+    return before + 1 if is_good else 0
