@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from test_evaluation import FILES
 
+import vecparity.arguments
 import vecparity.eval
 from vecparity import TaskConfig, report
 from vecparity.eval import main
@@ -118,7 +119,7 @@ def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None
 
 
 def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
-    assert set(vars(vecparity.eval.Overrides())) == {field.name for field in fields(TaskConfig)}
+    assert set(vars(vecparity.arguments.Overrides())) == {field.name for field in fields(TaskConfig)}
     flags: dict[str, Any] = {
         "n_features": 12, "secret_size": 2, "hidden_width": 8, "batch_size": 16, "max_steps": 9,
         "max_train_examples": 5000, "num_hidden_secrets": 1, "num_orderings": 1, "test_set_size": 32,

@@ -3,8 +3,8 @@
 import math
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
 from vecparity.audit import AuditFinding, call_digests, overlap, repeatability
 from vecparity.crossing import FEWEST_PAIRS, choose_pairs, cross_pairing, crossed_runs, num_orderings_needed
@@ -37,6 +37,14 @@ class Audit:
     crossed: list[int]
     public: list[int]
     sealed: list[int]
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "Audit":
+        settled = [AuditFinding(**finding) for finding in content["settled"]]
+        return cls(**content | {"settled": settled})
 
     def findings(self, ends: Sequence[Trained]) -> list[AuditFinding]:
         """Finds, when all runs have been trained.

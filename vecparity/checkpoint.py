@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ class Checkpoints:
 
     Attributes:
         state: What `resume` found of the training; None at its first step.
+        notes: What the caller keeps with the runs, as JSON has it.
         kept_step: The step of the newest state that is kept, or None.
 
     Raises:
@@ -55,6 +57,7 @@ class Checkpoints:
         self.directory = directory
         self.name = name
         self.state: Snapshot | None = None
+        self.notes: Any = None
         self.kept_step: int | None = None
         self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
         self._seconds = seconds
@@ -69,14 +72,16 @@ class Checkpoints:
         """Whether there are any of this name, usable or not."""
         return any(path.suffix == ".json" for path in self._files())
 
-    def begin(self, runs: Sequence[Run]) -> None:
-        """Starts anew: removes what there is of this name, and keeps the runs."""
+    def begin(self, runs: Sequence[Run], notes: Any = None) -> None:
+        """Starts anew: removes what there is of this name, and keeps the runs.
+
+        Args:
+            runs: What is going to be trained.
+            notes: Anything that JSON can hold, to be found in ``notes`` again.
+        """
         self._last = max(self._generations(), default=0)
-        with suppress(OSError):
-            # What is left by a kill in between is nothing to go on from, or the runs alone.
-            for path in sorted(self._files(), key=lambda path: (path.suffix, ".runs." in path.name)):
-                path.unlink()
-        self._runs, self._saved_at = runs, time.monotonic()
+        self._remove()
+        self._runs, self.notes, self._saved_at = runs, notes, time.monotonic()
         self._attempt(self._keep_runs)
 
     def resume(self) -> list[Run] | None:
@@ -110,8 +115,14 @@ class Checkpoints:
             warnings.warn(f"checkpoint refused, the one before it is used: {reason}", stacklevel=2)
         self._last, self._saved_at = max(generations, default=0), time.monotonic()
         runs = snapshot.to_runs(kept)
-        self._runs = runs
+        self._runs, self.notes = runs, kept.values["notes"]
         return runs
+
+    def end(self) -> None:
+        """Removes all of them, once what came of the training is safe elsewhere."""
+        self._remove()
+        with suppress(OSError):  # others have theirs in it
+            self.directory.rmdir()
 
     def is_due(self) -> bool:
         """Whether it is time to `save`."""
@@ -131,7 +142,9 @@ class Checkpoints:
         self.kept_step = state.values["step"]
 
     def _keep_runs(self) -> None:
-        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, snapshot.of_runs(self._runs))
+        runs = snapshot.of_runs(self._runs)
+        kept = replace(runs, values={**runs.values, "notes": self.notes})
+        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, kept)
 
     def _attempt(self, keep: Callable[[], None]) -> None:
         try:
@@ -144,6 +157,12 @@ class Checkpoints:
                 )
             self._has_failed = True
         self._sweep()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            # What is left by a kill in between is nothing to go on from, or the runs alone.
+            for path in sorted(self._files(), key=lambda path: (path.suffix, ".runs." in path.name)):
+                path.unlink()
 
     def _sweep(self) -> None:
         """Removes older generations, and what a failed or killed write left."""

@@ -41,9 +41,16 @@ class AuditFailedError(VecparityError):
 
 
 class InterruptedTrainingError(VecparityError):
-    """Training was asked to stop before its end; it can go on from its checkpoint, if it has one."""
+    """Training was asked to stop before its end.
 
-    exit_status = 75
+    Args:
+        message: Where, and how to go on.
+        resumable: Whether it can: else the exit status is 130, that of a command that was interrupted.
+    """
+
+    def __init__(self, message: str, *, resumable: bool) -> None:
+        super().__init__(message)
+        self.exit_status = 75 if resumable else 130
 
 
 class MachineError(VecparityError):

@@ -1,143 +1,44 @@
 """The command: ``python -m vecparity.eval``. Arguments, orchestration, and all that is printed.
 
 Metric lines go to standard output and nothing else does. Exit status: 0 done; 2 wrong use; 3 the strategy is
-invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine failed it; 130 interrupted.
+invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine failed it; 75
+interrupted, to be gone on with; 130 interrupted with nothing kept.
 """
 
 import os
-import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TextIO
+from typing import Any, TextIO
 
 import torch
-from cyclopts import App, CycloptsError, Parameter, Token
 
-import vecparity
 from vecparity import report, spec, strategy
-from vecparity.auditing import AuditMode
-from vecparity.choice import DeviceName, EngineName
-from vecparity.containment.levels import Containment, Level
+from vecparity.arguments import Arguments, parse
 from vecparity.containment.limits import Limits
 from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError, VecparityError
-from vecparity.evaluation import Evaluation, summarise_datasets
-from vecparity.evaluator import Options, evaluations
+from vecparity.evaluation import Evaluation
+from vecparity.evaluator import evaluations
+from vecparity.interruption import Interruption
+from vecparity.keeping import discard
+from vecparity.metric_log import MetricLog
+from vecparity.options import Options
 from vecparity.runs import Run
 from vecparity.seeds import key_digest, new_key, read_key, write_key
-from vecparity.spec import Protocol, TaskConfig
-from vecparity.train import WindowClosed
-
-
-def _integers(type_: Any, tokens: Sequence[Token]) -> Any:
-    """Reads integers strictly: the library would round 3.5 to 4."""
-    for value in [token.value for token in tokens] or [""]:
-        if not re.fullmatch(r"[+-]?\d+", value):
-            raise ValueError(f"expected an integer, got {value!r}")
-    numbers = tuple(int(token.value) for token in tokens)
-    return numbers if type_ == tuple[int, ...] else numbers[0]
-
-
-Integer = Annotated[int | None, Parameter(converter=_integers)]
-Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
-
-
-@Parameter(name="*", negative_iterable=())
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """What to evaluate, where, and what to say of it.
-
-    Attributes:
-        strategy: Bundled names or files. Several, and several seeds, share one ensemble.
-        seed: Top-level seeds.
-        config: One of the benchmark's configurations.
-        all_configs: All three configurations, one after another.
-        protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
-        smoke: A short evaluation, to see that everything works.
-        engine: What trains. reference is the sequential evaluator; triton needs a GPU.
-        device: Where it trains. auto takes CUDA if there is one.
-        init_device: Where init_model draws. cuda reproduces the original's draws on a GPU.
-        threads: CPU threads.
-        chunk_runs: The most runs that vmap trains together. Fewer need less memory.
-        log: full: every line. digest: the last few and the final ones. final: only those.
-        progress: A live display on standard error; by default if that is a terminal.
-        output_dir: Where to write a JSON file for each evaluation.
-        label: Names the JSON file.
-        strategy_log: A file for what strategies print; it is shown after an error anyway.
-        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
-        require_containment: Refuse to evaluate with a weaker one.
-        sealed: Draw everything from streams under a fresh key, which is kept in the output directory.
-        seal_key: The same under the key in this file.
-        audit: What to do about strategies that know what they should not: report it, or give them no score. By
-            default strategies that are not bundled are reported on, unless sealed.
-        list_strategies: Print the bundled strategies' names and stop.
-        debug: Show a traceback with an error.
-    """
-
-    strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("isolated_cube",)
-    seed: Annotated[tuple[int, ...], Parameter(consume_multiple=True, converter=_integers)] = (42,)
-    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None
-    all_configs: Switch = False
-    protocol: Protocol = "full"
-    smoke: Switch = False
-    engine: EngineName = "auto"
-    device: DeviceName = "auto"
-    init_device: Literal["cpu", "cuda"] = "cpu"
-    threads: Integer = None
-    chunk_runs: Integer = None
-    log: Literal["full", "digest", "final"] = "full"
-    progress: bool | None = None
-    output_dir: Path | None = None
-    label: str | None = None
-    strategy_log: Path | None = None
-    containment: Containment = "auto"
-    require_containment: Level | None = None
-    sealed: Switch = False
-    seal_key: Path | None = None
-    audit: AuditMode | None = None
-    list_strategies: Switch = False
-    debug: Switch = False
-
-
-# A flag for every field of TaskConfig, by the field's own name; its help is the field's own too.
-Overrides = make_dataclass(
-    "Overrides",
-    [(f.name, float | None if f.type is float else Integer, field(default=None)) for f in fields(TaskConfig)],
-    namespace={"__doc__": TaskConfig.__doc__, "__module__": __name__},
-    kw_only=True,
-)
-Parameter(name="*", group="Settings (by default the protocol's)")(Overrides)
-Parameter(name="*", group="Limits of each worker that runs a strategy")(Limits)
-
-app = App(
-    name="python -m vecparity.eval",
-    help="Evaluate strategies on the optimization-parity benchmark, all runs of a configuration at once.",
-    version=vecparity.__version__,
-    version_flags=["--version"],
-)
-
-
-@app.default
-def _parse(
-    arguments: Arguments = Arguments(),
-    overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
-    limits: Limits = Limits(),  # noqa: B008
-) -> tuple[Arguments, dict[str, Any], Limits]:
-    return arguments, {name: value for name, value in vars(overrides).items() if value is not None}, limits
+from vecparity.spec import TaskConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
-        parsed = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
-    except CycloptsError as error:
-        return _fail(UsageError(" ".join(str(error).split())))
+        parsed = parse(argv)
+    except UsageError as error:
+        return _fail(error)
     if parsed is None:  # --help or --version
         return 0
     warnings.showwarning = _show_warning
@@ -175,26 +76,39 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         strategy_log=arguments.strategy_log,
         seal_key=_seal_key(arguments),
         audit=arguments.audit,
+        checkpoint=_checkpoint(arguments),
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        resume=arguments.resume,
     )
 
     status = 0
     rows: list[tuple[str, Evaluation]] = []
-    with Display(arguments.progress) as display:
-        log = _Log(len(jobs), arguments.log, display)
+    with Interruption() as interruption, Display(arguments.progress) as display:
+        log = MetricLog(len(jobs), arguments.log, display)
+
+        def prepared(runs: Sequence[Run], engine: str) -> None:
+            log.prepared(runs, engine)
+            interruption.can_be_kept = engine != "reference"
+
         protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
-        made = evaluations(jobs, [config for _, config in plan], protocol, options, log.prepared, log.window)
+        configs = [config for _, config in plan]
+        made = evaluations(jobs, configs, protocol, options, prepared, log.window, interruption.requested)
         with closing(made):
             for label, config in plan:
                 name = f"n{config.n_features}-k{config.secret_size}"
                 display.begin(name, config.max_steps)
                 log.begin(config)
                 evaluated = next(made)
+                interruption.can_be_kept = False
                 log.finish(evaluated)
                 display.finish()
                 for job, evaluation in enumerate(evaluated):
                     rows.append((name, evaluation))
                     status = max(status, _settle(evaluation, paths.get((label, job))))
         display.show(report.table(rows))
+    if options.checkpoint is not None and status != MachineError.exit_status:
+        for config in configs:
+            discard(options.checkpoint, config)
     return status
 
 
@@ -237,64 +151,27 @@ def _output_paths(
     return paths
 
 
+def _checkpoint(arguments: Arguments) -> Path | None:
+    """Where checkpoints go: where they are asked for, else to the results, each label's apart."""
+    if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
+        return arguments.checkpoint
+    return arguments.output_dir / f"checkpoints_{arguments.label or 'eval'}"
+
+
 def _seal_key(arguments: Arguments) -> bytes | None:
     """The key of a sealed evaluation: the one given, or a new one, which is kept where there is a place for it."""
     if arguments.seal_key is not None:
         return read_key(arguments.seal_key)
     if not arguments.sealed:
         return None
+    if arguments.resume:
+        raise UsageError(
+            "a sealed evaluation goes on under its key, --seal-key FILE: got --sealed, which draws another"
+        )
     key = new_key()
     if arguments.output_dir is not None:
         write_key(arguments.output_dir / f"seal_{key_digest(key)[:16]}.key", key)
     return key
-
-
-class _Log:
-    """Prints each configuration's metric lines as they come; those of further evaluations after the first one's."""
-
-    def __init__(self, num_evaluations: int, mode: str, display: Display) -> None:
-        self._config = TaskConfig()
-        self._mode = mode
-        self._display = display
-        self._runs: Sequence[Run] = []
-        self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
-
-    def begin(self, config: TaskConfig) -> None:
-        """Tells whose lines come from now on."""
-        self._config = config
-
-    def prepared(self, runs: Sequence[Run], engine: str) -> None:
-        self._runs = runs
-        self._display.begin_training(engine)
-        if self._mode == "full":
-            for evaluation, lines in enumerate(self._waiting):
-                summaries = summarise_datasets([run for run in runs if run.evaluation == evaluation])
-                lines += [report.task_config_line(self._config), *report.dataset_lines(summaries)]
-            self._flush(0)
-
-    def window(self, closed: WindowClosed) -> None:
-        self._display.window(closed)
-        if self._mode == "full":
-            for index, loss, accuracy in zip(closed.runs, closed.loss, closed.accuracy, strict=True):
-                run = self._runs[index]
-                line = report.train_line(run.secret_index, run.order_index, closed.step, loss, accuracy)
-                self._waiting[run.evaluation].append(line)
-            self._flush(0)
-
-    def finish(self, evaluations: Sequence[Evaluation]) -> None:
-        for index, evaluation in enumerate(evaluations):
-            final = report.final_lines(evaluation)
-            if self._mode == "full":
-                self._waiting[index] += [*report.run_lines(evaluation), *final]
-            elif self._mode == "digest":
-                self._waiting[index] += report.digest_lines(evaluation)
-            else:
-                self._waiting[index] += [report.task_config_line(self._config), *final]
-            self._flush(index)
-
-    def _flush(self, evaluation: int) -> None:
-        self._display.write(self._waiting[evaluation])
-        self._waiting[evaluation].clear()
 
 
 def _settle(evaluation: Evaluation, path: Path | None) -> int:

@@ -3,84 +3,30 @@
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 
 import vecparity
 from vecparity import reference, spec, strategy
 from vecparity.audit import file_unchanged
-from vecparity.auditing import AuditMode
-from vecparity.choice import DeviceName, EngineName, choose_device, choose_engine, device_name, make_engine
+from vecparity.choice import choose_device, choose_engine, device_name, make_engine
 from vecparity.containment import levels
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance, gather
+from vecparity.keeping import keep, notes_of
+from vecparity.options import Options
 from vecparity.preparation import Preparation
 from vecparity.runs import Run
-from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds, key_digest
+from vecparity.seeds import key_digest
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import WindowClosed, train
 
 OnPrepared = Callable[[Sequence[Run], str], None]
 OnWindow = Callable[[WindowClosed], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How evaluations are made, whatever they mean.
-
-    Attributes:
-        engine: What computes the windows. ``auto`` takes the fastest that the machine can run.
-        device: Where. ``auto`` takes CUDA if there is one.
-        init_device: Where ``init_model`` draws. ``cuda`` reproduces the original's draws there.
-        chunk_runs: The most runs that train together (by default as many as suit the machine); only `vmap` has a use
-            for it.
-        dtype: Of parameters, moments and gradients.
-        containment: How strategies are contained. ``auto`` takes the strongest that the machine has.
-        require_containment: The weakest containment that will do.
-        limits: What each of a strategy's workers may use.
-        strategy_log: A file for what strategies print.
-        seal_key: Makes it a sealed evaluation: everything random comes from streams under this key, so that nothing
-            that a strategy sees tells it anything (`seeds.new_key` draws one).
-        audit: ``report`` adds what audits find, ``strict`` takes the score from an evaluation that fails one. By
-            default strategies that are not bundled are reported on where the seeds are public.
-
-    Raises:
-        UsageError: A value that cannot be.
-    """
-
-    engine: EngineName = "auto"
-    device: DeviceName = "auto"
-    init_device: Literal["cpu", "cuda"] = "cpu"
-    chunk_runs: int | None = None
-    dtype: torch.dtype = torch.float32
-    containment: Containment = "auto"
-    require_containment: Level | None = None
-    limits: Limits = field(default_factory=Limits)
-    strategy_log: Path | None = None
-    seal_key: bytes | None = None
-    audit: AuditMode | None = None
-
-    def __post_init__(self) -> None:
-        if self.chunk_runs is not None and self.chunk_runs < 1:
-            raise UsageError(f"chunk_runs must be at least 1, got {self.chunk_runs}")
-        if self.audit not in (None, *get_args(AuditMode)):
-            raise UsageError(f"audit must be one of {', '.join(get_args(AuditMode))}, got {self.audit!r}")
-
-    def seeds(self, seed: int) -> Seeds:
-        """Where the random numbers of an evaluation under a top-level seed come from."""
-        return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
-
-    def audit_of(self, chosen: Strategy) -> AuditMode:
-        """How a strategy is audited."""
-        if self.audit is not None:
-            return self.audit
-        return "off" if self.seal_key or chosen.is_bundled else "report"
 
 
 def evaluate(
@@ -149,6 +95,7 @@ def evaluations(
     options: Options,
     on_prepared: OnPrepared,
     on_window: OnWindow,
+    stop_requested: Callable[[], bool] = lambda: False,
 ) -> Generator[list[Evaluation], None, None]:
     """Evaluates all jobs under one configuration after the other; the next is prepared while one trains.
 
@@ -159,31 +106,51 @@ def evaluations(
         options: How.
         on_prepared: See `evaluate_many`.
         on_window: See `evaluate_many`.
+        stop_requested: Asked now and then whether to keep a checkpoint and stop.
 
     Yields:
         For each configuration one evaluation for each job, in order.
+
+    Raises:
+        InterruptedTrainingError: A stop was requested.
     """
     if not jobs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    seeds = [options.seeds(seed) for _, seed in jobs]
     device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
     init_device = choose_device(options.init_device)
     engines = [choose_engine(options.engine, device, options.dtype, config) for config in configs]
     level = levels.choose(options.containment, options.require_containment)
     loaded = [chosen if isinstance(chosen, Strategy) else strategy.load(chosen) for chosen, _ in jobs]
-    sources = [(chosen, its, options.audit_of(chosen)) for chosen, its in zip(loaded, seeds, strict=True)]
+    sources = [
+        (chosen, options.seeds(seed), options.audit_of(chosen)) for chosen, (_, seed) in zip(loaded, jobs, strict=True)
+    ]
+    kept = [keep(options, config, sources, engine, device) for config, engine in zip(configs, engines, strict=True)]
 
     began = time.perf_counter()
-    with Preparation(sources, configs, level, options.limits, init_device, options.strategy_log) as preparation:
-        for config, engine, prepared in zip(configs, engines, preparation, strict=True):
+    missing = [config for config, (_, prepared) in zip(configs, kept, strict=True) if prepared is None]
+    with Preparation(sources, missing, level, options.limits, init_device, options.strategy_log) as preparation:
+        preparing = iter(preparation)
+        for config, engine, (checkpoints, prepared) in zip(configs, engines, kept, strict=True):
+            if prepared is None:
+                prepared = next(preparing)
+                if checkpoints is not None:
+                    checkpoints.begin(prepared.runs, notes_of(prepared))
             num_own = len(jobs) * config.num_runs
             on_prepared(prepared.runs[:num_own], engine)
             tell = _without_audits(on_window, num_own)
             if engine == "reference":
                 trained = reference.train(prepared.runs, config, device, options.dtype, tell)
             else:
-                chosen_engine = make_engine(engine, options.chunk_runs)
-                trained = train(prepared.runs, config, chosen_engine, device, options.dtype, tell)
+                trained = train(
+                    prepared.runs,
+                    config,
+                    make_engine(engine, options.chunk_runs),
+                    device,
+                    options.dtype,
+                    tell,
+                    checkpoints,
+                    stop_requested,
+                )
             provenance = Provenance(
                 vecparity=vecparity.__version__,
                 torch=torch.__version__,

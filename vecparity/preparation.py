@@ -65,10 +65,11 @@ class Preparation:
             self._sandboxes = {
                 chosen.sha256: stack.enter_context(Sandbox(chosen, level, limits, self._log, init_device))
                 for chosen in {chosen.sha256: chosen for chosen, _, _ in jobs}.values()
+                if configs  # else there is nothing to ask
             }
             self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
             self._stack = stack.pop_all()
-        self._jobs = [(self._sandboxes[chosen.sha256], seeds, mode) for chosen, seeds, mode in jobs]
+        self._jobs = [(self._sandboxes[chosen.sha256], seeds, mode) for chosen, seeds, mode in jobs if configs]
 
     def __enter__(self) -> "Preparation":
         return self

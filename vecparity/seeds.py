@@ -21,7 +21,14 @@ _KEY_BYTES = 32
 
 @runtime_checkable
 class Seeds(Protocol):
-    """All that is random in an evaluation, for secret i and ordering j, both from 0."""
+    """All that is random in an evaluation, for secret i and ordering j, both from 0.
+
+    Attributes:
+        seed: The top-level seed.
+    """
+
+    @property
+    def seed(self) -> int: ...
 
     def secrets(self, config: TaskConfig) -> list[Secret]:
         """Draws the evaluation's secrets: distinct sorted tuples of feature indices."""

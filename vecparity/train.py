@@ -126,13 +126,12 @@ def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
     """Keeps what there is, and says how to go on."""
-    step = progress.ensemble.step
+    said = f"interrupted at step {progress.ensemble.step}"
     if checkpoints is None:
-        return InterruptedTrainingError(f"interrupted at step {step}: nothing is kept without --checkpoint DIR")
+        return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)
     checkpoints.save(snapshot.of_progress(progress, engine))
     if checkpoints.kept_step is None:
-        return InterruptedTrainingError(f"interrupted at step {step}: nothing could be kept in {checkpoints.directory}")
-    return InterruptedTrainingError(
-        f"interrupted at step {step}: --checkpoint {checkpoints.directory} --resume goes on from step "
-        f"{checkpoints.kept_step}"
-    )
+        where = checkpoints.directory
+        return InterruptedTrainingError(f"{said}: nothing could be kept in {where}", resumable=False)
+    go_on = f"--checkpoint {checkpoints.directory} --resume goes on from step {checkpoints.kept_step}"
+    return InterruptedTrainingError(f"{said}: {go_on}", resumable=True)

@@ -1,0 +1,41 @@
+"""SIGINT and SIGTERM: while there is training that can be kept, a request to stop soon; else, and again, at once."""
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """Handles the two signals within a ``with``, in the main thread; elsewhere does nothing.
+
+    Attributes:
+        can_be_kept: Whether somebody asks `requested`.
+    """
+
+    def __init__(self) -> None:
+        self.can_be_kept = False
+        self._is_requested = False
+
+    def __enter__(self) -> "Interruption":
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        else:
+            self._before = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def requested(self) -> bool:
+        """Whether a signal has come."""
+        return self._is_requested
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._is_requested or not self.can_be_kept:
+            raise KeyboardInterrupt
+        self._is_requested = True

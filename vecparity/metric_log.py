@@ -1,0 +1,58 @@
+"""Metric lines as they come."""
+
+from collections.abc import Sequence
+
+from vecparity import report
+from vecparity.display import Display
+from vecparity.evaluation import Evaluation, summarise_datasets
+from vecparity.runs import Run
+from vecparity.spec import TaskConfig
+from vecparity.train import WindowClosed
+
+
+class MetricLog:
+    """Prints each configuration's metric lines as they come; those of further evaluations after the first one's."""
+
+    def __init__(self, num_evaluations: int, mode: str, display: Display) -> None:
+        self._config = TaskConfig()
+        self._mode = mode
+        self._display = display
+        self._runs: Sequence[Run] = []
+        self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
+
+    def begin(self, config: TaskConfig) -> None:
+        """Tells whose lines come from now on."""
+        self._config = config
+
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        self._runs = runs
+        self._display.begin_training(engine)
+        if self._mode == "full":
+            for evaluation, lines in enumerate(self._waiting):
+                summaries = summarise_datasets([run for run in runs if run.evaluation == evaluation])
+                lines += [report.task_config_line(self._config), *report.dataset_lines(summaries)]
+            self._flush(0)
+
+    def window(self, closed: WindowClosed) -> None:
+        self._display.window(closed)
+        if self._mode == "full":
+            for index, loss, accuracy in zip(closed.runs, closed.loss, closed.accuracy, strict=True):
+                run = self._runs[index]
+                line = report.train_line(run.secret_index, run.order_index, closed.step, loss, accuracy)
+                self._waiting[run.evaluation].append(line)
+            self._flush(0)
+
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        for index, evaluation in enumerate(evaluations):
+            final = report.final_lines(evaluation)
+            if self._mode == "full":
+                self._waiting[index] += [*report.run_lines(evaluation), *final]
+            elif self._mode == "digest":
+                self._waiting[index] += report.digest_lines(evaluation)
+            else:
+                self._waiting[index] += [report.task_config_line(self._config), *final]
+            self._flush(index)
+
+    def _flush(self, evaluation: int) -> None:
+        self._display.write(self._waiting[evaluation])
+        self._waiting[evaluation].clear()
