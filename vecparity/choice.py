@@ -15,6 +15,8 @@ from vecparity.machine import cpu_name
 from vecparity.spec import TaskConfig
 
 EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
+# The compute capability from which tensor cores multiply bfloat16.
+_BFLOAT16 = (8, 0)
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 
@@ -64,6 +66,8 @@ def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig
         return f"trains on CUDA, got {device}"
     if not find_spec("triton"):
         return "needs Triton: pip install triton"
+    if torch.cuda.is_available() and (capability := torch.cuda.get_device_capability(device)) < _BFLOAT16:
+        return f"needs a GPU of compute capability 8.0 or newer, for its bfloat16 products, got {capability}"
     from vecparity.engines.triton import why_not
 
     return why_not(config.n_features, config.hidden_width, config.batch_size, dtype)

@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from vecparity import choice
+from vecparity.choice import EngineName, choose_engine
+from vecparity.errors import UsageError
+from vecparity.spec import TaskConfig, task_config
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+BENCHMARK = task_config("n64-k8")
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "config", "expected"),
+    [
+        (CPU, torch.float32, BENCHMARK, "native"),
+        (CPU, torch.float64, BENCHMARK, "vmap"),
+        (CUDA, torch.float32, BENCHMARK, "triton"),
+        (CUDA, torch.float32, TaskConfig(n_features=256), "triton"),
+        (CUDA, torch.float64, BENCHMARK, "vmap"),
+        (CUDA, torch.float32, TaskConfig(n_features=257), "vmap"),
+        (CUDA, torch.float32, TaskConfig(hidden_width=24), "vmap"),
+        (CUDA, torch.float32, TaskConfig(batch_size=512), "vmap"),
+    ],
+)
+def test_auto_takes_the_fastest_that_can(
+    device: torch.device, dtype: torch.dtype, config: TaskConfig, expected: EngineName
+) -> None:
+    assert choose_engine("auto", device, dtype, config) == expected
+
+
+def test_auto_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "vmap"
+    with pytest.raises(UsageError, match="the triton engine needs Triton: pip install triton"):
+        choose_engine("triton", CUDA, torch.float32, BENCHMARK)
+
+
+def test_auto_on_a_gpu_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "vmap"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
+    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
+
+
+def test_an_engine_that_cannot_is_refused() -> None:
+    with pytest.raises(UsageError, match="the triton engine trains on CUDA, got cpu"):
+        choose_engine("triton", CPU, torch.float32, BENCHMARK)
+    with pytest.raises(UsageError, match=r"the native engine .*float64"):
+        choose_engine("native", CPU, torch.float64, BENCHMARK)
