@@ -1,0 +1,64 @@
+"""The command on file systems that are full, read-only, or gone."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SHORT = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-size 64"
+
+
+def mounted(options: str, directory: Path, arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command where a file system in memory, mounted for it alone, is its output directory."""
+    command = f"{sys.executable} -m vecparity.eval {SHORT} {arguments} --output-dir {directory}"
+    script = f"mount -t tmpfs -o {options} tmpfs {directory} && {{ {command}; status=$?; echo LEFT >&2; find {directory} -type f >&2; }}"
+    unshared = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{script}; exit $status"]
+    return subprocess.run(unshared, capture_output=True, text=True, check=False)
+
+
+def can_mount() -> bool:
+    if not shutil.which("unshare"):
+        return False
+    tried = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", "mount -t tmpfs tmpfs /tmp"]
+    return subprocess.run(tried, capture_output=True, check=False).returncode == 0
+
+
+needs_mount = pytest.mark.skipif(not can_mount(), reason="needs user namespaces in which tmpfs can be mounted")
+
+
+@needs_mount
+def test_a_full_disk_loses_no_results_and_leaves_no_torn_file(tmp_path: Path) -> None:
+    done = mounted("size=8k", tmp_path, "--max-steps 600 --log-interval 2 --checkpoint-seconds 0")
+    assert done.returncode == 6
+    assert done.stdout.splitlines()[-1].startswith("TEST_METRICS")
+    assert done.stderr.count("no checkpoint could be written to") == 1
+    assert "results could not be written to" in done.stderr and "No space left on device" in done.stderr
+    assert done.stderr.endswith("LEFT\n"), "no file is left"
+
+
+@needs_mount
+def test_a_read_only_disk_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    done = mounted("ro", tmp_path, "--max-steps 1")
+    assert (done.returncode, done.stdout) == (6, "")
+    assert "output-dir must be a directory that can be written" in done.stderr
+
+
+def test_a_directory_that_vanishes_loses_no_results(tmp_path: Path) -> None:
+    directory = tmp_path / "results"
+    arguments = f"{SHORT} --max-steps 4000 --log-interval 10 --checkpoint-seconds 0 --output-dir {directory}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "vecparity.eval", *arguments.split()],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        lines = [process.stdout.readline() for _ in range(10)]
+        shutil.rmtree(directory, ignore_errors=True)
+        rest, err = process.communicate(timeout=120)
+    assert process.returncode == 6
+    assert lines[0].startswith("TASK_CONFIG")
+    assert rest.splitlines()[-1].startswith("TEST_METRICS")
+    assert "results could not be written to" in err
