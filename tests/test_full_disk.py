@@ -13,7 +13,8 @@ SHORT = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-s
 def mounted(options: str, directory: Path, arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs the command where a file system in memory, mounted for it alone, is its output directory."""
     command = f"{sys.executable} -m vecparity.eval {SHORT} {arguments} --output-dir {directory}"
-    script = f"mount -t tmpfs -o {options} tmpfs {directory} && {{ {command}; status=$?; echo LEFT >&2; find {directory} -type f >&2; }}"
+    left = f"echo LEFT >&2; find {directory} -type f >&2"
+    script = f"mount -t tmpfs -o {options} tmpfs {directory} && {{ {command}; status=$?; {left}; }}"
     unshared = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f"{script}; exit $status"]
     return subprocess.run(unshared, capture_output=True, text=True, check=False)
 
@@ -56,7 +57,7 @@ def test_a_directory_that_vanishes_loses_no_results(tmp_path: Path) -> None:
     ) as process:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(10)]
-        shutil.rmtree(directory, ignore_errors=True)
+        directory.rename(tmp_path / "elsewhere")
         rest, err = process.communicate(timeout=120)
     assert process.returncode == 6
     assert lines[0].startswith("TASK_CONFIG")
