@@ -11,6 +11,8 @@ from vecparity.errors import UsageError
 
 _GIB = 1 << 30
 _MIB = 1 << 20
+# Between two looks at what a worker uses.
+TICK_SECONDS = 0.05
 
 
 def _three_quarters_of_memory() -> float:
@@ -26,8 +28,8 @@ class Limits:
         strategy_cpu_seconds: CPU time of each process, in seconds.
         strategy_memory: Address space of each process and memory of all together, in GiB. By default three quarters
             of the machine's.
-        strategy_processes: Processes at a time.
-        strategy_file_size: Size of each file, in MiB; under bwrap of all files together.
+        strategy_processes: Processes at a time, and with 8 more for each CPU: processes and threads.
+        strategy_file_size: Size of each file, in MiB; under bwrap and landlock of all files together.
 
     Raises:
         UsageError: A limit that is not above 0.
@@ -53,6 +55,11 @@ class Limits:
     def file_bytes(self) -> int:
         return self.strategy_file_size * _MIB
 
+    @property
+    def threads(self) -> int:
+        """How many threads all processes may have together: what libraries start by themselves are some for each CPU."""
+        return self.strategy_processes + 8 * (os.cpu_count() or 1)
+
     def flag(self, name: str) -> str:
         """The flag that sets a limit, with its value, for errors."""
         return f"--{name.replace('_', '-')} {getattr(self, name)}"
@@ -71,8 +78,8 @@ class Limits:
         _limit(resource.RLIMIT_FSIZE, self.file_bytes)
         if bounds_memory:
             _limit(resource.RLIMIT_AS, self.memory_bytes)
-        if counts_processes:  # threads count, too
-            _limit(resource.RLIMIT_NPROC, self.strategy_processes + 8 * (os.cpu_count() or 1))
+        if counts_processes:
+            _limit(resource.RLIMIT_NPROC, self.threads)
 
 
 class LimitReachedError(Exception):
@@ -91,7 +98,10 @@ class Usage:
     def __init__(self, root: int, limits: Limits, *, watches_all: bool) -> None:
         self._root, self._limits, self._watches_all = root, limits, watches_all
         self._began = time.monotonic()
-        self._others = len(descendants(root))
+        self._next_look = 0.0
+        others = descendants(root) if watches_all else []
+        self._other_processes, self._other_threads = len(others), sum(map(_num_threads, others))
+        self._others_shared = _shared_memory()
 
     def check(self) -> None:
         """Raises:
@@ -100,13 +110,19 @@ class Usage:
         limits = self._limits
         if time.monotonic() - self._began > limits.strategy_seconds:
             raise LimitReachedError(f"{limits.flag('strategy_seconds')}: more seconds than that")
-        if not self._watches_all:
+        if not self._watches_all or time.monotonic() < self._next_look:
             return
+        began = time.monotonic()
         processes = descendants(self._root)
-        if len(processes) - self._others > limits.strategy_processes:
+        if len(processes) - self._other_processes > limits.strategy_processes:
             raise LimitReachedError(f"{limits.flag('strategy_processes')}: more processes at a time than that")
-        if sum(map(_own_memory, processes)) > limits.memory_bytes:
+        if sum(map(_num_threads, processes)) - self._other_threads > limits.threads:
+            raise LimitReachedError(f"{limits.flag('strategy_processes')}: more threads at a time than go with that")
+        if sum(map(_own_memory, processes)) + _shared_memory() - self._others_shared > limits.memory_bytes:
             raise LimitReachedError(f"{limits.flag('strategy_memory')}: more memory than so many GiB")
+        # On a machine with many processes a look takes long: it shall not take most of the time.
+        now = time.monotonic()
+        self._next_look = now + max(TICK_SECONDS, now - began)
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -117,12 +133,24 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
+def _shared_memory() -> int:
+    """Bytes that no process's own memory tells: files in memory, with or without a name, mapped or not."""
+    return int(getattr(psutil.virtual_memory(), "shared", 0))
+
+
+def _num_threads(process: psutil.Process) -> int:
+    try:
+        return process.num_threads()
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def _own_memory(process: psutil.Process) -> int:
     try:
         memory = process.memory_info()
     except psutil.NoSuchProcess:
         return 0
-    return memory.rss - memory.shared
+    return int(memory.rss - memory.shared)
 
 
 def _limit(which: int, value: int) -> None:

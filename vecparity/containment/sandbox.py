@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -37,6 +38,7 @@ Answer = TypeVar("Answer")
 _START_SECONDS = 120.0
 # For the server's own work: killing, and being ready again.
 _SERVER_SECONDS = 20.0
+_TICK_SECONDS = 0.002
 
 
 class Sandbox:
@@ -89,16 +91,30 @@ class Sandbox:
         self.kill()
         self._process.wait()
         self._control.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        _remove(self._scratch)
 
     def kill(self) -> None:
         """Ends every process of the sandbox; who waits for one, in another thread, is told."""
+        if self._process.returncode is not None:  # its number may be another's by now
+            return
+        # The server ends all that it has started and then itself. What has not run a strategy's code has started none.
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + (_SERVER_SECONDS if self._is_ready else 0)
+        while self._is_running() and time.monotonic() < until:
+            time.sleep(_TICK_SECONDS)
         for process in descendants(self._process.pid):
             with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._process.kill()
         with suppress(ProcessLookupError):  # who has left the tree may still be in the group
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _is_running(self) -> bool:
+        try:
+            return psutil.Process(self._process.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     def initialise(
         self, config: TaskConfig, run_seeds: Sequence[int]
@@ -180,3 +196,9 @@ class Sandbox:
             return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")
+
+
+def _remove(scratch: Path) -> None:
+    """Removes a directory, however deep it is and whatever its modes are."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, "--", str(scratch)], stderr=subprocess.DEVNULL, check=False)
