@@ -301,9 +301,9 @@ def describe(error: BaseException) -> str:
     """The exception's name and the first line of its message, at most 200 characters."""
     try:
         message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
-    except Exception:  # a strategy's own exception may have no words for itself
-        return type(error).__name__
-    return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+        return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+    except BaseException:  # raised by a strategy's own exception, of itself
+        return "an exception that cannot be told"
 
 
 def _shapes(shapes: Mapping[str, torch.Size]) -> str:

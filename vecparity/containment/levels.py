@@ -20,6 +20,8 @@ from vecparity.errors import UsageError
 Level = Literal["bwrap", "landlock", "limits", "none"]
 Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Where processes, network and files are a namespace's own.
+WITH_NAMESPACES = ("bwrap", "landlock")
 
 _UNSHARE = (
     *("unshare", "--user", "--map-root-user", "--net", "--ipc", "--uts", "--pid", "--mount"),
@@ -171,4 +173,4 @@ def _new_root(scratch: Path, limits: Limits) -> list[str]:
 
 def _inside(level: Level, scratch: Path) -> str:
     """The scratch directory as the strategy sees it."""
-    return _SCRATCH if level in ("bwrap", "landlock") else str(scratch)
+    return _SCRATCH if level in WITH_NAMESPACES else str(scratch)

@@ -5,14 +5,13 @@ import resource
 import time
 from dataclasses import dataclass, fields
 
-import psutil
-
+from vecparity.containment.processes import descendants, own_memory, shared_memory
 from vecparity.errors import UsageError
 
 _GIB = 1 << 30
 _MIB = 1 << 20
 # Between two looks at what a worker uses.
-TICK_SECONDS = 0.05
+TICK_SECONDS = 0.02
 
 
 def _three_quarters_of_memory() -> float:
@@ -57,7 +56,7 @@ class Limits:
 
     @property
     def threads(self) -> int:
-        """How many threads all processes may have together: what libraries start by themselves are some for each CPU."""
+        """How many threads all processes may have together; libraries start some for each CPU by themselves."""
         return self.strategy_processes + 8 * (os.cpu_count() or 1)
 
     def flag(self, name: str) -> str:
@@ -99,9 +98,10 @@ class Usage:
         self._root, self._limits, self._watches_all = root, limits, watches_all
         self._began = time.monotonic()
         self._next_look = 0.0
-        others = descendants(root) if watches_all else []
-        self._other_processes, self._other_threads = len(others), sum(map(_num_threads, others))
-        self._others_shared = _shared_memory()
+        others = [num_threads for _, num_threads in descendants(root)] if watches_all else []
+        self._most_processes = len(others) + limits.strategy_processes
+        self._most_threads = sum(others) + limits.threads
+        self._others_shared = shared_memory()
 
     def check(self) -> None:
         """Raises:
@@ -113,44 +113,18 @@ class Usage:
         if not self._watches_all or time.monotonic() < self._next_look:
             return
         began = time.monotonic()
-        processes = descendants(self._root)
-        if len(processes) - self._other_processes > limits.strategy_processes:
-            raise LimitReachedError(f"{limits.flag('strategy_processes')}: more processes at a time than that")
-        if sum(map(_num_threads, processes)) - self._other_threads > limits.threads:
-            raise LimitReachedError(f"{limits.flag('strategy_processes')}: more threads at a time than go with that")
-        if sum(map(_own_memory, processes)) + _shared_memory() - self._others_shared > limits.memory_bytes:
+        num_processes, num_threads, memory = 0, 0, shared_memory() - self._others_shared
+        for pid, threads in descendants(self._root):  # not all of them: there may be more every moment
+            num_processes, num_threads, memory = num_processes + 1, num_threads + threads, memory + own_memory(pid)
+            if num_processes > self._most_processes:
+                raise LimitReachedError(f"{limits.flag('strategy_processes')}: more processes at a time than that")
+            if num_threads > self._most_threads:
+                raise LimitReachedError(f"{limits.flag('strategy_processes')}: more threads at a time than go with it")
+        if memory > limits.memory_bytes:
             raise LimitReachedError(f"{limits.flag('strategy_memory')}: more memory than so many GiB")
-        # On a machine with many processes a look takes long: it shall not take most of the time.
+        # Where a look takes long it shall not take most of the time.
         now = time.monotonic()
         self._next_look = now + max(TICK_SECONDS, now - began)
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes below one, as far as they have not left its tree."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _shared_memory() -> int:
-    """Bytes that no process's own memory tells: files in memory, with or without a name, mapped or not."""
-    return int(getattr(psutil.virtual_memory(), "shared", 0))
-
-
-def _num_threads(process: psutil.Process) -> int:
-    try:
-        return process.num_threads()
-    except psutil.NoSuchProcess:
-        return 0
-
-
-def _own_memory(process: psutil.Process) -> int:
-    try:
-        memory = process.memory_info()
-    except psutil.NoSuchProcess:
-        return 0
-    return int(memory.rss - memory.shared)
 
 
 def _limit(which: int, value: int) -> None:

@@ -66,7 +66,7 @@ def _serve(control: socket.socket, level: str, reaches_only_its_own: bool) -> bo
     if pid == 0:
         _work(control, socket.socket(fileno=fds[0]), level)
     os.close(fds[0])
-    ended = _wait(control, pid)
+    ended = _wait(control, pid, reaches_only_its_own)
     control.sendall(ENDED.pack(*ended))
     _kill_everything(reaches_only_its_own)
     return bool(control.recv(1))
@@ -76,6 +76,7 @@ def _work(control: socket.socket, channel: socket.socket, level: str) -> None:
     """The worker's whole life."""
     try:
         control.close()
+        os.setpgid(0, 0)  # so that the evaluator, too, can end most of what it starts at once
         privileges.enclose()
         worker.serve(channel, level)
     except BaseException:
@@ -83,27 +84,20 @@ def _work(control: socket.socket, channel: socket.socket, level: str) -> None:
     os._exit(0)  # nothing that a strategy registered runs at the exit
 
 
-def _wait(control: socket.socket, pid: int) -> tuple[int, float]:
-    """Waits for a worker to end, or for the word to end it."""
+def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool) -> tuple[int, float]:
+    """Waits for a worker to end, or for the word to end it, with all that it started."""
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return status, usage.ru_utime + usage.ru_stime
         if select.select([control], [], [], _TICK_SECONDS)[0]:
-            os.kill(pid, signal.SIGKILL)
+            _kill(reaches_only_its_own)
 
 
 def _kill_everything(reaches_only_its_own: bool) -> None:
     """Ends whatever a worker left running."""
     while True:
-        # Where a signal to everybody reaches nobody else, nobody outruns it; one by one, somebody may for a while.
-        with contextlib.suppress(OSError):
-            if reaches_only_its_own:
-                os.kill(-1, signal.SIGKILL)
-            else:
-                for child in psutil.Process().children(recursive=True):
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        child.kill()
+        _kill(reaches_only_its_own)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
@@ -111,3 +105,13 @@ def _kill_everything(reaches_only_its_own: bool) -> None:
             return  # orphans become its children: no children, no descendants
         time.sleep(_TICK_SECONDS)
 
+
+def _kill(reaches_only_its_own: bool) -> None:
+    """Ends what runs here, this process excepted."""
+    if reaches_only_its_own:  # a signal to everybody: nobody can outrun it
+        with contextlib.suppress(OSError):
+            os.kill(-1, signal.SIGKILL)
+        return
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
