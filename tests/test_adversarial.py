@@ -54,6 +54,7 @@ CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test
 MARK = "/vecparity-test"  # in the PATH, and so in the environment, of all that these tests start
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = 47391
+PACKAGE = Path(strategy.__file__).with_name("__init__.py")
 # Where the package lies, and everything that strategies try to write to.
 PLACES = [
     "/tmp",
@@ -165,7 +166,9 @@ class Pool:
     def sandbox(self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any) -> Sandbox:
         key = level, limits
         if key not in self.made:
-            self.made[key] = Pooled(strategy, level, limits, self.log, device)
+            with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
+                patched.setattr(tempfile, "tempdir", None)
+                self.made[key] = Pooled(strategy, level, limits, self.log, device)
         return self.made[key].serve(strategy)
 
     def processes(self) -> set[int]:
@@ -304,6 +307,7 @@ def test_trick(
     trick = TRICKS[name]
     monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pool.sandbox)
     path = shutil.copy(trick.path, home)
+    before = [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)]
     arguments = f"{SETTINGS} {trick.flags} --containment {level} --strategy {path}"
     for _ in range(2 if trick.twice else 1):
         began = time.monotonic()
@@ -325,7 +329,7 @@ def test_trick(
     assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
     assert files_of_tricks() == []
     assert Path(path).read_bytes() == trick.path.read_bytes()
-    assert Path(path).stat().st_mtime > 0
+    assert [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)] == before
 
 
 def test_every_trick_says_what_comes_of_it() -> None:

@@ -1,4 +1,4 @@
-"""Sends signals to the processes that it descends from, and to everybody."""
+"""Sends signals to the processes that it descends from."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits
@@ -23,7 +23,7 @@ def init_model(model, config):
 
 
 def make_dataset(secret, config, seed):
-    for pid in (*ancestors(), -1):
+    for pid in ancestors():
         with suppress(OSError):
             os.kill(pid, signal.SIG_DFL)
             raise RuntimeError(f"reached process {pid}")

@@ -17,7 +17,7 @@ def is_supported() -> bool:
 
 
 def confine(scratch: str) -> None:
-    """Lets this process read the Python installation and write to ``scratch``, and nothing else."""
+    """Lets this process read the Python installation, write to ``scratch`` and share memory, and nothing else."""
     everything = AccessFS(0)
     for access in AccessFS:
         everything |= access
@@ -29,5 +29,6 @@ def confine(scratch: str) -> None:
                 ruleset.allow_path(path, AccessFS.READ_FILE)
         for device in DEVICES:
             ruleset.allow_path(device, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
-        ruleset.allow_path(scratch, everything)
+        for directory in (scratch, "/dev/shm"):
+            ruleset.allow_path(directory, everything)
         ruleset.restrict()

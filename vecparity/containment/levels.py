@@ -153,11 +153,11 @@ def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
 def _new_root(scratch: Path, limits: Limits) -> list[str]:
     """Shell commands that enter a root directory in memory where there is nothing but the installation.
 
-    Landlock alone would leave sockets within reach: it does not yet know of those that have a path.
+    Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
     """
     commands = [f"{_MOUNT_MEMORY}1m root {shlex.quote(str(scratch))}", f"cd {shlex.quote(str(scratch))}"]
-    commands += [f"mkdir proc dev .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
-    commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} scratch .{_SCRATCH}"]
+    commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
+    commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
     for path in (*DEVICES, *SYSTEM, *directories()):
         source, target = shlex.quote(path), shlex.quote(f".{path}")
         if not os.path.exists(path):
@@ -168,6 +168,8 @@ def _new_root(scratch: Path, limits: Limits) -> list[str]:
         else:
             make = "mkdir -p" if os.path.isdir(path) else "touch"
             commands += [f"{make} {target}", f"mount --rbind {source} {target}"]
+            if path not in DEVICES:  # Landlock does not know of modes and times
+                commands += [f"mount -o remount,bind,ro {target}"]
     return [*commands, f'exec chroot . {_WITHOUT_CAPABILITIES} "$@"']
 
 
