@@ -12,8 +12,10 @@ The header says what comes of it:
 these tests; the others share one for each level, as it never runs a strategy's code. ``twice``: evaluated two times.
 """
 
+import ctypes
 import json
 import os
+import platform
 import re
 import selectors
 import shutil
@@ -33,7 +35,7 @@ import pytest
 import torch
 
 from vecparity import interface, preparation, spec, strategy
-from vecparity.containment import levels
+from vecparity.containment import levels, privileges
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
@@ -186,6 +188,9 @@ def pool() -> Iterator[Pool]:
 
 @pytest.fixture(scope="module", autouse=True)
 def marked() -> Iterator[None]:
+    # As after a login: what is kept in the keyring of this session would be found by the next evaluation.
+    if number := privileges._KEYCTL.get(platform.machine()):
+        ctypes.CDLL(None).syscall(number, privileges._JOIN_SESSION_KEYRING, None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
         yield

@@ -2,7 +2,7 @@
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-cpu-seconds 1
 # flags: --strategy-cpu-seconds 1 --strategy-seconds 30
-# slow: landlock limits
+# slow: bwrap landlock limits
 
 import signal
 

@@ -1,7 +1,7 @@
 """Leaves a process behind that prints perfect results when the true ones are printed."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os
