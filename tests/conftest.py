@@ -11,10 +11,15 @@ import torch
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
-# `spec` and `evaluation` are the border: they check what they are given themselves, with errors of their own.
+# `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
+# themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
     "adamw",
-    "containment",
+    "containment.conversation",
+    "containment.log",
+    "containment.messages",
+    "containment.processes",
+    "containment.sandbox",
     "data",
     "engines",
     "ensemble",

@@ -1,4 +1,5 @@
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,17 @@ def test_no_such_strategy(tmp_path: Path) -> None:
         strategy.load("nowhere.py")
     with pytest.raises(UsageError, match="Is a directory"):
         strategy.load(tmp_path)
+
+
+def test_what_never_ends_is_no_strategy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "pipe.py")
+    for path in (tmp_path / "pipe.py", Path("/dev/zero")):
+        with pytest.raises(UsageError, match=f"strategy must be a regular file, got '{path}'"):
+            strategy.load(path)
+    monkeypatch.setattr(strategy, "_MOST_BYTES", 3 << 20)
+    large = tmp_path / "large.py"
+    large.write_bytes(bytes(3 << 20))
+    assert len(strategy.load(large).source) == 3 << 20
+    large.write_bytes(bytes((3 << 20) + 1))
+    with pytest.raises(UsageError, match=f"strategy must be a file of at most 3 MiB, got '{large}'"):
+        strategy.load(large)

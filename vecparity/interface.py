@@ -98,9 +98,10 @@ class Interface:
         """
         with _seeded(dataset_seed), _calling(self, "make_dataset"):
             returned = self.make_dataset(secret, config, dataset_seed)
-        x, y = _validated_pair(self, returned, config)
-        bits = [pack(_as_bits(self, "x", block, row)) for row, block in _blocks(x)]
-        labels = [_as_bits(self, "y", block, row) for row, block in _blocks(y.reshape(-1))]
+        with _calling(self, "what make_dataset returned"):
+            x, y = _validated_pair(self, returned, config)
+            bits = [pack(_as_bits(self, "x", block, row)) for row, block in _blocks(x)]
+            labels = [_as_bits(self, "y", block, row) for row, block in _blocks(y.reshape(-1))]
         return Dataset(torch.cat(bits), torch.cat(labels), config.n_features)
 
 
@@ -128,7 +129,7 @@ def _execute(source: bytes, path: str, module_name: str) -> ModuleType:
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
-        raise InvalidStrategyError(f"{_location(path, line)}: does not load: {_describe(error)}") from error
+        raise InvalidStrategyError(f"{_location(path, line)}: does not load: {describe(error)}") from error
     return module
 
 
@@ -141,8 +142,10 @@ def _initialise(
             interface.init_model(model, config)
         with _calling(interface, "get_optimizer_config"):
             returned = interface.get_optimizer_config(config)
-    params = _validated_parameters(interface, model, config)
-    return params, _validated_hyperparameters(interface, returned)
+    with _calling(interface, "what init_model left"):
+        params = _validated_parameters(interface, model, config)
+    with _calling(interface, "what get_optimizer_config returned"):
+        return params, _validated_hyperparameters(interface, returned)
 
 
 @contextmanager
@@ -161,30 +164,35 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _calling(interface: Interface, function: str) -> Iterator[None]:
-    """Turns what a strategy raises into one line."""
+    """Turns what a strategy raises into one line; objects of its own may raise when they are looked at, too."""
     try:
         yield
+    except InvalidStrategyError:
+        raise
     except (Exception, SystemExit) as error:
         where = _location(interface.path, _line_of(error, interface.path))
-        raise StrategyFailedError(f"{where}: {function} raised {_describe(error)}") from error
+        raise StrategyFailedError(f"{where}: {function} raised {describe(error)}") from error
 
 
 def _validated_parameters(interface: Interface, model: nn.Sequential, config: TaskConfig) -> Float32[Tensor, " param"]:
     expected = network.parameter_shapes(config.n_features, config.hidden_width)
     fixed = network.build_skeleton(config.n_features, config.hidden_width)
-    if [type(layer) for layer in model] != [type(layer) for layer in fixed]:
-        got = " -> ".join(type(layer).__name__ for layer in model)
+    if [type(module) for module in model.modules()] != [type(module) for module in fixed.modules()]:
+        got = " -> ".join(type(layer).__name__ for layer in model) + f" in a {type(model).__name__}"
         raise _invalid(interface, "init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", got)
-    for module in model.modules():
-        hooks = [key for key, value in vars(module).items() if key.endswith("_hooks") and value]
-        if hooks or "forward" in vars(module):
-            got = f"{hooks[0] if hooks else 'a replaced forward'} on {type(module).__name__}"
-            raise _invalid(interface, "init_model", "must set parameters only, without hooks", got)
     parameters = dict(model.named_parameters())
+    for part in (*model.modules(), *parameters.values()):
+        hooks = [key for key in (*vars(part), "_backward_hooks") if key.endswith("_hooks") and getattr(part, key, None)]
+        if hooks or "forward" in vars(part):
+            got = f"{hooks[0] if hooks else 'a replaced forward'} on {type(part).__name__}"
+            raise _invalid(interface, "init_model", "must set parameters only, without hooks", got)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     if shapes != expected:
         raise _invalid(interface, "init_model", f"must leave parameters of shapes {_shapes(expected)}", _shapes(shapes))
     for name, parameter in parameters.items():
+        if type(parameter) is not nn.Parameter:
+            got = type(parameter).__name__
+            raise _invalid(interface, "init_model", f"must leave {name} a Parameter of torch's own class", got)
         if parameter.dtype != torch.float32 or not parameter.requires_grad:
             got = f"{parameter.dtype}, requires_grad={parameter.requires_grad}"
             raise _invalid(interface, "init_model", f"must leave {name} trainable and torch.float32", got)
@@ -246,7 +254,7 @@ def _as_tensor(interface: Interface, name: str, value: object) -> Tensor:
         tensor = torch.as_tensor(value).detach()
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         expected = f"{name} must be a tensor, an array or nested lists of numbers"
-        raise _invalid(interface, "make_dataset", expected, f"{type(value).__name__} ({_describe(error)})") from error
+        raise _invalid(interface, "make_dataset", expected, f"{type(value).__name__} ({describe(error)})") from error
     if tensor.is_complex() or tensor.layout != torch.strided:
         expected = f"{name} must be dense and real"
         raise _invalid(interface, "make_dataset", expected, f"{tensor.dtype}, {tensor.layout}")
@@ -289,10 +297,13 @@ def _line_of(error: BaseException, path: str) -> int | None:
     return next((frame.lineno for frame in reversed(frames) if frame.filename == path), None)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
     """The exception's name and the first line of its message, at most 200 characters."""
-    message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
-    return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+    try:
+        message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
+        return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+    except BaseException:  # raised by a strategy's own exception, of itself
+        return "an exception that cannot be told"
 
 
 def _shapes(shapes: Mapping[str, torch.Size]) -> str:

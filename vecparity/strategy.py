@@ -1,12 +1,16 @@
 """A strategy as the evaluator knows it: a file's bytes. It is executed in workers only, see `containment`."""
 
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 from vecparity.errors import UsageError
 
+# Far more than anybody writes: a larger file is something else.
+_MOST_BYTES = 10 << 20
 _BUNDLED = Path(__file__).parent / "strategies"
 
 
@@ -53,10 +57,21 @@ def load(name_or_path: str | Path) -> Strategy:
     """
     path = _BUNDLED / f"{name_or_path}.py" if str(name_or_path) in bundled() else Path(name_or_path)
     try:
-        source = path.read_bytes()
+        source = _read(path)
     except OSError as error:
         raise UsageError(
             f"strategy must be a Python file or one of {', '.join(bundled())}, got {str(name_or_path)!r}: "
             f"{error.strerror}"
         ) from error
     return Strategy(path.stem, str(path), source)
+
+
+def _read(path: Path) -> bytes:
+    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for."""
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UsageError(f"strategy must be a regular file, got {str(path)!r}")
+        source = file.read(_MOST_BYTES + 1)
+    if len(source) > _MOST_BYTES:
+        raise UsageError(f"strategy must be a file of at most {_MOST_BYTES >> 20} MiB, got {str(path)!r}")
+    return source

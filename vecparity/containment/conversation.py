@@ -5,7 +5,7 @@ import select
 import signal
 import socket
 
-from vecparity.containment.limits import LimitReachedError, Usage
+from vecparity.containment.limits import TICK_SECONDS, LimitReachedError, Usage
 from vecparity.containment.messages import (
     ENDED,
     FAILED,
@@ -17,9 +17,6 @@ from vecparity.containment.messages import (
     printable,
 )
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-
-# Between two looks at what the worker uses.
-_TICK_SECONDS = 0.05
 
 
 class EndedError(Exception):
@@ -69,7 +66,7 @@ class Conversation:
         """
         kind, length = HEADER.unpack(self._receive(HEADER.size, request))
         if kind in (INVALID, FAILED):
-            words = printable(bytes(self._receive(min(length, MOST_WORDS), request)))
+            words = printable(bytes(self._receive(min(length, MOST_WORDS), request))).replace("\n", " ")
             raise InvalidStrategyError(words) if kind == INVALID else StrategyFailedError(words)
         if kind != request.reply_kind:
             raise ForgedError(f"of kind {request.reply_kind!r}, got {kind!r}")
@@ -105,7 +102,7 @@ class Conversation:
     def _wait(self, *, sending: bool = False) -> None:
         """Waits for the channel or for the worker's end, while it stays within its limits."""
         writable = [self._channel] if sending else []
-        while not any(select.select([self._channel, self._control], writable, [], _TICK_SECONDS)):
+        while not any(select.select([self._channel, self._control], writable, [], TICK_SECONDS)):
             self._usage.check()
         self._usage.check()
         try:

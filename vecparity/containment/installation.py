@@ -10,6 +10,10 @@ from pathlib import Path
 # What a worker imports. Where one of them is installed, so is what a strategy may import besides.
 _PACKAGES = ("vecparity", "torch", "numpy", "einops", "jaxtyping", "psutil", "landlockpy")
 _SHARED = ("site-packages", "dist-packages")
+# Of the machine, what libraries look at when they start.
+SYSTEM = ("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system")
+# All that there is in a contained /dev.
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 @cache

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from landlockpy import AccessFS, Ruleset, Scope, supported
 
-from vecparity.containment.installation import directories
+from vecparity.containment.installation import DEVICES, SYSTEM, directories
 
 _READ = AccessFS.READ_FILE | AccessFS.READ_DIR | AccessFS.EXECUTE
-_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
-# Of the machine, what libraries look at when they start; /proc is that of the worker's own processes.
-_SYSTEM = ("/lib", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/proc", "/sys/devices/system")
 
 
 def is_supported() -> bool:
@@ -20,17 +17,18 @@ def is_supported() -> bool:
 
 
 def confine(scratch: str) -> None:
-    """Lets this process read the Python installation and write to ``scratch``, and nothing else."""
+    """Lets this process read the Python installation, write to ``scratch`` and share memory, and nothing else."""
     everything = AccessFS(0)
     for access in AccessFS:
         everything |= access
     with Ruleset(handled_fs=everything, scoped=Scope.ABSTRACT_UNIX_SOCKET | Scope.SIGNAL) as ruleset:
-        for path in (*directories(), *_SYSTEM):
+        for path in (*directories(), *SYSTEM, "/proc"):  # /proc is that of the sandbox's own processes
             if Path(path).is_dir():
                 ruleset.allow_path(path, _READ)
             elif Path(path).exists():
                 ruleset.allow_path(path, AccessFS.READ_FILE)
-        for device in _DEVICES:
+        for device in DEVICES:
             ruleset.allow_path(device, AccessFS.READ_FILE | AccessFS.WRITE_FILE)
-        ruleset.allow_path(scratch, everything)
+        for directory in (scratch, "/dev/shm"):
+            ruleset.allow_path(directory, everything)
         ruleset.restrict()

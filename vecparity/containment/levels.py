@@ -1,6 +1,7 @@
 """How strongly strategies can be contained on this machine, and the command that starts a process so."""
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,25 +11,29 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from vecparity.containment.installation import directories, search_path
+from vecparity.containment.installation import DEVICES, SYSTEM, directories, search_path
 from vecparity.containment.limits import Limits
+from vecparity.containment.privileges import pid_namespace
 from vecparity.errors import UsageError
 
 # The strongest first.
 Level = Literal["bwrap", "landlock", "limits", "none"]
 Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
 LEVELS: tuple[Level, ...] = get_args(Level)
+# Where processes, network and files are a namespace's own.
+WITH_NAMESPACES = ("bwrap", "landlock")
 
 _UNSHARE = (
-    *("unshare", "--user", "--map-current-user", "--net", "--ipc", "--uts", "--pid", "--mount-proc"),
-    *("--fork", "--kill-child=KILL", "setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all", "--"),
+    *("unshare", "--user", "--map-root-user", "--net", "--ipc", "--uts", "--pid", "--mount"),
+    *("--fork", "--kill-child=KILL", "sh", "-ec"),
 )
+_MOUNT_PROC = "mount -t proc proc"
+_MOUNT_MEMORY = "mount -t tmpfs -o mode=755,size="
+_WITHOUT_CAPABILITIES = "setpriv --no-new-privs --inh-caps=-all --bounding-set=-all"
 _BWRAP = (
     *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
     *("--proc", "/proc", "--dev", "/dev"),
 )
-# Of the machine, what libraries look at when they start.
-_SYSTEM = ("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system")
 _SCRATCH = "/scratch"
 # What a strategy may know of the environment.
 _ENVIRONMENT = (
@@ -88,9 +93,9 @@ def why_not(level: Level) -> str | None:
 
         if not is_supported():
             return "needs a kernel with Landlock (5.13 or newer, listed in /sys/kernel/security/lsm)"
-        if not (shutil.which("unshare") and shutil.which("setpriv")):
-            return "needs unshare and setpriv, which are not installed (apt install util-linux)"
-        return _try([*_UNSHARE, "true"])
+        if not all(map(shutil.which, ("unshare", "setpriv", "mount", "chroot"))):
+            return "needs unshare, setpriv, mount and chroot, which are not installed (apt install util-linux mount)"
+        return _try([*_UNSHARE, f"{_MOUNT_PROC} /proc; {_MOUNT_MEMORY}4k memory /tmp; {_WITHOUT_CAPABILITIES} true"])
     return None
 
 
@@ -107,18 +112,17 @@ def command(level: Level, control_fd: int, scratch: Path, limits: Limits, *, nee
     Args:
         level: How strongly.
         control_fd: Its socket to the evaluator.
-        scratch: A directory of its own, which bwrap replaces with one in memory.
+        scratch: A directory of its own, which bwrap and landlock replace with one in memory.
         limits: What workers may use.
         needs_cuda: Whether ``init_model`` draws on a GPU.
     """
-    inside = _SCRATCH if level == "bwrap" else str(scratch)
     # Isolated: of the environment and the current directory nothing is imported.
     python = [sys.executable, "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
-    python += [str(control_fd), level, inside, os.readlink("/proc/self/ns/pid")]
+    python += [str(control_fd), level, _inside(level, scratch), pid_namespace()]
     if level == "bwrap":
         return [*_BWRAP, *_mounts(limits, needs_cuda), "--", *python]
     if level == "landlock":
-        return [*_UNSHARE, *python]
+        return [*_UNSHARE, "; ".join(_new_root(scratch, limits)), "sh", *python]
     return python
 
 
@@ -127,7 +131,7 @@ _START = "from vecparity.containment.server import main; main(int(sys.argv[1]), 
 
 def environment(level: Level, scratch: Path) -> dict[str, str]:
     """The environment of a fork server and all that it starts."""
-    inside = _SCRATCH if level == "bwrap" else str(scratch)
+    inside = _inside(level, scratch)
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     return kept | {"HOME": inside, "TMPDIR": inside, "USER": "strategy", "LOGNAME": "strategy"}
 
@@ -135,7 +139,7 @@ def environment(level: Level, scratch: Path) -> dict[str, str]:
 def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
     size = str(limits.file_bytes)
     mounts = ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", _SCRATCH]
-    for path in (*_SYSTEM, *directories()):
+    for path in (*SYSTEM, *directories()):
         if os.path.islink(path):
             mounts += ["--symlink", os.readlink(path), path]
         elif os.path.exists(path):
@@ -144,3 +148,31 @@ def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
         for device in sorted(Path("/dev").glob("nvidia*")):
             mounts += ["--dev-bind", str(device), str(device)]
     return [*mounts, "--remount-ro", "/", "--chdir", _SCRATCH]
+
+
+def _new_root(scratch: Path, limits: Limits) -> list[str]:
+    """Shell commands that enter a root directory in memory where there is nothing but the installation.
+
+    Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
+    """
+    commands = [f"{_MOUNT_MEMORY}1m root {shlex.quote(str(scratch))}", f"cd {shlex.quote(str(scratch))}"]
+    commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
+    commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
+    for path in (*DEVICES, *SYSTEM, *directories()):
+        source, target = shlex.quote(path), shlex.quote(f".{path}")
+        if not os.path.exists(path):
+            continue
+        commands += [f"mkdir -p {shlex.quote(f'.{os.path.dirname(path)}')}"]
+        if os.path.islink(path):
+            commands += [f"ln -s {shlex.quote(os.readlink(path))} {target}"]
+        else:
+            make = "mkdir -p" if os.path.isdir(path) else "touch"
+            commands += [f"{make} {target}", f"mount --rbind {source} {target}"]
+            if path not in DEVICES:  # Landlock does not know of modes and times
+                commands += [f"mount -o remount,bind,ro {target}"]
+    return [*commands, f'exec chroot . {_WITHOUT_CAPABILITIES} "$@"']
+
+
+def _inside(level: Level, scratch: Path) -> str:
+    """The scratch directory as the strategy sees it."""
+    return _SCRATCH if level in WITH_NAMESPACES else str(scratch)

@@ -5,12 +5,13 @@ import resource
 import time
 from dataclasses import dataclass, fields
 
-import psutil
-
+from vecparity.containment.processes import descendants, own_memory, shared_memory
 from vecparity.errors import UsageError
 
 _GIB = 1 << 30
 _MIB = 1 << 20
+# Between two looks at what a worker uses.
+TICK_SECONDS = 0.02
 
 
 def _three_quarters_of_memory() -> float:
@@ -26,8 +27,8 @@ class Limits:
         strategy_cpu_seconds: CPU time of each process, in seconds.
         strategy_memory: Address space of each process and memory of all together, in GiB. By default three quarters
             of the machine's.
-        strategy_processes: Processes at a time.
-        strategy_file_size: Size of each file, in MiB; under bwrap of all files together.
+        strategy_processes: Processes at a time, and with 8 more for each CPU: processes and threads.
+        strategy_file_size: Size of each file, in MiB; under bwrap and landlock of all files together.
 
     Raises:
         UsageError: A limit that is not above 0.
@@ -53,6 +54,11 @@ class Limits:
     def file_bytes(self) -> int:
         return self.strategy_file_size * _MIB
 
+    @property
+    def threads(self) -> int:
+        """How many threads all processes may have together; libraries start some for each CPU by themselves."""
+        return self.strategy_processes + 8 * (os.cpu_count() or 1)
+
     def flag(self, name: str) -> str:
         """The flag that sets a limit, with its value, for errors."""
         return f"--{name.replace('_', '-')} {getattr(self, name)}"
@@ -71,8 +77,8 @@ class Limits:
         _limit(resource.RLIMIT_FSIZE, self.file_bytes)
         if bounds_memory:
             _limit(resource.RLIMIT_AS, self.memory_bytes)
-        if counts_processes:  # threads count, too
-            _limit(resource.RLIMIT_NPROC, self.strategy_processes + 8 * (os.cpu_count() or 1))
+        if counts_processes:
+            _limit(resource.RLIMIT_NPROC, self.threads)
 
 
 class LimitReachedError(Exception):
@@ -91,7 +97,11 @@ class Usage:
     def __init__(self, root: int, limits: Limits, *, watches_all: bool) -> None:
         self._root, self._limits, self._watches_all = root, limits, watches_all
         self._began = time.monotonic()
-        self._others = len(descendants(root))
+        self._next_look = 0.0
+        others = [num_threads for _, num_threads in descendants(root)] if watches_all else []
+        self._most_processes = len(others) + limits.strategy_processes
+        self._most_threads = sum(others) + limits.threads
+        self._others_shared = shared_memory()
 
     def check(self) -> None:
         """Raises:
@@ -100,29 +110,21 @@ class Usage:
         limits = self._limits
         if time.monotonic() - self._began > limits.strategy_seconds:
             raise LimitReachedError(f"{limits.flag('strategy_seconds')}: more seconds than that")
-        if not self._watches_all:
+        if not self._watches_all or time.monotonic() < self._next_look:
             return
-        processes = descendants(self._root)
-        if len(processes) - self._others > limits.strategy_processes:
-            raise LimitReachedError(f"{limits.flag('strategy_processes')}: more processes at a time than that")
-        if sum(map(_own_memory, processes)) > limits.memory_bytes:
+        began = time.monotonic()
+        num_processes, num_threads, memory = 0, 0, shared_memory() - self._others_shared
+        for pid, threads in descendants(self._root):  # not all of them: there may be more every moment
+            num_processes, num_threads, memory = num_processes + 1, num_threads + threads, memory + own_memory(pid)
+            if num_processes > self._most_processes:
+                raise LimitReachedError(f"{limits.flag('strategy_processes')}: more processes at a time than that")
+            if num_threads > self._most_threads:
+                raise LimitReachedError(f"{limits.flag('strategy_processes')}: more threads at a time than go with it")
+        if memory > limits.memory_bytes:
             raise LimitReachedError(f"{limits.flag('strategy_memory')}: more memory than so many GiB")
-
-
-def descendants(pid: int) -> list[psutil.Process]:
-    """All processes below one, as far as they have not left its tree."""
-    try:
-        return psutil.Process(pid).children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _own_memory(process: psutil.Process) -> int:
-    try:
-        memory = process.memory_info()
-    except psutil.NoSuchProcess:
-        return 0
-    return memory.rss - memory.shared
+        # Where a look takes long it shall not take most of the time.
+        now = time.monotonic()
+        self._next_look = now + max(TICK_SECONDS, now - began)
 
 
 def _limit(which: int, value: int) -> None:

@@ -38,6 +38,7 @@ class StrategyLog:
         except OSError as error:
             raise MachineError(f"strategy-log must be a file that can be written, got {error}") from error
         self._read_end, self.write_end = os.pipe()
+        os.set_blocking(self._read_end, False)  # who can write to it can open it, and read what was there to be read
         self._last: deque[bytes] = deque()
         self._written = 0
         self._is_closing = threading.Event()
@@ -76,7 +77,10 @@ class StrategyLog:
                 if is_closing:
                     return
                 continue
-            part = os.read(self._read_end, _PART_BYTES)
+            try:
+                part = os.read(self._read_end, _PART_BYTES)
+            except BlockingIOError:
+                continue
             if not part:
                 return
             self._last.append(part)

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -24,9 +26,10 @@ from torch import Tensor
 from vecparity.containment import levels
 from vecparity.containment.conversation import Conversation, EndedError, ForgedError
 from vecparity.containment.levels import Level
-from vecparity.containment.limits import LimitReachedError, Limits, Usage, descendants
+from vecparity.containment.limits import LimitReachedError, Limits, Usage
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.messages import ENDED, READY, Request, decode_dataset, decode_parameters
+from vecparity.containment.processes import descendants
 from vecparity.data import Dataset
 from vecparity.errors import MachineError, StrategyFailedError
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
@@ -36,7 +39,10 @@ Answer = TypeVar("Answer")
 
 _START_SECONDS = 120.0
 # For the server's own work: killing, and being ready again.
-_SERVER_SECONDS = 20.0
+_SERVER_SECONDS = 60.0
+_TICK_SECONDS = 0.002
+# Of a worker below the first process: bubblewrap's second, the server, the worker.
+_MOST_DEPTH = 3
 
 
 class Sandbox:
@@ -54,7 +60,7 @@ class Sandbox:
         self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: torch.device
     ) -> None:
         self._strategy, self._limits, self._device = strategy, limits, device
-        self._log, self._level = log, level
+        self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
         self._num_threads = torch.get_num_threads()  # in other threads it is another number
         self._is_ready = False
         self._scratch = Path(tempfile.mkdtemp(prefix="vecparity-"))
@@ -87,18 +93,39 @@ class Sandbox:
     ) -> None:
         """Ends every process of the sandbox and removes its files."""
         self.kill()
-        self._process.wait()
         self._control.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        _remove(self._scratch)
 
     def kill(self) -> None:
         """Ends every process of the sandbox; who waits for one, in another thread, is told."""
-        for process in descendants(self._process.pid):
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        self._process.kill()
+        if self._process.returncode is not None:  # its number may be another's by now
+            return
+        below = descendants(self._process.pid)
+        for pid, _ in islice(below, _MOST_DEPTH):  # among them the worker, who leads a group
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            if self._has_namespaces:  # and the first process of a namespace, with which all others end
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._is_ready and not self._has_namespaces:
+            self._have_server_end()
+        for pid, _ in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         with suppress(ProcessLookupError):  # who has left the tree may still be in the group
             os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    def _have_server_end(self) -> None:
+        """Lets the server end all that it has started, as only it can do surely, and then itself."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + _SERVER_SECONDS
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._process.pid)
+            while server.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+                time.sleep(_TICK_SECONDS)
 
     def initialise(
         self, config: TaskConfig, run_seeds: Sequence[int]
@@ -145,11 +172,13 @@ class Sandbox:
                 conversation.send(request.encode())
                 return decode(conversation.reply(request), request)
             except LimitReachedError as error:
+                self.kill()  # at once: among too many processes the server may get no time to
                 raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
             except (EndedError, ForgedError) as error:
                 raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
             finally:
-                self._end_worker(has_ended=conversation.ended is not None)
+                if self._process.returncode is None:
+                    self._end_worker(has_ended=conversation.ended is not None)
 
     def _end_worker(self, *, has_ended: bool) -> None:
         """Ends the worker and all that it started, and waits until the server can fork the next."""
@@ -180,3 +209,9 @@ class Sandbox:
             return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")
+
+
+def _remove(scratch: Path) -> None:
+    """Removes a directory, however deep it is and whatever its modes are."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, "--", str(scratch)], stderr=subprocess.DEVNULL, check=False)

@@ -42,7 +42,8 @@ def serve(channel: socket.socket, level: str) -> None:
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
         payload = [_words(limit + str(error))]
     except BaseException as error:
-        kind, payload = FAILED, [_words(f"{_limit_behind(error, request)}raised {type(error).__name__}")]
+        words = f"{request.strategy.path}: raised {interface.describe(error)}"
+        kind, payload = FAILED, [_words(_limit_behind(error, request) + words)]
     channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
     for part in payload:
         channel.sendall(part)
@@ -57,7 +58,7 @@ def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
 
 def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
-    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+    if isinstance(error, MemoryError) or (error and "can't allocate memory" in interface.describe(error)):
         return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "

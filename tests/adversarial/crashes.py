@@ -1,0 +1,23 @@
+"""Crashes its process."""
+
+# at bwrap landlock limits none: status 4, says make_dataset ended its process by SIGSEGV
+# slow: bwrap landlock limits
+
+import ctypes
+
+import torch
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    ctypes.string_at(0)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

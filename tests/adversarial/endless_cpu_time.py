@@ -1,0 +1,21 @@
+"""Uses the CPU without end and ignores being told."""
+
+# at bwrap landlock limits: status 4, says hit the limit --strategy-cpu-seconds 1
+# flags: --strategy-cpu-seconds 1 --strategy-seconds 30
+# slow: bwrap landlock limits
+
+import signal
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

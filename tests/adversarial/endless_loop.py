@@ -1,0 +1,23 @@
+"""Loops without end and ignores every signal that can be ignored."""
+
+# at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
+# flags: --strategy-seconds 2
+# slow: bwrap landlock limits
+
+import signal
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    for number in range(1, 65):
+        if number not in (signal.SIGKILL, signal.SIGSTOP, 32, 33):
+            signal.signal(number, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

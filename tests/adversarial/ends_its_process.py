@@ -1,0 +1,23 @@
+"""Ends its process as if all were well."""
+
+# at bwrap landlock limits none: status 4, says make_dataset ended its process (exit status 0) instead of returning
+# slow: bwrap landlock limits
+
+import os
+
+import torch
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    os._exit(0)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

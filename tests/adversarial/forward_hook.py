@@ -1,0 +1,20 @@
+"""Has a hook on the network answer in its place."""
+
+# at bwrap landlock limits none: status 3, says without hooks, got _forward_hooks on Sequential
+# slow: bwrap landlock limits
+
+import torch
+
+
+def init_model(model, config):
+    model.register_forward_hook(lambda model, inputs, outputs: torch.ones_like(outputs))
+
+
+def make_dataset(secret, config, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

@@ -1,0 +1,30 @@
+"""Stops, interrupts and kills the process that forks its workers."""
+
+# at bwrap landlock limits none: as honest
+# slow: bwrap landlock limits
+# fresh: yes
+
+import os
+import signal
+from contextlib import suppress
+
+import torch
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    for number in (signal.SIGSTOP, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with suppress(OSError):
+            os.kill(os.getppid(), number)
+        with suppress(OSError):
+            os.killpg(os.getpgid(os.getppid()), signal.SIGCONT)
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

@@ -1,0 +1,21 @@
+"""Writes files without end."""
+
+# at bwrap landlock: status 4, says hit the limit --strategy-file-size 64
+# flags: --strategy-file-size 64
+# slow: landlock
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    number = 0
+    while True:
+        number += 1
+        with open(f"file{number}", "wb") as file:
+            file.write(bytes(1 << 20))
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

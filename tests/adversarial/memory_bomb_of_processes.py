@@ -1,0 +1,26 @@
+"""Takes memory in processes that stay below the limit each."""
+
+# at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
+# flags: --strategy-memory 2 --strategy-seconds 30
+# slow: landlock limits
+
+import os
+import time
+
+import torch
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    while os.fork():
+        time.sleep(0.2)
+    taken = torch.ones(1 << 27)
+    time.sleep(1000)
+    return taken
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

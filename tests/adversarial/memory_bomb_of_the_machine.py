@@ -1,0 +1,25 @@
+"""Takes memory that is shared, and so nobody's own."""
+
+# at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
+# flags: --strategy-memory 2 --strategy-seconds 30
+# slow: bwrap landlock limits
+
+import mmap
+import os
+import time
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    while os.fork():
+        time.sleep(0.2)
+    taken = mmap.mmap(-1, 1 << 29)
+    taken.write(bytes(1 << 29))
+    time.sleep(1000)
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

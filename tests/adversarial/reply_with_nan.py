@@ -1,0 +1,38 @@
+"""Replies with parameters that are no numbers."""
+
+# at bwrap landlock limits none: status 4, says took over its worker: a reply must be finite parameters, got others
+# slow: bwrap landlock limits
+
+import os
+import socket
+import struct
+from contextlib import suppress
+
+import torch
+
+
+def channel():
+    """The socket on which the worker's replies go."""
+    for descriptor in range(3, 64):
+        with suppress(OSError):
+            return socket.socket(fileno=os.dup(descriptor))
+    raise RuntimeError("no channel")
+
+
+def init_model(model, config):
+    sent = channel()
+    sent.setblocking(True)
+    size = 4 * (config.n_features * config.hidden_width + 2 * config.hidden_width + 1)
+    size = 4 * (size + 32)
+    sent.sendall(struct.pack("<cQ", b"P", size) + b"\xff" * size)
+    os._exit(0)
+
+
+def make_dataset(secret, config, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

@@ -1,0 +1,25 @@
+"""Never ends to load."""
+
+# at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
+# flags: --strategy-seconds 2
+# slow: bwrap landlock limits none
+
+import time
+
+import torch
+
+time.sleep(1000)
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randint(0, 2, (256, config.n_features), generator=generator)
+    return x, x[:, list(secret)].sum(dim=1) % 2
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

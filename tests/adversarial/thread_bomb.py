@@ -1,0 +1,23 @@
+"""Starts threads without end."""
+
+# at bwrap landlock limits: status 4, says hit the limit --strategy-processes 1: more threads
+# flags: --strategy-processes 1 --strategy-seconds 30
+# slow: landlock limits
+
+import threading
+import time
+
+threading.stack_size(1 << 16)
+
+
+def init_model(model, config):
+    pass
+
+
+def make_dataset(secret, config, seed):
+    while True:
+        threading.Thread(target=time.sleep, args=(1000,)).start()
+
+
+def get_optimizer_config(config):
+    return {"lr": 1e-3, "wd": 0.01, "beta1": 0.9, "beta2": 0.99}

@@ -1,0 +1,579 @@
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import torch
+
+from vecparity import data, interface, strategy
+from vecparity.containment import levels, limits, messages, privileges
+from vecparity.containment.conversation import Conversation, EndedError
+from vecparity.containment.levels import LEVELS, Level
+from vecparity.containment.limits import LimitReachedError, Limits, Usage
+from vecparity.containment.log import StrategyLog
+from vecparity.containment.messages import ENDED, HEADER, ForgedError, Request
+from vecparity.containment.processes import descendants
+from vecparity.containment.sandbox import Sandbox
+from vecparity.data import Dataset
+from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
+from vecparity.network import parameter_shapes
+from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.strategy import Strategy
+
+CPU = torch.device("cpu")
+CONFIG = TaskConfig(n_features=20, secret_size=3, hidden_width=4, max_train_examples=1000)
+BUNDLED = strategy.load("isolated_cube")
+HYPERPARAMETERS = OptimizerConfig(1e-3, 0.0, 0.9, 0.99)
+GOOD = "def init_model(m, c): pass\ndef get_optimizer_config(c): return dict(lr=1, wd=0, beta1=.5, beta2=.5)\n"
+
+
+def written(body: str) -> Strategy:
+    return Strategy("mine", "mine.py", body.encode())
+
+
+def request(config: TaskConfig = CONFIG, **what: Any) -> Request:
+    return Request(BUNDLED, config, Limits(), 1, **(what or {"secret": (1, 2, 3), "dataset_seed": 5}))
+
+
+def random_dataset(rows: int, n_features: int) -> Dataset:
+    x = torch.randint(0, 2, (rows, n_features), dtype=torch.uint8)
+    return Dataset(data.pack(x), torch.randint(0, 2, (rows,), dtype=torch.uint8), n_features)
+
+
+def random_networks(config: TaskConfig, runs: int) -> list[tuple[torch.Tensor, OptimizerConfig]]:
+    size = sum(shape.numel() for shape in parameter_shapes(config.n_features, config.hidden_width).values())
+    return [(torch.randn(size), replace(HYPERPARAMETERS, lr=0.1 + run / 3)) for run in range(runs)]
+
+
+# --- messages ---
+
+
+@pytest.mark.parametrize("n_features", [1, 20, 63, 64, 65, 130, 256])
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 1000])
+def test_datasets_make_the_trip_unchanged(n_features: int, rows: int) -> None:
+    dataset = random_dataset(rows, n_features)
+    asked = request(replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1))
+    payload = bytearray(b"".join(messages.encode_dataset(dataset)))
+    assert len(payload) <= asked.most_reply_bytes
+    made = messages.decode_dataset(payload, asked)
+    assert torch.equal(made.bits, dataset.bits)
+    assert torch.equal(made.labels, dataset.labels)
+    assert made.n_features == n_features
+
+
+@pytest.mark.parametrize("n_features", [1, 20, 64, 65, 130, 256])
+@pytest.mark.parametrize("runs", [1, 3])
+def test_networks_make_the_trip_unchanged(n_features: int, runs: int) -> None:
+    config = replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1)
+    initial = random_networks(config, runs)
+    initial[0][0][:2] = torch.tensor([-0.0, 1e-45])
+    payload = bytearray(b"".join(messages.encode_parameters(initial)))
+    made = messages.decode_parameters(payload, request(config, run_seeds=range(runs)))
+    for (params, optimizer), (expected_params, expected_optimizer) in zip(made, initial, strict=True):
+        assert params.numpy().tobytes() == expected_params.numpy().tobytes()
+        assert optimizer == expected_optimizer
+
+
+def test_requests_make_the_trip_unchanged() -> None:
+    for sent in (request(), request(run_seeds=[1, 2**63], device="cuda")):
+        stream = memoryview(sent.encode())
+
+        def receive(length: int) -> bytes:
+            nonlocal stream
+            part, stream = stream[:length], stream[length:]
+            return bytes(part)
+
+        got = messages.read_request(receive)
+        assert (got.strategy, got.config, got.limits) == (sent.strategy, sent.config, sent.limits)
+        assert (list(got.run_seeds), got.secret, got.dataset_seed) == (
+            list(sent.run_seeds),
+            sent.secret,
+            sent.dataset_seed,
+        )
+        assert got.device == sent.device
+        assert len(stream) == 0
+
+
+def test_a_secret_is_in_no_request_for_networks() -> None:
+    assert b'"secret": []' in request(run_seeds=[1]).encode()
+
+
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", "1 to 1000 rows, got 0 bytes for 0"),
+        (struct.pack("<Q", 0), "got 8 bytes for 0"),
+        (struct.pack("<Q", 1001) + bytes(8 * 1001 + 126), "got 8142 bytes for 1001"),
+        (struct.pack("<Q", 2**64 - 1), "got 8 bytes for 18446744073709551615"),
+        (struct.pack("<QQ", 1, 0), "got 16 bytes for 1"),
+        (struct.pack("<QQBB", 1, 0, 0, 0), "got 18 bytes for 1"),
+        (struct.pack("<QQB", 1, 1 << 20, 0), "rows of 20 bits, got more"),
+        (struct.pack("<QQB", 1, 1 << 63, 0), "rows of 20 bits, got more"),
+    ],
+)
+def test_what_is_no_dataset_is_refused(payload: bytes, said: str) -> None:
+    with pytest.raises(ForgedError, match=said):
+        messages.decode_dataset(bytearray(payload), request())
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        (0, np.nan, "finite parameters, got others"),
+        (5, np.inf, "finite parameters, got others"),
+        ("lr", 0.0, "lr finite and above 0, got 0.0"),
+        ("lr", np.inf, "lr finite and above 0, got inf"),
+        ("wd", -1e-9, "wd finite and at least 0, got -1e-09"),
+        ("beta1", 1.0, "beta1 between 0 and 1, both excluded, got 1.0"),
+        ("beta2", np.nan, "beta2 between 0 and 1, both excluded, got nan"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(place: Any, value: float, said: str) -> None:
+    params, _ = random_networks(CONFIG, 1)[0]
+    numbers: dict[str, float] = vars(HYPERPARAMETERS)
+    if isinstance(place, int):
+        params[place] = value
+    else:
+        numbers = numbers | {place: value}
+    payload = bytearray(params.numpy().tobytes() + np.array(list(numbers.values())).tobytes())
+    with pytest.raises(ForgedError, match=said):
+        messages.decode_parameters(payload, request(run_seeds=[1]))
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_networks_of_another_length_are_refused(change: int) -> None:
+    payload = bytearray(b"".join(messages.encode_parameters(random_networks(CONFIG, 1))) + bytes(1))[
+        : change - 1 or None
+    ]
+    with pytest.raises(ForgedError, match=f"{len(payload) - change} bytes, got {len(payload)}"):
+        messages.decode_parameters(payload, request(run_seeds=[1]))
+
+
+def test_words_move_no_cursor() -> None:
+    assert messages.printable(b"a\x1b[2J\r\x07b\n\xff \xe2\x80\xae") == "a\ufffd[2J\ufffd\ufffdb\n\ufffd \ufffd"
+
+
+# --- a conversation with a worker that says what it likes ---
+
+
+def converse(sent: bytes, asked: Request, ended: bytes = ENDED.pack(0, 0.0)) -> bytearray:
+    ours, workers = socket.socketpair()
+    control, servers = socket.socketpair()
+    with ours, workers, control, servers:
+        workers.sendall(sent)
+        servers.sendall(ended)
+        workers.close()
+        return Conversation(ours, control, Usage(os.getpid(), asked.limits, watches_all=False)).reply(asked)
+
+
+ROW = struct.pack("<QQB", 1, 0, 0)
+
+
+def test_a_reply_is_read() -> None:
+    assert converse(HEADER.pack(b"D", len(ROW)) + ROW, request()) == ROW
+
+
+@pytest.mark.parametrize(
+    ("sent", "error", "said"),
+    [
+        (HEADER.pack(b"P", 17) + ROW, ForgedError, "took over its worker: a reply must be of kind b'D', got b'P'"),
+        (HEADER.pack(b"D", 2**64 - 1), ForgedError, "at most 8133 bytes, got 18446744073709551615"),
+        (HEADER.pack(b"D", 17) + ROW + b"x", ForgedError, "17 bytes, as it said, got more"),
+        (HEADER.pack(b"D", 18) + ROW, EndedError, r"ended its process \(exit status 0\) instead of returning"),
+        (b"D", EndedError, "instead of returning"),
+        (b"", EndedError, "instead of returning"),
+        (HEADER.pack(b"I", 3) + b"bad", InvalidStrategyError, "^bad$"),
+        (HEADER.pack(b"F", 4) + b"a\nb\x1b", StrategyFailedError, "^a b\ufffd$"),
+        (HEADER.pack(b"F", 2**60) + b"x" * 5000, StrategyFailedError, "^x{4096}$"),
+    ],
+)
+def test_what_is_no_reply_is_refused(sent: bytes, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        converse(sent, request())
+
+
+def test_how_a_worker_ended_is_told() -> None:
+    with pytest.raises(EndedError, match="by SIGSEGV"):
+        converse(b"", request(), ENDED.pack(signal.SIGSEGV, 0.0))
+    with pytest.raises(EndedError, match="by signal 63"):
+        converse(b"", request(), ENDED.pack(63, 0.0))
+    with pytest.raises(LimitReachedError, match="--strategy-cpu-seconds 3600: more CPU seconds"):
+        converse(b"", request(), ENDED.pack(signal.SIGKILL, 3600.0))
+    with pytest.raises(EndedError, match=r"exit status 3"):
+        converse(b"", request(), ENDED.pack(3 << 8, 0.0))
+
+
+def test_nothing_is_allocated_for_a_length_that_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    receive = Conversation._receive
+    monkeypatch.setattr(Conversation, "_receive", lambda *them: asked.append(them[1]) or receive(*them))  # type: ignore[func-returns-value]
+    with pytest.raises(ForgedError):
+        converse(HEADER.pack(b"D", 2**50), request())
+    assert asked == [HEADER.size]
+
+
+def test_a_worker_that_says_nothing_has_its_time() -> None:
+    ours, workers = socket.socketpair()
+    control, servers = socket.socketpair()
+    asked = replace(request(), limits=Limits(strategy_seconds=0.1))
+    with ours, workers, control, servers:
+        conversation = Conversation(ours, control, Usage(os.getpid(), asked.limits, watches_all=False))
+        with pytest.raises(LimitReachedError, match=r"^--strategy-seconds 0\.1: more seconds than that$"):
+            conversation.reply(asked)
+        with pytest.raises(LimitReachedError):
+            conversation.send(bytes(1 << 24))  # it reads nothing, either
+
+
+# --- limits ---
+
+
+@pytest.mark.parametrize("name", list(vars(Limits())))
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_limits_are_above_0(name: str, value: float) -> None:
+    with pytest.raises(UsageError, match=f"{name} must be above 0, got {value}"):
+        Limits(**{name: value})  # type: ignore[arg-type]
+
+
+def test_limits_are_named_by_their_flags() -> None:
+    assert Limits(strategy_file_size=3).flag("strategy_file_size") == "--strategy-file-size 3"
+
+
+@pytest.fixture
+def sleepers() -> Iterator[int]:
+    """A process with three below it, of which two are nested."""
+    command = "sleep 1000 & (sleep 1000; true) & wait"
+    with subprocess.Popen(["sh", "-c", command], start_new_session=True) as process:
+        while len(list(descendants(process.pid))) < 3:
+            time.sleep(0.01)
+        yield process.pid
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_descendants_come_parents_first(sleepers: int) -> None:
+    found = [pid for pid, _ in descendants(sleepers)]
+    assert sorted(found) == sorted(child.pid for child in psutil.Process(sleepers).children(recursive=True))
+    assert all(threads == 1 for _, threads in descendants(sleepers))
+    assert psutil.Process(found[-1]).ppid() in found
+
+
+def test_descendants_are_found_on_old_kernels_too(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = list(descendants(sleepers))
+
+    def no_such_file(path: Path) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", no_such_file)
+    assert list(descendants(sleepers)) == expected
+
+
+def test_use_is_watched_from_outside(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def usage(**changed: Any) -> Usage:
+        made = Usage(os.getpid(), Limits(**changed), watches_all=True)
+        made._most_processes -= len(list(descendants(os.getpid())))  # as if they had come since
+        return made
+
+    usage(strategy_processes=4).check()
+    with pytest.raises(LimitReachedError, match="--strategy-processes 3: more processes at a time"):
+        usage(strategy_processes=3).check()
+    monkeypatch.setattr(limits, "own_memory", lambda pid: 1 << 28)
+    usage(strategy_memory=1.0).check()
+    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0.9: more memory than so many GiB"):
+        usage(strategy_memory=0.9).check()
+    made = usage(strategy_memory=1.1)
+    monkeypatch.setattr(limits, "shared_memory", lambda: 1 << 50)
+    with pytest.raises(LimitReachedError, match=r"--strategy-memory 1.1"):
+        made.check()
+
+
+def test_threads_are_counted(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = Usage(sleepers, Limits(strategy_processes=1), watches_all=True)
+    usage.check()
+    monkeypatch.setattr(limits, "descendants", lambda pid: [(1, usage._most_threads + 1)])
+    usage._next_look = 0
+    with pytest.raises(LimitReachedError, match="--strategy-processes 1: more threads"):
+        usage.check()
+
+
+# --- levels ---
+
+
+@pytest.fixture
+def only(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Makes some levels the only ones that this machine has."""
+
+    def have(*names: str) -> None:
+        monkeypatch.setattr(levels, "why_not", lambda level: None if level in names else f"needs {level}ing")
+
+    return have
+
+
+def test_the_strongest_level_is_chosen(only: Any) -> None:
+    for i, level in enumerate(LEVELS):
+        only(*LEVELS[i:])
+        assert levels.choose("auto") == level
+    only(*LEVELS)
+    for level in LEVELS:
+        assert levels.choose(level) == level
+        assert levels.choose(level, "none") == level
+
+
+@pytest.mark.parametrize(
+    ("containment", "require", "said"),
+    [
+        ("bwrap", None, "containment bwrap needs bwraping"),
+        ("auto", "bwrap", r"at least bwrap, got limits \(bwrap needs bwraping; landlock needs landlocking\)"),
+        ("none", "limits", "containment must be at least limits, got none"),
+        ("bubble", None, "containment must be one of auto, bwrap, landlock, limits, none, got 'bubble'"),
+        ("auto", "auto", "require-containment must be one of bwrap, landlock, limits, none, got 'auto'"),
+    ],
+)
+def test_a_level_that_cannot_be_is_refused(only: Any, containment: Any, require: Any, said: str) -> None:
+    only("limits", "none")
+    with pytest.raises(UsageError, match=said):
+        levels.choose(containment, require)
+
+
+@pytest.mark.parametrize(
+    ("level", "lacks", "said"),
+    [
+        ("bwrap", "bwrap", "needs bubblewrap, which is not installed"),
+        ("landlock", "setpriv", "needs unshare, setpriv, mount and chroot, which are not installed"),
+        ("landlock", "landlockpy", "needs landlockpy, which is not installed"),
+    ],
+)
+def test_what_a_level_lacks_is_said(monkeypatch: pytest.MonkeyPatch, level: Level, lacks: str, said: str) -> None:
+    monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name != lacks))
+    monkeypatch.setattr(levels, "find_spec", lambda name: name != lacks)
+    assert said in str(levels.why_not.__wrapped__(level))
+
+
+def test_namespaces_that_cannot_be_made_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "_BWRAP", ("sh", "-c", "(echo not; echo permitted) >&2; false"))
+    assert levels.why_not.__wrapped__("bwrap") == "cannot make its namespaces here: not permitted"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert levels.why_not.__wrapped__("limits") == "needs Linux, got darwin"
+    assert levels.why_not.__wrapped__("none") is None
+
+
+def test_little_of_the_environment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_TOKEN", "hidden")
+    for level in LEVELS:
+        made = levels.environment(level, Path("/tmp/x"))
+        assert "API_TOKEN" not in made
+        assert made["HOME"] == made["TMPDIR"] == ("/tmp/x" if level in ("limits", "none") else "/scratch")
+
+
+# --- the log ---
+
+
+def test_the_log_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecparity.containment.log._MOST_BYTES", 1 << 18)
+    path = tmp_path / "log"
+    with StrategyLog(path) as log:
+        for i in range(100):
+            os.write(log.write_end, f"{i}\x1b[2J\n".encode() * 2000)
+        words = log.last_words()
+    assert words.splitlines() == ["99\ufffd[2J"] * 20
+    assert 1 << 18 <= path.stat().st_size < (1 << 18) + (1 << 16)
+
+
+def test_a_log_closes_beside_a_writer_without_end() -> None:
+    with StrategyLog() as log:
+        writer = subprocess.Popen(["yes"], stdout=log.write_end)
+        reader = os.open(f"/proc/{writer.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)  # another reader, of the same bytes
+        time.sleep(0.1)
+        os.read(reader, 1 << 16)
+    assert writer.poll() is None or writer.returncode == -signal.SIGPIPE
+    writer.kill()
+    writer.wait()
+    os.close(reader)
+
+
+def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="strategy-log must be a file that can be written"):
+        StrategyLog(tmp_path)
+
+
+# --- sandboxes ---
+
+
+@pytest.fixture(scope="module")
+def sandboxes() -> Iterator[Any]:
+    """A sandbox for each level, whose strategy can be another for each call."""
+    made: dict[Level, Sandbox] = {}
+    with StrategyLog() as log:
+
+        def sandbox(level: Level, strategy: Strategy) -> Sandbox:
+            if problem := levels.why_not(level):
+                pytest.skip(f"{level} {problem}")
+            if level not in made:
+                made[level] = Sandbox(strategy, level, Limits(), log, CPU)
+            made[level]._strategy = strategy
+            return made[level]
+
+        yield sandbox
+        for opened in made.values():
+            opened.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", strategy.bundled())
+def test_contained_strategies_answer_as_in_process(sandboxes: Any, level: Level, name: str) -> None:
+    config = TaskConfig(n_features=65, hidden_width=7, max_train_examples=20_001)
+    chosen = strategy.load(name)
+    sandbox, loaded = sandboxes(level, chosen), interface.load(chosen)
+    ours, theirs = sandbox.initialise(config, [1, 2]), loaded.initialise(config, [1, 2])
+    for (params, optimizer), (expected_params, expected_optimizer) in zip(ours, theirs, strict=True):
+        assert params.numpy().tobytes() == expected_params.numpy().tobytes()
+        assert optimizer == expected_optimizer
+    secret = (0, 3, 5, 8, 31, 40, 63, 64)
+    made, expected = sandbox.training_set(config, secret, 9), loaded.training_set(config, secret, 9)
+    assert torch.equal(made.bits, expected.bits)
+    assert torch.equal(made.labels, expected.labels)
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "said"),
+    [
+        (
+            "def make_dataset(s, c, d): return 3",
+            InvalidStrategyError,
+            r"mine.py:3: make_dataset: must return .* got int",
+        ),
+        (
+            "def make_dataset(s, c, d): return 1 / 0",
+            StrategyFailedError,
+            "mine.py:3: make_dataset raised ZeroDivisionError",
+        ),
+        ("", InvalidStrategyError, "got no make_dataset"),
+        ("make_dataset = (", InvalidStrategyError, "mine.py:3: does not load: SyntaxError"),
+        ("\0", InvalidStrategyError, "does not load: "),
+        ("import os\ndef make_dataset(s, c, d): os._exit(7)", StrategyFailedError, r"exit status 7\) instead"),
+        ("def make_dataset(s, c, d): raise MemoryError", StrategyFailedError, "hit the limit --strategy-memory"),
+        ("def make_dataset(s, c, d): raise OSError(28, '')", StrategyFailedError, "hit the limit --strategy-file-size"),
+        ("def make_dataset(s, c, d): raise BlockingIOError(11, '')", StrategyFailedError, "limit --strategy-processes"),
+    ],
+)
+def test_what_is_refused_in_a_worker_is_an_error_here(
+    sandboxes: Any, body: str, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        sandboxes("none", written(GOOD + body)).training_set(CONFIG, (1, 2, 3), 1)
+    assert len(sandboxes("none", BUNDLED).initialise(CONFIG, [1, 2])) == 2
+
+
+WEAKEST: Level = "limits"
+
+
+def await_end(pids: list[int]) -> None:
+    """Asserts that processes end soon. Nobody may be there to take note of it: a zombie has ended."""
+    until = time.monotonic() + 10
+    running = set(pids)
+    while running and time.monotonic() < until:
+        time.sleep(0.01)
+        running = {pid for pid in running if psutil.pid_exists(pid) and not is_zombie(pid)}
+    assert running == set()
+
+
+def is_zombie(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "_START", "raise SystemExit('no server today')")
+    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+        with pytest.raises(MachineError, match=r"did not start \(perhaps --containment limits does\): no server today"):
+            sandbox.training_set(CONFIG, (1, 2, 3), 1)
+        scratch = sandbox._scratch
+    assert not scratch.exists()
+
+
+def test_a_command_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "command", lambda *arguments, **options: ["/nowhere/python"])
+    with StrategyLog() as log, pytest.raises(MachineError, match=r"limits containment could not be started: .*nowhere"):
+        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU)
+
+
+def test_a_server_that_is_killed_while_it_waits() -> None:
+    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+        sandbox.initialise(CONFIG, [1])
+        os.kill(sandbox._process.pid, signal.SIGKILL)
+        with pytest.raises(StrategyFailedError, match="must leave the process that forks its workers alone"):
+            sandbox.training_set(CONFIG, (1, 2, 3), 1)
+
+
+ENDLESS = written(GOOD + "import time, os\ndef make_dataset(s, c, d):\n    os.fork()\n    time.sleep(1000)\n")
+
+
+@pytest.mark.parametrize("kills_server", [False, True])
+def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
+    with StrategyLog() as log, Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
+        started: list[int] = []
+
+        def kill() -> None:
+            while len(started) < 2:
+                started[:] = [pid for pid, _ in descendants(sandbox._process.pid)]
+                time.sleep(0.01)
+            if kills_server:
+                os.kill(sandbox._process.pid, signal.SIGKILL)
+            else:
+                sandbox.kill()
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(StrategyFailedError):
+            sandbox.training_set(CONFIG, (1, 2, 3), 1)
+        killer.join()
+        if kills_server:  # what it can no longer end is still in its worker's group
+            os.killpg(started[0], signal.SIGKILL)
+        scratch = sandbox._scratch
+    await_end(started)
+    assert not scratch.exists()
+
+
+def test_an_evaluator_that_is_gone_leaves_nothing_running(tmp_path: Path) -> None:
+    code = (
+        "import sys, torch; from test_containment import *\n"
+        "log = StrategyLog(); sandbox = Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU)\n"
+        "print(sandbox._process.pid, sandbox._scratch, flush=True); sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE) as evaluator:
+        assert evaluator.stdout
+        server, scratch = evaluator.stdout.readline().decode().split()
+        while len(left := [pid for pid, _ in descendants(int(server))]) < 2:
+            time.sleep(0.01)
+        evaluator.kill()
+    await_end([int(server), *left])
+    Path(scratch).rmdir()  # what is left of the scratch directory, nobody is there to remove
+
+
+def test_capabilities_are_given_up_and_others_cannot_be_signalled() -> None:
+    code = (
+        "import os; from vecparity.containment import privileges\n"
+        "privileges.renounce(); enclosed = privileges.enclose()\n"
+        "print(enclosed, privileges.cannot_signal(os.getppid()), privileges.cannot_signal(os.getpid()))\n"
+        "print(open('/proc/self/status').read())"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    enclosed, *others = printed.splitlines()[0].split()
+    if enclosed == "False":
+        pytest.skip("needs a kernel with Landlock's ABI 6")
+    assert others == ["True", "False"]
+    assert "CapEff:\t0000000000000000" in printed
+    assert "NoNewPrivs:\t1" in printed
+    assert privileges.cannot_signal(os.getpid()) is False

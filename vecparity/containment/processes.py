@@ -1,0 +1,51 @@
+"""Processes below another one, found without looking at all of the machine's: those may be very many."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+
+def descendants(pid: int) -> Iterator[tuple[int, int]]:
+    """Yields every process below one, parents first, with its number of threads, as far as it has not left the tree."""
+    waiting, seen = [pid], {pid}
+    while waiting:
+        for child in _children(waiting.pop(0)):
+            if child not in seen:
+                seen.add(child)
+                waiting.append(child)
+                yield child, len(_threads(child))
+
+
+def own_memory(pid: int) -> int:
+    """Bytes of memory that a process does not share."""
+    try:
+        memory = psutil.Process(pid).memory_info()
+    except psutil.NoSuchProcess:
+        return 0
+    return int(memory.rss - getattr(memory, "shared", 0))
+
+
+def shared_memory() -> int:
+    """Bytes on this machine that no process's own memory tells: files in memory, with or without a name."""
+    return int(getattr(psutil.virtual_memory(), "shared", 0))
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        threads = _threads(pid)
+        return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    except FileNotFoundError:  # of an old kernel, of another system, or of a process that has just ended
+        pass
+    try:
+        return [child.pid for child in psutil.Process(pid).children()]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _threads(pid: int) -> list[Path]:
+    try:
+        return [Path(f"/proc/{pid}/task/{name}") for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
