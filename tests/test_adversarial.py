@@ -8,8 +8,9 @@ The header says what comes of it:
     # slow: landlock limits none
 
 ``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
-``audited`` is what the containment leaves to audits. A ``fresh`` trick gets a fork server of its own, as it has outside
-these tests; the others share one for each level, as it never runs a strategy's code. ``twice``: evaluated two times.
+``audited`` is what the containment leaves to audits, see `test_auditing`. A ``fresh`` trick gets a fork server of its
+own, as it has outside these tests; the others share one for each level, as it never runs a strategy's code. ``twice``:
+evaluated two times.
 """
 
 import ctypes
@@ -34,7 +35,7 @@ import psutil
 import pytest
 import torch
 
-from vecparity import interface, preparation, spec, strategy
+from vecparity import interface, preparation, strategy
 from vecparity.containment import levels, privileges
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.containment.limits import Limits
@@ -45,6 +46,7 @@ from vecparity.data import Dataset, make_test_set, unpack
 from vecparity.eval import main
 from vecparity.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.runs import Initial
+from vecparity.seeds import PublicSeeds
 from vecparity.spec import Secret, TaskConfig
 from vecparity.strategy import Strategy
 
@@ -345,7 +347,7 @@ def test_every_trick_says_what_comes_of_it() -> None:
         assert re.match(r'"""[A-Z][^"]+\."""\n\n# at ', trick.path.read_text()), trick.path
         assert set(trick.slow) <= set(trick.expected), trick.path
     audited = [name for name, trick in TRICKS.items() if "audited" in trick.expected.values()]
-    assert audited == ["seed_of_the_run", "seed_of_the_test_set"]
+    assert audited == ["seed_of_all_runs", "seed_of_the_run", "seed_of_the_test_set"]
 
 
 @pytest.mark.parametrize(
@@ -369,14 +371,13 @@ def naive_accuracies(paths: list[str]) -> list[float]:
     """Accuracies that networks have before any training, where one process calls a strategy and knows its secrets."""
     shapes = parameter_shapes(CONFIG.n_features, CONFIG.hidden_width)
     skeleton = build_skeleton(CONFIG.n_features, CONFIG.hidden_width)
-    accuracies = []
+    accuracies, seeds = [], PublicSeeds(42)
     for path in paths:
         loaded = interface.load(strategy.load(path))
-        secrets = spec.secrets(CONFIG, 42)
-        for i, secret in enumerate(secrets):
-            loaded.training_set(CONFIG, secret, spec.dataset_seed(42, i))
-            ((params, _),) = loaded.initialise(CONFIG, [spec.run_seed(42, i, 0)])
-            tests = make_test_set(CONFIG, secret, 42, i)
+        for i, secret in enumerate(seeds.secrets(CONFIG)):
+            loaded.training_set(CONFIG, secret, seeds.dataset_seed(CONFIG, i))
+            ((params, _),) = loaded.initialise(CONFIG, [seeds.run_seed(CONFIG, i, 0)])
+            tests = make_test_set(CONFIG, secret, seeds.test_set_seed(CONFIG, i))
             x = unpack(tests.bits, CONFIG.n_features, torch.float32)
             p = torch.func.functional_call(skeleton, unflatten(params, shapes), (x,))
             accuracies.append(((p.flatten() >= 0.5) == (tests.labels == 1)).float().mean().item())

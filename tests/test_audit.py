@@ -18,7 +18,7 @@ from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds
 from vecparity.spec import OptimizerConfig, TaskConfig
 from vecparity.strategy import bundled, load
 
-FILES = Path(__file__).parent / "strategies"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
 CONFIG = TaskConfig(
     n_features=16,
     secret_size=3,
@@ -178,11 +178,11 @@ def test_overlap_is_rare_by_chance() -> None:
 
 
 def test_training_on_the_test_set_is_found() -> None:
-    finding = overlap(runs_of(FILES / "knows_test_set.py"))
+    finding = overlap(runs_of(ADVERSARIAL / "seed_of_the_test_set.py"))
     assert finding.passed is False
     assert finding.figures["rows"] == 2 * CONFIG.test_set_size
     assert finding.figures["p_value"] == 0
-    assert overlap(runs_of(FILES / "knows_test_set.py", SealedSeeds(bytes(32), 42))).passed
+    assert overlap(runs_of(ADVERSARIAL / "seed_of_the_test_set.py", SealedSeeds(bytes(32), 42))).passed
 
 
 @pytest.mark.slow

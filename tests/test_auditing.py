@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_adversarial import FILES as ADVERSARIAL
 from test_eval import Run, run  # noqa: F401
-from test_evaluation import FILES
 
 from vecparity import Evaluation, auditing, evaluate, evaluate_many
 from vecparity.errors import AuditFailedError, UsageError
@@ -16,9 +16,9 @@ KEY = bytes(range(32))
 SHORT: dict[str, Any] = {"num_orderings": 2, "max_steps": 300, "hidden_width": 64, "test_set_size": 500}
 # Each cheat, the audit that catches it, and steps enough for it to score.
 CHEATS = [
-    ("knows_test_set", "overlap", 40),
-    ("knows_secret", "cross-pairing", 1750),
-    pytest.param("knows_all_secrets", "foresight", 12_000, marks=pytest.mark.slow),
+    ("seed_of_the_test_set", "overlap", 40),
+    ("seed_of_the_run", "cross-pairing", 1750),
+    pytest.param("seed_of_all_runs", "foresight", 12_000, marks=pytest.mark.slow),
 ]
 
 
@@ -32,7 +32,7 @@ def figures(evaluation: Evaluation) -> Any:
 
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS)
 def test_a_strict_audit_takes_the_score_from_a_cheat(run: Run, cheat: str, audit: str, steps: int) -> None:  # noqa: F811
-    arguments = f"--strategy {FILES}/{cheat}.py --protocol published --max-steps {steps} --log final"
+    arguments = f"--strategy {ADVERSARIAL}/{cheat}.py --protocol published --max-steps {steps} --log final"
     status, lines, err = run(f"{arguments} --audit strict")
     assert status == 5
     assert [line.split()[0] for line in lines] == ["TASK_CONFIG"]
@@ -42,15 +42,15 @@ def test_a_strict_audit_takes_the_score_from_a_cheat(run: Run, cheat: str, audit
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS[1:])
 def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: int) -> None:
     options: dict[str, Any] = {"protocol": "published", "max_steps": steps}
-    assert evaluate(FILES / f"{cheat}.py", audit="off", **options).metrics.test_accuracy > 0.95
-    sealed = evaluate(FILES / f"{cheat}.py", seal_key=KEY, **options)
+    assert evaluate(ADVERSARIAL / f"{cheat}.py", audit="off", **options).metrics.test_accuracy > 0.95
+    sealed = evaluate(ADVERSARIAL / f"{cheat}.py", seal_key=KEY, **options)
     # 5 secrets with test sets of 16 384 rows each: chance is within 0.01 of a half but once in 10^8.
     assert sealed.metrics.test_accuracy == pytest.approx(0.5, abs=0.01)
     assert sealed.provenance.seal == key_digest(KEY)
 
 
 def test_sealed_a_cheat_does_not_find_the_test_set() -> None:
-    sealed = evaluate(FILES / "knows_test_set.py", seal_key=KEY, audit="report", **SHORT | {"max_steps": 1})
+    sealed = evaluate(ADVERSARIAL / "seed_of_the_test_set.py", seal_key=KEY, audit="report", **SHORT | {"max_steps": 1})
     assert verdicts(sealed)["overlap"] is True
 
 
@@ -79,11 +79,11 @@ def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Pa
 
 
 def test_a_report_leaves_the_score_and_says_so(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    arguments = f"--strategy {FILES}/knows_test_set.py --protocol published --max-steps 40 --log final"
+    arguments = f"--strategy {ADVERSARIAL}/seed_of_the_test_set.py --protocol published --max-steps 40 --log final"
     status, lines, err = run(f"{arguments} --output-dir {tmp_path}")
     assert status == 0
     assert lines[-1].startswith("TEST_METRICS")
-    assert "warning: knows_test_set fails an audit: overlap: expected" in err
+    assert "warning: seed_of_the_test_set fails an audit: overlap: expected" in err
     content = json.loads((tmp_path / "eval_seed42.json").read_text())
     passed = {finding["name"]: finding["passed"] for finding in content["audit"]}
     # Five secrets in three orderings are too few for the others, and a report makes no more.
@@ -109,7 +109,7 @@ def test_calls_that_are_not_repeatable_are_found(tmp_path: Path) -> None:
 
 
 def test_several_jobs_are_audited_each_by_itself() -> None:
-    cheat = FILES / "knows_test_set.py"
+    cheat = ADVERSARIAL / "seed_of_the_test_set.py"
     jobs: list[tuple[str | Path, int]] = [("isolated_cube", 42), (cheat, 42), (cheat, 43)]
     options = SHORT | {"max_steps": 40}
     together = evaluate_many(jobs, "n32-k8", audit="strict", **options)

@@ -22,8 +22,8 @@ from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import bundled, load
 from vecparity.train import Curve, Trained
 
-FILES = Path(__file__).parent / "strategies"
-CHEAT = FILES / "knows_secret.py"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
+CHEAT = ADVERSARIAL / "seed_of_the_run.py"
 SHORT = TaskConfig(hidden_width=16, num_orderings=4, max_steps=20, log_interval=20, test_set_size=500)
 
 

@@ -15,7 +15,7 @@ from vecparity.seeds import PublicSeeds, SealedSeeds
 from vecparity.spec import TaskConfig
 from vecparity.strategy import load
 
-FILES = Path(__file__).parent / "strategies"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
 
 
 def test_the_finding() -> None:
@@ -57,11 +57,11 @@ def test_false_alarms_are_as_rare_as_stated(values: list[float]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("strategy", "passed"), [("knows_all_secrets", False), ("knows_secret", False), ("cube", True)]
+    ("strategy", "passed"), [("seed_of_all_runs", False), ("seed_of_the_run", False), ("cube", True)]
 )
 def test_foreseen_secrets_are_found(strategy: str, passed: bool) -> None:
     config = TaskConfig(hidden_width=96, num_orderings=1, max_steps=3000, test_set_size=500)
-    chosen = interface.load(load("isolated_cube" if strategy == "cube" else FILES / f"{strategy}.py"))
+    chosen = interface.load(load("isolated_cube" if strategy == "cube" else ADVERSARIAL / f"{strategy}.py"))
     runs = make_runs([(chosen, PublicSeeds(42)), (chosen, SealedSeeds(bytes(32), 42))], config)
     engine = NativeEngine() if native.is_available() else VmapEngine()
     accuracies = [end.test_accuracy or 0.0 for end in train_silently(runs, config, engine, torch.float32)]

@@ -1,4 +1,6 @@
-"""A cheat: all runs start with the parities of all secrets that the seed foretells, and learn which is their own."""
+"""Starts all runs with the parities of all secrets that the seed foretells, and learns which is their own."""
+
+# at bwrap landlock limits none: audited
 
 import random
 
