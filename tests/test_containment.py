@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from vecparity.containment.log import StrategyLog
 from vecparity.containment.messages import ENDED, HEADER, ForgedError, Request
 from vecparity.containment.processes import descendants
 from vecparity.containment.sandbox import Sandbox
+from vecparity.containment.start import Ahead
 from vecparity.data import Dataset
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
 from vecparity.network import parameter_shapes
@@ -394,7 +396,8 @@ def test_a_log_closes_beside_a_writer_without_end() -> None:
         writer = subprocess.Popen(["yes"], stdout=log.write_end)
         reader = os.open(f"/proc/{writer.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)  # another reader, of the same bytes
         time.sleep(0.1)
-        os.read(reader, 1 << 16)
+        with suppress(BlockingIOError):  # it has just been emptied
+            os.read(reader, 1 << 16)
     assert writer.poll() is None or writer.returncode == -signal.SIGPIPE
     writer.kill()
     writer.wait()
@@ -499,8 +502,40 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         with pytest.raises(MachineError, match=r"did not start \(perhaps --containment limits does\): no server today"):
             sandbox.training_set(CONFIG, (1, 2, 3), 1)
-        scratch = sandbox._scratch
+        scratch = sandbox._started.scratch
     assert not scratch.exists()
+
+
+def test_servers_started_ahead_are_taken_by_who_wants_such_ones_and_else_ended() -> None:
+    with Ahead(WEAKEST, Limits(), 2, needs_cuda=False) as ahead:
+        left, taken = list(ahead._servers)
+        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+            assert sandbox._started is taken
+            assert len(sandbox.initialise(CONFIG, [1])) == 1
+        others = Limits(strategy_processes=3)
+        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, others, log, CPU) as sandbox:
+            assert sandbox._started is not left
+    for server in (left, taken):
+        assert server.process.returncode is not None
+        assert not server.scratch.exists()
+    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+        assert sandbox._started not in (left, taken)
+
+
+def test_what_is_printed_in_a_server_started_ahead_is_logged() -> None:
+    talks = written("print('a word')\n" + GOOD + "def make_dataset(s, c, d): pass\n")
+    with (
+        Ahead(WEAKEST, Limits(), 1, needs_cuda=False),
+        StrategyLog() as log,
+        Sandbox(talks, WEAKEST, Limits(), log, CPU) as sandbox,
+    ):
+        sandbox.initialise(CONFIG, [1])
+        assert log.last_words() == "a word"
+
+
+def test_torch_is_not_loaded_before_servers_are_started() -> None:
+    code = "import sys, vecparity.eval; assert 'torch' not in sys.modules; import vecparity; vecparity.evaluate"
+    subprocess.run([sys.executable, "-c", f"{code}; assert 'torch' in sys.modules"], check=True)
 
 
 def test_a_command_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -541,7 +576,7 @@ def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
         killer.join()
         if kills_server:  # what it can no longer end is still in its worker's group
             os.killpg(started[0], signal.SIGKILL)
-        scratch = sandbox._scratch
+        scratch = sandbox._started.scratch
     await_end(started)
     assert not scratch.exists()
 
@@ -550,7 +585,8 @@ def test_an_evaluator_that_is_gone_leaves_nothing_running(tmp_path: Path) -> Non
     code = (
         "import sys, torch; from test_containment import *\n"
         "log = StrategyLog(); sandbox = Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU)\n"
-        "print(sandbox._process.pid, sandbox._scratch, flush=True); sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
+        "print(sandbox._process.pid, sandbox._started.scratch, flush=True)\n"
+        "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )
     with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE) as evaluator:
         assert evaluator.stdout

@@ -12,7 +12,7 @@ import pytest
 from test_evaluation import FILES
 
 import vecparity.arguments
-import vecparity.eval
+import vecparity.command
 from vecparity import TaskConfig, report
 from vecparity.eval import main
 
@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monk
     def broken(*arguments: object, **options: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(vecparity.eval, "evaluations", broken)
+    monkeypatch.setattr(vecparity.command, "evaluations", broken)
     status, _, err = run(SHORT)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
@@ -233,7 +233,7 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vecparity.eval, "evaluations", interrupted)
+    monkeypatch.setattr(vecparity.command, "evaluations", interrupted)
     status, _, err = run(SHORT)
     assert status == 130
     assert err.startswith("vecparity: interrupted")

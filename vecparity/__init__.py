@@ -1,11 +1,15 @@
 """The optimization-parity benchmark, all of its training runs in one batched tensor."""
 
-__version__ = "0.1.0"
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from vecparity.data import parity_labels
-from vecparity.evaluation import Evaluation
-from vecparity.evaluator import evaluate, evaluate_many
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+if TYPE_CHECKING:
+    from vecparity.data import parity_labels
+    from vecparity.evaluation import Evaluation
+    from vecparity.evaluator import evaluate, evaluate_many
+    from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+
+__version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",
@@ -17,3 +21,24 @@ __all__ = [
     "parity_labels",
     "task_config",
 ]
+
+# Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
+_WHERE = {
+    "Evaluation": "evaluation",
+    "OptimizerConfig": "spec",
+    "TaskConfig": "spec",
+    "evaluate": "evaluator",
+    "evaluate_many": "evaluator",
+    "parity_labels": "data",
+    "task_config": "spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

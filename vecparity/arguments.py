@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter, Token
 
 import vecparity
-from vecparity.auditing import AuditMode
-from vecparity.choice import DeviceName, EngineName
 from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
+from vecparity.names import AuditMode, DeviceName, EngineName
 from vecparity.spec import Protocol, TaskConfig
 
 

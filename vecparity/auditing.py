@@ -4,17 +4,17 @@ import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from vecparity.audit import AuditFinding, call_digests, overlap, repeatability
 from vecparity.crossing import FEWEST_PAIRS, choose_pairs, cross_pairing, crossed_runs, num_orderings_needed
 from vecparity.foresight import FEWEST_CHOICES, foresight
+from vecparity.names import AuditMode
 from vecparity.runs import Author, Run
 from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds, new_key
 from vecparity.spec import TaskConfig
 from vecparity.train import Trained
 
-AuditMode = Literal["off", "report", "strict"]
 # Runs that train for an audit belong to no evaluation.
 NO_EVALUATION = -1
 _MOST_KEYS = 3

@@ -2,7 +2,7 @@
 
 import warnings
 from importlib.util import find_spec
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
@@ -12,12 +12,11 @@ from vecparity.engines.native import NativeEngine
 from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import UsageError
 from vecparity.machine import cpu_name
+from vecparity.names import DeviceName, EngineName
 from vecparity.spec import TaskConfig
 
-EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
 # The compute capability from which tensor cores multiply bfloat16.
 _BFLOAT16 = (8, 0)
-DeviceName = Literal["auto", "cpu", "cuda"]
 
 
 def choose_device(name: DeviceName) -> torch.device:

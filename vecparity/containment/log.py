@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vecparity.containment.messages import printable
+from vecparity.containment.start import output_pipe
 from vecparity.errors import MachineError
 
 _LAST_LINES = 20
@@ -37,7 +38,7 @@ class StrategyLog:
             self._file = path.open("wb", buffering=0) if path else None
         except OSError as error:
             raise MachineError(f"strategy-log must be a file that can be written, got {error}") from error
-        self._read_end, self.write_end = os.pipe()
+        self._read_end, self.write_end = output_pipe()
         os.set_blocking(self._read_end, False)  # who can write to it can open it, and read what was there to be read
         self._last: deque[bytes] = deque()
         self._written = 0

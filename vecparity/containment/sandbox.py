@@ -5,16 +5,12 @@ can have, within a time, and words are words.
 """
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
@@ -30,6 +26,7 @@ from vecparity.containment.limits import LimitReachedError, Limits, Usage
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.messages import ENDED, READY, Request, decode_dataset, decode_parameters
 from vecparity.containment.processes import descendants
+from vecparity.containment.start import take_or_start
 from vecparity.data import Dataset
 from vecparity.errors import MachineError, StrategyFailedError
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
@@ -63,27 +60,8 @@ class Sandbox:
         self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
         self._num_threads = torch.get_num_threads()  # in other threads it is another number
         self._is_ready = False
-        self._scratch = Path(tempfile.mkdtemp(prefix="vecparity-"))
-        self._control, servers_end = socket.socketpair()
-        with servers_end:
-            command = levels.command(
-                level, servers_end.fileno(), self._scratch, limits, needs_cuda=device.type == "cuda"
-            )
-            try:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log.write_end,
-                    stderr=log.write_end,
-                    pass_fds=[servers_end.fileno()],
-                    env=levels.environment(level, self._scratch),
-                    cwd=self._scratch,
-                    start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
-                )
-            except OSError as error:
-                self._control.close()
-                shutil.rmtree(self._scratch, ignore_errors=True)
-                raise MachineError(f"the {level} containment could not be started: {error}") from error
+        self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
+        self._process, self._control = self._started.process, self._started.control
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -94,7 +72,7 @@ class Sandbox:
         """Ends every process of the sandbox and removes its files."""
         self.kill()
         self._control.close()
-        _remove(self._scratch)
+        self._started.remove_scratch()
 
     def kill(self) -> None:
         """Ends every process of the sandbox; who waits for one, in another thread, is told."""
@@ -209,9 +187,3 @@ class Sandbox:
             return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")
-
-
-def _remove(scratch: Path) -> None:
-    """Removes a directory, however deep it is and whatever its modes are."""
-    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-        subprocess.run([*command, "--", str(scratch)], stderr=subprocess.DEVNULL, check=False)

@@ -1,0 +1,158 @@
+"""The command's work: evaluations one after the other, what is printed of them, and what is written."""
+
+import tempfile
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import torch
+
+from vecparity import report
+from vecparity.arguments import Arguments
+from vecparity.containment.limits import Limits
+from vecparity.display import Display
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation import Evaluation
+from vecparity.evaluator import evaluations
+from vecparity.interruption import Interruption
+from vecparity.keeping import discard
+from vecparity.metric_log import MetricLog
+from vecparity.options import Options
+from vecparity.runs import Run
+from vecparity.saying import fail, say
+from vecparity.seeds import key_digest, new_key, read_key, write_key
+from vecparity.spec import TaskConfig
+from vecparity.strategy import Strategy
+
+
+def run(
+    arguments: Arguments,
+    limits: Limits,
+    plan: Sequence[tuple[str, TaskConfig]],
+    jobs: Sequence[tuple[Strategy, int]],
+    interruption: Interruption,
+) -> int:
+    """Evaluates.
+
+    Args:
+        arguments: What the command was given.
+        limits: What strategies' workers may use.
+        plan: The configurations, by label.
+        jobs: Strategies with the seeds to evaluate them under.
+        interruption: Tells when to stop.
+
+    Returns:
+        The exit status.
+    """
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    paths = _output_paths(arguments, [label for label, _ in plan], jobs)
+
+    options = Options(
+        engine=arguments.engine,
+        device=arguments.device,
+        init_device=arguments.init_device,
+        chunk_runs=arguments.chunk_runs,
+        containment=arguments.containment,
+        require_containment=arguments.require_containment,
+        limits=limits,
+        strategy_log=arguments.strategy_log,
+        seal_key=_seal_key(arguments),
+        audit=arguments.audit,
+        checkpoint=_checkpoint(arguments),
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        resume=arguments.resume,
+    )
+
+    status = 0
+    rows: list[tuple[str, Evaluation]] = []
+    with Display(arguments.progress) as display:
+        log = MetricLog(len(jobs), arguments.log, display)
+
+        def prepared(runs: Sequence[Run], engine: str) -> None:
+            log.prepared(runs, engine)
+            interruption.can_be_kept = engine != "reference"
+
+        protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
+        configs = [config for _, config in plan]
+        made = evaluations(jobs, configs, protocol, options, prepared, log.window, interruption.requested)
+        with closing(made):
+            for label, config in plan:
+                name = f"n{config.n_features}-k{config.secret_size}"
+                display.begin(name, config.max_steps)
+                log.begin(config)
+                evaluated = next(made)
+                interruption.can_be_kept = False
+                log.finish(evaluated)
+                display.finish()
+                for job, evaluation in enumerate(evaluated):
+                    rows.append((name, evaluation))
+                    status = max(status, _settle(evaluation, paths.get((label, job))))
+        display.show(report.table(rows))
+    if options.checkpoint is not None and status != MachineError.exit_status:
+        for config in configs:
+            discard(options.checkpoint, config)
+    return status
+
+
+def _output_paths(
+    arguments: Arguments, configurations: list[str], jobs: Sequence[tuple[Strategy, int]]
+) -> dict[tuple[str, int], Path]:
+    """Where the JSON of each (configuration, job) goes; the directory is made and tried before anything is trained."""
+    if arguments.output_dir is None:
+        return {}
+    paths = {}
+    for configuration in configurations:
+        label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
+        if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
+            raise UsageError(f"label must be a plain name, without separators, got {label!r}")
+        for job, (chosen, seed) in enumerate(jobs):
+            strategy_part = f"_{chosen.name}" if len(arguments.strategy) > 1 else ""
+            paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
+    if len(set(paths.values())) < len(paths):
+        raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
+    try:
+        arguments.output_dir.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=arguments.output_dir).close()
+    except OSError as error:
+        raise MachineError(f"output-dir must be a directory that can be written, got {error}") from error
+    return paths
+
+
+def _checkpoint(arguments: Arguments) -> Path | None:
+    """Where checkpoints go: where they are asked for, else to the results, each label's apart."""
+    if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
+        return arguments.checkpoint
+    return arguments.output_dir / f"checkpoints_{arguments.label or 'eval'}"
+
+
+def _seal_key(arguments: Arguments) -> bytes | None:
+    """The key of a sealed evaluation: the one given, or a new one, which is kept where there is a place for it."""
+    if arguments.seal_key is not None:
+        return read_key(arguments.seal_key)
+    if not arguments.sealed:
+        return None
+    if arguments.resume:
+        raise UsageError(
+            "a sealed evaluation goes on under its key, --seal-key FILE: got --sealed, which draws another"
+        )
+    key = new_key()
+    if arguments.output_dir is not None:
+        write_key(arguments.output_dir / f"seal_{key_digest(key)[:16]}.key", key)
+    return key
+
+
+def _settle(evaluation: Evaluation, path: Path | None) -> int:
+    """Writes the JSON, says what went wrong, and returns the exit status that it calls for."""
+    status = 0
+    if problem := evaluation.why_no_score:
+        status = fail(problem)
+    else:
+        for finding in evaluation.failed_findings:
+            say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
+    if path is not None:
+        try:
+            report.save(report.document(evaluation), path)
+        except OSError as error:
+            status = fail(MachineError(f"results could not be written to {path}: {error.strerror or error}"))
+    return status

@@ -1,0 +1,123 @@
+"""Starting a contained fork server, now or ahead of time. Needs no torch, and so can be done before that is loaded."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from vecparity.containment import levels
+from vecparity.containment.levels import Level
+from vecparity.containment.limits import Limits
+from vecparity.errors import MachineError
+
+
+@dataclass(frozen=True)
+class Started:
+    """A fork server's first process, the evaluator's end of the socket to it, and its directory on this machine."""
+
+    process: "subprocess.Popen[bytes]"
+    control: socket.socket
+    scratch: Path
+
+    def remove_scratch(self) -> None:
+        """Removes the directory, however deep it is and whatever its modes are."""
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", str(self.scratch)], stderr=subprocess.DEVNULL, check=False)
+
+
+def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Started:
+    """Starts a fork server and does not wait for it.
+
+    Args:
+        level: The containment.
+        limits: What its workers may use.
+        output: A file descriptor for all that is printed there.
+        needs_cuda: Whether ``init_model`` draws on a GPU.
+
+    Raises:
+        MachineError: It cannot be started.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="vecparity-"))
+    control, servers_end = socket.socketpair()
+    with servers_end:
+        command = levels.command(level, servers_end.fileno(), scratch, limits, needs_cuda=needs_cuda)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[servers_end.fileno()],
+                env=levels.environment(level, scratch),
+                cwd=scratch,
+                start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
+            )
+        except OSError as error:
+            control.close()
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise MachineError(f"the {level} containment could not be started: {error}") from error
+    return Started(process, control, scratch)
+
+
+class Ahead:
+    """Fork servers that are started within a ``with``, for whoever asks for such ones; those left over are ended.
+
+    Args:
+        level: The containment.
+        limits: What their workers may use.
+        count: How many, one for each strategy.
+        needs_cuda: Whether ``init_model`` draws on a GPU.
+    """
+
+    def __init__(self, level: Level, limits: Limits, count: int, *, needs_cuda: bool) -> None:
+        self._kind = level, limits, needs_cuda
+        self.pipe: tuple[int, int] | None = os.pipe()
+        self._servers = [start(level, limits, self.pipe[1], needs_cuda=needs_cuda) for _ in range(count)]
+
+    def __enter__(self) -> "Ahead":
+        _ahead.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _ahead.remove(self)
+        for server in self._servers:
+            server.control.close()  # upon which it ends by itself
+            with suppress(ProcessLookupError):
+                os.killpg(server.process.pid, signal.SIGKILL)
+            server.process.wait()
+            server.remove_scratch()
+        for end in self.pipe or ():
+            os.close(end)
+
+    def take(self, kind: tuple[Level, Limits, bool]) -> Started | None:
+        """Hands out a server, if one of this kind is left."""
+        return self._servers.pop() if kind == self._kind and self._servers else None
+
+
+# What the command has started, if it has.
+_ahead: list[Ahead] = []
+
+
+def output_pipe() -> tuple[int, int]:
+    """A pipe for what is printed in sandboxes: the one that servers started ahead write to, or a new one."""
+    for ahead in _ahead:
+        if ahead.pipe is not None:
+            pipe, ahead.pipe = ahead.pipe, None
+            return pipe
+    return os.pipe()
+
+
+def take_or_start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Started:
+    """Takes a fork server that was started ahead, or starts one, see `start`."""
+    for ahead in _ahead:
+        if started := ahead.take((level, limits, needs_cuda)):
+            return started
+    return start(level, limits, output, needs_cuda=needs_cuda)

@@ -1,0 +1,7 @@
+"""The names that flags and options take, and nothing that takes time to load."""
+
+from typing import Literal
+
+EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
+DeviceName = Literal["auto", "cpu", "cuda"]
+AuditMode = Literal["off", "report", "strict"]

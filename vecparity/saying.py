@@ -1,0 +1,42 @@
+"""What the command says on standard error, and the exit status that an error calls for."""
+
+import os
+import sys
+from typing import TextIO
+
+from vecparity.errors import MachineError, VecparityError
+
+
+def fail(error: Exception) -> int:
+    """Says what went wrong in a line or two and returns the exit status."""
+    if isinstance(error, VecparityError):
+        say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
+        return error.exit_status
+    if isinstance(error, BrokenPipeError):
+        # Nobody reads on: let the interpreter's own last flush go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # By its name: torch may not have been loaded yet.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        say("error: out of memory; fewer runs at a time need less: --chunk-runs 1")
+    elif isinstance(error, OSError):
+        say(f"error: {error}")
+    else:
+        say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
+    return MachineError.exit_status
+
+
+def say(message: str) -> None:
+    """Says something, as the command."""
+    print(f"vecparity: {message}", file=sys.stderr)
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Says a warning, in the place of `warnings.showwarning`."""
+    say(f"warning: {message}")
