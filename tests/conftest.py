@@ -23,6 +23,7 @@ _BEHIND_THE_BORDER = [
     "data",
     "engines",
     "ensemble",
+    "acceptance",
     "interface",
     "audit",
     "crossing",

@@ -8,7 +8,7 @@ import pytest
 import torch
 from conftest import golden
 
-from vecparity import data, interface, network, strategy
+from vecparity import acceptance, data, interface, network, strategy
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.interface import Interface
 from vecparity.runs import Initial
@@ -264,7 +264,7 @@ def test_labels_need_not_be_the_parity(tmp_path: Path) -> None:
 
 
 def test_large_datasets_are_packed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(interface, "_PACK_ROWS", 3)
+    monkeypatch.setattr(acceptance, "_PACK_ROWS", 3)
     made = dataset_of(make_strategy(tmp_path))
     assert torch.equal(data.unpack(made.bits, 5, torch.float32), X.float())
     assert made.labels.tolist() == Y.tolist()

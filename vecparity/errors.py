@@ -57,3 +57,12 @@ class MachineError(VecparityError):
     """The machine could not do it: out of memory, a file that cannot be written."""
 
     exit_status = 6
+
+
+def describe(error: BaseException) -> str:
+    """The exception's name and the first line of its message, at most 200 characters."""
+    try:
+        message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
+        return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+    except BaseException:  # raised by a strategy's own exception, of itself
+        return "an exception that cannot be told"

@@ -18,9 +18,9 @@ from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
+from vecparity.acceptance import HYPERPARAMETERS
 from vecparity.containment.limits import Limits
 from vecparity.data import Dataset, num_words
-from vecparity.interface import HYPERPARAMETERS
 from vecparity.network import parameter_shapes
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
 from vecparity.strategy import Strategy

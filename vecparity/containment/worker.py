@@ -20,7 +20,7 @@ from vecparity.containment.messages import (
     encode_parameters,
     read_request,
 )
-from vecparity.errors import InvalidStrategyError, StrategyFailedError
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
 
 
 def serve(channel: socket.socket, level: str) -> None:
@@ -42,7 +42,7 @@ def serve(channel: socket.socket, level: str) -> None:
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
         payload = [_words(limit + str(error))]
     except BaseException as error:
-        words = f"{request.strategy.path}: raised {interface.describe(error)}"
+        words = f"{request.strategy.path}: raised {describe(error)}"
         kind, payload = FAILED, [_words(_limit_behind(error, request) + words)]
     channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
     for part in payload:
@@ -58,7 +58,7 @@ def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
 
 def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
-    if isinstance(error, MemoryError) or (error and "can't allocate memory" in interface.describe(error)):
+    if isinstance(error, MemoryError) or (error and "can't allocate memory" in describe(error)):
         return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
