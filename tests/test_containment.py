@@ -347,6 +347,14 @@ def test_a_level_that_cannot_be_is_refused(only: Any, containment: Any, require:
         levels.choose(containment, require)
 
 
+def test_landlock_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "why_not", lambda level: "is missing" if level == "bwrap" else None)
+    assert levels.choose("auto") == "landlock"
+    assert levels.choose("auto", needs_cuda=True) == "limits"
+    with pytest.raises(UsageError, match="containment landlock has no GPU within: got --init-device cuda"):
+        levels.choose("landlock", needs_cuda=True)
+
+
 @pytest.mark.parametrize(
     ("level", "lacks", "said"),
     [

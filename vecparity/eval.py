@@ -51,12 +51,13 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
     jobs = [(strategy.load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
-    level = levels.choose(arguments.containment, arguments.require_containment)
+    needs_cuda = arguments.init_device == "cuda"
+    level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         if "torch" not in sys.modules:  # which takes a second to load, and so do fork servers to start
             count = len({chosen.sha256 for chosen, _ in jobs})
-            stack.enter_context(Ahead(level, limits, count, needs_cuda=arguments.init_device == "cuda"))
+            stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         from vecparity import command
 
         return command.run(arguments, limits, plan, jobs, interruption)

@@ -119,7 +119,8 @@ def evaluations(
     device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
     init_device = choose_device(options.init_device)
     engines = [choose_engine(options.engine, device, options.dtype, config) for config in configs]
-    level = levels.choose(options.containment, options.require_containment)
+    needs_cuda = init_device.type == "cuda"
+    level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
     loaded = [chosen if isinstance(chosen, Strategy) else strategy.load(chosen) for chosen, _ in jobs]
     sources = [
         (chosen, options.seeds(seed), options.audit_of(chosen)) for chosen, (_, seed) in zip(loaded, jobs, strict=True)

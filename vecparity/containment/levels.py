@@ -47,12 +47,13 @@ _ENVIRONMENT = (
 )
 
 
-def choose(containment: Containment, require: Level | None = None) -> Level:
+def choose(containment: Containment, require: Level | None = None, *, needs_cuda: bool = False) -> Level:
     """Chooses the level: the strongest that the machine has, or the one asked for.
 
     Args:
         containment: ``auto`` or a level.
         require: The weakest level that will do.
+        needs_cuda: Whether ``init_model`` draws on a GPU, which landlock has none of.
 
     Raises:
         UsageError: The machine does not have the level asked for, or none that will do.
@@ -62,11 +63,14 @@ def choose(containment: Containment, require: Level | None = None) -> Level:
     if require is not None and require not in LEVELS:
         raise UsageError(f"require-containment must be one of {', '.join(LEVELS)}, got {require!r}")
     if containment == "auto":
-        level = next(level for level in LEVELS if why_not(level) is None)
+        without = ("landlock",) if needs_cuda else ()
+        level = next(level for level in LEVELS if level not in without and why_not(level) is None)
     else:
         level = containment
         if problem := why_not(level):
             raise UsageError(f"containment {level} {problem}")
+        if level == "landlock" and needs_cuda:
+            raise UsageError("containment landlock has no GPU within: got --init-device cuda")
     if require is not None and LEVELS.index(level) > LEVELS.index(require):
         problems = "; ".join(f"{stronger} {why_not(stronger)}" for stronger in LEVELS if why_not(stronger))
         raise UsageError(
