@@ -282,17 +282,17 @@ def test_descendants_are_found_on_old_kernels_too(sleepers: int, monkeypatch: py
 
 def test_use_is_watched_from_outside(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def usage(**changed: Any) -> Usage:
-        made = Usage(os.getpid(), Limits(**changed), watches_all=True)
-        made._most_processes -= len(list(descendants(os.getpid())))  # as if they had come since
+        made = Usage(sleepers, Limits(**changed), watches_all=True)
+        made._most_processes -= len(list(descendants(sleepers)))  # as if they had come since
         return made
 
-    usage(strategy_processes=4).check()
-    with pytest.raises(LimitReachedError, match="--strategy-processes 3: more processes at a time"):
-        usage(strategy_processes=3).check()
+    usage(strategy_processes=3).check()
+    with pytest.raises(LimitReachedError, match="--strategy-processes 2: more processes at a time"):
+        usage(strategy_processes=2).check()
     monkeypatch.setattr(limits, "own_memory", lambda pid: 1 << 28)
-    usage(strategy_memory=1.0).check()
-    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0.9: more memory than so many GiB"):
-        usage(strategy_memory=0.9).check()
+    usage(strategy_memory=0.75).check()
+    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0\.7: more memory than so many GiB"):
+        usage(strategy_memory=0.7).check()
     made = usage(strategy_memory=1.1)
     monkeypatch.setattr(limits, "shared_memory", lambda: 1 << 50)
     with pytest.raises(LimitReachedError, match=r"--strategy-memory 1.1"):
