@@ -108,6 +108,7 @@ def test_calls_that_are_not_repeatable_are_found(tmp_path: Path) -> None:
         _ = evaluation.metrics
 
 
+@pytest.mark.slow
 def test_several_jobs_are_audited_each_by_itself() -> None:
     cheat = ADVERSARIAL / "seed_of_the_test_set.py"
     jobs: list[tuple[str | Path, int]] = [("isolated_cube", 42), (cheat, 42), (cheat, 43)]

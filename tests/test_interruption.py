@@ -57,7 +57,14 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str
 
 
 # In the first configuration, and in the second: 4 runs x 61 windows each.
-@pytest.mark.parametrize(("number", "lines"), [(signal.SIGINT, 40), (signal.SIGTERM, 300), (signal.SIGKILL, 320)])
+@pytest.mark.parametrize(
+    ("number", "lines"),
+    [
+        (signal.SIGINT, 40),
+        pytest.param(signal.SIGTERM, 300, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 320, marks=pytest.mark.slow),
+    ],
+)
 def test_signalled_and_gone_on_with(
     tmp_path: Path, whole: tuple[list[str], dict[str, Any]], number: signal.Signals, lines: int
 ) -> None:
@@ -116,6 +123,7 @@ def test_where_checkpoints_cannot_be_written(run: Run, tmp_path: Path) -> None: 
     assert "checkpoint must be a directory that can be written" in err
 
 
+@pytest.mark.slow
 def test_an_audited_evaluation_goes_on_with_its_audit(tmp_path: Path) -> None:
     arguments = f"{SETTINGS} --audit strict --output-dir {tmp_path}"
     assert end_after(40, signal.SIGINT, arguments)[0] == 75
@@ -139,6 +147,7 @@ def test_a_second_signal_and_one_before_training_end_at_once() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 def test_an_interruption_while_preparing_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text("import time\ntime.sleep(100)\n")
