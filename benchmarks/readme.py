@@ -38,7 +38,8 @@ def evaluation_table(content: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"`isolated_cube`, seed 42, protocol `{ours['protocol']}`, on {machine_line(content['machine'])}, no GPU. "
-        "The whole command includes its start-up.",
+        "The whole command includes its start-up; the strategy runs contained. One after another: the sequential "
+        f"evaluator, with as many threads as it is faster with ({sequential['threads']}).",
     ]
     return lines
 
