@@ -8,7 +8,6 @@ seconds a new generation, of which the last two stay.
 import json
 import math
 import re
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,8 @@ from typing import Any
 
 from vecparity import checkpoint_file, snapshot
 from vecparity.checkpoint_file import RefusedError
-from vecparity.errors import MachineError, UsageError
+from vecparity.errors import UsageError
+from vecparity.files import make_writable
 from vecparity.runs import Run
 from vecparity.snapshot import Snapshot
 
@@ -49,11 +49,7 @@ class Checkpoints:
             raise UsageError(f"a checkpoint's name must be of letters, digits, - and _, got {name!r}")
         if not (math.isfinite(seconds) and seconds >= 0):
             raise UsageError(f"checkpoint_seconds must be a finite number, at least 0, got {seconds!r}")
-        try:
-            directory.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=directory).close()
-        except OSError as error:
-            raise MachineError(f"checkpoint must be a directory that can be written, got {error}") from error
+        make_writable(directory, "checkpoint")
         self.directory = directory
         self.name = name
         self.state: Snapshot | None = None
@@ -177,7 +173,7 @@ class Checkpoints:
         return UsageError(f"no checkpoint of {self.name} in {self.directory} can be used: {'; '.join(reasons)}")
 
     def _files(self) -> list[Path]:
-        pattern = re.compile(rf"{self.name}\.(runs|state-\d+)\.(json|safetensors)(\.tmp)?")
+        pattern = re.compile(rf"{self.name}\.(runs|state-\d+)\.(json|safetensors)(\.(\d+\.)?tmp)?")
         try:
             return [path for path in self.directory.iterdir() if pattern.fullmatch(path.name)]
         except OSError:

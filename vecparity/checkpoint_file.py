@@ -6,9 +6,7 @@ seen by digests: the JSON holds that of the tensors and its own.
 """
 
 import json
-import os
 from collections.abc import Iterator
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ import safetensors.torch
 
 import vecparity
 from vecparity import machine
+from vecparity.files import write_whole
 from vecparity.snapshot import Snapshot
 
 # Raised whenever the files' meaning changes.
@@ -53,8 +52,8 @@ def write(stem: Path, of: dict[str, Any], snapshot: Snapshot) -> str:
         "tensors_sha256": sha256(tensors).hexdigest(),
         "values": snapshot.values,
     }
-    _write_whole(stem.with_name(f"{stem.name}.safetensors"), tensors)
-    _write_whole(stem.with_name(f"{stem.name}.json"), _render(content))
+    write_whole(stem.with_name(f"{stem.name}.safetensors"), tensors)
+    write_whole(stem.with_name(f"{stem.name}.json"), _render(content))
     return str(content["tensors_sha256"])
 
 
@@ -76,25 +75,6 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
         got = f"{sha256(tensors).hexdigest()[:16]}... of {len(tensors)} bytes"
         raise RefusedError(f"{path.name}: expected SHA-256 {digest[:16]}..., got {got}")
     return Snapshot(content["values"], safetensors.torch.load(tensors)), digest
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # or the new name may not outlive a loss of power
-    finally:
-        os.close(directory)
 
 
 def _render(content: dict[str, Any]) -> bytes:

@@ -1,6 +1,5 @@
 """The command's work: evaluations one after the other, what is printed of them, and what is written."""
 
-import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -14,6 +13,7 @@ from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.evaluator import evaluations
+from vecparity.files import make_writable
 from vecparity.interruption import Interruption
 from vecparity.keeping import discard
 from vecparity.metric_log import MetricLog
@@ -111,11 +111,7 @@ def _output_paths(
             paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
     if len(set(paths.values())) < len(paths):
         raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
-    try:
-        arguments.output_dir.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=arguments.output_dir).close()
-    except OSError as error:
-        raise MachineError(f"output-dir must be a directory that can be written, got {error}") from error
+    make_writable(arguments.output_dir, "output-dir")
     return paths
 
 

@@ -1,7 +1,6 @@
 """Results to metric lines, JSON and tables. Source: contract section 6."""
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from vecparity.evaluation import DatasetSummary, Evaluation
+from vecparity.files import write_whole
 from vecparity.spec import TaskConfig
 
 _DIGEST_LINES = 5
@@ -101,15 +101,7 @@ def save(content: dict[str, Any], path: Path) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w") as file:
-            json.dump(content, file, allow_nan=False)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, json.dumps(content, allow_nan=False).encode())
 
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
