@@ -1,7 +1,10 @@
 """Shapes and types of every annotated function behind the border are checked while the tests run."""
 
+import atexit
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ _BEHIND_THE_BORDER = [
     "containment.messages",
     "containment.processes",
     "containment.sandbox",
+    "composition",
     "data",
     "engines",
     "ensemble",
@@ -42,7 +46,7 @@ _BEHIND_THE_BORDER = [
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import preparation  # noqa: E402
+from vecparity import Evaluation, evaluate, preparation  # noqa: E402
 from vecparity.containment.log import StrategyLog  # noqa: E402
 from vecparity.containment.sandbox import Sandbox  # noqa: E402
 from vecparity.strategy import Strategy, bundled, load  # noqa: E402
@@ -55,7 +59,19 @@ if not torch.cuda.is_available():
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# What evaluations record goes nowhere that a person looks.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
+
 GOLDEN = Path(__file__).parent / "golden"
+SHORT: dict[str, Any] = {
+    "num_hidden_secrets": 2,
+    "num_orderings": 2,
+    "max_steps": 60,
+    "log_interval": 20,
+    "hidden_width": 32,
+    "test_set_size": 100,
+}
 CPU = torch.device("cpu")
 
 
@@ -97,6 +113,18 @@ def shared_sandboxes() -> Iterator[None]:
             yield
         for sandbox in made.values():
             sandbox.close()
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> Evaluation:
+    """Four short runs of a bundled strategy."""
+    return evaluate("isolated_cube", **SHORT)
+
+
+@pytest.fixture(scope="session")
+def diverged() -> Evaluation:
+    """Four runs, of which one diverges."""
+    return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

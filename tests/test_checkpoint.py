@@ -17,7 +17,7 @@ from equivalence import CONFIG, make_runs, train_silently
 import vecparity
 from vecparity import checkpoint_file, snapshot
 from vecparity.checkpoint import Checkpoints
-from vecparity.checkpoint_file import RefusedError
+from vecparity.checkpoint_file import FORMAT, RefusedError
 from vecparity.engines.vmap import VmapEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.snapshot import Snapshot
@@ -170,7 +170,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: (at / JSON).write_bytes(b'"\xff"'),
         rf"{JSON}: expected a whole .*UnicodeDecodeError",
     ),
-    "another format": (lambda at: with_content(at / JSON, format=2, of=0), rf"{JSON}: format: expected 1, got 2$"),
+    "another format": (
+        lambda at: with_content(at / JSON, format=9, of=0),
+        rf"{JSON}: format: expected {FORMAT}, got 9$",
+    ),
     "another version": (
         lambda at: with_content(at / JSON, vecparity="9.9"),
         rf"{JSON}: vecparity: expected '{re.escape(vecparity.__version__)}', got '9.9'$",

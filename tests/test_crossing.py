@@ -28,7 +28,7 @@ SHORT = TaskConfig(hidden_width=16, num_orderings=4, max_steps=20, log_interval=
 
 
 def ended(accuracies: Sequence[float | None]) -> list[Trained]:
-    return [Trained(100, accuracy, Curve()) for accuracy in accuracies]
+    return [Trained(100, accuracy, Curve(), None) for accuracy in accuracies]
 
 
 def audit(jobs: Sequence[tuple[str | Path, Seeds]], config: TaskConfig) -> list[AuditFinding]:

@@ -12,8 +12,8 @@ import pytest
 from test_evaluation import FILES
 
 import vecparity.arguments
-import vecparity.command
-from vecparity import TaskConfig, report
+import vecparity.commands.evaluate
+from vecparity import TaskConfig, document, metric_lines
 from vecparity.eval import main
 
 ROOT = Path(__file__).parent.parent
@@ -128,7 +128,7 @@ def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
     arguments = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
     status, lines, _ = run(arguments)
     assert status == 0
-    assert lines[0] == report.task_config_line(TaskConfig(**flags))
+    assert lines[0] == metric_lines.task_config_line(TaskConfig(**flags))
     assert next(line for line in lines if "RUN_METRICS" in line).startswith("RUN_METRICS secret=0 order=0 steps=6 ")
 
 
@@ -211,7 +211,7 @@ def test_results_that_cannot_be_written_are_still_printed(
     def full_disk(content: object, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(report, "save", full_disk)
+    monkeypatch.setattr(document, "save", full_disk)
     status, lines, err = run(f"{SHORT} --output-dir {tmp_path}")
     assert status == 6
     assert kinds(lines)[-1] == "TEST_METRICS"
@@ -222,7 +222,7 @@ def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monk
     def broken(*arguments: object, **options: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(vecparity.command, "evaluations", broken)
+    monkeypatch.setattr(vecparity.commands.evaluate, "evaluations", broken)
     status, _, err = run(SHORT)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
@@ -233,7 +233,7 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vecparity.command, "evaluations", interrupted)
+    monkeypatch.setattr(vecparity.commands.evaluate, "evaluations", interrupted)
     status, _, err = run(SHORT)
     assert status == 130
     assert err.startswith("vecparity: interrupted")

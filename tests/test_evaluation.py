@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import SHORT
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
@@ -11,14 +12,6 @@ from vecparity.errors import DivergedError, UsageError
 from vecparity.train import WindowClosed
 
 FILES = Path(__file__).parent / "strategies"
-SHORT: dict[str, Any] = {
-    "num_hidden_secrets": 2,
-    "num_orderings": 2,
-    "max_steps": 60,
-    "log_interval": 20,
-    "hidden_width": 32,
-    "test_set_size": 100,
-}
 
 
 def figures(evaluation: Evaluation) -> Any:

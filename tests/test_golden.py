@@ -9,7 +9,7 @@ from equivalence import ENGINES, assert_follows_trace, trace_runs
 
 from vecparity import evaluate, evaluate_many, reference
 from vecparity.choice import EngineName
-from vecparity.evaluation import Evaluation, summarise_datasets
+from vecparity.evaluation import Evaluation
 from vecparity.spec import TaskConfig
 from vecparity.train import train
 
@@ -22,9 +22,9 @@ PUBLISHED = golden("published")
 def test_every_step_of_the_traces(case: str, engine: str) -> None:
     expected = CASES[case]["trace"]
     runs, config = trace_runs(CASES[case])
-    summaries = summarise_datasets(runs)
-    assert [[data.secret_index, data.num_examples] for data in summaries] == [row[:2] for row in expected["datasets"]]
-    assert [data.positive_rate for data in summaries] == pytest.approx(
+    datasets = {run.secret_index: run.dataset for run in runs}
+    assert [[i, data.num_examples] for i, data in datasets.items()] == [row[:2] for row in expected["datasets"]]
+    assert [data.positive_rate for data in datasets.values()] == pytest.approx(
         [row[2] for row in expected["datasets"]], abs=1e-6
     )
 

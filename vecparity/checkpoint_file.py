@@ -21,7 +21,7 @@ from vecparity.files import write_whole
 from vecparity.snapshot import Snapshot
 
 # Raised whenever the files' meaning changes.
-FORMAT = 1
+FORMAT = 2
 
 
 class RefusedError(Exception):

@@ -1,8 +1,8 @@
-"""The command: ``python -m vecparity.eval``. What can be done before torch is loaded; `command` does the rest.
+"""The command ``vecparity eval``, or ``python -m vecparity.eval``: what can be done before torch is loaded.
 
-Metric lines go to standard output and nothing else does. Exit status: 0 done; 2 wrong use; 3 the strategy is
-invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine failed it; 75
-interrupted, to be gone on with; 130 interrupted with nothing kept.
+`commands.evaluate` does the rest. Metric lines go to standard output and nothing else does. Exit status: 0 done; 2
+wrong use; 3 the strategy is invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine
+failed it; 75 interrupted, to be gone on with; 130 interrupted with nothing kept.
 """
 
 import sys
@@ -58,9 +58,9 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         if "torch" not in sys.modules:  # which takes a second to load, and so do fork servers to start
             count = len({chosen.sha256 for chosen, _ in jobs})
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
-        from vecparity import command
+        from vecparity.commands.evaluate import run
 
-        return command.run(arguments, limits, plan, jobs, interruption)
+        return run(arguments, limits, plan, jobs, interruption)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:

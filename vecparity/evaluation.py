@@ -1,25 +1,59 @@
 """What an evaluation is when it is done: each run's end, the figures over all, and what made them."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecparity.audit import AuditFinding
 from vecparity.auditing import AuditMode
 from vecparity.containment.levels import Level
 from vecparity.errors import AuditFailedError, DivergedError
-from vecparity.runs import Run
 from vecparity.spec import TaskConfig
-from vecparity.train import Curve, Trained
+from vecparity.train import Curve
+
+
+@dataclass(frozen=True)
+class ByFeature:
+    """One figure of each input feature.
+
+    Attributes:
+        secret: Its mean over the secret's features.
+        others: Its mean over the other features, or None if there are none.
+        each: The figure of each feature, or None where the secret is sealed, which it would tell.
+    """
+
+    secret: float
+    others: float | None
+    each: list[float] | None
 
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """One secret's training set: its number of rows and the share of them with label 1."""
+    """One secret's training set.
+
+    Attributes:
+        secret_index: i, from 0.
+        num_examples: Rows.
+        positive_rate: Share of them with label 1.
+        secret: The secret's features, or None where it is sealed.
+        patterns_covered: How many of the 2^K patterns of the secret's bits occur in any row.
+        density: Share of the rows in which a feature is on (`composition.density`).
+    """
 
     secret_index: int
     num_examples: int
     positive_rate: float
+    secret: list[int] | None
+    patterns_covered: int
+    density: ByFeature
+
+
+@dataclass(frozen=True)
+class FirstLayer:
+    """What one run's first layer had become in the end: the mean over hidden units of a feature's |weight|."""
+
+    secret_index: int
+    order_index: int
+    mean_abs_weight: ByFeature
 
 
 @dataclass(frozen=True)
@@ -79,6 +113,7 @@ class Provenance:
     strategy_sha256: str
     seed: int
     protocol: str
+    init_device: str
     containment: Level
     audit: AuditMode
     seal: str | None
@@ -95,6 +130,7 @@ class Evaluation:
         results: One a run, but for diverged ones.
         diverged: Runs whose loss ceased to be finite.
         curves: One a run.
+        first_layers: One a run, but for diverged ones.
         findings: What audits found.
         provenance: What made it.
     """
@@ -104,6 +140,7 @@ class Evaluation:
     results: list[RunResult]
     diverged: list[DivergedRun]
     curves: list[RunCurve]
+    first_layers: list[FirstLayer]
     findings: list[AuditFinding]
     provenance: Provenance
 
@@ -143,30 +180,3 @@ class Evaluation:
         variance = math.fsum((value - mean) ** 2 for value in accuracies) / len(accuracies)
         mean_steps = sum(result.steps for result in self.results) / len(self.results)
         return Metrics(mean, mean, math.sqrt(variance), mean_steps, len(self.results))
-
-
-def summarise_datasets(runs: Sequence[Run]) -> list[DatasetSummary]:
-    """Summarises the training sets of one evaluation's runs, by secret."""
-    datasets = {run.secret_index: run.dataset for run in runs}
-    return [DatasetSummary(i, data.num_examples, data.positive_rate) for i, data in datasets.items()]
-
-
-def gather(
-    config: TaskConfig, ended: list[tuple[Run, Trained]], findings: list[AuditFinding], provenance: Provenance
-) -> Evaluation:
-    """Gathers one evaluation from its runs and how each ended."""
-    return Evaluation(
-        config=config,
-        datasets=summarise_datasets([run for run, _ in ended]),
-        results=[
-            RunResult(run.secret_index, run.order_index, end.steps, end.test_accuracy)
-            for run, end in ended
-            if end.test_accuracy is not None
-        ],
-        diverged=[
-            DivergedRun(run.secret_index, run.order_index, end.steps) for run, end in ended if end.test_accuracy is None
-        ],
-        curves=[RunCurve(run.secret_index, run.order_index, end.curve) for run, end in ended],
-        findings=findings,
-        provenance=provenance,
-    )

@@ -15,7 +15,8 @@ from vecparity.audit import file_unchanged
 from vecparity.choice import choose_device, choose_engine, device_name, make_engine
 from vecparity.containment import levels
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, Provenance, gather
+from vecparity.evaluation import Evaluation, Provenance
+from vecparity.gathering import gather
 from vecparity.keeping import keep, notes_of
 from vecparity.options import Options
 from vecparity.preparation import Preparation
@@ -163,18 +164,19 @@ def evaluations(
                 strategy_sha256="",
                 seed=0,
                 protocol=protocol_name,
+                init_device=options.init_device,
                 containment=level,
                 audit="off",
                 seal=None if options.seal_key is None else key_digest(options.seal_key),
                 wall_seconds=time.perf_counter() - began,
             )
             made = []
-            for job, ((chosen, _, mode), (_, seed)) in enumerate(zip(sources, jobs, strict=True)):
+            for job, ((chosen, seeds, mode), (_, seed)) in enumerate(zip(sources, jobs, strict=True)):
                 whose = replace(provenance, strategy=chosen.name, strategy_sha256=chosen.sha256, seed=seed, audit=mode)
                 ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == job]
                 audit = prepared.audits[job]
                 findings = [*audit.findings(trained), file_unchanged(chosen.sha256, Path(chosen.path))] if audit else []
-                made.append(gather(config, ended, findings, whose))
+                made.append(gather(config, seeds.secrets(config), ended, findings, whose))
             yield made
             began = time.perf_counter()
 

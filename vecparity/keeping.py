@@ -36,7 +36,7 @@ def keep(
     """
     if options.checkpoint is None:
         return None, None
-    name = _name(config)
+    name = config.label
     identity = _identity(options, config, sources, engine, device)
     checkpoints = Checkpoints(options.checkpoint, name, identity, options.checkpoint_seconds)
     if not options.resume:
@@ -55,16 +55,12 @@ def keep(
 
 def discard(directory: Path, config: TaskConfig) -> None:
     """Removes the checkpoints of one configuration's training."""
-    Checkpoints(directory, _name(config), {}).end()
+    Checkpoints(directory, config.label, {}).end()
 
 
 def notes_of(prepared: Prepared) -> dict[str, Any]:
     """What is kept of a training beside its runs."""
     return {"audits": [audit.as_json() if audit else None for audit in prepared.audits]}
-
-
-def _name(config: TaskConfig) -> str:
-    return f"n{config.n_features}-k{config.secret_size}"
 
 
 def _identity(

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from vecparity import report
+from vecparity import metric_lines
 from vecparity.display import Display
-from vecparity.evaluation import Evaluation, summarise_datasets
+from vecparity.evaluation import Evaluation
 from vecparity.runs import Run
 from vecparity.spec import TaskConfig
 from vecparity.train import WindowClosed
@@ -29,8 +29,11 @@ class MetricLog:
         self._display.begin_training(engine)
         if self._mode == "full":
             for evaluation, lines in enumerate(self._waiting):
-                summaries = summarise_datasets([run for run in runs if run.evaluation == evaluation])
-                lines += [report.task_config_line(self._config), *report.dataset_lines(summaries)]
+                datasets = {run.secret_index: run.dataset for run in runs if run.evaluation == evaluation}
+                lines.append(metric_lines.task_config_line(self._config))
+                lines += [
+                    metric_lines.dataset_line(i, data.num_examples, data.positive_rate) for i, data in datasets.items()
+                ]
             self._flush(0)
 
     def window(self, closed: WindowClosed) -> None:
@@ -38,19 +41,19 @@ class MetricLog:
         if self._mode == "full":
             for index, loss, accuracy in zip(closed.runs, closed.loss, closed.accuracy, strict=True):
                 run = self._runs[index]
-                line = report.train_line(run.secret_index, run.order_index, closed.step, loss, accuracy)
+                line = metric_lines.train_line(run.secret_index, run.order_index, closed.step, loss, accuracy)
                 self._waiting[run.evaluation].append(line)
             self._flush(0)
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         for index, evaluation in enumerate(evaluations):
-            final = report.final_lines(evaluation)
+            final = metric_lines.final_lines(evaluation)
             if self._mode == "full":
-                self._waiting[index] += [*report.run_lines(evaluation), *final]
+                self._waiting[index] += [*metric_lines.run_lines(evaluation), *final]
             elif self._mode == "digest":
-                self._waiting[index] += report.digest_lines(evaluation)
+                self._waiting[index] += metric_lines.digest_lines(evaluation)
             else:
-                self._waiting[index] += [report.task_config_line(self._config), *final]
+                self._waiting[index] += [metric_lines.task_config_line(self._config), *final]
             self._flush(index)
 
     def _flush(self, evaluation: int) -> None:

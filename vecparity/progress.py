@@ -42,11 +42,13 @@ class Trained:
         steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
         test_accuracy: Share of its test set, or None for a diverged run.
         curve: Its windows.
+        first_layer: The mean over hidden units of each feature's |weight|, in the end; None for a diverged run.
     """
 
     steps: int
     test_accuracy: float | None
     curve: Curve
+    first_layer: list[float] | None
 
     @property
     def diverged(self) -> bool:
@@ -119,7 +121,7 @@ class Progress:
         finished: list[int] = []
         for position, run in enumerate(self.live):
             if num_batches[position] < num_steps:
-                self.trained[run] = Trained(self.opened + num_batches[position] + 1, None, self.curves[run])
+                self.trained[run] = Trained(self.opened + num_batches[position] + 1, None, self.curves[run], None)
                 continue
             self.curves[run].append(step, losses[position], accuracies[position])
             self.good_windows[run] = _count_good(config, step, accuracies[position], self.good_windows[run])

@@ -73,7 +73,7 @@ def train_run(
         rows = batches.pop(0).to(device)
         p = model(x[rows]).squeeze(-1)
         if not p.isfinite().all():  # the loss would not be finite, and BCELoss raises
-            return Trained(step, None, curve)
+            return Trained(step, None, curve, None)
         loss = loss_function(p, y[rows])
         losses.append(loss.item())
         accuracies.append(((p >= 0.5) == (y[rows] >= 0.5)).to(dtype).mean().item())
@@ -91,8 +91,9 @@ def train_run(
             if good_windows == config.early_stop_windows:
                 break
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
-        return Trained(curve.step[-1], None, curve)
+        return Trained(curve.step[-1], None, curve, None)
     with torch.no_grad():
         p = model(unpack(run.test_set.bits, config.n_features, dtype).to(device)).squeeze(-1)
     correct = (p >= 0.5) == (run.test_set.labels.to(device) >= 0.5)
-    return Trained(curve.step[-1] if curve.step else 0, correct.double().mean().item(), curve)
+    first_layer = dict(model.named_parameters())["0.weight"].detach().abs().mean(dim=0).tolist()
+    return Trained(curve.step[-1] if curve.step else 0, correct.double().mean().item(), curve, first_layer)

@@ -79,7 +79,7 @@ def of_progress(progress: Progress, engine: Engine) -> Snapshot:
         "opened": progress.opened,
         "live": list(progress.live),
         "good_windows": list(progress.good_windows),
-        "trained": [[run, end.steps, end.test_accuracy] for run, end in progress.trained.items()],
+        "trained": [[run, end.steps, end.test_accuracy, end.first_layer] for run, end in progress.trained.items()],
         "chunk_runs": engine.chunk_runs,
     }
     return Snapshot(values, tensors)
@@ -100,5 +100,8 @@ def restore(snapshot: Snapshot, progress: Progress, engine: Engine) -> None:
     windows = tensors["curve.windows"].tolist()
     columns = [tensors[f"curve.{name}"].split(windows) for name in ("step", "loss", "accuracy")]
     progress.curves = [Curve(*(part.tolist() for part in parts)) for parts in zip(*columns, strict=True)]
-    progress.trained = {run: Trained(steps, share, progress.curves[run]) for run, steps, share in values["trained"]}
+    progress.trained = {
+        run: Trained(steps, share, progress.curves[run], first_layer)
+        for run, steps, share, first_layer in values["trained"]
+    }
     engine.chunk_runs = values["chunk_runs"]

@@ -76,6 +76,11 @@ class TaskConfig:
         )
 
     @property
+    def label(self) -> str:
+        """N and K, as the benchmark's configurations are named."""
+        return f"n{self.n_features}-k{self.secret_size}"
+
+    @property
     def num_runs(self) -> int:
         return self.num_hidden_secrets * self.num_orderings
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 
 import torch
+from einops import reduce
 
 from vecparity import snapshot
 from vecparity.checkpoint import Checkpoints
 from vecparity.engines import Engine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
+from vecparity.network import parameter_shapes, unflatten
 from vecparity.progress import Curve, Progress, Trained, WindowClosed
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
@@ -109,8 +111,12 @@ def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], e
     params, finished = ensemble.params[list(positions)], [progress.live[position] for position in positions]
     scores = engine.test(params, [runs[run].test_set for run in finished], ensemble.hidden_width)
     # The last update of all may overflow with no loss after it to show that.
-    for run, is_finite, score in zip(finished, params.isfinite().all(dim=1).tolist(), scores.tolist(), strict=True):
-        progress.trained[run] = Trained(ensemble.step, score if is_finite else None, progress.curves[run])
+    are_finite = params.isfinite().all(dim=1).tolist()
+    weights = unflatten(params, parameter_shapes(ensemble.n_features, ensemble.hidden_width))["0.weight"]
+    first_layers = reduce(weights.abs(), "run unit feature -> run feature", "mean").tolist()
+    for run, is_finite, score, first_layer in zip(finished, are_finite, scores.tolist(), first_layers, strict=True):
+        ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
+        progress.trained[run] = Trained(ensemble.step, *ended)
 
 
 def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vecparity import report
+from vecparity import document, tables
 from vecparity.arguments import Arguments
 from vecparity.containment.limits import Limits
 from vecparity.display import Display
@@ -78,7 +78,7 @@ def run(
         made = evaluations(jobs, configs, protocol, options, prepared, log.window, interruption.requested)
         with closing(made):
             for label, config in plan:
-                name = f"n{config.n_features}-k{config.secret_size}"
+                name = config.label
                 display.begin(name, config.max_steps)
                 log.begin(config)
                 evaluated = next(made)
@@ -88,7 +88,7 @@ def run(
                 for job, evaluation in enumerate(evaluated):
                     rows.append((name, evaluation))
                     status = max(status, _settle(evaluation, paths.get((label, job))))
-        display.show(report.table(rows))
+        display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
         for config in configs:
             discard(options.checkpoint, config)
@@ -148,7 +148,7 @@ def _settle(evaluation: Evaluation, path: Path | None) -> int:
             say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
     if path is not None:
         try:
-            report.save(report.document(evaluation), path)
+            document.save(evaluation, path)
         except OSError as error:
             status = fail(MachineError(f"results could not be written to {path}: {error.strerror or error}"))
     return status

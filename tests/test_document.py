@@ -1,0 +1,93 @@
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecparity import Evaluation, document
+from vecparity.errors import UsageError
+
+Break = Callable[[dict[str, Any]], object]
+
+
+def test_document(evaluation: Evaluation) -> None:
+    content = json.loads(document.dumps(evaluation))
+    assert content["config"] == asdict(evaluation.config)
+    assert set(content["metrics"]) == {"test_accuracy", "score", "test_accuracy_std", "mean_steps", "num_runs"}
+    assert content["results"] == [asdict(run) for run in evaluation.results]
+    assert content["provenance"] == asdict(evaluation.provenance)
+    curves = content["curves"]
+    assert curves["runs"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert curves["step"] == [1, 20, 40, 60]
+    assert curves["loss"][3] == pytest.approx(evaluation.curves[3].curve.loss, abs=5e-7)
+    assert curves["accuracy"][2] == pytest.approx(evaluation.curves[2].curve.accuracy, abs=5e-7)
+
+
+def test_document_of_a_broken_evaluation_has_no_metrics(diverged: Evaluation) -> None:
+    content = document.to_document(diverged)
+    assert content["metrics"] is None
+    assert content["diverged"] == [{"secret_index": 0, "order_index": 1, "step": 2}]
+    assert content["curves"]["loss"][1] == [pytest.approx(0.73, abs=0.1)]
+
+
+@pytest.mark.parametrize("which", ["evaluation", "diverged"])
+def test_what_is_read_back_is_what_was_written(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    original: Evaluation = request.getfixturevalue(which)
+    document.save(original, tmp_path / "result.json")
+    read = document.load(tmp_path / "result.json")
+    assert document.dumps(read) == document.dumps(original)
+    assert (read.config, read.results, read.diverged) == (original.config, original.results, original.diverged)
+    assert (read.findings, read.provenance) == (original.findings, original.provenance)
+    for ours, theirs in zip(read.curves, original.curves, strict=True):
+        assert ours.curve.step == theirs.curve.step
+        assert ours.curve.loss == pytest.approx(theirs.curve.loss, abs=5e-7)
+    for layer, expected in zip(read.first_layers, original.first_layers, strict=True):
+        assert layer.mean_abs_weight.each == pytest.approx(expected.mean_abs_weight.each, abs=5e-7)
+
+
+def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    document.save(evaluation, path)
+    before = path.read_bytes()
+    unwritable = replace(evaluation, results=[replace(evaluation.results[0], test_accuracy=float("nan"))])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        document.save(unwritable, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda content: content.pop("config"), "expected the JSON of an evaluation, got something else"),
+        (lambda content: content.update(format=2), r"reads evaluations of format 1, got format 2"),
+        (lambda content: content.pop("format"), r"reads evaluations of format 1, got one without a format"),
+        (lambda content: content.pop("curves"), r"got none of its 'curves'"),
+        (lambda content: content["results"][0].update(steps="many"), "Expected `int`, got `str`"),
+        (lambda content: content["config"].update(secret_size=40), "at most n_features=32, got 40"),
+        (lambda content: content["curves"]["loss"].pop(), "is shorter than"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(evaluation: Evaluation, break_it: Break, said: str, tmp_path: Path) -> None:
+    content = json.loads(document.dumps(evaluation))
+    break_it(content)
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=said) as raised:
+        document.load(path)
+    assert str(raised.value).startswith(str(path))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"config": NaN, "metrics": 1, "results": 2}', "\0"])
+def test_what_is_no_json_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(UsageError, match="expected the JSON of an evaluation, got "):
+        document.load(tmp_path / "result.json")
+
+
+def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected a file that can be read, got .*No such file"):
+        document.load(tmp_path / "nowhere.json")

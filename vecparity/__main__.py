@@ -1,0 +1,5 @@
+import sys
+
+from vecparity.cli import main
+
+sys.exit(main())

@@ -1,0 +1,53 @@
+"""The command ``vecparity``: one function of `commands` for each of its commands, loaded when it is asked for.
+
+Exit statuses are those of `eval`.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+import vecparity
+from vecparity import arguments, eval
+from vecparity.errors import UsageError
+from vecparity.saying import fail, say, show_warning
+
+_COMMANDS: dict[str, str] = {}
+
+app = App(
+    name="vecparity",
+    help="A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.",
+    version=vecparity.__version__,
+    version_flags=["--version"],
+)
+app.command(arguments.app, name="eval")
+for _name, _help in _COMMANDS.items():
+    app.command(f"vecparity.commands.{_name}:{_name}", name=_name, help=_help)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["eval"]:
+        return eval.main(argv[1:])
+    debug = "--debug" in argv
+    warnings.showwarning = show_warning
+    try:
+        return _run([argument for argument in argv if argument != "--debug"])
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        return fail(error)
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        status: int | None = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    return status or 0  # None where help or the version was printed

@@ -1,0 +1,76 @@
+"""What commands print: records as a table for people, or as Markdown, CSV or JSON."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+Format = Literal["table", "markdown", "csv", "json"]
+# Where there is no terminal, nothing is cut to its width.
+_WIDTH = 1_000
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a value is shown to people.
+
+    Attributes:
+        heading: Above it.
+        shown: The value in words.
+        is_number: Aligned to the right.
+    """
+
+    heading: str
+    shown: Callable[[Any], str] = str
+    is_number: bool = False
+
+
+def show(what: RenderableType) -> None:
+    """Prints something made with Rich on standard output."""
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(what)
+
+
+def show_json(content: object) -> None:
+    """Prints plain values as JSON, on lines of their own."""
+    sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def show_records(
+    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], format_: Format, title: str | None = None
+) -> None:
+    """Prints records.
+
+    Args:
+        records: Plain values by name. JSON and CSV have them as they are, CSV those that have a column.
+        columns: By the names of what they show, in order. A missing value is a dash.
+        format_: How.
+        title: Above a table for people.
+    """
+    if format_ == "json":
+        show_json(records)
+    elif format_ == "csv":
+        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+    else:
+        show(_table(records, columns, format_, title))
+
+
+def _table(
+    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], format_: Format, title: str | None
+) -> Table:
+    table = Table(title=title if format_ == "table" else None, title_justify="left")
+    if format_ == "markdown":
+        table.box = box.MARKDOWN
+    for column in columns.values():
+        table.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
+    for record in records:
+        values = ((column, record.get(name)) for name, column in columns.items())
+        table.add_row(*("—" if value is None else column.shown(value) for column, value in values))
+    return table
