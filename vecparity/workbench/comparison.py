@@ -6,9 +6,9 @@ from typing import Any
 
 from vecparity.evaluation import Evaluation
 from vecparity.workbench.by_secret import BySecret, SecretFigures, by_secret
+from vecparity.workbench.contenders import Contender, described, pooled, require_same_settings
 from vecparity.workbench.difference import Difference, difference
 from vecparity.workbench.intervals import LEAST_SECRETS
-from vecparity.workbench.contenders import Contender, described, pooled, require_same_settings
 
 
 @dataclass(frozen=True)
