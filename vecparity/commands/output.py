@@ -33,7 +33,7 @@ class Column:
 
 def show(what: RenderableType) -> None:
     """Prints something made with Rich on standard output."""
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(what)
+    _console(None if sys.stdout.isatty() else _WIDTH).print(what)
 
 
 def show_json(content: object) -> None:
@@ -78,7 +78,12 @@ def _table(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) 
 
 def _markdown(table: Table) -> str:
     table.box = box.MARKDOWN
-    console = Console(width=_WIDTH, color_system=None)
+    console = _console(_WIDTH)
     with console.capture() as captured:
         console.print(table)
     return captured.get().strip()  # of the empty lines where other boxes have edges
+
+
+def _console(width: int | None) -> Console:
+    """Where names are text, whatever brackets and colons are in them."""
+    return Console(width=width, markup=False, emoji=False, highlight=False)
