@@ -7,8 +7,9 @@ from typing import Any
 
 from conftest import golden
 
-from vecparity.evaluation import Evaluation, Provenance, RunResult
+from vecparity.evaluation import DivergedRun, Evaluation, Provenance, RunCurve, RunResult
 from vecparity.spec import task_config
+from vecparity.train import Curve
 
 _PROVENANCE = Provenance(
     vecparity="0",
@@ -35,7 +36,7 @@ def made(
     """An evaluation under protocol published.
 
     Args:
-        strategy: Its name, which its source's digest is made of.
+        strategy: Its name, which stands for its source, too.
         ends: Steps and test accuracy of each secret's orderings.
         label: The configuration.
         seed: Top-level seed.
@@ -47,13 +48,23 @@ def made(
         datasets=[],
         results=[RunResult(i, j, *end) for i, secret in enumerate(ends) for j, end in enumerate(secret)],
         diverged=[],
-        curves=[],
+        curves=[RunCurve(i, j, Curve([1], [0.7], [0.5])) for i in range(len(ends)) for j in range(len(ends[0]))],
         first_layers=[],
         findings=[],
         provenance=replace(
             _PROVENANCE, strategy=strategy, strategy_sha256=sha256(strategy.encode()).hexdigest(), seed=seed
         ),
     )
+
+
+def changed(evaluation: Evaluation, **provenance: Any) -> Evaluation:
+    """The same with another provenance."""
+    return replace(evaluation, provenance=replace(evaluation.provenance, **provenance))
+
+
+def diverged(evaluation: Evaluation) -> Evaluation:
+    """The same, had its first run diverged."""
+    return replace(evaluation, results=evaluation.results[1:], diverged=[DivergedRun(0, 0, 7)])
 
 
 def published(strategy: str, label: str = "n32-k8", seed: int = 42) -> Evaluation:

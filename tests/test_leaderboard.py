@@ -1,16 +1,14 @@
 from dataclasses import asdict, replace
 from statistics import fmean
-from typing import Any
 
 import pytest
-from made import made, published
+from made import changed, diverged, made, published
 from scipy import stats
 
-from vecparity import Evaluation
+from vecparity import Evaluation, leaderboard
 from vecparity.errors import UsageError
-from vecparity.evaluation import DivergedRun
 from vecparity.spec import CONFIGURATIONS, task_config
-from vecparity.workbench.leaderboard import League, leaderboard
+from vecparity.workbench.leaderboard import League
 from vecparity.workbench.published import published as published_results
 from vecparity.workbench.standing import Standing
 
@@ -19,14 +17,6 @@ GOLDEN = [
     for strategy in ("multi_epoch", "isolated_cube_1", "clean_noisy_cube", "isolated_cube")
     for label in CONFIGURATIONS
 ]
-
-
-def changed(evaluation: Evaluation, **provenance: Any) -> Evaluation:
-    return replace(evaluation, provenance=replace(evaluation.provenance, **provenance))
-
-
-def diverged(evaluation: Evaluation) -> Evaluation:
-    return replace(evaluation, results=evaluation.results[1:], diverged=[DivergedRun(0, 0, 7)])
 
 
 def flat(strategy: str, accuracy: float, steps: int = 1_750) -> list[Evaluation]:

@@ -6,6 +6,10 @@ percentile intervals are too short: identical strategies were called different i
 secrets, 25% of either kind). What kept to 5%, from 3 secrets on, for accuracies that are normal or either 0.5 or 1.0
 and for steps to stop, is Student's quantile times the bootstrap's standard error, rid of its bias: what Student's and
 Welch's intervals would be but for the noise of 9 999 resamples.
+
+That is the rate for differences. The interval of one strategy's own accuracy is missed about as seldom, but near 1,
+where few runs fail and 5 secrets may show none: with 1 run in 20 failing, on all three configurations, by 16% of
+simulated strategies under protocol published and 12% under full.
 """
 
 import math
