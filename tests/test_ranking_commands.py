@@ -59,8 +59,11 @@ def table(out: str) -> list[dict[str, Any]]:
 def test_compare_says_what_is_real(run: Run, at: str) -> None:
     out = run(compare, "1", "4", "--history", at)
     assert "n32-k8, isolated_cube against multi_epoch: accuracy higher (+0.4837, " in out
-    assert "│ n32-k8        │ isolated_cube │ multi_epoch │ 5, the same │   1.0000 │ +0.4837 (+0.4" in out
-    assert "5 / 0 / 0" in out
+    assert out.startswith("against multi_epoch #1")
+    row = "│ n32-k8        │ isolated_cube │       5 │   1.0000 │ +0.4837 │ 5 / 0 / 0 │ 1,750 │ -17,133 │ 5 / 0 / 0 │"
+    assert row in out
+    markdown = run(compare, "1", "4", "--history", at, "--format", "markdown")
+    assert "| isolated_cube | multi_epoch | 5, the same |   1.0000 | +0.4837 (+0.4" in markdown
 
 
 def test_every_other_is_compared_with_the_first(run: Run, at: str, tmp_path: Path) -> None:
@@ -90,7 +93,7 @@ def test_each_secret_can_be_shown(run: Run, at: str) -> None:
 def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> None:
     for name, share in (("first", 0.5), ("second", 0.75)):
         document.save(made(name, [[(1_750, share)]] * 2), tmp_path / f"{name}.json")
-    out = run(compare, str(tmp_path / "first.json"), str(tmp_path / "second.json"))
+    out = run(compare, str(tmp_path / "first.json"), str(tmp_path / "second.json"), "--format", "markdown")
     assert "+0.2500 (too few secrets)" in out
     assert "too few secrets to tell, 2 of at least 3" in out
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from vecparity.arguments import Switch, integers
-from vecparity.commands.comparison_columns import CSV, SECRETS, SUMMARY, secret_records, summary_record
+from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.commands.output import Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.spec import CONFIGURATIONS, Protocol, task_config
@@ -66,7 +66,7 @@ def compare(
         history=history,
     )
     comparisons = [comparison for other in sides[1:] for comparison in _comparisons(sides[0], other)]
-    _show(comparisons, per_secret, format_)
+    _show(comparisons, sides[0].name, per_secret, format_)
     return 0
 
 
@@ -112,16 +112,16 @@ def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
     return [compare(first.evaluations[label], second.evaluations[label]) for label in common]
 
 
-def _show(comparisons: Sequence["Comparison"], per_secret: bool, format_: Format) -> None:
+def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format) -> None:
     if format_ == "json":
         show_json([comparison.as_json() for comparison in comparisons])
         return
+    summaries = [summary_record(comparison) for comparison in comparisons]
     secrets = [record for comparison in comparisons for record in secret_records(comparison)]
     if format_ == "csv":
-        summaries = [summary_record(comparison) for comparison in comparisons]
         show_records(*((secrets, SECRETS) if per_secret else (summaries, CSV)), format_)
         return
-    show_records([summary_record(comparison) for comparison in comparisons], SUMMARY, format_)
+    show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
     for comparison in comparisons:
         show(Text(f"\n{comparison.verdict}"))
     if per_secret:

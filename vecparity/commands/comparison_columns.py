@@ -35,7 +35,19 @@ def _tally(counts: Sequence[int]) -> str:
     return " / ".join(map(str, counts))
 
 
-SUMMARY = {
+# The verdicts below have the intervals, and the title what it is against, so that this fits into a terminal.
+TABLE = {
+    "config": Column("configuration"),
+    "strategy": Column("strategy"),
+    "num_secrets": Column("secrets", is_number=True),
+    "accuracy": Column("accuracy", _accuracy, is_number=True),
+    "accuracy_difference": Column("change", lambda change: f"{change:+.4f}", is_number=True),
+    "accuracy_tally": Column("w / l / t", _tally, is_number=True),
+    "steps": Column("steps", _steps, is_number=True),
+    "steps_difference": Column("change", lambda change: f"{change:+,.0f}", is_number=True),
+    "steps_tally": Column("w / l / t", _tally, is_number=True),
+}
+MARKDOWN = {
     "config": Column("configuration"),
     "strategy": Column("strategy"),
     "against": Column("against"),
@@ -69,7 +81,7 @@ SECRETS = {
 
 
 def summary_record(comparison: "Comparison") -> dict[str, Any]:
-    """One line for a comparison, for `SUMMARY` or `CSV`."""
+    """One line for a comparison, for `TABLE`, `MARKDOWN` or `CSV`."""
     return {
         "config": comparison.config,
         "strategy": comparison.second.name,
