@@ -43,6 +43,9 @@ _BEHIND_THE_BORDER = [
     "schedule",
     "snapshot",
     "train",
+    "workbench.by_secret",
+    "workbench.difference",
+    "workbench.intervals",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 

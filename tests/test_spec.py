@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vecparity.errors import UsageError
-from vecparity.spec import TaskConfig, task_config
+from vecparity.spec import CONFIGURATIONS, TaskConfig, protocol_of, task_config
 
 
 def test_presets_are_the_contracts_table() -> None:
@@ -92,3 +92,12 @@ def test_unknown_presets_are_refused(argument: dict[str, Any], said: str) -> Non
 def test_windows_close_where_the_contract_says(max_steps: int, log_interval: int, closes: list[int]) -> None:
     lengths = list(TaskConfig(max_steps=max_steps, log_interval=log_interval).window_lengths())
     assert [sum(lengths[: i + 1]) for i in range(len(lengths))] == closes
+
+
+def test_protocol_of() -> None:
+    for protocol in ("full", "published"):
+        for label in CONFIGURATIONS:
+            assert protocol_of(task_config(label, protocol=protocol)) == protocol
+    assert protocol_of(task_config("n50-k8", protocol="published", max_steps=29_999)) is None
+    assert protocol_of(task_config("n50-k8", smoke=True)) is None
+    assert protocol_of(task_config(n_features=40)) is None

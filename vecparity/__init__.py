@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+    from vecparity.workbench.comparison import compare
+    from vecparity.workbench.leaderboard import leaderboard
 
 __version__ = "0.1.0"
 
@@ -16,8 +18,10 @@ __all__ = [
     "OptimizerConfig",
     "TaskConfig",
     "__version__",
+    "compare",
     "evaluate",
     "evaluate_many",
+    "leaderboard",
     "parity_labels",
     "task_config",
 ]
@@ -27,8 +31,10 @@ _WHERE = {
     "Evaluation": "evaluation",
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",
+    "compare": "workbench.comparison",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
+    "leaderboard": "workbench.leaderboard",
     "parity_labels": "data",
     "task_config": "spec",
 }

@@ -150,6 +150,14 @@ def task_config(
     return override(TaskConfig(), settings | overrides)
 
 
+def protocol_of(config: TaskConfig) -> Protocol | None:
+    """The protocol whose settings these are, in one of the benchmark's configurations; None if a setting differs."""
+    for protocol in PROTOCOLS:
+        if config.label in CONFIGURATIONS and config == task_config(config.label, protocol=protocol):
+            return protocol
+    return None
+
+
 def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
     """Replaces fields of ``config`` by name.
 

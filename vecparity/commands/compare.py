@@ -1,0 +1,129 @@
+"""``vecparity compare``: whether other strategies do better than the first."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from vecparity.arguments import Switch, integers
+from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
+from vecparity.commands.output import Format, show, show_json, show_records
+from vecparity.errors import UsageError
+from vecparity.spec import CONFIGURATIONS, Protocol, task_config
+
+if TYPE_CHECKING:
+    from vecparity.workbench.comparison import Comparison
+    from vecparity.workbench.references import Reference
+    from vecparity.workbench.sides import Side
+
+
+def compare(
+    *what: str,
+    protocol: Protocol | None = None,
+    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
+    all_configs: Switch = False,
+    seed: Annotated[
+        tuple[int, ...],
+        Parameter(consume_multiple=True, negative_iterable=(), show_default=False, converter=integers),
+    ] = (),
+    per_secret: Switch = False,
+    format_: Annotated[Format, Parameter(name="--format")] = "table",
+    no_reuse: Switch = False,
+    history: Path | None = None,
+) -> int:
+    """Say whether strategies do better than the first, and how sure that is.
+
+    Args:
+        what: Two or more: ids of vecparity history, JSON files of vecparity eval, bundled strategies, or strategies'
+            files. Strategies are evaluated, unless the history has the answer; beside recorded evaluations, under
+            their settings.
+        protocol: What strategies are evaluated under: full or published. By default full.
+        config: One of the benchmark's configurations, by default n32-k8.
+        all_configs: All three.
+        seed: Top-level seeds, whose secrets are pooled. By default 42.
+        per_secret: Show each secret.
+        format_: How it is printed. json has everything.
+        no_reuse: Evaluate strategies whatever the history has.
+        history: The file in which evaluations are recorded; by default one in the user's data directory.
+    """
+    from vecparity.workbench.references import resolve
+
+    if len(what) < 2:
+        raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
+    if all_configs and config:
+        raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+    references = resolve(what, history)
+    given = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
+    _require_own_settings(references, given)
+    sides = _sides(
+        references,
+        protocol or "full",
+        list(CONFIGURATIONS) if all_configs else [config or "n32-k8"],
+        seed or (42,),
+        reuse=not no_reuse,
+        history=history,
+    )
+    comparisons = [comparison for other in sides[1:] for comparison in _comparisons(sides[0], other)]
+    _show(comparisons, sides[0].name, per_secret, format_)
+    return 0
+
+
+def _require_own_settings(references: Sequence["Reference"], given: Mapping[str, Any]) -> None:
+    from vecparity.evaluation import Evaluation
+
+    recorded = [reference.name for reference in references if isinstance(reference.given, Evaluation)]
+    flags = [flag for flag, value in given.items() if value]
+    if recorded and flags:
+        raise UsageError(f"recorded evaluations set what is compared, {recorded[0]}: got {', '.join(flags)} as well")
+
+
+def _sides(
+    references: Sequence["Reference"],
+    protocol: Protocol,
+    labels: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    reuse: bool,
+    history: Path | None,
+) -> list["Side"]:
+    from vecparity.evaluation import Evaluation
+    from vecparity.interruption import Interruption
+    from vecparity.options import Options
+    from vecparity.workbench.recording import Recorder
+    from vecparity.workbench.sides import sides
+
+    configs = [task_config(label, protocol=protocol) for label in labels]
+    needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
+    with Interruption(), Recorder(history, enabled=needs_history, reuse=reuse) as recorder:
+        return sides(references, configs, seeds, protocol, Options(), recorder)
+
+
+def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
+    from vecparity.workbench.comparison import compare
+
+    common = [label for label in first.evaluations if label in second.evaluations]
+    if not common:
+        raise UsageError(
+            f"expected evaluations of the same configuration, got {', '.join(first.evaluations)} of {first.name} and "
+            f"{', '.join(second.evaluations)} of {second.name}"
+        )
+    return [compare(first.evaluations[label], second.evaluations[label]) for label in common]
+
+
+def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format) -> None:
+    if format_ == "json":
+        show_json([comparison.as_json() for comparison in comparisons])
+        return
+    summaries = [summary_record(comparison) for comparison in comparisons]
+    secrets = [record for comparison in comparisons for record in secret_records(comparison)]
+    if format_ == "csv":
+        show_records(*((secrets, SECRETS) if per_secret else (summaries, CSV)), format_)
+        return
+    show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
+    for comparison in comparisons:
+        show(Text(f"\n{comparison.verdict}"))
+    if per_secret:
+        show(Text())
+        show_records(secrets, SECRETS, format_)
