@@ -52,6 +52,7 @@ def test_ids_count_up_and_a_source_is_kept_once(history: History, evaluation: Ev
     assert ids == [1, 2, 3]
     assert [(entry.id, entry.command) for entry in history.entries()] == [(1, "a"), (2, "b"), (3, "c")]
     assert [recorded.entry.id for recorded in history.evaluations([3, 1])] == [3, 1]
+    assert [recorded.entry.id for recorded in history.evaluations()] == [1, 2, 3]
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT sha256 FROM strategies").fetchall() == [(CUBE.sha256,)]
     connection.close()

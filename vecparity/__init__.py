@@ -9,12 +9,15 @@ if TYPE_CHECKING:
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
     from vecparity.workbench.comparison import compare
+    from vecparity.workbench.history import History
     from vecparity.workbench.leaderboard import leaderboard
+    from vecparity.workbench.report import write_report
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Evaluation",
+    "History",
     "OptimizerConfig",
     "TaskConfig",
     "__version__",
@@ -24,11 +27,13 @@ __all__ = [
     "leaderboard",
     "parity_labels",
     "task_config",
+    "write_report",
 ]
 
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
     "Evaluation": "evaluation",
+    "History": "workbench.history",
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",
     "compare": "workbench.comparison",
@@ -37,6 +42,7 @@ _WHERE = {
     "leaderboard": "workbench.leaderboard",
     "parity_labels": "data",
     "task_config": "spec",
+    "write_report": "workbench.report",
 }
 
 

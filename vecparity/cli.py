@@ -15,6 +15,9 @@ from vecparity.errors import UsageError
 from vecparity.saying import fail, say, show_warning
 
 _COMMANDS = {
+    "report": "Write a report on evaluations: one HTML file.",
+    "compare": "Say whether strategies do better than another.",
+    "leaderboard": "Rank the recorded strategies.",
     "history": "List recorded evaluations.",
     "show": "Print one recorded evaluation.",
 }

@@ -195,9 +195,13 @@ class History:
             raise UsageError(f"{self.path} has no evaluation {id_} (vecparity history lists them)")
         return found[0]
 
-    def evaluations(self, ids: Sequence[int]) -> list[Recorded]:
-        """Returns several evaluations, in the order of ``ids``; see `get`."""
-        return [self.get(id_) for id_ in ids]
+    def evaluations(self, ids: Sequence[int] | None = None) -> list[Recorded]:
+        """Returns several evaluations, in the order of ``ids``; or all, oldest first.
+
+        Raises:
+            UsageError: There is none of one of the ids.
+        """
+        return self._select("TRUE ORDER BY id") if ids is None else [self.get(id_) for id_ in ids]
 
     def same(self, digest: str) -> list[Recorded]:
         """Returns the evaluations whose `repetition` this is, newest first."""
