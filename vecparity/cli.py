@@ -14,7 +14,10 @@ from vecparity import arguments, eval
 from vecparity.errors import UsageError
 from vecparity.saying import fail, say, show_warning
 
-_COMMANDS: dict[str, str] = {}
+_COMMANDS = {
+    "history": "List recorded evaluations.",
+    "show": "Print one recorded evaluation.",
+}
 
 app = App(
     name="vecparity",

@@ -12,7 +12,7 @@ from vecparity.containment.limits import Limits
 from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.evaluator import evaluations
+from vecparity.evaluations import evaluations
 from vecparity.files import make_writable
 from vecparity.interruption import Interruption
 from vecparity.keeping import discard
@@ -23,6 +23,7 @@ from vecparity.saying import fail, say
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
+from vecparity.workbench.recording import Recorder
 
 
 def run(
@@ -66,7 +67,7 @@ def run(
 
     status = 0
     rows: list[tuple[str, Evaluation]] = []
-    with Display(arguments.progress) as display:
+    with _recorder(arguments) as recorder, Display(arguments.progress) as display:
         log = MetricLog(len(jobs), arguments.log, display)
 
         def prepared(runs: Sequence[Run], engine: str) -> None:
@@ -75,7 +76,9 @@ def run(
 
         protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
         configs = [config for _, config in plan]
-        made = evaluations(jobs, configs, protocol, options, prepared, log.window, interruption.requested)
+        made = evaluations(
+            jobs, configs, protocol, options, prepared, log.window, interruption.requested, recorder.recall
+        )
         with closing(made):
             for label, config in plan:
                 name = config.label
@@ -88,6 +91,7 @@ def run(
                 for job, evaluation in enumerate(evaluated):
                     rows.append((name, evaluation))
                     status = max(status, _settle(evaluation, paths.get((label, job))))
+                status = max(status, _record(recorder, evaluated, jobs))
         display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
         for config in configs:
@@ -113,6 +117,22 @@ def _output_paths(
         raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
     make_writable(arguments.output_dir, "output-dir")
     return paths
+
+
+def _recorder(arguments: Arguments) -> Recorder:
+    if arguments.no_history and (arguments.history is not None or arguments.reuse):
+        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history uses no history: got {given} as well")
+    return Recorder(arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse)
+
+
+def _record(recorder: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
+    """Records what was evaluated, and returns the exit status that this calls for."""
+    try:
+        recorder.record([(evaluation, chosen) for evaluation, (chosen, _) in zip(evaluated, jobs, strict=True)])
+    except MachineError as error:
+        return fail(error)
+    return 0
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:
