@@ -43,6 +43,12 @@ _BEHIND_THE_BORDER = [
     "schedule",
     "snapshot",
     "train",
+    "workbench.report.curves",
+    "workbench.report.embedded",
+    "workbench.report.page",
+    "workbench.report.reproduction",
+    "workbench.report.series",
+    "workbench.report.words",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 

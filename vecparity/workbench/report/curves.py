@@ -49,7 +49,7 @@ def points_per_run(num_runs: int) -> int:
     return min(_MOST_OF_A_RUN, max(_FEWEST_OF_A_RUN, _MOST_POINTS // max(num_runs, 1)))
 
 
-def thinned(values: Sequence[float], most: int) -> list[int]:
+def thinned(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
     """Chooses the points of a curve that are drawn: its ends, and the extremes of stretches of equal length.
 
     Args:

@@ -12,15 +12,16 @@ from markupsafe import Markup
 from vecparity.progress import Curve
 from vecparity.workbench.report.curves import Median, median, points_per_run, thinned
 from vecparity.workbench.report.series import Series
-from vecparity.workbench.report.svg import to_svg
+from vecparity.workbench.report.svg import PAPER, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 What = Literal["loss", "accuracy"]
+CURVES: tuple[What, ...] = ("loss", "accuracy")
 
-_WIDTH = 5.0
+_WIDTH = 4.8
 _LEAST_LOSS = 1e-6  # below, a document's figures are 0
 # From this ratio of the longest to the shortest run on, the axis of steps is logarithmic beyond the first window.
 _WIDE = 8.0
@@ -32,8 +33,10 @@ def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup
     most = points_per_run(sum(len(one.evaluation.curves) for one in series))
     for one in series:
         _draw_runs(axes, one, what, most)
-    for one in series:  # above all runs
-        middle = median(one.evaluation)
+    middles = [median(one.evaluation) for one in series]
+    for middle in middles:  # a margin around the bold lines, so that they stand out from many runs
+        _draw(axes, middle.step, _values(middle, what), most, {"color": PAPER, "linewidth": 3.6})
+    for one, middle in zip(series, middles, strict=True):
         style = {"color": one.colour, "linewidth": 1.9, "linestyle": one.line_style}
         _draw(axes, middle.step, _values(middle, what), most, style)
     _scale_steps(axes, series)
@@ -49,7 +52,7 @@ def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup
 
 
 def steps(series: Sequence[Series], prefix: str) -> Markup:
-    """A dot for every run at the step where it ended: full if it stopped, hollow at the last step, a cross if broken."""
+    """A dot for every run at the step where it ended: full if it stopped early, hollow if not, a cross if broken."""
     figure, axes = _figure(0.75 + 0.42 * len(series))
     for row, one in enumerate(series):
         last = one.evaluation.config.max_steps
@@ -66,7 +69,7 @@ def steps(series: Sequence[Series], prefix: str) -> Markup:
 def first_layers(series: Sequence[Series], prefix: str) -> Markup:
     """A dot for every run at the mean |weight| of its secret's features, and one at that of the others."""
     figure, axes = _figure(0.75 + 0.62 * len(series))
-    names = []
+    names: list[str] = []
     for one in series:
         weights = [layer.mean_abs_weight for layer in one.evaluation.first_layers]
         _strip(axes, len(names), [weight.secret for weight in weights], one.colour, "full")
@@ -94,7 +97,7 @@ def _draw_runs(axes: "Axes", one: Series, what: What, most: int) -> None:
     """Draws every run, and marks the ends of those that did not train to the last step."""
     evaluation = one.evaluation
     diverged = {(run.secret_index, run.order_index) for run in evaluation.diverged}
-    opacity = max(0.12, min(0.5, 6 / max(len(evaluation.curves), 1)))
+    opacity = max(0.08, min(0.5, 6 / max(len(evaluation.curves), 1)))
     ends: dict[str, list[tuple[int, float]]] = {"x": [], "o": []}
     for run in evaluation.curves:
         values = _values(run.curve, what)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _COLOUR = (0.12, 0.47, 0.75)  # bright enough for a dark page, dark enough for a light one
-_WIDTH = 5.0
+_WIDTH = 4.8
 _LEAST_HEIGHT, _MOST_HEIGHT, _PER_ROW = 1.7, 4.2, 0.12
 
 

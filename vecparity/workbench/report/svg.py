@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG within a page: in its font, and in colours that follow its light, dark or printed ones."""
+"""Matplotlib's figures as SVG within a page: in its font and its colours, be they light, dark or printed."""
 
 import io
 import re
@@ -14,10 +14,12 @@ from vecparity.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What is drawn in these colours gets the page's: that of its text, and those of its series.
+# What is drawn in these colours gets the page's: that of its text, of its paper (none in a notebook), of its series.
 INK = "#fe0100"
+PAPER = "#fe0101"
 SERIES = tuple(f"#fe02{index:02x}" for index in range(6))
-_OF_PAGE = {INK: "currentColor"} | {colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)}
+_OF_PAGE = {INK: "currentColor", PAPER: "var(--paper,transparent)"}
+_OF_PAGE |= {colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)}
 
 _STYLE: dict[str, Any] = {
     "font.size": 9.5,
@@ -85,13 +87,21 @@ def _clean(element: ElementTree.Element) -> None:
     element.text, element.tail = ((text or "").strip() for text in (element.text, element.tail))
     attributes = {name.rpartition("}")[2]: " ".join(value.split()) for name, value in element.attrib.items()}
     for name in _GEOMETRY & attributes.keys():
-        digits = ".4g" if name == "transform" else ".1f"
-        attributes[name] = _NUMBER.sub(lambda number, to=digits: format(float(number[0]), to), attributes[name])
+        attributes[name] = _NUMBER.sub(_scale if name == "transform" else _point, attributes[name])
     if attributes.get("transform", "").startswith("rotate(-0 "):
         del attributes["transform"]
     if "style" in attributes:
         attributes["style"] = _FONT.sub(r"font-size: \1", _FAMILY.sub("", attributes["style"]))
     element.attrib = attributes
+
+
+def _point(number: re.Match[str]) -> str:
+    """A coordinate, to a tenth of 1/72 inch."""
+    return f"{float(number[0]):.1f}"
+
+
+def _scale(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.4g}"
 
 
 def _name_apart(text: str, prefix: str) -> str:
