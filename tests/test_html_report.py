@@ -185,7 +185,7 @@ def test_it_prints(opened: Opened) -> None:
     assert colour(opened.page, "body", "backgroundColor") == (255, 255, 255)
     assert colour(opened.page, "figure text", "fill") == (0, 0, 0)
     assert not opened.page.locator("nav").is_visible()
-    opened.page.emulate_media(media="screen", color_scheme="light")
+    opened.page.emulate_media(media="null", color_scheme="light")
     printed = opened.page.pdf(path=ARTEFACTS / "report.pdf", format="A4")
     assert printed.startswith(b"%PDF")
     assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12

@@ -76,7 +76,7 @@ def test_a_sealed_evaluation_tells_no_feature() -> None:
 def test_differences_of_settings_are_said(evaluation: Evaluation) -> None:
     wider = evaluate("isolated_cube", **SHORT | {"hidden_width": 40})
     text = html([evaluation, wider])
-    assert "Not the same settings: hidden_width: A 32, B 40" in text
+    assert "Not the same settings: hidden_width A 32, B 40</p>" in text
     assert text.count("Not the same settings") == 1
     assert "Not the same settings" not in html([evaluation, evaluation])
 

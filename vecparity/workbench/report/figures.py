@@ -22,6 +22,8 @@ What = Literal["loss", "accuracy"]
 CURVES: tuple[What, ...] = ("loss", "accuracy")
 
 _WIDTH = 4.8
+# The largest loss to the smallest: up to this, a logarithmic scale says no more; up to that, it needs more ticks.
+_NARROW, _FEW_DECADES = 4.0, 50.0
 _LEAST_LOSS = 1e-6  # below, a document's figures are 0
 # From this ratio of the longest to the shortest run on, the axis of steps is logarithmic beyond the first window.
 _WIDE = 8.0
@@ -41,10 +43,7 @@ def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup
         _draw(axes, middle.step, _values(middle, what), most, style)
     _scale_steps(axes, series)
     if what == "loss":
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.yaxis.set_minor_formatter(lambda value, _: "")
-        axes.set_ylabel("loss (nats, log scale)")
+        _scale_losses(axes)
     else:
         axes.set_ylim(min(0.4, axes.get_ylim()[0]), 1.02)
         axes.set_ylabel("accuracy")
@@ -143,6 +142,19 @@ def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.45, -0.55)
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0)
+
+
+def _scale_losses(axes: "Axes") -> None:
+    """Losses on a logarithmic scale, where they differ enough for one to have ticks."""
+    axes.set_ylabel("loss (nats)")
+    low, high = axes.dataLim.intervaly
+    if high <= _NARROW * low:
+        return
+    axes.set_yscale("log")
+    axes.set_ylabel("loss (nats, log scale)")
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    between = ("2", "5") if high < _FEW_DECADES * low else ()
+    axes.yaxis.set_minor_formatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in between else "")
 
 
 def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:

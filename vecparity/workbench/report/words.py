@@ -82,14 +82,14 @@ def layer_sentence(evaluation: Evaluation) -> str:
     return f"{secret:.4g} on the secret's features, {mean:.4g} on the others: {ratio}"
 
 
-def differences(series: list[Series]) -> list[str]:
-    """The settings in which the evaluations of one section are not alike."""
+def differences(series: list[Series]) -> str:
+    """The settings in which the evaluations of one section are not alike, if any."""
     settings = [asdict(one.evaluation.config) | {"protocol": one.evaluation.provenance.protocol} for one in series]
-    return [
-        f"{name}: " + ", ".join(f"{one.letter} {of_one[name]}" for one, of_one in zip(series, settings, strict=True))
+    return "; ".join(
+        f"{name} " + ", ".join(f"{one.letter} {of_one[name]}" for one, of_one in zip(series, settings, strict=True))
         for name in settings[0]
         if len({of_one[name] for of_one in settings}) > 1
-    ]
+    )
 
 
 def _place(secret: int, ordering: int) -> str:
