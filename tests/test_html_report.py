@@ -25,6 +25,7 @@ TEXTS = [("h1", "color"), (".soft", "color"), ("thead th", "color"), ("figure te
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    ARTEFACTS.mkdir(exist_ok=True)
     with started() as browser:
         yield browser
 
@@ -161,7 +162,6 @@ def test_colours_follow_the_readers_choice(opened: Opened) -> None:
         line = colour(opened.page, "figure path[style*='series-0']", "stroke")
         assert contrast(line, paper) >= 3
         seen[scheme] = [paper, *texts, line]
-        ARTEFACTS.mkdir(exist_ok=True)
         opened.page.screenshot(path=ARTEFACTS / f"report-{scheme}.png", full_page=True)
     opened.page.emulate_media(color_scheme="light")
     assert luminance(seen["light"][0]) > 0.9 and luminance(seen["dark"][0]) < 0.02

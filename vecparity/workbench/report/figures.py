@@ -166,7 +166,7 @@ def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:
     if ends and longest > _WIDE * max(min(ends), window):
         axes.set_xscale("symlog", linthresh=window, linscale=0.4)
         axes.set_xlabel(f"training steps (log scale from {window:,} on)")
-        decades = (scale * 10**power for power in range(12) for scale in (1, 2, 5))
+        decades = (scale * 10**power for power in range(12) for scale in (1, 3))
         axes.set_xticks([0, *(tick for tick in decades if window <= tick <= longest)])
         axes.minorticks_off()
     axes.set_xlim(-0.01 * longest if axes.get_xscale() == "linear" else 0, longest * 1.04)

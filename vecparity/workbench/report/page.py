@@ -20,7 +20,10 @@ _MOST_ROWS = 60
 
 @dataclass(frozen=True)
 class Section:
-    """One configuration. Pictures are None where there is nothing to draw."""
+    """One configuration. Pictures are None where there is nothing to draw.
+
+    ``points_per_run`` is None where curves are drawn with all of their points.
+    """
 
     label: str
     series: list[Series]
@@ -30,7 +33,7 @@ class Section:
     first_layers: Markup | None
     densities: list[Markup | None]
     weights: list[Markup | None]
-    points_per_run: int
+    points_per_run: int | None
 
 
 def html(evaluations: Sequence[Evaluation]) -> str:
@@ -75,7 +78,8 @@ def medians(evaluation: Evaluation) -> list[tuple[int, float, float, int]]:
 
 def _section(label: str, series: list[Series]) -> Section:
     evaluations = [one.evaluation for one in series]
-    has_curves = any(run.curve.step for one in evaluations for run in one.curves)
+    windows = [len(run.curve.step) for one in evaluations for run in one.curves]
+    has_curves, points = any(windows), points_per_run(len(windows))
     most = heat_maps.largest_weight(evaluations)
     return Section(
         label=label,
@@ -88,5 +92,5 @@ def _section(label: str, series: list[Series]) -> Section:
         else None,
         densities=[heat_maps.density(one, f"{label}-density-{i}") for i, one in enumerate(evaluations)],
         weights=[heat_maps.weights(one, most, f"{label}-weights-{i}") for i, one in enumerate(evaluations)],
-        points_per_run=points_per_run(sum(len(one.curves) for one in evaluations)),
+        points_per_run=points if max(windows) > points else None,
     )
