@@ -46,6 +46,12 @@ _BEHIND_THE_BORDER = [
     "workbench.by_secret",
     "workbench.difference",
     "workbench.intervals",
+    "workbench.report.curves",
+    "workbench.report.embedded",
+    "workbench.report.page",
+    "workbench.report.reproduction",
+    "workbench.report.series",
+    "workbench.report.words",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 

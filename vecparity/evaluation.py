@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from vecparity.audit import AuditFinding
 from vecparity.auditing import AuditMode
@@ -9,6 +10,9 @@ from vecparity.containment.levels import Level
 from vecparity.errors import AuditFailedError, DivergedError
 from vecparity.spec import TaskConfig
 from vecparity.train import Curve
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -180,3 +184,23 @@ class Evaluation:
         variance = math.fsum((value - mean) ** 2 for value in accuracies) / len(accuracies)
         mean_steps = sum(result.steps for result in self.results) / len(self.results)
         return Metrics(mean, mean, math.sqrt(variance), mean_steps, len(self.results))
+
+    def to_dataframe(self, what: Literal["runs", "curves"] = "runs") -> "pd.DataFrame":
+        """Makes a tidy pandas frame; every row has the strategy, the seed and the configuration, too.
+
+        Args:
+            what: ``runs``: a row a run, with its ``steps`` (for a diverged one those until its loss was not finite),
+                ``test_accuracy`` and the mean |weight| of its first layer for the secret's features and the others,
+                which are NaN for a diverged run. ``curves``: a row a window, with its ``loss`` in nats.
+
+        Raises:
+            UsageError: No such frame, or pandas is not installed.
+        """
+        from vecparity.workbench.frames import to_dataframe
+
+        return to_dataframe(self, what)
+
+    def _repr_html_(self) -> str:
+        from vecparity.workbench.report.notebook import fragment
+
+        return fragment(self)

@@ -1,0 +1,29 @@
+"""Evaluations as one HTML file that opens anywhere, without a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vecparity.errors import MachineError
+from vecparity.evaluation import Evaluation
+from vecparity.files import write_whole
+from vecparity.workbench.report.page import html
+
+__all__ = ["html", "write_report"]
+
+
+def write_report(evaluations: Sequence[Evaluation], path: Path) -> None:
+    """Writes the report on evaluations to one file.
+
+    Args:
+        evaluations: In any order; those of one N and K are drawn together.
+        path: Holds either all of the report, in the end, or what it held before.
+
+    Raises:
+        UsageError: There are none, or Matplotlib is not installed.
+        MachineError: It cannot be written.
+    """
+    text = html(evaluations)
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise MachineError(f"the report could not be written to {path}: {error.strerror or error}") from error

@@ -1,0 +1,111 @@
+"""Matplotlib's figures as SVG within a page: in its font and its colours, be they light, dark or printed."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+
+from vecparity.errors import UsageError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# What is drawn in these colours gets the page's: that of its text, of its paper (none in a notebook), of its series.
+INK = "#fe0100"
+PAPER = "#fe0101"
+SERIES = tuple(f"#fe02{index:02x}" for index in range(6))
+_OF_PAGE = {INK: "currentColor", PAPER: "var(--paper,transparent)"}
+_OF_PAGE |= {colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)}
+
+_STYLE: dict[str, Any] = {
+    "font.size": 9.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.alpha": 0.13,
+    "figure.constrained_layout.use": True,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "vecparity",  # the same evaluation makes the same file
+    **dict.fromkeys(
+        ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"], INK
+    ),
+}
+_NO_METADATA = dict.fromkeys(["Creator", "Date", "Format", "Type"])
+_GEOMETRY = {"d", "x", "y", "width", "height", "transform"}
+_NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+_REFERENCE = re.compile(r"#([a-z][0-9a-f]{10})\b")
+_FAMILY = re.compile(r"font-family: [^;]*;? ?")
+_FONT = re.compile(r"font: (?:[a-z]+ )*([\d.]+px) [^;]*")  # what Matplotlib wrote before 3.10
+
+
+@contextmanager
+def drawing() -> Iterator[None]:
+    """Lets figures be drawn in the report's style, whatever the caller's, which is as it was afterwards.
+
+    Raises:
+        UsageError: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib import style
+    except ImportError as error:
+        raise UsageError("pictures need Matplotlib, got none: pip install 'vecparity[report]'") from error
+    with style.context(["default", _STYLE]):
+        yield
+
+
+def to_svg(figure: "Figure", prefix: str, alternative: str) -> Markup:
+    """Turns a figure into an element of a page.
+
+    Args:
+        figure: Made within `drawing`, in this module's colours.
+        prefix: Begins the ids of its parts: no other picture of the page may have the same.
+        alternative: What it shows, for those who do not see it.
+    """
+    written = io.StringIO()
+    figure.savefig(written, format="svg", transparent=True, metadata=_NO_METADATA)
+    root = ElementTree.fromstring(written.getvalue())
+    for element in root.iter():
+        _clean(element)
+    for parent in list(root.iter()):
+        for child in [child for child in parent if child.tag in ("metadata", "style")]:
+            parent.remove(child)
+    root.attrib = {"viewBox": root.attrib["viewBox"], "class": "plot", "role": "img", "aria-label": alternative}
+    text = _name_apart(ElementTree.tostring(root, encoding="unicode"), prefix)
+    for colour, of_page in _OF_PAGE.items():
+        text = text.replace(colour, of_page)
+    return Markup(text)
+
+
+def _clean(element: ElementTree.Element) -> None:
+    """Takes away what an element within HTML has no use for: namespaces, the font, digits that nobody can see."""
+    element.tag = element.tag.rpartition("}")[2]
+    element.text, element.tail = ((text or "").strip() for text in (element.text, element.tail))
+    attributes = {name.rpartition("}")[2]: " ".join(value.split()) for name, value in element.attrib.items()}
+    for name in _GEOMETRY & attributes.keys():
+        attributes[name] = _NUMBER.sub(_scale if name == "transform" else _point, attributes[name])
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
+    if "style" in attributes:
+        attributes["style"] = _FONT.sub(r"font-size: \1", _FAMILY.sub("", attributes["style"]))
+    element.attrib = attributes
+
+
+def _point(number: re.Match[str]) -> str:
+    """A coordinate, to a tenth of 1/72 inch."""
+    return f"{float(number[0]):.1f}"
+
+
+def _scale(number: re.Match[str]) -> str:
+    return f"{float(number[0]):.4g}"
+
+
+def _name_apart(text: str, prefix: str) -> str:
+    """Keeps the ids that are referred to, under names that no other picture has."""
+    names = {name: f"{prefix}-{index}" for index, name in enumerate(sorted(set(_REFERENCE.findall(text))))}
+    text = re.sub(r' id="([^"]*)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", text)
+    return _REFERENCE.sub(lambda found: f"#{names[found[1]]}", text)
