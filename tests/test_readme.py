@@ -1,22 +1,52 @@
 """What the README shows works, and its figures are those of the results beside it."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from test_eval import SHORT
 
 from benchmarks import readme
-from vecparity.eval import main
 
 TEXT = readme.README.read_text()
 
 
-def test_the_readmes_strategy_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (source,) = re.findall(r"```python\n(# mine\.py\n.*?)```", TEXT, flags=re.DOTALL)
-    (tmp_path / "mine.py").write_text(source)
-    assert main(["--strategy", str(tmp_path / "mine.py"), *SHORT.split()]) == 0
-    assert "FINAL_METRICS" in capsys.readouterr().out
+@pytest.mark.slow
+def test_the_walk_through_leads_to_a_better_strategy(tmp_path: Path) -> None:
+    """Every command of it, as written, in an empty directory and with an empty history."""
+    walk_through = TEXT.partition("<!-- walk-through -->")[2].partition("<!-- end -->")[0]
+    blocks = re.findall(r"```bash\n(.*?)```", walk_through, flags=re.DOTALL)
+    commands = [line for line in "".join(blocks).splitlines() if line.startswith("vecparity ")]
+    assert {command.split()[1] for command in commands} >= {"new", "check", "eval", "compare", "report"}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    said = []
+    for block in blocks:
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=tmp_path,
+            env=os.environ | {"PATH": path, "XDG_DATA_HOME": str(tmp_path / "data")},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        said.append(done.stdout)
+    begun, improved, shown = said
+    (share,) = re.findall(r"FINAL_METRICS test_accuracy=(\S+) ", begun)
+    assert float(share) < 0.6, "the strategy to start from is to leave something to do"
+    assert "better against mine: accuracy higher" in improved
+    assert "fewer steps" in improved
+    history, _, leaderboard = shown.partition("report.html: ")
+    assert history.index("better") < history.index("mine")
+    assert leaderboard.index("better") < leaderboard.index("mine") < leaderboard.index("one_pass")
+    (figures,) = re.findall(
+        r'<script type="application/json"[^>]*>(.*?)</script>', (tmp_path / "report.html").read_text(), re.DOTALL
+    )
+    (reported,) = json.loads(figures)
+    assert reported["provenance"]["strategy"] == "better"
+    assert reported["metrics"]["test_accuracy"] > 0.99
 
 
 def test_the_readmes_figures_are_the_results() -> None:
