@@ -1,7 +1,7 @@
 """The command's work: evaluations one after the other, what is printed of them, and what is written."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
@@ -25,6 +25,7 @@ from vecparity.saying import fail, say
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
+from vecparity.workbench.tensorboard import TensorBoardLog
 
 
 def run(
@@ -69,8 +70,12 @@ def run(
     status = 0
     rows: list[tuple[str, Evaluation]] = []
     configs = [config for _, config in plan]
-    with Display(arguments.progress, configs) as display:
-        followers: list[Follower] = [display, MetricLog(len(jobs), arguments.log, display.write)]
+    with ExitStack() as stack:
+        boards = []
+        if arguments.tensorboard is not None:
+            boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
+        display = stack.enter_context(Display(arguments.progress, configs))
+        followers: list[Follower] = [display, MetricLog(len(jobs), arguments.log, display.write), *boards]
 
         def prepared(runs: Sequence[Run], engine: str) -> None:
             for follower in followers:
