@@ -47,6 +47,13 @@ def test_everything_can_be_read(width: int) -> None:
     assert done.split()[:5] == ["n128-k8", "done", "1:01:01", "99,750/100,000", "0/100"]
 
 
+def test_what_is_known_from_the_history_needs_no_training() -> None:
+    known = Standing("n32-k8", 1000)
+    known.begin(0.0)
+    known.finish(0.2)
+    assert lines([known], 80)[1].split() == ["n32-k8", "done", "0:00"]
+
+
 def test_a_wider_terminal_has_a_longer_curve() -> None:
     assert lines(everything(), 120)[3].count("▁") > lines(everything(), 80)[3].count("▁")
 

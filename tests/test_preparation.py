@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from conftest import CPU
 from vecparity import interface, preparation
 from vecparity.containment.limits import Limits
 from vecparity.errors import StrategyFailedError
-from vecparity.preparation import Preparation
+from vecparity.names import AuditMode
+from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
 from vecparity.seeds import PublicSeeds
 from vecparity.spec import Secret, TaskConfig
@@ -33,6 +35,10 @@ def make_dataset(secret, config, seed):
 def get_optimizer_config(config):
     return dict(lr=1e-3, wd=0, beta1=0.9, beta2=0.9)
 """
+
+
+def plan(chosen: str | Path, mode: AuditMode = "off") -> list[tuple[TaskConfig, list[Source]]]:
+    return [(config, [Source(0, load(chosen), PublicSeeds(1), mode)]) for config in CONFIGS]
 
 
 class Recorder:
@@ -66,11 +72,9 @@ recorders: list[Recorder] = []
 
 
 @pytest.mark.parametrize("mode", ["off", "strict"])
-def test_all_networks_come_before_any_secret_is_shown(
-    mode: preparation.AuditMode, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_networks_come_before_any_secret_is_shown(mode: AuditMode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
-    with Preparation([(load("default_4096"), PublicSeeds(1), mode)], CONFIGS, "none", Limits(), CPU) as prepared:
+    with Preparation(plan("default_4096", mode), "none", Limits(), CPU) as prepared:
         runs = [each.runs for each in prepared]
     asked = [what for what, _ in recorders[-1].asked]
     assert asked == sorted(asked, reverse=True), "networks, then datasets"
@@ -80,7 +84,7 @@ def test_all_networks_come_before_any_secret_is_shown(
 
 def test_the_next_configuration_is_prepared_while_one_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
-    with Preparation([(load("default_4096"), PublicSeeds(1), "off")], CONFIGS, "none", Limits(), CPU) as prepared:
+    with Preparation(plan("default_4096"), "none", Limits(), CPU) as prepared:
         next(iter(prepared))
         assert recorders[-1].second_is_asked_for.wait(timeout=30)
 
@@ -88,17 +92,18 @@ def test_the_next_configuration_is_prepared_while_one_trains(monkeypatch: pytest
 def test_one_sandbox_for_each_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
     before = len(recorders)
-    jobs: list[tuple[preparation.Strategy, preparation.Seeds, preparation.AuditMode]] = [
-        (load(name), PublicSeeds(seed), "off") for name in ("default_4096", "multi_epoch") for seed in (1, 2)
+    sources = [
+        Source(index, load(name), PublicSeeds(seed), "off")
+        for index, (name, seed) in enumerate(product(("default_4096", "multi_epoch"), (1, 2)))
     ]
-    with Preparation(jobs, CONFIGS, "none", Limits(), CPU):
+    with Preparation([(config, sources) for config in CONFIGS], "none", Limits(), CPU):
         assert len(recorders) - before == 2
 
 
 def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
-    with Preparation([(load(path), PublicSeeds(1), "off")], CONFIGS, "none", Limits(), CPU) as prepared:
+    with Preparation(plan(path), "none", Limits(), CPU) as prepared:
         next(iter(prepared))
         time.sleep(0.3)  # the second configuration's dataset is being made
         began = time.monotonic()
@@ -109,7 +114,7 @@ def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
     limits = Limits(strategy_seconds=0.5)
-    with Preparation([(load(path), PublicSeeds(1), "off")], CONFIGS, "none", limits, CPU) as prepared:  # noqa: SIM117
+    with Preparation(plan(path), "none", limits, CPU) as prepared:  # noqa: SIM117
         with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 0\.5") as error:
             list(prepared)
     assert error.value.__notes__[0].splitlines() == [

@@ -61,7 +61,9 @@ def test_every_evaluations_curves_are_its_own(run: Run, tmp_path: Path) -> None:
     arguments = f"{SETTINGS} --seed 1 2"
     _, expected, _ = run(arguments)
     for _ in range(2):  # what a second evaluation writes to the same place takes the place of the first's
-        status, lines, err = run(f"{arguments} --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves")
+        status, lines, err = run(
+            f"{arguments} --no-history --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves"
+        )
         assert (status, lines, err) == (0, expected, "")
     directories = [tmp_path / "curves" / f"isolated_cube-n32-k8-seed{seed}" for seed in (1, 2)]
     assert sorted((tmp_path / "curves").iterdir()) == directories
@@ -111,7 +113,7 @@ def test_evaluations_of_the_same_name_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fails_at", [0, 3])
-def test_a_failure_in_the_middle_is_said_once(
+def test_failures_lose_no_evaluation_and_are_said_once(
     run: Run,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -126,10 +128,17 @@ def test_a_failure_in_the_middle_is_said_once(
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(event_file.RecordWriter, "flush", full)
-    status, lines, err = run(f"{SETTINGS} --all-configs --tensorboard {tmp_path}")
+    status, lines, err = run(f"{SETTINGS} --all-configs --no-history --tensorboard {tmp_path}")
     assert (status, lines) == (0, expected)
-    assert err == f"vecparity: warning: no more is written to {tmp_path} for TensorBoard: No space left on device\n"
-    assert len(flushes) == fails_at + 1
+    assert err == f"vecparity: warning: not all is written to {tmp_path} for TensorBoard: No space left on device\n"
+
+
+def test_an_evaluation_of_the_history_is_shown_too(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    arguments = f"{SETTINGS} --history {tmp_path}/history --output-dir {tmp_path}/json"
+    run(arguments)
+    _, _, err = run(f"{arguments} --reuse --tensorboard {tmp_path}/curves")
+    assert "is answered from evaluation" in err
+    assert_shows(tmp_path / "curves" / "isolated_cube-n32-k8-seed42", document.load(tmp_path / "json/eval_seed42.json"))
 
 
 @needs_mount

@@ -16,7 +16,7 @@ from vecparity.names import AuditMode, DeviceName, EngineName
 from vecparity.spec import Protocol, TaskConfig
 
 
-def _integers(type_: Any, tokens: Sequence[Token]) -> Any:
+def integers(type_: Any, tokens: Sequence[Token]) -> Any:
     """Reads integers strictly: the library would round 3.5 to 4."""
     for value in [token.value for token in tokens] or [""]:
         if not re.fullmatch(r"[+-]?\d+", value):
@@ -25,7 +25,7 @@ def _integers(type_: Any, tokens: Sequence[Token]) -> Any:
     return numbers if type_ == tuple[int, ...] else numbers[0]
 
 
-Integer = Annotated[int | None, Parameter(converter=_integers)]
+Integer = Annotated[int | None, Parameter(converter=integers)]
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
@@ -61,12 +61,15 @@ class Arguments:
         seal_key: The same under the key in this file.
         audit: What to do about strategies that know what they should not: report it, or give them no score. By
             default strategies that are not bundled are reported on, unless sealed.
+        history: The file in which evaluations are recorded; by default one in the user's data directory.
+        no_history: Record nothing.
+        reuse: Take from the history what is recorded there: the same source, settings, engine and versions.
         list_strategies: Print the bundled strategies' names and stop.
         debug: Show a traceback with an error.
     """
 
     strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("isolated_cube",)
-    seed: Annotated[tuple[int, ...], Parameter(consume_multiple=True, converter=_integers)] = (42,)
+    seed: Annotated[tuple[int, ...], Parameter(consume_multiple=True, converter=integers)] = (42,)
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None
     all_configs: Switch = False
     protocol: Protocol = "full"
@@ -90,6 +93,9 @@ class Arguments:
     sealed: Switch = False
     seal_key: Path | None = None
     audit: AuditMode | None = None
+    history: Path | None = None
+    no_history: Switch = False
+    reuse: Switch = False
     list_strategies: Switch = False
     debug: Switch = False
 

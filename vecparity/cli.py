@@ -14,7 +14,17 @@ from vecparity import arguments, eval
 from vecparity.errors import UsageError
 from vecparity.saying import fail, say, show_warning
 
-_COMMANDS: dict[str, str] = {}
+_COMMANDS = {
+    "history": "List recorded evaluations.",
+    "show": "Print one recorded evaluation.",
+    "doctor": "Say what this machine can run, how fast, and what is missing.",
+    "completion": (
+        "Print the script that lets a shell complete this command.\n\n"
+        "For this session: source <(vecparity completion bash), in zsh source <(vecparity completion zsh), in fish "
+        "vecparity completion fish | source. For every session: the same line in ~/.bashrc, in ~/.zshrc behind "
+        "compinit, or in ~/.config/fish/config.fish."
+    ),
+}
 
 app = App(
     name="vecparity",

@@ -1,33 +1,17 @@
 """Evaluations in Python: `evaluate` one strategy, or `evaluate_many` in a single ensemble."""
 
-import platform
-import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import fields, replace
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import vecparity
-from vecparity import reference, spec, strategy
-from vecparity.audit import file_unchanged
-from vecparity.choice import choose_device, choose_engine, device_name, make_engine
-from vecparity.containment import levels
+from vecparity import spec
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, Provenance
-from vecparity.gathering import gather
-from vecparity.keeping import keep, notes_of
+from vecparity.evaluation import Evaluation
+from vecparity.evaluations import OnPrepared, OnWindow, evaluations
 from vecparity.options import Options
-from vecparity.preparation import Preparation
-from vecparity.runs import Run
-from vecparity.seeds import key_digest
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
-from vecparity.train import WindowClosed, train
-
-OnPrepared = Callable[[Sequence[Run], str], None]
-OnWindow = Callable[[WindowClosed], None]
 
 
 def evaluate(
@@ -87,108 +71,3 @@ def evaluate_many(
         config = spec.override(config, options)
         protocol_name = "custom"
     return next(evaluations(jobs, [config], protocol_name, Options(**how), on_prepared, on_window))
-
-
-def evaluations(
-    jobs: Sequence[tuple[str | Path | Strategy, int]],
-    configs: Sequence[TaskConfig],
-    protocol_name: str,
-    options: Options,
-    on_prepared: OnPrepared,
-    on_window: OnWindow,
-    stop_requested: Callable[[], bool] = lambda: False,
-) -> Generator[list[Evaluation], None, None]:
-    """Evaluates all jobs under one configuration after the other; the next is prepared while one trains.
-
-    Args:
-        jobs: See `evaluate_many`.
-        configs: The settings of each configuration.
-        protocol_name: What provenance says of them.
-        options: How.
-        on_prepared: See `evaluate_many`.
-        on_window: See `evaluate_many`.
-        stop_requested: Asked now and then whether to keep a checkpoint and stop.
-
-    Yields:
-        For each configuration one evaluation for each job, in order.
-
-    Raises:
-        InterruptedTrainingError: A stop was requested.
-    """
-    if not jobs:
-        raise UsageError("jobs must be at least one strategy with a seed, got none")
-    device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
-    init_device = choose_device(options.init_device)
-    engines = [choose_engine(options.engine, device, options.dtype, config) for config in configs]
-    needs_cuda = init_device.type == "cuda"
-    level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
-    loaded = [chosen if isinstance(chosen, Strategy) else strategy.load(chosen) for chosen, _ in jobs]
-    sources = [
-        (chosen, options.seeds(seed), options.audit_of(chosen)) for chosen, (_, seed) in zip(loaded, jobs, strict=True)
-    ]
-    kept = [keep(options, config, sources, engine, device) for config, engine in zip(configs, engines, strict=True)]
-
-    began = time.perf_counter()
-    missing = [config for config, (_, prepared) in zip(configs, kept, strict=True) if prepared is None]
-    with Preparation(sources, missing, level, options.limits, init_device, options.strategy_log) as preparation:
-        preparing = iter(preparation)
-        for config, engine, (checkpoints, prepared) in zip(configs, engines, kept, strict=True):
-            if prepared is None:
-                prepared = next(preparing)
-                if checkpoints is not None:
-                    checkpoints.begin(prepared.runs, notes_of(prepared))
-            num_own = len(jobs) * config.num_runs
-            on_prepared(prepared.runs[:num_own], engine)
-            tell = _without_audits(on_window, num_own)
-            if engine == "reference":
-                trained = reference.train(prepared.runs, config, device, options.dtype, tell)
-            else:
-                trained = train(
-                    prepared.runs,
-                    config,
-                    make_engine(engine, options.chunk_runs),
-                    device,
-                    options.dtype,
-                    tell,
-                    checkpoints,
-                    stop_requested,
-                )
-            provenance = Provenance(
-                vecparity=vecparity.__version__,
-                torch=torch.__version__,
-                python=platform.python_version(),
-                engine=engine,
-                device=device_name(device),
-                dtype=str(options.dtype).removeprefix("torch."),
-                strategy="",
-                strategy_sha256="",
-                seed=0,
-                protocol=protocol_name,
-                init_device=options.init_device,
-                containment=level,
-                audit="off",
-                seal=None if options.seal_key is None else key_digest(options.seal_key),
-                wall_seconds=time.perf_counter() - began,
-            )
-            made = []
-            for job, ((chosen, seeds, mode), (_, seed)) in enumerate(zip(sources, jobs, strict=True)):
-                whose = replace(provenance, strategy=chosen.name, strategy_sha256=chosen.sha256, seed=seed, audit=mode)
-                ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == job]
-                audit = prepared.audits[job]
-                findings = [*audit.findings(trained), file_unchanged(chosen.sha256, Path(chosen.path))] if audit else []
-                made.append(gather(config, seeds.secrets(config), ended, findings, whose))
-            yield made
-            began = time.perf_counter()
-
-
-def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
-    """Keeps to itself what concerns the runs behind the evaluations' own."""
-
-    def tell(closed: WindowClosed) -> None:
-        own = sum(run < num_own for run in closed.runs)
-        if own:
-            runs, loss, accuracy = closed.runs[:own], closed.loss[:own], closed.accuracy[:own]
-            live = [run for run in closed.live if run < num_own]
-            on_window(replace(closed, runs=runs, loss=loss, accuracy=accuracy, live=live))
-
-    return tell

@@ -7,21 +7,20 @@ from typing import Any
 
 import torch
 
-from vecparity.auditing import Audit, AuditMode
+from vecparity.auditing import Audit
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import EngineName
 from vecparity.errors import UsageError
 from vecparity.options import Options
-from vecparity.preparation import Prepared
-from vecparity.seeds import Seeds, key_digest
+from vecparity.preparation import Prepared, Source
+from vecparity.seeds import key_digest
 from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
 
 
 def keep(
     options: Options,
     config: TaskConfig,
-    sources: Sequence[tuple[Strategy, Seeds, AuditMode]],
+    sources: Sequence[Source],
     engine: EngineName,
     device: torch.device,
 ) -> tuple[Checkpoints | None, Prepared | None]:
@@ -66,16 +65,16 @@ def notes_of(prepared: Prepared) -> dict[str, Any]:
 def _identity(
     options: Options,
     config: TaskConfig,
-    sources: Sequence[tuple[Strategy, Seeds, AuditMode]],
+    sources: Sequence[Source],
     engine: EngineName,
     device: torch.device,
 ) -> dict[str, Any]:
     """All that decides a training's result to the last bit."""
     identity = {
-        "strategies": [chosen.sha256 for chosen, _, _ in sources],
-        "seeds": [seeds.seed for _, seeds, _ in sources],
+        "strategies": [source.strategy.sha256 for source in sources],
+        "seeds": [source.seeds.seed for source in sources],
         "seal": None if options.seal_key is None else key_digest(options.seal_key),
-        "audits": [mode for _, _, mode in sources],
+        "audits": [source.audit for source in sources],
         **asdict(config),
         "init_device": options.init_device,
         "engine": engine,

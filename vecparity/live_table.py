@@ -42,6 +42,8 @@ def _cells(standing: Standing, now: float) -> list[RenderableType]:
         return [standing.label, stage]
     if standing.stage == "done":
         stage.append(f" {duration(standing.seconds)}")
+    if not standing.accuracy and standing.stage == "done":  # known from the history
+        return [standing.label, stage]
     if not standing.accuracy:
         return [standing.label, stage, _of(0, standing.max_steps)]
     speed, left = standing.run_steps_per_second, standing.seconds_left(now)

@@ -30,6 +30,27 @@ def run_lines(evaluation: Evaluation) -> list[str]:
     ]
 
 
+def train_lines(evaluation: Evaluation) -> list[str]:
+    """The lines of all windows, as they come while an ensemble trains: ordered by step, secret and ordering."""
+    windows = sorted(
+        (step, run.secret_index, run.order_index, loss, accuracy)
+        for run in evaluation.curves
+        for step, loss, accuracy in zip(run.curve.step, run.curve.loss, run.curve.accuracy, strict=True)
+    )
+    return [train_line(i, j, step, loss, accuracy) for step, i, j, loss, accuracy in windows]
+
+
+def full_lines(evaluation: Evaluation) -> list[str]:
+    """Every line."""
+    return [
+        task_config_line(evaluation.config),
+        *(dataset_line(data.secret_index, data.num_examples, data.positive_rate) for data in evaluation.datasets),
+        *train_lines(evaluation),
+        *run_lines(evaluation),
+        *final_lines(evaluation),
+    ]
+
+
 def final_lines(evaluation: Evaluation) -> list[str]:
     """FINAL_METRICS and TEST_METRICS; nothing where there is no score."""
     if evaluation.why_no_score:
@@ -45,14 +66,9 @@ def final_lines(evaluation: Evaluation) -> list[str]:
 
 def digest_lines(evaluation: Evaluation) -> list[str]:
     """What an author reads: TASK_CONFIG, the last windows, the last runs and the final lines."""
-    windows = sorted(
-        (step, run.secret_index, run.order_index, loss, accuracy)
-        for run in evaluation.curves
-        for step, loss, accuracy in zip(run.curve.step, run.curve.loss, run.curve.accuracy, strict=True)
-    )
     return [
         task_config_line(evaluation.config),
-        *(train_line(i, j, step, loss, accuracy) for step, i, j, loss, accuracy in windows[-_DIGEST_LINES:]),
+        *train_lines(evaluation)[-_DIGEST_LINES:],
         *run_lines(evaluation)[-_DIGEST_LINES:],
         *final_lines(evaluation),
     ]

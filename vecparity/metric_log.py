@@ -26,16 +26,20 @@ class MetricLog:
         self._write = write
         self._runs: Sequence[Run] = []
         self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
+        self._trained: set[int] = set()
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
         self._config = config
+        self._trained.clear()
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""
         self._runs = runs
+        self._trained = {run.evaluation for run in runs}
         if self._mode == "full":
-            for evaluation, lines in enumerate(self._waiting):
+            for evaluation in sorted(self._trained):
+                lines = self._waiting[evaluation]
                 datasets = {run.secret_index: run.dataset for run in runs if run.evaluation == evaluation}
                 lines.append(metric_lines.task_config_line(self._config))
                 lines += [
@@ -56,7 +60,9 @@ class MetricLog:
         """See `Follower`."""
         for index, evaluation in enumerate(evaluations):
             final = metric_lines.final_lines(evaluation)
-            if self._mode == "full":
+            if self._mode == "full" and index not in self._trained:
+                self._waiting[index] += metric_lines.full_lines(evaluation)
+            elif self._mode == "full":
                 self._waiting[index] += [*metric_lines.run_lines(evaluation), *final]
             elif self._mode == "digest":
                 self._waiting[index] += metric_lines.digest_lines(evaluation)

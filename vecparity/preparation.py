@@ -23,12 +23,29 @@ from vecparity.strategy import Strategy
 
 
 @dataclass(frozen=True)
+class Source:
+    """What one evaluation is made of.
+
+    Attributes:
+        index: Of the evaluation, among all of the command's.
+        strategy: Its file.
+        seeds: Where its random numbers come from.
+        audit: How it is audited.
+    """
+
+    index: int
+    strategy: Strategy
+    seeds: Seeds
+    audit: AuditMode
+
+
+@dataclass(frozen=True)
 class Prepared:
     """What one configuration trains.
 
     Attributes:
-        runs: Those of the evaluations, ordered by (job, secret, ordering), and behind them those of audits.
-        audits: One for each job, or None where there is none.
+        runs: Those of the evaluations, ordered by (evaluation, secret, ordering), and behind them those of audits.
+        audits: One for each evaluation, or None where there is none.
     """
 
     runs: list[Run]
@@ -42,8 +59,7 @@ class Preparation:
     initialisation can know one, by whatever way.
 
     Args:
-        jobs: Strategies with where their evaluations' random numbers come from, and how each is audited.
-        configs: The settings of each configuration.
+        plan: The settings of each configuration, and the evaluations to be made under them.
         level: How strategies are contained.
         limits: What each of their workers may use.
         init_device: Where ``init_model`` draws.
@@ -52,24 +68,25 @@ class Preparation:
 
     def __init__(
         self,
-        jobs: Sequence[tuple[Strategy, Seeds, AuditMode]],
-        configs: Sequence[TaskConfig],
+        plan: Sequence[tuple[TaskConfig, Sequence[Source]]],
         level: Level,
         limits: Limits,
         init_device: torch.device,
         strategy_log: Path | None = None,
     ) -> None:
-        self._configs = configs
+        chosen = {source.strategy.sha256: source.strategy for _, sources in plan for source in sources}
         with ExitStack() as stack:
             self._log = stack.enter_context(StrategyLog(strategy_log))
             self._sandboxes = {
-                chosen.sha256: stack.enter_context(Sandbox(chosen, level, limits, self._log, init_device))
-                for chosen in {chosen.sha256: chosen for chosen, _, _ in jobs}.values()
-                if configs  # else there is nothing to ask
+                sha256: stack.enter_context(Sandbox(strategy, level, limits, self._log, init_device))
+                for sha256, strategy in chosen.items()
             }
             self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
             self._stack = stack.pop_all()
-        self._jobs = [(self._sandboxes[chosen.sha256], seeds, mode) for chosen, seeds, mode in jobs if configs]
+        self._plan = [
+            (config, [(source, self._sandboxes[source.strategy.sha256]) for source in sources])
+            for config, sources in plan
+        ]
 
     def __enter__(self) -> "Preparation":
         return self
@@ -90,12 +107,12 @@ class Preparation:
             MachineError: A sandbox does not work.
         """
         try:
-            begun = [[_begin(job, config) for job in self._jobs] for config in self._configs]
-            pending = self._background.submit(_prepare, self._jobs, self._configs[0], begun[0])
-            for following in range(1, len(self._configs) + 1):
+            begun = [[_begin(source, author, config) for source, author in jobs] for config, jobs in self._plan]
+            pending = self._background.submit(_prepare, *self._plan[0], begun[0])
+            for following in range(1, len(self._plan) + 1):
                 prepared = pending.result()
-                if following < len(self._configs):
-                    pending = self._background.submit(_prepare, self._jobs, self._configs[following], begun[following])
+                if following < len(self._plan):
+                    pending = self._background.submit(_prepare, *self._plan[following], begun[following])
                 yield prepared
         except (InvalidStrategyError, StrategyFailedError) as error:
             if words := self._log.last_words():
@@ -113,8 +130,8 @@ class _Begun:
     sealed: Mapping[tuple[int, int, int], Initial]
 
 
-def _begin(job: tuple[Author, Seeds, AuditMode], config: TaskConfig) -> _Begun:
-    author, seeds, mode = job
+def _begin(source: Source, author: Author, config: TaskConfig) -> _Begun:
+    seeds, mode = source.seeds, source.audit
     num_orderings = auditing.num_orderings(config, mode)
     initial = initialise([(author, seeds)], config, num_orderings)
     if mode == "off":
@@ -124,23 +141,27 @@ def _begin(job: tuple[Author, Seeds, AuditMode], config: TaskConfig) -> _Begun:
     return _Begun(initial, again, sealed_jobs, initialise(sealed_jobs, config, 1))
 
 
-def _prepare(jobs: Sequence[tuple[Author, Seeds, AuditMode]], config: TaskConfig, begun: Sequence[_Begun]) -> Prepared:
+def _prepare(config: TaskConfig, jobs: Sequence[tuple[Source, Author]], begun: Sequence[_Begun]) -> Prepared:
     made = [
         [
-            replace(run, evaluation=index)
-            for run in make_runs([(author, seeds)], config, auditing.num_orderings(config, mode), begins.initial)
+            replace(run, evaluation=source.index)
+            for run in make_runs(
+                [(author, source.seeds)], config, auditing.num_orderings(config, source.audit), begins.initial
+            )
         ]
-        for index, ((author, seeds, mode), begins) in enumerate(zip(jobs, begun, strict=True))
+        for (source, author), begins in zip(jobs, begun, strict=True)
     ]
     runs = [run for ours in made for run in ours if run.order_index < config.num_orderings]
     audits: list[Audit | None] = []
-    for index, ((author, seeds, mode), begins) in enumerate(zip(jobs, begun, strict=True)):
-        if mode == "off":
+    for position, ((source, author), begins) in enumerate(zip(jobs, begun, strict=True)):
+        if source.audit == "off":
             audits.append(None)
             continue
-        again = make_runs([(author, seeds)], config, auditing.num_orderings(config, mode), begins.again)
+        num_orderings = auditing.num_orderings(config, source.audit)
+        again = make_runs([(author, source.seeds)], config, num_orderings, begins.again)
         sealed = make_runs(begins.sealed_jobs, config, 1, begins.sealed)
-        more, audit = auditing.prepare(made[index], again, sealed, config, index * config.num_runs, len(runs))
+        own = position * config.num_runs
+        more, audit = auditing.prepare(made[position], again, sealed, config, own, len(runs))
         runs += more
         audits.append(audit)
     return Prepared(runs, audits)

@@ -12,7 +12,7 @@ from vecparity.containment.limits import Limits
 from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.evaluator import evaluations
+from vecparity.evaluations import evaluations
 from vecparity.files import make_writable
 from vecparity.follower import Follower
 from vecparity.interruption import Interruption
@@ -25,6 +25,7 @@ from vecparity.saying import fail, say
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
+from vecparity.workbench.recording import Recorder
 from vecparity.workbench.tensorboard import TensorBoardLog
 
 
@@ -71,6 +72,7 @@ def run(
     rows: list[tuple[str, Evaluation]] = []
     configs = [config for _, config in plan]
     with ExitStack() as stack:
+        recorder = stack.enter_context(_recorder(arguments))
         boards = []
         if arguments.tensorboard is not None:
             boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
@@ -87,7 +89,7 @@ def run(
                 follower.window(closed)
 
         protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
-        made = evaluations(jobs, configs, protocol, options, prepared, window, interruption.requested)
+        made = evaluations(jobs, configs, protocol, options, prepared, window, interruption.requested, recorder.recall)
         with closing(made):
             for label, config in plan:
                 for follower in followers:
@@ -99,6 +101,7 @@ def run(
                 for job, evaluation in enumerate(evaluated):
                     rows.append((config.label, evaluation))
                     status = max(status, _settle(evaluation, paths.get((label, job))))
+                status = max(status, _record(recorder, evaluated, jobs))
     display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
         for config in configs:
@@ -124,6 +127,22 @@ def _output_paths(
         raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
     make_writable(arguments.output_dir, "output-dir")
     return paths
+
+
+def _recorder(arguments: Arguments) -> Recorder:
+    if arguments.no_history and (arguments.history is not None or arguments.reuse):
+        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history uses no history: got {given} as well")
+    return Recorder(arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse)
+
+
+def _record(recorder: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
+    """Records what was evaluated, and returns the exit status that this calls for."""
+    try:
+        recorder.record([(evaluation, chosen) for evaluation, (chosen, _) in zip(evaluated, jobs, strict=True)])
+    except MachineError as error:
+        return fail(error)
+    return 0
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:

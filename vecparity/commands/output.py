@@ -33,7 +33,7 @@ class Column:
 
 def show(what: RenderableType) -> None:
     """Prints something made with Rich on standard output."""
-    Console(width=None if sys.stdout.isatty() else _WIDTH).print(what)
+    _console(None if sys.stdout.isatty() else _WIDTH).print(what)
 
 
 def show_json(content: object) -> None:
@@ -58,19 +58,32 @@ def show_records(
         writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
+    elif format_ == "markdown":
+        sys.stdout.write(_markdown(_table(records, columns)) + "\n")
     else:
-        show(_table(records, columns, format_, title))
+        table = _table(records, columns)
+        table.title = title
+        show(table)
 
 
-def _table(
-    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], format_: Format, title: str | None
-) -> Table:
-    table = Table(title=title if format_ == "table" else None, title_justify="left")
-    if format_ == "markdown":
-        table.box = box.MARKDOWN
+def _table(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> Table:
+    table = Table(title_justify="left")
     for column in columns.values():
         table.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
     for record in records:
         values = ((column, record.get(name)) for name, column in columns.items())
         table.add_row(*("—" if value is None else column.shown(value) for column, value in values))
     return table
+
+
+def _markdown(table: Table) -> str:
+    table.box = box.MARKDOWN
+    console = _console(_WIDTH)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get().strip()  # of the empty lines where other boxes have edges
+
+
+def _console(width: int | None) -> Console:
+    """Where names are text, whatever brackets and colons are in them."""
+    return Console(width=width, markup=False, emoji=False, highlight=False)

@@ -19,13 +19,18 @@ from vecparity.strategy import Strategy
 if TYPE_CHECKING:
     from vecparity.workbench.event_file import EventFile
 
+Point = tuple[float, float]  # loss and accuracy
+
 
 class TensorBoardLog:
     """Writes each evaluation's curves to a directory of its own, which TensorBoard shows as a run.
 
+    Those of runs that train one after the other are written when all are done, and so are those of an evaluation that
+    was recorded before.
+
     A `Follower`. Tags: ``mean/loss`` and ``mean/accuracy``, in which a run that has stopped counts with its last
-    window; ``live_runs``; each run's, such as ``loss/secret0-order1``; in the end ``test_accuracy``. A disk that fills
-    up ends the log with a warning, not the evaluation.
+    window; ``live_runs``; each run's, such as ``loss/secret0-order1``; in the end ``test_accuracy``. A failure to
+    write is warned of once, and ends no evaluation: what can be written afterwards is.
 
     Args:
         directory: Of all evaluations' directories: ``isolated_cube-n32-k8-seed42``.
@@ -45,7 +50,8 @@ class TensorBoardLog:
         make_writable(directory, "tensorboard")
         self._directory = directory
         self._jobs = jobs
-        self._files: list[EventFile] = []
+        self._files: dict[int, EventFile] = {}
+        self._has_failed = False
 
     def __enter__(self) -> "TensorBoardLog":
         return self
@@ -61,72 +67,84 @@ class TensorBoardLog:
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""
-        from vecparity.workbench.event_file import EventFile
-
         self._runs = runs
-        self._is_sequential = engine == "reference"
-        self._last: list[dict[int, tuple[float, float]]] = [{} for _ in self._jobs]
+        self._last: dict[int, dict[int, Point]] = {run.evaluation: {} for run in runs}
+        if engine == "reference":  # whose runs train one after the other: there is nothing over all before the end
+            return
         with self._until_a_failure():
-            for chosen, seed in self._jobs:
-                self._files.append(EventFile(self._directory / f"{chosen.name}-{self._label}-seed{seed}"))
+            for index in self._last:
+                self._open(index)
 
     def window(self, closed: WindowClosed) -> None:
         """See `Follower`."""
-        values = dict(zip(closed.runs, zip(closed.loss, closed.accuracy, strict=True), strict=True))
+        points = dict(zip(closed.runs, zip(closed.loss, closed.accuracy, strict=True), strict=True))
         with self._until_a_failure():
-            for index, file in enumerate(self._files):
-                ours = {run: value for run, value in values.items() if self._runs[run].evaluation == index}
-                if not ours:
-                    continue
-                scalars: dict[str, float] = {}
-                for run, (loss, accuracy) in ours.items():
-                    name = f"secret{self._runs[run].secret_index}-order{self._runs[run].order_index}"
-                    scalars |= {f"loss/{name}": loss, f"accuracy/{name}": accuracy}
-                if not self._is_sequential:
-                    self._last[index] |= ours
+            for index, file in self._files.items():
+                ours = {run: point for run, point in points.items() if self._runs[run].evaluation == index}
+                if ours:
                     num_live = sum(self._runs[run].evaluation == index for run in closed.live)
-                    scalars |= _over_runs(self._last[index], num_live)
-                file.write(closed.step, scalars)
+                    places = {run: (self._runs[run].secret_index, self._runs[run].order_index) for run in ours}
+                    self._last[index] |= ours
+                    scalars = _each({places[run]: point for run, point in ours.items()})
+                    file.write(closed.step, scalars | _over_all(self._last[index], num_live))
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Follower`."""
         with self._until_a_failure():
-            for file, evaluation in zip(self._files, evaluations, strict=False):
-                if self._is_sequential:  # only now has every run come to each step
+            for index, evaluation in enumerate(evaluations):
+                if index not in self._files:  # nothing was written as it came
+                    self._open(index)
                     for step, scalars in _by_step(evaluation.curves):
-                        file.write(step, scalars)
+                        self._files[index].write(step, scalars)
                 if not evaluation.why_no_score:
                     end = max(result.steps for result in evaluation.results)
-                    file.write(end, {"test_accuracy": evaluation.metrics.test_accuracy})
+                    self._files[index].write(end, {"test_accuracy": evaluation.metrics.test_accuracy})
         self._close()
+
+    def _open(self, index: int) -> None:
+        from vecparity.workbench.event_file import EventFile
+
+        chosen, seed = self._jobs[index]
+        self._files[index] = EventFile(self._directory / f"{chosen.name}-{self._label}-seed{seed}")
 
     @contextmanager
     def _until_a_failure(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            say(f"warning: no more is written to {self._directory} for TensorBoard: {error.strerror or error}")
+            if not self._has_failed:
+                say(f"warning: not all is written to {self._directory} for TensorBoard: {error.strerror or error}")
+            self._has_failed = True
             self._close()
-            self._jobs = []  # nor are further configurations
 
     def _close(self) -> None:
-        for file in self._files:
+        for file in self._files.values():
             with suppress(OSError):  # what was written has been flushed
                 file.close()
-        self._files = []
+        self._files = {}
 
 
-def _over_runs(last: Mapping[int, tuple[float, float]], num_live: int) -> dict[str, float]:
+def _each(points: Mapping[tuple[int, int], Point]) -> dict[str, float]:
+    scalars: dict[str, float] = {}
+    for (secret, order), (loss, accuracy) in points.items():
+        scalars |= {f"loss/secret{secret}-order{order}": loss, f"accuracy/secret{secret}-order{order}": accuracy}
+    return scalars
+
+
+def _over_all(last: Mapping[int, Point], num_live: int) -> dict[str, float]:
     loss, accuracy = (sum(values) / len(last) for values in zip(*last.values(), strict=True))
     return {"mean/loss": loss, "mean/accuracy": accuracy, "live_runs": num_live}
 
 
 def _by_step(curves: Sequence[RunCurve]) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yields what would have been shown of all runs had they trained together."""
-    last: dict[int, tuple[float, float]] = {}
-    longest = max((run.curve.step for run in curves), key=len)
-    for window, step in enumerate(longest):
-        for index, run in enumerate(curves):
-            if window < len(run.curve.step):
-                last[index] = run.curve.loss[window], run.curve.accuracy[window]
-        yield step, _over_runs(last, sum(run.curve.step[-1:] > [step] for run in curves))
+    """Yields what is shown at each step of runs that train together."""
+    last: dict[int, Point] = {}
+    for window, step in enumerate(sorted({step for run in curves for step in run.curve.step})):
+        ours = {
+            index: (run.curve.loss[window], run.curve.accuracy[window])
+            for index, run in enumerate(curves)
+            if window < len(run.curve.step)
+        }
+        last |= ours
+        each = _each({(curves[i].secret_index, curves[i].order_index): point for i, point in ours.items()})
+        yield step, each | _over_all(last, sum(len(run.curve.step) > window + 1 for run in curves))

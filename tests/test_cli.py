@@ -1,0 +1,175 @@
+"""The command ``vecparity``: how it is called, and its commands that look at the history."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vecparity import Evaluation, document
+from vecparity.cli import main
+from vecparity.evaluation import DivergedRun
+from vecparity.strategy import load
+from vecparity.workbench.history import History
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process: exit status, standard output, standard error."""
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def at(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> str:
+    """A history of four evaluations."""
+    path = tmp_path_factory.mktemp("history") / "history"
+    with History(path, create=True) as history:
+        for command, strategy, seed, share in [
+            ("a", "isolated_cube", 42, 0.6),
+            ("b", "isolated_cube", 7, 0.9),
+            ("c", "default_4096", 42, 0.7),
+            ("d", "default_4096", 42, None),
+        ]:
+            chosen = load(strategy)
+            provenance = replace(
+                evaluation.provenance, strategy=strategy, strategy_sha256=chosen.sha256, seed=seed, protocol="published"
+            )
+            results = [replace(run, test_accuracy=share or 0.5) for run in evaluation.results]
+            made = replace(evaluation, provenance=provenance, results=results)
+            if share is None:
+                made = replace(made, diverged=[DivergedRun(0, 0, 1)], results=results[1:])
+            history.add(made, chosen, command)
+    return str(path)
+
+
+def listed(out: str) -> list[int]:
+    return [int(row["id"]) for row in csv.DictReader(io.StringIO(out))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ("", [4, 3, 2, 1]),
+        ("--sort oldest", [1, 2, 3, 4]),
+        ("--sort accuracy", [2, 3, 1, 4]),
+        ("--sort steps", [1, 2, 3, 4]),
+        ("--sort strategy", [4, 3, 2, 1]),
+        ("--sort accuracy --limit 1", [2]),
+        ("--strategy isolated_cube", [2, 1]),
+        (f"--strategy {load('default_4096').sha256[:6]}", [4, 3]),
+        ("--seed 7", [2]),
+        ("--seed 7 --strategy default_4096", []),
+        ("--config n50-k8", []),
+        ("--config n32-k8 --protocol published --limit 2", [4, 3]),
+        ("--protocol full", []),
+        ("--since 2020-01-01", [4, 3, 2, 1]),
+        ("--since 2999-01-01", []),
+    ],
+)
+def test_history_filters_and_sorts(run: Run, at: str, arguments: str, ids: list[int]) -> None:
+    status, out, err = run("history", "--history", at, "--format", "csv", *arguments.split())
+    assert (status, err) == (0, "")
+    assert listed(out) == ids
+
+
+def test_history_for_people_and_for_programs(run: Run, at: str) -> None:
+    _, out, _ = run("history", "--history", at)
+    assert "0.900000" in out
+    assert load("isolated_cube").sha256[:8] in out
+    _, out, _ = run("history", "--history", at, "--format", "json")
+    records = json.loads(out)
+    assert [record["test_accuracy"] for record in records] == [None, 0.7, 0.9, 0.6]
+    assert records[2]["strategy_sha256"] == load("isolated_cube").sha256
+    _, out, _ = run("history", "--history", at, "--format", "markdown")
+    assert out.startswith("| id")
+
+
+def test_show(run: Run, at: str) -> None:
+    status, out, _ = run("show", "2", "--history", at)
+    assert status == 0
+    assert "0.900000 ± 0.000000" in out
+    assert "0.9000 (60)" in out
+    assert "max_steps" in out
+    status, out, _ = run("show", "4", "--history", at)
+    assert status == 0
+    assert "1 runs diverged" in out
+    assert "diverged (1)" in out
+
+
+def test_show_json_is_the_document(run: Run, at: str) -> None:
+    _, out, _ = run("show", "1", "--json", "--history", at)
+    with History(Path(at)) as history:
+        expected = history.get(1).evaluation
+    assert document.from_document(json.loads(out), "standard output") == expected
+
+
+def test_show_source_is_the_strategy_byte_for_byte(at: str) -> None:
+    command = [sys.executable, "-m", "vecparity", "show", "3", "--source", "--history", at]
+    assert subprocess.run(command, capture_output=True, check=True).stdout == load("default_4096").source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("nosuch", 2, 'Unknown command "nosuch"'),
+        ("show", 2, '"show" parameter ID requires an argument'),
+        ("show one", 2, "expected an integer, got 'one'"),
+        ("show 9 --history {at}", 2, "has no evaluation 9 (vecparity history lists them)"),
+        ("show 1 --json --source --history {at}", 2, "prints the source or the JSON: got --source and --json"),
+        (
+            "show 1 --history /nowhere/x",
+            2,
+            "no evaluations are recorded yet: vecparity eval records them in /nowhere/x",
+        ),
+        ("history --history {at} --strategy nobody", 2, "none of the 4 recorded evaluations is such a one"),
+        ("history --history {at} --limit 0", 2, "limit must be at least 1, got 0"),
+        ("history --sort best", 2, '"best"'),
+        ("history --since yesterday", 2, "yesterday"),
+        (f"history --history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+    ],
+)
+def test_wrong_use_is_one_line(run: Run, at: str, arguments: str, status: int, said: str) -> None:
+    got, out, err = run(*arguments.format(at=at).split())
+    assert (got, out) == (status, "")
+    assert err.startswith("vecparity: error: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: History) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(History, "__enter__", broken)
+    arguments = ["history", "--history", __file__]
+    monkeypatch.setattr(History, "__init__", lambda *arguments: None)
+    status, _, err = run(*arguments)
+    assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
+    with pytest.raises(LookupError, match="a bug"):
+        main([*arguments, "--debug"])
+
+
+def test_eval_is_the_same_as_the_module(run: Run) -> None:
+    status, out, _ = run("eval", "--list-strategies")
+    assert status == 0
+    assert "isolated_cube" in out.splitlines()
+
+
+def test_help_lists_every_command_and_needs_no_torch() -> None:
+    program = "import sys; from vecparity.cli import main; main(['--help']); assert 'torch' not in sys.modules"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    for name in ("eval", "history", "show"):
+        assert f"│ {name} " in out

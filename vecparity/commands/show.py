@@ -1,0 +1,82 @@
+"""``vecparity show``: one recorded evaluation."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.table import Table
+
+from vecparity.arguments import Switch, integers
+from vecparity.commands.output import show as show_on_output
+from vecparity.commands.output import show_json
+from vecparity.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecparity.evaluation import Evaluation
+    from vecparity.workbench.history import Recorded
+
+
+def show(
+    id_: Annotated[int, Parameter(name="ID", converter=integers)],
+    /,
+    *,
+    source: Switch = False,
+    json: Switch = False,
+    history: Path | None = None,
+) -> int:
+    """Print one recorded evaluation.
+
+    Args:
+        id_: As vecparity history lists it.
+        source: Only the strategy's source, byte for byte.
+        json: All of it, as vecparity eval writes it to an output directory.
+        history: The file in which it is recorded; by default one in the user's data directory.
+    """
+    from vecparity import document, tables
+    from vecparity.workbench.history import History
+
+    if source and json:
+        raise UsageError("show prints the source or the JSON: got --source and --json")
+    with History(history) as opened:
+        recorded = opened.get(id_)
+    if source:
+        sys.stdout.buffer.write(recorded.source)
+        sys.stdout.buffer.flush()
+    elif json:
+        show_json(document.to_document(recorded.evaluation))
+    else:
+        show_on_output(tables.table([(recorded.entry.label, recorded.evaluation)]))
+        show_on_output(_runs(recorded.evaluation))
+        show_on_output(_facts(recorded))
+    return 0
+
+
+def _runs(evaluation: "Evaluation") -> Table:
+    """Test accuracy and steps of every run: a line a secret, a column an ordering."""
+    made = Table("secret", "rows", title="test accuracy (steps)", title_justify="left")
+    config = evaluation.config
+    for ordering in range(config.num_orderings):
+        made.add_column(f"ordering {ordering}", justify="right")
+    ended = {
+        (run.secret_index, run.order_index): f"{run.test_accuracy:.4f} ({run.steps:,})" for run in evaluation.results
+    }
+    ended |= {(run.secret_index, run.order_index): f"diverged ({run.step:,})" for run in evaluation.diverged}
+    for data in evaluation.datasets:
+        runs = [ended[data.secret_index, ordering] for ordering in range(config.num_orderings)]
+        made.add_row(str(data.secret_index), f"{data.num_examples:,}", *runs)
+    return made
+
+
+def _facts(recorded: "Recorded") -> Table:
+    """How it was made, a fact a line."""
+    made = Table("", "", show_header=False, box=None)
+    facts = {"recorded": recorded.entry.recorded_at} | asdict(recorded.evaluation.provenance)
+    for name, value in facts.items():
+        made.add_row(name, "—" if value is None else str(value))
+    for name, setting in asdict(recorded.evaluation.config).items():
+        made.add_row(name, str(setting))
+    for finding in recorded.evaluation.findings:
+        made.add_row(f"audit: {finding.name}", finding.summary)
+    return made

@@ -1,0 +1,197 @@
+"""Evaluations one configuration after the other: what is known, kept or to be prepared, trained, and gathered."""
+
+import platform
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+import vecparity
+from vecparity import reference, strategy
+from vecparity.audit import file_unchanged
+from vecparity.checkpoint import Checkpoints
+from vecparity.choice import choose_device, choose_engine, device_name, make_engine
+from vecparity.containment import levels
+from vecparity.containment.levels import Level
+from vecparity.errors import UsageError
+from vecparity.evaluation import Evaluation, Provenance
+from vecparity.gathering import gather
+from vecparity.keeping import keep, notes_of
+from vecparity.names import EngineName
+from vecparity.options import Options
+from vecparity.preparation import Preparation, Prepared, Source
+from vecparity.runs import Run
+from vecparity.seeds import key_digest
+from vecparity.spec import TaskConfig
+from vecparity.strategy import Strategy
+from vecparity.train import Trained, WindowClosed, train
+
+OnPrepared = Callable[[Sequence[Run], str], None]
+OnWindow = Callable[[WindowClosed], None]
+Recall = Callable[[TaskConfig, Provenance], Evaluation | None]
+
+
+def evaluations(
+    jobs: Sequence[tuple[str | Path | Strategy, int]],
+    configs: Sequence[TaskConfig],
+    protocol_name: str,
+    options: Options,
+    on_prepared: OnPrepared,
+    on_window: OnWindow,
+    stop_requested: Callable[[], bool] = lambda: False,
+    recall: Recall = lambda config, provenance: None,
+) -> Generator[list[Evaluation], None, None]:
+    """Evaluates all jobs under one configuration after the other; the next is prepared while one trains.
+
+    Args:
+        jobs: See `evaluate_many`.
+        configs: The settings of each configuration.
+        protocol_name: What provenance says of them.
+        options: How.
+        on_prepared: See `evaluate_many`; not called where nothing is to be trained.
+        on_window: See `evaluate_many`.
+        stop_requested: Asked now and then whether to keep a checkpoint and stop.
+        recall: Asked for every evaluation whether it is known already, and need not be made: given its settings and
+            its provenance but for the time that it took.
+
+    Yields:
+        For each configuration one evaluation for each job, in order.
+
+    Raises:
+        InterruptedTrainingError: A stop was requested.
+    """
+    if not jobs:
+        raise UsageError("jobs must be at least one strategy with a seed, got none")
+    device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
+    init_device = choose_device(options.init_device)
+    needs_cuda = init_device.type == "cuda"
+    level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
+    sources = [
+        Source(index, chosen, options.seeds(seed), options.audit_of(chosen))
+        for index, (chosen, seed) in enumerate(
+            (chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs
+        )
+    ]
+    plan = [_plan(config, sources, protocol_name, options, device, level, recall) for config in configs]
+
+    began = time.perf_counter()
+    missing = [(planned.config, planned.asked) for planned in plan if planned.asked and planned.kept is None]
+    with Preparation(missing, level, options.limits, init_device, options.strategy_log) as preparation:
+        preparing = iter(preparation)
+        for planned in plan:
+            made = dict(planned.known)
+            if planned.asked:
+                prepared = planned.kept or next(preparing)
+                if planned.checkpoints is not None and planned.kept is None:
+                    planned.checkpoints.begin(prepared.runs, notes_of(prepared))
+                num_own = len(planned.asked) * planned.config.num_runs
+                on_prepared(prepared.runs[:num_own], planned.engine)
+                tell = _without_audits(on_window, num_own)
+                trained = _train(planned, prepared, options, device, tell, stop_requested)
+                seconds = time.perf_counter() - began
+                made |= {source.index: _gather(planned, source, prepared, trained, seconds) for source in planned.asked}
+            yield [made[index] for index in range(len(jobs))]
+            began = time.perf_counter()
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One configuration's part of the work.
+
+    Attributes:
+        config: The settings.
+        engine: What trains.
+        stamps: Every job's provenance, but for the time.
+        known: Evaluations that need not be made, by their job.
+        asked: The jobs that are to be evaluated.
+        checkpoints: Where their training is kept.
+        kept: What was kept there, if it is to go on.
+    """
+
+    config: TaskConfig
+    engine: EngineName
+    stamps: list[Provenance]
+    known: dict[int, Evaluation]
+    asked: list[Source]
+    checkpoints: Checkpoints | None
+    kept: Prepared | None
+
+
+def _plan(
+    config: TaskConfig,
+    sources: Sequence[Source],
+    protocol_name: str,
+    options: Options,
+    device: torch.device,
+    level: Level,
+    recall: Recall,
+) -> _Planned:
+    engine = choose_engine(options.engine, device, options.dtype, config)
+    stamps = [
+        Provenance(
+            vecparity=vecparity.__version__,
+            torch=torch.__version__,
+            python=platform.python_version(),
+            engine=engine,
+            device=device_name(device),
+            dtype=str(options.dtype).removeprefix("torch."),
+            strategy=source.strategy.name,
+            strategy_sha256=source.strategy.sha256,
+            seed=source.seeds.seed,
+            protocol=protocol_name,
+            init_device=options.init_device,
+            containment=level,
+            audit=source.audit,
+            seal=None if options.seal_key is None else key_digest(options.seal_key),
+            wall_seconds=0.0,
+        )
+        for source in sources
+    ]
+    recalled = {source.index: recall(config, stamp) for source, stamp in zip(sources, stamps, strict=True)}
+    known = {index: evaluation for index, evaluation in recalled.items() if evaluation is not None}
+    asked = [source for source in sources if source.index not in known]
+    checkpoints, kept = keep(options, config, asked, engine, device) if asked else (None, None)
+    return _Planned(config, engine, stamps, known, asked, checkpoints, kept)
+
+
+def _train(
+    planned: _Planned,
+    prepared: Prepared,
+    options: Options,
+    device: torch.device,
+    on_window: OnWindow,
+    stop_requested: Callable[[], bool],
+) -> list[Trained]:
+    if planned.engine == "reference":
+        return reference.train(prepared.runs, planned.config, device, options.dtype, on_window)
+    engine = make_engine(planned.engine, options.chunk_runs)
+    return train(
+        prepared.runs, planned.config, engine, device, options.dtype, on_window, planned.checkpoints, stop_requested
+    )
+
+
+def _gather(
+    planned: _Planned, source: Source, prepared: Prepared, trained: Sequence[Trained], seconds: float
+) -> Evaluation:
+    ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == source.index]
+    audit = prepared.audits[planned.asked.index(source)]
+    findings = audit.findings(trained) if audit else []
+    if audit:
+        findings.append(file_unchanged(source.strategy.sha256, Path(source.strategy.path)))
+    stamp = replace(planned.stamps[source.index], wall_seconds=seconds)
+    return gather(planned.config, source.seeds.secrets(planned.config), ended, findings, stamp)
+
+
+def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
+    """Keeps to itself what concerns the runs behind the evaluations' own."""
+
+    def tell(closed: WindowClosed) -> None:
+        own = sum(run < num_own for run in closed.runs)
+        if own:
+            runs, loss, accuracy = closed.runs[:own], closed.loss[:own], closed.accuracy[:own]
+            live = [run for run in closed.live if run < num_own]
+            on_window(replace(closed, runs=runs, loss=loss, accuracy=accuracy, live=live))
+
+    return tell
