@@ -42,7 +42,9 @@ _BEHIND_THE_BORDER = [
     "runs",
     "schedule",
     "snapshot",
+    "standing",
     "train",
+    "workbench.speed",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 

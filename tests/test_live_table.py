@@ -54,6 +54,16 @@ def test_what_is_known_from_the_history_needs_no_training() -> None:
     assert lines([known], 80)[1].split() == ["n32-k8", "done", "0:00"]
 
 
+def test_a_line_shows_one_moment_though_the_training_goes_on() -> None:
+    standing = everything()[2]
+    table = live_table([standing], 10.0)
+    standing.accuracy[:] = [0.0] * len(standing.accuracy)
+    console = Console(width=80, file=io.StringIO())
+    with console.capture() as captured:
+        console.print(table)
+    assert "█" in captured.get() and "1.000" in captured.get()
+
+
 def test_a_wider_terminal_has_a_longer_curve() -> None:
     assert lines(everything(), 120)[3].count("▁") > lines(everything(), 80)[3].count("▁")
 

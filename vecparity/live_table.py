@@ -52,7 +52,7 @@ def _cells(standing: Standing, now: float) -> list[RenderableType]:
         stage,
         _of(standing.step, standing.max_steps),
         f"{standing.num_live}/{standing.num_runs}",
-        Sparkline(standing.accuracy),
+        Sparkline(tuple(standing.accuracy)),  # as it is now: the training goes on while this is drawn
         f"{standing.accuracy[-1]:.3f}",
         "" if speed is None else f"{speed:,.0f}",
         "" if left is None else f"≤ {duration(left)}",

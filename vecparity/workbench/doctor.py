@@ -91,7 +91,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Looks at this machine; each engine that can train is measured for about a second."""
+    """Looks at this machine; each engine that can train is measured for about half a second."""
     stamp = machine.stamp()
     return Diagnosis(
         versions={"vecparity": vecparity.__version__, "torch": torch.__version__, "python": platform.python_version()},
