@@ -42,6 +42,7 @@ _BEHIND_THE_BORDER = [
     "runs",
     "schedule",
     "snapshot",
+    "standing",
     "train",
     "workbench.by_secret",
     "workbench.difference",
@@ -52,6 +53,7 @@ _BEHIND_THE_BORDER = [
     "workbench.report.reproduction",
     "workbench.report.series",
     "workbench.report.words",
+    "workbench.speed",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 

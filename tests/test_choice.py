@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from vecparity import choice
-from vecparity.choice import EngineName, choose_engine
+from vecparity import choice, native
+from vecparity.choice import EngineName, choose_engine, why_not
 from vecparity.errors import UsageError
 from vecparity.spec import TaskConfig, task_config
 
@@ -49,3 +49,16 @@ def test_an_engine_that_cannot_is_refused() -> None:
         choose_engine("triton", CPU, torch.float32, BENCHMARK)
     with pytest.raises(UsageError, match=r"the native engine .*float64"):
         choose_engine("native", CPU, torch.float64, BENCHMARK)
+
+
+def test_why_not_follows_the_engines_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert why_not("native", CPU, torch.float32, BENCHMARK) is None
+    assert why_not("native", CUDA, torch.float32, BENCHMARK) == "trains float32 on the CPU, got torch.float32 on cuda"
+    assert why_not("triton", CPU, torch.float32, BENCHMARK) == "trains on CUDA, got cpu"
+    assert why_not("vmap", CPU, torch.float64, BENCHMARK) is None
+    assert why_not("reference", CUDA, torch.float64, BENCHMARK) is None
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "PROBLEM", "was not built")
+    assert why_not("native", CPU, torch.float32, BENCHMARK) == "was not built"
+    with pytest.raises(UsageError, match="the native engine was not built"):
+        choose_engine("native", CPU, torch.float32, BENCHMARK)

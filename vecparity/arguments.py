@@ -50,6 +50,7 @@ class Arguments:
         progress: A live display on standard error; by default if that is a terminal.
         output_dir: Where to write a JSON file for each evaluation.
         label: Names the JSON file.
+        tensorboard: A directory for the curves, as they come, for TensorBoard.
         strategy_log: A file for what strategies print; it is shown after an error anyway.
         containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
         require_containment: Refuse to evaluate with a weaker one.
@@ -82,6 +83,7 @@ class Arguments:
     progress: bool | None = None
     output_dir: Path | None = None
     label: str | None = None
+    tensorboard: Path | None = None
     strategy_log: Path | None = None
     containment: Containment = "auto"
     require_containment: Level | None = None

@@ -42,22 +42,27 @@ def choose_engine(name: EngineName, device: torch.device, dtype: torch.dtype, co
     """
     if name not in get_args(EngineName):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")
-    if name == "native":
-        if problem := why_not_native(device, dtype):
-            raise UsageError(f"the native engine {problem}")
-        native.extension()  # or the error that says how to build it
-    if name == "triton" and (problem := _why_not_triton(device, dtype, config)):
-        raise UsageError(f"the triton engine {problem}")
     if name != "auto":
+        if problem := why_not(name, device, dtype, config):
+            raise UsageError(f"the {name} engine {problem}")
         return name
     if device.type == "cuda":
-        return "vmap" if _why_not_triton(device, dtype, config) else "triton"
+        return "vmap" if why_not("triton", device, dtype, config) else "triton"
     if why_not_native(device, dtype):
         return "vmap"
-    if not native.is_available():
-        warnings.warn(f"{native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
-        return "vmap"
-    return "native"
+    if not why_not("native", device, dtype, config):
+        return "native"
+    warnings.warn(f"the native engine {native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
+    return "vmap"
+
+
+def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
+    """Why an engine cannot train such an ensemble there, in words that may follow its name, or None."""
+    if name == "native":
+        return why_not_native(device, dtype) or (None if native.is_available() else native.PROBLEM)
+    if name == "triton":
+        return _why_not_triton(device, dtype, config)
+    return None
 
 
 def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:

@@ -20,6 +20,13 @@ _COMMANDS = {
     "leaderboard": "Rank the recorded strategies.",
     "history": "List recorded evaluations.",
     "show": "Print one recorded evaluation.",
+    "doctor": "Say what this machine can run, how fast, and what is missing.",
+    "completion": (
+        "Print the script that lets a shell complete this command.\n\n"
+        "For this session: source <(vecparity completion bash), in zsh source <(vecparity completion zsh), in fish "
+        "vecparity completion fish | source. For every session: the same line in ~/.bashrc, in ~/.zshrc behind "
+        "compinit, or in ~/.config/fish/config.fish."
+    ),
 }
 
 app = App(

@@ -1,88 +1,113 @@
-"""The live display of a running evaluation, on standard error."""
+"""How a running command's configurations stand, on standard error: live on a terminal, else a line a minute."""
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.train import WindowClosed
+from vecparity.evaluation import Evaluation
+from vecparity.live_table import duration, live_table
+from vecparity.progress import WindowClosed
+from vecparity.runs import Run
+from vecparity.saying import say
+from vecparity.spec import TaskConfig
+from vecparity.standing import Standing
+
+_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Display:
-    """Shows how far the configurations are, and writes metric lines to standard output without disturbing that.
+    """Shows where the configurations stand, and writes metric lines to standard output without disturbing that.
+
+    A `Follower`.
 
     Args:
-        enabled: Whether to show anything; by default where standard error is a terminal.
+        enabled: Whether to show anything, live; by default live where standard error is a terminal, else in lines.
+        configs: All configurations, in the order in which they will begin.
+        clock: Tells the time, in seconds.
     """
 
-    def __init__(self, enabled: bool | None) -> None:
+    def __init__(
+        self, enabled: bool | None, configs: Sequence[TaskConfig], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._console = Console(stderr=True, force_terminal=True if enabled else None)
-        self.enabled = self._console.is_terminal if enabled is None else enabled
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
-            TextColumn("{task.fields[state]}"),
-            TextColumn("at most"),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
+        is_terminal = sys.stderr.isatty() and not self._console.is_dumb_terminal
+        self.is_live = is_terminal if enabled is None else enabled
+        self._has_lines = enabled is None and not self.is_live
+        self._clock = clock
+        self._standings = [Standing(config.label, config.max_steps) for config in configs]
+        self._waiting = iter(self._standings)
+        self._said = clock()
+        self._live = Live(
+            get_renderable=lambda: live_table(self._standings, clock()),
             console=self._console,
+            refresh_per_second=4,
             redirect_stdout=False,
-            redirect_stderr=self.enabled,
-            disable=not self.enabled,
         )
-        self._task = TaskID(0)
-        self._run_steps = 0
-        self._began = 0.0
-        self._step = 0
-        self._engine = ""
 
     def __enter__(self) -> "Display":
-        self._progress.start()
+        if self.is_live:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        self._live.stop()
 
-    def begin(self, label: str, max_steps: int) -> None:
-        """Announces the next configuration, whose strategies are asked for data and networks first."""
-        self._task = self._progress.add_task(label, total=max_steps, state="preparing")
-        self._run_steps, self._step = 0, 0
+    def begin(self, config: TaskConfig) -> None:
+        """See `Follower`."""
+        self._now = next(self._waiting)
+        self._now.begin(self._clock())
 
-    def begin_training(self, engine: str) -> None:
-        self._progress.update(self._task, state=f"{engine} begins")
-        self._engine = engine
-        self._began = time.perf_counter()
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        """See `Follower`."""
+        self._now.begin_training(len(runs), self._clock())
+        self._say_each_minute()
 
     def window(self, closed: WindowClosed) -> None:
-        # Engines that take one run after the other begin anew with each.
-        before = self._step if closed.step > self._step else 0
-        self._run_steps += len(closed.runs) * (closed.step - before)
-        self._step = closed.step
-        rate = self._run_steps / (time.perf_counter() - self._began)
-        accuracy = sum(closed.accuracy) / max(1, len(closed.accuracy))
-        state = f"{self._engine}: {closed.num_live} live, accuracy {accuracy:.3f}, {rate:,.0f} run-steps/s"
-        self._progress.update(self._task, completed=closed.step, state=state)
+        """See `Follower`."""
+        self._now.window(closed, self._clock())
+        self._say_each_minute()
 
-    def finish(self) -> None:
-        self._progress.update(self._task, total=self._step)
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Follower`."""
+        self._now.finish(self._clock())
 
     def write(self, lines: Iterable[str]) -> None:
-        """Writes lines to standard output; above the display where both are on one terminal."""
+        """Writes lines to standard output; above the display where both are on a terminal."""
         text = "".join(f"{line}\n" for line in lines)
-        if self.enabled and sys.stdout.isatty():
+        if self.is_live and sys.stderr.isatty() and sys.stdout.isatty():
             self._console.print(Text(text), soft_wrap=True, end="")
         else:
             sys.stdout.write(text)
             sys.stdout.flush()
 
     def show(self, table: Table) -> None:
-        if self.enabled:
+        """Shows a table where the display is live."""
+        if self.is_live:
             self._console.print(table)
+
+    def _say_each_minute(self) -> None:
+        now = self._clock()
+        if self._has_lines and now - self._said >= _SECONDS_BETWEEN_LINES:
+            say(_in_words(self._now, now))
+            self._said = now
+
+
+def _in_words(standing: Standing, now: float) -> str:
+    words = [
+        f"step {standing.step:,} of {standing.max_steps:,}",
+        f"{standing.num_live} of {standing.num_runs} runs live",
+    ]
+    if standing.accuracy:
+        words.append(f"accuracy {standing.accuracy[-1]:.3f}")
+    left = standing.seconds_left(now)
+    if left is not None:
+        words.append(f"at most {duration(left)} left")
+    return f"{standing.label}: {', '.join(words)}"

@@ -190,6 +190,8 @@ def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
     def tell(closed: WindowClosed) -> None:
         own = sum(run < num_own for run in closed.runs)
         if own:
-            on_window(replace(closed, runs=closed.runs[:own], loss=closed.loss[:own], accuracy=closed.accuracy[:own]))
+            runs, loss, accuracy = closed.runs[:own], closed.loss[:own], closed.accuracy[:own]
+            live = [run for run in closed.live if run < num_own]
+            on_window(replace(closed, runs=runs, loss=loss, accuracy=accuracy, live=live))
 
     return tell

@@ -1,35 +1,42 @@
 """Metric lines as they come."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from vecparity import metric_lines
-from vecparity.display import Display
 from vecparity.evaluation import Evaluation
+from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.spec import TaskConfig
-from vecparity.train import WindowClosed
 
 
 class MetricLog:
-    """Prints each configuration's metric lines as they come; those of further evaluations after the first one's."""
+    """Writes each configuration's metric lines as they come; those of further evaluations after the first one's.
 
-    def __init__(self, num_evaluations: int, mode: str, display: Display) -> None:
+    A `Follower`.
+
+    Args:
+        num_evaluations: That train together.
+        mode: ``full``, ``digest`` or ``final``.
+        write: Takes the lines.
+    """
+
+    def __init__(self, num_evaluations: int, mode: str, write: Callable[[Iterable[str]], None]) -> None:
         self._config = TaskConfig()
         self._mode = mode
-        self._display = display
+        self._write = write
         self._runs: Sequence[Run] = []
         self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
         self._trained: set[int] = set()
 
     def begin(self, config: TaskConfig) -> None:
-        """Tells whose lines come from now on."""
+        """See `Follower`."""
         self._config = config
         self._trained.clear()
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        """See `Follower`."""
         self._runs = runs
         self._trained = {run.evaluation for run in runs}
-        self._display.begin_training(engine)
         if self._mode == "full":
             for evaluation in sorted(self._trained):
                 lines = self._waiting[evaluation]
@@ -41,7 +48,7 @@ class MetricLog:
             self._flush(0)
 
     def window(self, closed: WindowClosed) -> None:
-        self._display.window(closed)
+        """See `Follower`."""
         if self._mode == "full":
             for index, loss, accuracy in zip(closed.runs, closed.loss, closed.accuracy, strict=True):
                 run = self._runs[index]
@@ -50,6 +57,7 @@ class MetricLog:
             self._flush(0)
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Follower`."""
         for index, evaluation in enumerate(evaluations):
             final = metric_lines.final_lines(evaluation)
             if self._mode == "full" and index not in self._trained:
@@ -63,5 +71,5 @@ class MetricLog:
             self._flush(index)
 
     def _flush(self, evaluation: int) -> None:
-        self._display.write(self._waiting[evaluation])
+        self._write(self._waiting[evaluation])
         self._waiting[evaluation].clear()

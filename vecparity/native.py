@@ -12,11 +12,11 @@ try:
 except ModuleNotFoundError:
     _native = None
     PROBLEM = (
-        "the native engine was not built when vecparity was installed: install a C++ compiler (g++ 11 or clang 14, or "
+        "was not built when vecparity was installed: install a C++ compiler (g++ 11 or clang 14, or "
         "newer), then vecparity again (in its directory: pip install --force-reinstall --no-deps -e .)"
     )
 except ImportError as error:
-    _native, PROBLEM = None, f"the native engine was built but cannot be loaded: {error}"
+    _native, PROBLEM = None, f"was built but cannot be loaded: {error}"
 
 
 def is_available() -> bool:
@@ -31,7 +31,7 @@ def extension() -> ModuleType:
         UsageError: It was not built, or cannot be loaded.
     """
     if _native is None:
-        raise UsageError(PROBLEM)
+        raise UsageError(f"the native engine {PROBLEM}")
     return _native
 
 

@@ -64,14 +64,20 @@ class WindowClosed:
         runs: Indices of the runs, ascending.
         loss: Their mean losses over the window, in nats.
         accuracy: Their mean accuracies over the window.
-        num_live: Runs that go on.
+        live: Indices of the runs that go on, ascending; those that have yet to begin are among them.
+        is_shown_again: Whether it closed before an interruption.
     """
 
     step: int
     runs: Sequence[int]
     loss: Sequence[float]
     accuracy: Sequence[float]
-    num_live: int
+    live: Sequence[int]
+    is_shown_again: bool = field(default=False, compare=False)
+
+    @property
+    def num_live(self) -> int:
+        return len(self.live)
 
 
 @dataclass
@@ -133,7 +139,7 @@ class Progress:
             runs=[self.live[position] for position in closed],
             loss=[losses[position] for position in closed],
             accuracy=[accuracies[position] for position in closed],
-            num_live=len(kept),
+            live=[self.live[position] for position in kept],
         )
         self.opened, self.sums = step, None
         return shown, kept, finished
@@ -154,8 +160,8 @@ class Progress:
             accuracy = [self.curves[run].accuracy[window] for run in runs]
             for run, share in zip(runs, accuracy, strict=True):
                 good_windows[run] = _count_good(config, step, share, good_windows[run])
-            num_live = sum(good_windows[run] < config.early_stop_windows for run in runs)
-            yield WindowClosed(step, runs, loss, accuracy, num_live)
+            live = [run for run in runs if good_windows[run] < config.early_stop_windows]
+            yield WindowClosed(step, runs, loss, accuracy, live, is_shown_again=True)
 
 
 def _count_good(config: TaskConfig, step: int, accuracy: float, before: int) -> int:

@@ -24,7 +24,7 @@ def train(
     for index, run in enumerate(runs):
 
         def tell(step: int, loss: float, accuracy: float, index: int = index) -> None:
-            on_window(WindowClosed(step, [index], [loss], [accuracy], num_live=len(runs) - index))
+            on_window(WindowClosed(step, [index], [loss], [accuracy], live=range(index, len(runs))))
 
         trained.append(train_run(run, config, device, dtype, tell))
     return trained

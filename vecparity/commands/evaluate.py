@@ -1,7 +1,7 @@
 """The command's work: evaluations one after the other, what is printed of them, and what is written."""
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import torch
@@ -14,16 +14,19 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.evaluations import evaluations
 from vecparity.files import make_writable
+from vecparity.follower import Follower
 from vecparity.interruption import Interruption
 from vecparity.keeping import discard
 from vecparity.metric_log import MetricLog
 from vecparity.options import Options
+from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.saying import fail, say
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.workbench.recording import Recorder
+from vecparity.workbench.tensorboard import TensorBoardLog
 
 
 def run(
@@ -67,32 +70,39 @@ def run(
 
     status = 0
     rows: list[tuple[str, Evaluation]] = []
-    with _recorder(arguments) as recorder, Display(arguments.progress) as display:
-        log = MetricLog(len(jobs), arguments.log, display)
+    configs = [config for _, config in plan]
+    with ExitStack() as stack:
+        recorder = stack.enter_context(_recorder(arguments))
+        boards = []
+        if arguments.tensorboard is not None:
+            boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
+        display = stack.enter_context(Display(arguments.progress, configs))
+        followers: list[Follower] = [display, MetricLog(len(jobs), arguments.log, display.write), *boards]
 
         def prepared(runs: Sequence[Run], engine: str) -> None:
-            log.prepared(runs, engine)
+            for follower in followers:
+                follower.prepared(runs, engine)
             interruption.can_be_kept = engine != "reference"
 
+        def window(closed: WindowClosed) -> None:
+            for follower in followers:
+                follower.window(closed)
+
         protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
-        configs = [config for _, config in plan]
-        made = evaluations(
-            jobs, configs, protocol, options, prepared, log.window, interruption.requested, recorder.recall
-        )
+        made = evaluations(jobs, configs, protocol, options, prepared, window, interruption.requested, recorder.recall)
         with closing(made):
             for label, config in plan:
-                name = config.label
-                display.begin(name, config.max_steps)
-                log.begin(config)
+                for follower in followers:
+                    follower.begin(config)
                 evaluated = next(made)
                 interruption.can_be_kept = False
-                log.finish(evaluated)
-                display.finish()
+                for follower in followers:
+                    follower.finish(evaluated)
                 for job, evaluation in enumerate(evaluated):
-                    rows.append((name, evaluation))
+                    rows.append((config.label, evaluation))
                     status = max(status, _settle(evaluation, paths.get((label, job))))
                 status = max(status, _record(recorder, evaluated, jobs))
-        display.show(tables.table(rows))
+    display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
         for config in configs:
             discard(options.checkpoint, config)

@@ -1,0 +1,25 @@
+"""Who is told how a command's evaluations go, as they go."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from vecparity.evaluation import Evaluation
+from vecparity.progress import WindowClosed
+from vecparity.runs import Run
+from vecparity.spec import TaskConfig
+
+
+class Follower(Protocol):
+    """Told of one configuration after the other; the evaluations of one train together."""
+
+    def begin(self, config: TaskConfig) -> None:
+        """The next configuration's strategies are asked for data and networks."""
+
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        """Its runs are there, in the order that windows name them in, and an engine is to train them."""
+
+    def window(self, closed: WindowClosed) -> None:
+        """A window closed."""
+
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        """Its evaluations are done."""
