@@ -35,7 +35,10 @@ class Display:
     def __init__(
         self, enabled: bool | None, configs: Sequence[TaskConfig], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._console = Console(stderr=True, force_terminal=True if enabled else None)
+        # Names are text, whatever brackets and colons are in them.
+        self._console = Console(
+            stderr=True, force_terminal=True if enabled else None, markup=False, emoji=False, highlight=False
+        )
         is_terminal = sys.stderr.isatty() and not self._console.is_dumb_terminal
         self.is_live = is_terminal if enabled is None else enabled
         self._has_lines = enabled is None and not self.is_live

@@ -1,6 +1,7 @@
 """``vecparity compare``: whether other strategies do better than the first."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -88,6 +89,7 @@ def _sides(
     reuse: bool,
     history: Path | None,
 ) -> list["Side"]:
+    from vecparity.display import Display
     from vecparity.evaluation import Evaluation
     from vecparity.interruption import Interruption
     from vecparity.options import Options
@@ -97,7 +99,7 @@ def _sides(
     configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
     with Interruption(), Recorder(history, enabled=needs_history, reuse=reuse) as recorder:
-        return sides(references, configs, seeds, protocol, Options(), recorder)
+        return sides(references, configs, seeds, protocol, Options(), recorder, partial(Display, None))
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:

@@ -1,15 +1,20 @@
 """The sides of a comparison: recorded evaluations as they are, strategies evaluated, or taken from the history."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.evaluations import OnPrepared, OnWindow, evaluations
+from vecparity.evaluations import evaluations
+from vecparity.follower import Follower
 from vecparity.options import Options
 from vecparity.spec import TaskConfig
+from vecparity.strategy import Strategy
 from vecparity.workbench.recording import Recorder
 from vecparity.workbench.references import Reference
+
+Follow = Callable[[Sequence[TaskConfig]], AbstractContextManager[Follower]]
 
 
 @dataclass(frozen=True)
@@ -27,8 +32,7 @@ def sides(
     protocol: str,
     options: Options,
     recorder: Recorder,
-    on_prepared: OnPrepared = lambda runs, engine: None,
-    on_window: OnWindow = lambda closed: None,
+    follow: Follow,
 ) -> list[Side]:
     """Evaluates what has to be, all strategies in one ensemble.
 
@@ -40,8 +44,7 @@ def sides(
         protocol: What provenance says of the settings.
         options: How strategies are evaluated.
         recorder: Records what is evaluated.
-        on_prepared: See `evaluations`.
-        on_window: See `evaluations`.
+        follow: Makes what is told how the evaluations go, given their settings.
 
     Raises:
         UsageError: Strategies cannot be evaluated on the secrets of a sealed evaluation.
@@ -55,12 +58,7 @@ def sides(
         seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
         protocol = recorded[0].provenance.protocol
     jobs = [(chosen, seed) for chosen in strategies for seed in seeds]
-    made: list[list[Evaluation]] = []
-    if jobs:
-        with_history = evaluations(jobs, configs, protocol, options, on_prepared, on_window, recall=recorder.recall)
-        for evaluated in with_history:
-            recorder.record(list(zip(evaluated, (chosen for chosen, _ in jobs), strict=True)))
-            made.append(evaluated)
+    made = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
     result, job = [], 0
     for reference in references:
         if isinstance(reference.given, Evaluation):
@@ -71,3 +69,25 @@ def sides(
         by_label = {config.label: evaluated[own] for config, evaluated in zip(configs, made, strict=True)}
         result.append(Side(reference.name, by_label))
     return result
+
+
+def _evaluate(
+    jobs: Sequence[tuple[Strategy, int]],
+    configs: Sequence[TaskConfig],
+    protocol: str,
+    options: Options,
+    recorder: Recorder,
+    follow: Follow,
+) -> list[list[Evaluation]]:
+    made = []
+    with follow(configs) as follower:
+        going = evaluations(
+            jobs, configs, protocol, options, follower.prepared, follower.window, recall=recorder.recall
+        )
+        with closing(going):
+            for config in configs:
+                follower.begin(config)
+                made.append(next(going))
+                follower.finish(made[-1])
+                recorder.record(list(zip(made[-1], (chosen for chosen, _ in jobs), strict=True)))
+    return made
