@@ -39,6 +39,7 @@ _BEHIND_THE_BORDER = [
     "orderings",
     "progress",
     "reference",
+    "rows",
     "runs",
     "schedule",
     "snapshot",
