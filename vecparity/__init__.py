@@ -8,14 +8,17 @@ if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+    from vecparity.workbench.checking import Check, check
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Check",
     "Evaluation",
     "OptimizerConfig",
     "TaskConfig",
     "__version__",
+    "check",
     "evaluate",
     "evaluate_many",
     "parity_labels",
@@ -24,9 +27,11 @@ __all__ = [
 
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
+    "Check": "workbench.checking",
     "Evaluation": "evaluation",
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",
+    "check": "workbench.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
     "parity_labels": "data",

@@ -14,7 +14,10 @@ from vecparity import arguments, eval
 from vecparity.errors import UsageError
 from vecparity.saying import fail, say, show_warning
 
-_COMMANDS: dict[str, str] = {}
+_COMMANDS: dict[str, str] = {
+    "new": "Write a strategy to start from.",
+    "check": "Look at what a strategy answers, without training.",
+}
 
 app = App(
     name="vecparity",
