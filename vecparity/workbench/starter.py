@@ -48,7 +48,7 @@ def make_dataset(secret: tuple[int, ...], config: TaskConfig, seed: int) -> tupl
     generator = torch.Generator().manual_seed(seed)  # the same call must return the same rows: audits ask twice
     x = torch.randint(0, 2, (20_000, config.n_features), generator=generator)
     # A first idea: most of these bits have nothing to do with the label, and the network cannot know which. What if
-    # fewer of them were on? For example, those that are not the secret's, with probability 1/8 only:
+    # fewer of them were on? For example, of those that are not the secret's, one in eight of what is on now:
     #   others = [feature for feature in range(config.n_features) if feature not in secret]
     #   x[:, others] *= torch.randint(0, 8, (len(x), len(others)), generator=generator) == 0
     # But it is tested where they are on half of the time. `vecparity check` shows what a training set is made of.
