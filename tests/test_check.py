@@ -56,7 +56,8 @@ def test_what_people_see() -> None:
     assert shown["epochs"] == ["3,125.0 in 100,000 steps"] * 2
     assert shown["initial networks"] == ["20 of 100 runs"]
     assert shown["wd"] == ["0.3"]
-    assert lines[-1] in ("calls made again: 42, all returned the same", "calls made again: none, since they take long")
+    # How many depends on how busy the machine is.
+    assert re.fullmatch("calls made again: ([0-9]+, all returned the same|none, since they take long)", lines[-1])
 
 
 def test_warnings_are_seen(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +84,8 @@ def test_json_has_the_same_facts(run: Run) -> None:
     assert ours["warnings"] == []
 
 
-def test_all_configurations(run: Run) -> None:
+def test_all_configurations(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "Sandbox", InThisProcess)
     _, out, _ = run("isolated_cube", "--all-configs", "--json")
     assert [check["config"]["n_features"] for check in json.loads(out)["configurations"]] == [32, 50, 64]
 

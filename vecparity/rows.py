@@ -44,7 +44,7 @@ def keys(bits: Int64[Tensor, "row word"]) -> Num[np.ndarray, " row"]:
 
 
 def first_of_each(ascending: Num[np.ndarray, " row"]) -> Int64[np.ndarray, " distinct"]:
-    """Returns where each distinct key is first found."""
+    """Returns where each distinct one of ascending keys is first found."""
     return np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
 
 
@@ -76,6 +76,6 @@ def _upper_tail(successes: int, trials: int, chance: float) -> float:
     """How likely a Binomial(trials, chance) number is to be ``successes`` or more."""
     if successes == 0:
         return 1.0
-    from scipy.special import bdtrc  # a quarter of a second to import, for what is rarely asked
+    from scipy.special import bdtrc  # takes a while to import, and is rarely asked
 
     return float(bdtrc(successes - 1, trials, chance))

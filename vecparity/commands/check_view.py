@@ -14,6 +14,8 @@ from vecparity.workbench.network_facts import NetworkFacts
 
 # Features listed before the rest are only counted.
 _MOST_FEATURES = 12
+# Training sets beside each other.
+_MOST_COLUMNS = 3
 _NAME_WIDTH = len("initial networks")
 
 
@@ -33,7 +35,10 @@ def _view(check: Check) -> RenderableType:
     return Group(
         heading,
         Text(f"loads and answers; training sets looked at: {looked_at}", style="green"),
-        _dataset_table(check.datasets, config),
+        *(
+            _dataset_table(check.datasets[first : first + _MOST_COLUMNS], config)
+            for first in range(0, len(check.datasets), _MOST_COLUMNS)
+        ),
         _network_table(check.networks, config),
         _hyperparameter_table(check),
         Text(_repeatability(check), style="dim"),

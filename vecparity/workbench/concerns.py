@@ -70,8 +70,8 @@ def _of_overlap(seed: int, datasets: list[DatasetFacts]) -> Iterator[str]:
     if worst.overlap.p_value * len(datasets) <= OVERLAP_FALSE_ALARMS:
         why = " (under seed 0 datasets and test sets are seeded alike)" if seed == 0 else ""
         yield (
-            f"{worst.overlap.rows} rows of the test set of secret {worst.secret_index} are in its training set, where "
-            f"chance would have {worst.overlap.expected:.3g}: an audit would fail{why}"
+            f"rows of the test set of secret {worst.secret_index} that are in its training set: {worst.overlap.rows}, "
+            f"where chance would have {worst.overlap.expected:.3g}: an audit would fail{why}"
         )
 
 

@@ -60,5 +60,5 @@ def get_optimizer_config(config: TaskConfig) -> dict[str, float]:
 
     Refused: lr that is not above 0, wd below 0, a beta that is not between 0 and 1, anything not finite.
     """
-    # A second idea: a larger wd. It forgets what is only learnt by heart: what does it leave?
+    # A second idea, on top of the first: a larger wd. It forgets what is only learnt by heart: what does it leave?
     return {"lr": 1e-3, "wd": 1e-2, "beta1": 0.9, "beta2": 0.999}
