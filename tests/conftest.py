@@ -39,6 +39,7 @@ _BEHIND_THE_BORDER = [
     "orderings",
     "progress",
     "reference",
+    "rows",
     "runs",
     "schedule",
     "snapshot",
@@ -54,6 +55,9 @@ _BEHIND_THE_BORDER = [
     "workbench.report.series",
     "workbench.report.words",
     "workbench.speed",
+    "workbench.asking",
+    "workbench.dataset_facts",
+    "workbench.network_facts",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
@@ -61,6 +65,7 @@ from vecparity import Evaluation, evaluate, preparation  # noqa: E402
 from vecparity.containment.log import StrategyLog  # noqa: E402
 from vecparity.containment.sandbox import Sandbox  # noqa: E402
 from vecparity.strategy import Strategy, bundled, load  # noqa: E402
+from vecparity.workbench import checking  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
@@ -121,6 +126,7 @@ def shared_sandboxes() -> Iterator[None]:
 
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(preparation, "Sandbox", shared)
+            patched.setattr(checking, "Sandbox", shared)
             yield
         for sandbox in made.values():
             sandbox.close()

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+    from vecparity.workbench.checking import Check, check
     from vecparity.workbench.comparison import compare
     from vecparity.workbench.history import History
     from vecparity.workbench.leaderboard import leaderboard
@@ -16,11 +17,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Check",
     "Evaluation",
     "History",
     "OptimizerConfig",
     "TaskConfig",
     "__version__",
+    "check",
     "compare",
     "evaluate",
     "evaluate_many",
@@ -32,11 +35,13 @@ __all__ = [
 
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
+    "Check": "workbench.checking",
     "Evaluation": "evaluation",
     "History": "workbench.history",
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",
     "compare": "workbench.comparison",
+    "check": "workbench.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
     "leaderboard": "workbench.leaderboard",

@@ -16,7 +16,7 @@ from vecparity.names import AuditMode, DeviceName, EngineName
 from vecparity.spec import Protocol, TaskConfig
 
 
-def integers(type_: Any, tokens: Sequence[Token]) -> Any:
+def _integers(type_: Any, tokens: Sequence[Token]) -> Any:
     """Reads integers strictly: the library would round 3.5 to 4."""
     for value in [token.value for token in tokens] or [""]:
         if not re.fullmatch(r"[+-]?\d+", value):
@@ -25,7 +25,9 @@ def integers(type_: Any, tokens: Sequence[Token]) -> Any:
     return numbers if type_ == tuple[int, ...] else numbers[0]
 
 
-Integer = Annotated[int | None, Parameter(converter=integers)]
+Integer = Annotated[int | None, Parameter(converter=_integers)]
+Whole = Annotated[int, Parameter(converter=_integers)]
+Seeds = Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_iterable=(), converter=_integers)]
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
@@ -69,7 +71,7 @@ class Arguments:
     """
 
     strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("isolated_cube",)
-    seed: Annotated[tuple[int, ...], Parameter(consume_multiple=True, converter=integers)] = (42,)
+    seed: Seeds = (42,)
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None
     all_configs: Switch = False
     protocol: Protocol = "full"

@@ -4,20 +4,17 @@ Pure functions of an evaluation's runs; `crossing` and `foresight` have the audi
 """
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Int64, Num
 from torch import Tensor
 
-from vecparity.data import Dataset
+from vecparity import rows
 from vecparity.runs import Run
 
 # Of an honest strategy failing `overlap`, over all secrets of an evaluation.
-_OVERLAP_FALSE_ALARMS = 1e-6
+OVERLAP_FALSE_ALARMS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -94,10 +91,8 @@ def file_unchanged(before: str, path: Path) -> AuditFinding:
 def overlap(runs: Sequence[Run]) -> AuditFinding:
     """Whether more rows of the test sets occur in the secrets' own training sets than chance would have.
 
-    A test set is uniform and independent of an honest training set with d distinct rows, so that of its T rows a
-    Binomial(T, d / 2^N) number occur there. The exact upper tail, times the number of secrets (Bonferroni), is at most
-    1e-6 by chance once in a million evaluations. Rows of more than 64 features are compared by 64-bit digests: some
-    row looks like one of 12.8 million others by chance in one of 10^7 evaluations, no row unlike itself.
+    A test set is independent of an honest training set. The smallest of the secrets' exact p-values (`rows.overlap`),
+    times their number (Bonferroni), is at most 1e-6 by chance once in a million evaluations.
 
     The contract seeds test sets independently of datasets but for top-level seed 0, where both seeds of a secret are
     the same: uniform rows drawn from the dataset's seed are then the test set's, whoever meant that, and this says so.
@@ -105,50 +100,21 @@ def overlap(runs: Sequence[Run]) -> AuditFinding:
     Args:
         runs: Of one evaluation.
     """
-    from scipy.special import bdtrc  # half a second to import, which only an audit needs
-
     secrets = {run.secret_index: run for run in runs}
-    rows, expected, p_values = [], [], {}
-    for i, run in secrets.items():
-        found, distinct = _common_rows(run.test_set, run.dataset)
-        chance = math.ldexp(distinct, -run.dataset.n_features)
-        rows.append(found)
-        expected.append(chance * run.test_set.num_examples)
-        p_values[i] = float(bdtrc(found - 1, run.test_set.num_examples, chance))
-    worst = min(p_values, key=p_values.__getitem__)
-    p_value = min(1.0, p_values[worst] * len(secrets))
+    overlaps = {i: rows.overlap(run.test_set, rows.distinct_keys(run.dataset)) for i, run in secrets.items()}
+    num_rows = sum(each.rows for each in overlaps.values())
+    expected = sum(each.expected for each in overlaps.values())
+    worst = min(overlaps, key=lambda i: overlaps[i].p_value)
+    p_value = min(1.0, overlaps[worst].p_value * len(secrets))
     return AuditFinding(
         name="overlap",
-        passed=p_value > _OVERLAP_FALSE_ALARMS,
+        passed=p_value > OVERLAP_FALSE_ALARMS,
         summary=(
-            f"expected {sum(expected):.3g} rows of the test sets in the training sets, got {sum(rows)}; p = "
-            f"{p_value:.2g} at secret {worst} (fails at p <= {_OVERLAP_FALSE_ALARMS:g}, as often by chance)"
+            f"expected {expected:.3g} rows of the test sets in the training sets, got {num_rows}; p = "
+            f"{p_value:.2g} at secret {worst} (fails at p <= {OVERLAP_FALSE_ALARMS:g}, as often by chance)"
         ),
-        figures={"rows": sum(rows), "expected": sum(expected), "p_value": p_value, "secret": worst},
+        figures={"rows": num_rows, "expected": expected, "p_value": p_value, "secret": worst},
     )
-
-
-def _common_rows(test_set: Dataset, dataset: Dataset) -> tuple[int, int]:
-    """The number of test rows, each as often as it occurs, that are in the dataset; and its distinct rows'."""
-    keys = np.sort(_keys(dataset.bits))
-    distinct = keys[np.concatenate([[True], keys[1:] != keys[:-1]])]
-    wanted = _keys(test_set.bits)
-    place = np.searchsorted(distinct, wanted).clip(max=len(distinct) - 1)
-    return int((distinct[place] == wanted).sum()), len(distinct)
-
-
-def _keys(bits: Int64[Tensor, "row word"]) -> Num[np.ndarray, " row"]:
-    """One word for each row: the row itself, or a digest of its words, chained by splitmix64's finaliser."""
-    words = bits.numpy().view(np.uint64)
-    keys = words[:, 0].copy()
-    for word in words.T[1:]:
-        keys ^= keys >> 30
-        keys *= np.uint64(0xBF58476D1CE4E5B9)
-        keys ^= keys >> 27
-        keys *= np.uint64(0x94D049BB133111EB)
-        keys ^= keys >> 31
-        keys ^= word
-    return keys
 
 
 def _sha256(*tensors: Tensor) -> str:

@@ -15,8 +15,10 @@ from vecparity.errors import UsageError
 from vecparity.saying import fail, say, show_warning
 
 _COMMANDS = {
-    "report": "Write a report on evaluations: one HTML file.",
+    "new": "Write a strategy to start from.",
+    "check": "Look at what a strategy answers, without training.",
     "compare": "Say whether strategies do better than another.",
+    "report": "Write a report on evaluations: one HTML file.",
     "leaderboard": "Rank the recorded strategies.",
     "history": "List recorded evaluations.",
     "show": "Print one recorded evaluation.",

@@ -1,25 +1,35 @@
-"""What a dataset is made of: how dense its features are, and which patterns of a secret's bits it shows."""
+"""What a dataset is made of: how dense its features are, which are constant, and what it shows of a secret."""
 
-from typing import cast
+from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float64, Int64
+from jaxtyping import Float64, Int64, Num
 from torch import Tensor
 
-from vecparity.data import Dataset, pack
+from vecparity import rows
+from vecparity.data import Dataset, pack, used_features
 from vecparity.spec import Secret
 
 # Rows that densities are taken from: all of them, or as many as this, evenly spaced.
 _MOST_ROWS = 1 << 18
+# Rows that parities are taken of at a time: what there is between them stays in cache.
+_BLOCK_ROWS = 1 << 16
 
 
 def density(dataset: Dataset) -> Float64[Tensor, " feature"]:
     """Returns the share of rows in which each feature is on; of 262 144 evenly spaced rows, where there are more."""
     stride = -(-dataset.num_examples // _MOST_ROWS)
-    rows = dataset.bits[::stride].contiguous().numpy().view(np.uint8)
-    bits = np.unpackbits(rows, axis=1, bitorder="little")[:, : dataset.n_features]
-    return torch.from_numpy(bits.mean(axis=0, dtype=np.float64))
+    return torch.from_numpy(_features(dataset.bits[::stride], dataset.n_features).mean(axis=0, dtype=np.float64))
+
+
+def constant_features(dataset: Dataset) -> list[int]:
+    """Returns the features that are the same in all rows, ascending."""
+    always_on = torch.from_numpy(np.bitwise_and.reduce(dataset.bits.numpy(), axis=0))
+    ever_on = used_features(dataset)
+    same = ~(always_on ^ ever_on)
+    features: list[int] = np.flatnonzero(_features(same[None], dataset.n_features)[0]).tolist()
+    return features
 
 
 def pattern_counts(dataset: Dataset, secret: Secret) -> Int64[Tensor, " pattern"]:
@@ -30,11 +40,43 @@ def pattern_counts(dataset: Dataset, secret: Secret) -> Int64[Tensor, " pattern"
         secret: K features.
 
     Returns:
-        The counts of those that do occur, at most 2^K, ascending by the pattern read as a binary number, the secret's
-        last feature first.
+        The counts of those that do occur, at most 2^K, in no order that means anything.
     """
-    features = torch.zeros(dataset.n_features, dtype=torch.uint8)
-    features[list(secret)] = 1
-    masked = dataset.bits & pack(features[None])
-    _, counts = torch.unique(masked[:, 0] if masked.shape[1] == 1 else masked, dim=0, return_counts=True)
-    return cast(Tensor, counts)
+    ascending = np.sort(rows.keys(dataset.bits & _mask(dataset, secret)))
+    return torch.from_numpy(np.diff(rows.first_of_each(ascending), append=len(ascending)))
+
+
+def parity_rate(dataset: Dataset, secret: Secret) -> float:
+    """Returns the share of rows whose label is the parity of their bits in the secret."""
+    labels = dataset.labels.numpy()
+    mask = _mask(dataset, secret).numpy().view(np.uint64)
+    words = dataset.bits.numpy().view(np.uint64)
+    agreeing = sum(
+        int((_parities(words[block] & mask) == labels[block]).sum()) for block in _blocks(dataset.num_examples)
+    )
+    return agreeing / dataset.num_examples
+
+
+def _parities(words: Num[np.ndarray, "row word"]) -> Num[np.ndarray, " row"]:
+    """The parity of each row's bits: folded in halves until one is left."""
+    folded: np.ndarray = np.bitwise_xor.reduce(words, axis=1)
+    for half in (32, 16, 8, 4, 2, 1):
+        folded ^= folded >> np.uint64(half)
+    return folded & np.uint64(1)
+
+
+def _blocks(num_rows: int) -> Iterator[slice]:
+    return (slice(first, first + _BLOCK_ROWS) for first in range(0, num_rows, _BLOCK_ROWS))
+
+
+def _mask(dataset: Dataset, secret: Secret) -> Int64[Tensor, "1 word"]:
+    """A row in which the secret's features are on."""
+    features = torch.zeros((1, dataset.n_features), dtype=torch.uint8)
+    features[:, list(secret)] = 1
+    return pack(features)
+
+
+def _features(bits: Int64[Tensor, "row word"], n_features: int) -> Num[np.ndarray, "row feature"]:
+    """Rows as one byte a feature."""
+    bytes_ = bits.contiguous().numpy().view(np.uint8)
+    return np.unpackbits(bytes_, axis=1, bitorder="little")[:, :n_features]

@@ -15,7 +15,6 @@ from vecparity.containment.levels import Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
-from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.runs import Author, Initial, Run, initialise, make_runs
 from vecparity.seeds import Seeds
 from vecparity.spec import TaskConfig
@@ -106,7 +105,7 @@ class Preparation:
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: A sandbox does not work.
         """
-        try:
+        with self._log.noted():
             begun = [[_begin(source, author, config) for source, author in jobs] for config, jobs in self._plan]
             pending = self._background.submit(_prepare, *self._plan[0], begun[0])
             for following in range(1, len(self._plan) + 1):
@@ -114,10 +113,6 @@ class Preparation:
                 if following < len(self._plan):
                     pending = self._background.submit(_prepare, *self._plan[following], begun[following])
                 yield prepared
-        except (InvalidStrategyError, StrategyFailedError) as error:
-            if words := self._log.last_words():
-                error.add_note(f"What strategies had printed:\n{words}")
-            raise
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity.arguments import Switch, integers
+from vecparity.arguments import Seeds, Switch
 from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.commands.output import Format, show, show_json, show_records
 from vecparity.errors import UsageError
@@ -25,10 +25,7 @@ def compare(
     protocol: Protocol | None = None,
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
     all_configs: Switch = False,
-    seed: Annotated[
-        tuple[int, ...],
-        Parameter(consume_multiple=True, negative_iterable=(), show_default=False, converter=integers),
-    ] = (),
+    seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     per_secret: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
     no_reuse: Switch = False,

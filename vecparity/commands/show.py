@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich.table import Table
 
-from vecparity.arguments import Switch, integers
+from vecparity.arguments import Switch, Whole
 from vecparity.commands.output import show as show_on_output
 from vecparity.commands.output import show_json
 from vecparity.errors import UsageError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    id_: Annotated[int, Parameter(name="ID", converter=integers)],
+    id_: Annotated[Whole, Parameter(name="ID")],
     /,
     *,
     source: Switch = False,

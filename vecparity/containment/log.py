@@ -5,12 +5,14 @@ import select
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 from vecparity.containment.messages import printable
 from vecparity.containment.start import output_pipe
-from vecparity.errors import MachineError
+from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError
 
 _LAST_LINES = 20
 _LAST_BYTES = 16 << 10
@@ -67,6 +69,16 @@ class StrategyLog:
             time.sleep(_READING_SECONDS)
         lines = printable(b"".join(self._last)).splitlines()
         return "\n".join(lines[-_LAST_LINES:])
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Adds the last words to what is raised because of a strategy."""
+        try:
+            yield
+        except (InvalidStrategyError, StrategyFailedError) as error:
+            if words := self.last_words():
+                error.add_note(f"What strategies had printed:\n{words}")
+            raise
 
     def _read(self) -> None:
         # A process that has got away may hold the other end, silent or not: closing, little more is read.

@@ -1,0 +1,183 @@
+"""The command ``vecparity check``."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_checking import InThisProcess, write
+
+import vecparity
+from vecparity.cli import main
+from vecparity.workbench import checking
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process: exit status, standard output, standard error."""
+
+    def run_command(*arguments: object) -> tuple[int, str, str]:
+        status = main(["check", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run_command
+
+
+def of_a_fresh_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "vecparity", "check", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_what_people_see() -> None:
+    done = of_a_fresh_process("isolated_cube", "--secrets", "2")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines[0].startswith(
+        "isolated_cube · n32-k8 · seed 42 · 10 secrets × 10 orderings · 100,000 steps · contained"
+    )
+    assert lines[1] == "loads and answers; training sets looked at: 2 of 10"
+    shown = {line[:18].strip(): re.split(" {2,}", line[18:]) for line in lines[2:-1]}
+    assert shown["training set"] == ["secret 0", "secret 1"]
+    assert shown["secret bits"] == ["0 2 4 9 14 20 29 31", "0 1 12 15 19 21 26 27"]
+    assert shown["distinct rows"] == ["256 (6.25%)"] * 2
+    assert shown["labels"] == ["50.00% are 1; 100.00% are the parity"] * 2
+    assert shown["patterns"] == ["256 of 256; rarest 0.391% of rows, commonest 0.391%"] * 2
+    assert shown["constant bits"][0] == "24, of the secret's 0: 1 3 5 6 7 8 10 11 12 13 15 16 …"
+    assert shown["test set"] == ["0 of its 16,384 rows are in it (by chance 0.000977)"] * 2
+    assert shown["an epoch"] == ["32 batches, the last of 128"] * 2
+    assert shown["epochs"] == ["3,125.0 in 100,000 steps"] * 2
+    assert shown["initial networks"] == ["20 of 100 runs"]
+    assert shown["wd"] == ["0.3"]
+    # How many depends on how busy the machine is.
+    assert re.fullmatch("calls made again: ([0-9]+, all returned the same|none, since they take long)", lines[-1])
+
+
+def test_warnings_are_seen(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "Sandbox", InThisProcess)
+    path = write(tmp_path / "mine.py", make_dataset="y = y * 0")
+    status, out, err = run(path)
+    assert (status, err) == (0, "")
+    assert out.splitlines()[-1] == "warning: secret 0: all labels are 0: there is nothing to learn"
+
+
+def test_json_has_the_same_facts(run: Run) -> None:
+    status, out, err = run("isolated_cube", "--json", "--config", "n50-k8", "--protocol", "published", "--seed", "7")
+    assert (status, err) == (0, "")
+    content = json.loads(out)
+    assert content["ok"] is True
+    assert content["exit_status"] == 0
+    [ours] = content["configurations"]
+    check = vecparity.check("isolated_cube", "n50-k8", protocol="published", seed=7)
+    assert ours["config"] == vars(check.config)
+    assert ours["networks"] == {**vars(check.networks), "outputs": vars(check.networks.outputs)}
+    assert ours["hyperparameters"]["beta2"] == {"lowest": 0.95, "median": 0.95, "highest": 0.95, "distinct": 1}
+    assert ours["datasets"][0]["secret"] == check.datasets[0].secret
+    assert ours["datasets"][0]["patterns"] == vars(check.datasets[0].patterns)
+    assert ours["warnings"] == []
+
+
+def test_all_configurations(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checking, "Sandbox", InThisProcess)
+    _, out, _ = run("isolated_cube", "--all-configs", "--json")
+    assert [check["config"]["n_features"] for check in json.loads(out)["configurations"]] == [32, 50, 64]
+
+
+OK = "return dict(lr=1e-3, wd=0, beta1=0.9, beta2=0.9)"
+REFUSED: list[tuple[dict[str, str], int, int, str]] = [
+    ({"top": "def f(:"}, 3, 1, "does not load: SyntaxError: invalid syntax"),
+    ({"make_dataset": "x = x[:, :5]"}, 3, 4, "x must have shape [num_examples, n_features=32], got [300, 5]"),
+    ({"make_dataset": "y[7] = 2"}, 3, 4, "y must contain only 0 and 1, got 2.0 at row 7"),
+    ({"get_optimizer_config": OK.replace("1e-3", "float('nan')")}, 3, 10, "lr must be finite and above 0, got nan"),
+    ({"make_dataset": "raise ValueError('only here')"}, 4, 8, "make_dataset raised ValueError: only here"),
+]
+
+
+@pytest.mark.parametrize(("bodies", "expected", "line", "said"), REFUSED)
+def test_what_is_refused(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    bodies: dict[str, str],
+    expected: int,
+    line: int,
+    said: str,
+) -> None:
+    monkeypatch.setattr(checking, "Sandbox", InThisProcess)
+    path = write(tmp_path / "mine.py", **bodies)
+    status, out, err = run(path, "--json")
+    content: dict[str, Any] = json.loads(out)
+    assert status == content["exit_status"] == expected
+    assert content["ok"] is False
+    assert (content["file"], content["line"]) == (str(path), line)
+    assert said in content["error"]
+    assert err == f"vecparity: error: {content['error']}\n"
+
+
+def test_an_endless_loop(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", make_dataset="while True: pass")
+    status, out, err = run(path, "--strategy-seconds", "1", "--json")
+    assert status == 4
+    said = f"{path}: make_dataset hit the limit --strategy-seconds 1.0: more seconds than that"
+    assert err == f"vecparity: error: {said}\n"
+    content = json.loads(out)
+    assert (content["error"], content["file"], content["line"]) == (said, str(path), None)
+
+
+def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", top="print('FINAL_METRICS')")
+    path.write_text(path.read_text().replace("def make_dataset", "def make_datasets"))
+    status, out, err = run(path, "--json")
+    assert status == 3
+    said = f"{path}: a strategy defines init_model, make_dataset, get_optimizer_config, got no make_dataset"
+    assert err == f"vecparity: error: {said}\nWhat strategies had printed:\nFINAL_METRICS\n"
+    assert json.loads(out)["notes"] == ["What strategies had printed:\nFINAL_METRICS"]
+
+
+def test_what_a_strategy_prints_goes_nowhere(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", top="print('FINAL_METRICS ' * 100_000)")
+    status, out, err = run(path)
+    assert (status, err) == (0, "")
+    assert "FINAL_METRICS" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere.py"], "strategy must be a Python file or one of clean_noisy_cube,"),
+        ([str(Path(__file__).parent)], "Is a directory"),
+        (["isolated_cube", "--secrets", "11"], "secrets must be between 1 and 10, got 11"),
+        (["isolated_cube", "--all-configs", "--config", "n50-k8"], "got --config n50-k8 as well"),
+    ],
+)
+def test_wrong_use(run: Run, arguments: list[str], said: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert said in err
+    assert err.count("\n") == 1
+    content = json.loads(run(*arguments, "--json")[1])
+    assert (content["ok"], content["exit_status"], content["file"]) == (False, 2, None)
+    assert said in content["error"]
+
+
+def test_numbers_are_read_strictly(run: Run) -> None:
+    status, _, err = run("isolated_cube", "--seed", "3.5")
+    assert status == 2
+    assert "expected an integer, got '3.5'" in err
+
+
+@pytest.mark.slow
+def test_it_answers_within_three_seconds() -> None:
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        assert of_a_fresh_process("isolated_cube").returncode == 0
+        seconds.append(time.perf_counter() - began)
+    assert min(seconds) < 3

@@ -1,0 +1,102 @@
+"""Asking a strategy for what an evaluation would ask it for, and, where that is quick, for the same once more."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from vecparity.data import Dataset
+from vecparity.runs import Author, Initial, initialise
+from vecparity.seeds import Seeds
+from vecparity.spec import OptimizerConfig, TaskConfig
+
+# What takes longer is not asked twice.
+_MOST_SECONDS_AGAIN = 0.25
+
+
+@dataclass(frozen=True)
+class Repeatability:
+    """Calls that were made twice under the same seed.
+
+    Attributes:
+        calls: How many; one run's networks or one secret's dataset each.
+        differing: Those that returned something else, by name.
+    """
+
+    calls: int
+    differing: list[str]
+
+    def __add__(self, other: "Repeatability") -> "Repeatability":
+        return Repeatability(self.calls + other.calls, self.differing + other.differing)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What a strategy answered for one configuration's runs.
+
+    Attributes:
+        params: Initial networks of the first secrets' runs, by secret.
+        optimizers: Hyperparameters of all runs.
+        repeatability: Of the first secrets' runs.
+    """
+
+    params: Float32[Tensor, "secret ordering param"]
+    optimizers: list[OptimizerConfig]
+    repeatability: Repeatability
+
+
+def ask_networks(author: Author, seeds: Seeds, config: TaskConfig, num_secrets: int) -> Networks:
+    """Asks for the networks and hyperparameters of all runs, and again for those of the first secrets.
+
+    Raises:
+        InvalidStrategyError: The strategy does not load, or returned what the contract refuses.
+        StrategyFailedError: A function raised, hit a limit, or ended its process.
+        MachineError: The sandbox does not work.
+    """
+    began = time.perf_counter()
+    initial = initialise([(author, seeds)], config)
+    seconds = time.perf_counter() - began
+    orderings = range(config.num_orderings)
+    places = [(i, j) for i in range(num_secrets) for j in orderings]
+    first = [initial[0, i, j] for i, j in places]
+    repeatability = Repeatability(0, [])
+    if seconds * len(first) / len(initial) < _MOST_SECONDS_AGAIN:
+        again = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
+        repeatability = _compare(places, first, again)
+    params = torch.stack([params for params, _ in first]).unflatten(0, (num_secrets, config.num_orderings))
+    return Networks(params, [optimizer for _, optimizer in initial.values()], repeatability)
+
+
+def ask_dataset(author: Author, seeds: Seeds, config: TaskConfig, i: int) -> tuple[Dataset, float, Repeatability]:
+    """Asks for secret i's training set.
+
+    Returns:
+        The training set, how many seconds the strategy took, and whether a second call returned the same.
+
+    Raises:
+        InvalidStrategyError: See `ask_networks`.
+        StrategyFailedError: See `ask_networks`.
+        MachineError: See `ask_networks`.
+    """
+    secret, dataset_seed = seeds.secrets(config)[i], seeds.dataset_seed(config, i)
+    began = time.perf_counter()
+    dataset = author.training_set(config, secret, dataset_seed)
+    seconds = time.perf_counter() - began
+    if seconds >= _MOST_SECONDS_AGAIN:
+        return dataset, seconds, Repeatability(0, [])
+    again = author.training_set(config, secret, dataset_seed)
+    is_same = torch.equal(again.bits, dataset.bits) and torch.equal(again.labels, dataset.labels)
+    return dataset, seconds, Repeatability(1, [] if is_same else [f"make_dataset secret={i}"])
+
+
+def _compare(places: Sequence[tuple[int, int]], first: Sequence[Initial], again: Sequence[Initial]) -> Repeatability:
+    differing = []
+    for (i, j), (params, optimizer), (params_again, optimizer_again) in zip(places, first, again, strict=True):
+        if not torch.equal(params.view(torch.int32), params_again.view(torch.int32)):  # bit for bit, as an audit does
+            differing.append(f"init_model secret={i} order={j}")
+        if optimizer != optimizer_again:
+            differing.append(f"get_optimizer_config secret={i} order={j}")
+    return Repeatability(2 * len(places), differing)
