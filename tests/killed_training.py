@@ -134,7 +134,7 @@ def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
     ends = train(runs, SETTINGS, noting, device, torch.float32, windows.append, checkpoints)
     result = {
         "ends": [asdict(end) for end in ends],
-        "windows": [asdict(window) for window in windows],
+        "windows": [asdict(replace(window, is_shown_again=False)) for window in windows],
         "params": sorted(set(notes.read_text().split())),
     }
     temporary = directory / "results.json.tmp"

@@ -52,7 +52,8 @@ from vecparity.strategy import Strategy
 
 FILES = Path(__file__).parent / "adversarial"
 SETTINGS = (
-    "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64"
+    "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
+    "--no-history"
 )
 CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
 MARK = "/vecparity-test"  # in the PATH, and so in the environment, of all that these tests start

@@ -174,6 +174,7 @@ def test_numbers_are_read_strictly(run: Run) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_it_answers_within_three_seconds() -> None:
     seconds = []
     for _ in range(3):
