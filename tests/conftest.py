@@ -144,14 +144,8 @@ def diverged() -> Evaluation:
     return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
 
 
-# Their tests look at the whole machine, at its processes, ports and files: one of them at a time.
-_ALONE = ("test_adversarial", "test_containment")
-
-
-@pytest.hookimpl(tryfirst=True)  # before groups are made of marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if "gpu" in item.keywords and not torch.cuda.is_available():
-            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
-        if item.path.stem in _ALONE:
-            item.add_marker(pytest.mark.xdist_group("alone"))
+    if not torch.cuda.is_available():
+        for item in items:
+            if "gpu" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
