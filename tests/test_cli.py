@@ -50,7 +50,8 @@ def at(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> str:
             results = [replace(run, test_accuracy=share or 0.5) for run in evaluation.results]
             made = replace(evaluation, provenance=provenance, results=results)
             if share is None:
-                made = replace(made, diverged=[DivergedRun(0, 0, 1)], results=results[1:])
+                first = evaluation.first_layers[1:]
+                made = replace(made, diverged=[DivergedRun(0, 0, 1)], results=results[1:], first_layers=first)
             history.add(made, chosen, command)
     return str(path)
 
@@ -128,6 +129,7 @@ def test_show_source_is_the_strategy_byte_for_byte(at: str) -> None:
         ("show", 2, '"show" parameter ID requires an argument'),
         ("show one", 2, "expected an integer, got 'one'"),
         ("show 9 --history {at}", 2, "has no evaluation 9 (vecparity history lists them)"),
+        (f"show {10**30} --history {{at}}", 2, f"has no evaluation {10**30} "),
         ("show 1 --json --source --history {at}", 2, "prints the source or the JSON: got --source and --json"),
         (
             "show 1 --history /nowhere/x",

@@ -78,6 +78,8 @@ def test_no_words_are_the_newest_command(at: Path) -> None:
     ("word", "said"),
     [
         ("7", r"has no evaluation 7 \(vecparity history lists them\)$"),
+        ("9" * 30, "has no evaluation 9+ "),
+        ("١", "expected an id of vecparity history or a JSON file, got '١'"),
         ("nowhere.json", "expected a file that can be read, got nowhere.json: No such file"),
         ("isolated_cube", "expected an id of vecparity history or a JSON file, got 'isolated_cube'"),
     ],

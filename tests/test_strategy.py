@@ -47,3 +47,11 @@ def test_what_never_ends_is_no_strategy(tmp_path: Path, monkeypatch: pytest.Monk
     large.write_bytes(bytes((3 << 20) + 1))
     with pytest.raises(UsageError, match=f"strategy must be a file of at most 3 MiB, got '{large}'"):
         strategy.load(large)
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mred.py", "two\nlines.py", os.fsdecode(b"\xff.py")])
+def test_a_name_that_cannot_be_printed_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("")
+    with pytest.raises(UsageError, match="strategy must be a file whose name can be printed, got ") as raised:
+        strategy.load(tmp_path / name)
+    assert str(raised.value).isprintable()

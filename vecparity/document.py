@@ -9,6 +9,7 @@ from msgspec import convert
 
 import vecparity
 from vecparity.audit import AuditFinding
+from vecparity.coherence import check
 from vecparity.errors import UsageError
 from vecparity.evaluation import (
     ByFeature,
@@ -37,6 +38,16 @@ class _Curves:
     step: list[int]
     loss: list[list[float]]
     accuracy: list[list[float]]
+
+    def __post_init__(self) -> None:
+        if not len(self.runs) == len(self.loss) == len(self.accuracy):
+            raise ValueError(
+                f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)} of {len(self.runs)} runs"
+            )
+        for loss, accuracy in zip(self.loss, self.accuracy, strict=True):
+            if len(loss) != len(accuracy) or len(loss) > len(self.step):
+                got = f"{len(loss)} losses and {len(accuracy)} accuracies in {len(self.step)} windows"
+                raise ValueError(f"a curve with {got}")
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -84,7 +95,9 @@ def from_document(content: Any, where: str) -> Evaluation:
         got = f"format {content['format']!r}" if "format" in content else "one without a format"
         raise UsageError(f"{where}: vecparity {vecparity.__version__} reads evaluations of format {FORMAT}, got {got}")
     try:
-        return _read(content)
+        evaluation = _read(content)
+        check(evaluation, content["metrics"])
+        return evaluation
     except (KeyError, ValueError) as error:
         got = f"none of its {error}" if isinstance(error, KeyError) else str(error)
         raise UsageError(f"{where}: expected the JSON of an evaluation, got {got}") from error

@@ -53,9 +53,11 @@ def load(name_or_path: str | Path) -> Strategy:
     """Reads a bundled strategy by name, or a file by path.
 
     Raises:
-        UsageError: Neither a bundled strategy nor a file that can be read.
+        UsageError: Neither a bundled strategy nor a file that can be read, or its name cannot be printed.
     """
     path = _BUNDLED / f"{name_or_path}.py" if str(name_or_path) in bundled() else Path(name_or_path)
+    if not path.stem.isprintable():  # it stands in results, tables and pages
+        raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:
         source = _read(path)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -59,21 +60,28 @@ def show_records(
         writer.writeheader()
         writer.writerows(records)
     elif format_ == "markdown":
-        sys.stdout.write(_markdown(_table(records, columns)) + "\n")
+        sys.stdout.write(_markdown(_table(records, columns, _escaped)) + "\n")
     else:
         table = _table(records, columns)
         table.title = title
         show(table)
 
 
-def _table(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> Table:
+def _table(
+    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], written: Callable[[str], str] = str
+) -> Table:
     table = Table(title_justify="left")
     for column in columns.values():
         table.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
     for record in records:
         values = ((column, record.get(name)) for name, column in columns.items())
-        table.add_row(*("—" if value is None else column.shown(value) for column, value in values))
+        table.add_row(*("—" if value is None else written(column.shown(value)) for column, value in values))
     return table
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is: no cell, link or element of a page."""
+    return re.sub(r"([\\|<>\[\]`*_])", r"\\\1", text)
 
 
 def _markdown(table: Table) -> str:

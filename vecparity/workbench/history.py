@@ -190,7 +190,7 @@ class History:
         Raises:
             UsageError: There is none of this id.
         """
-        found = self._select("id = ?", id_)
+        found = self._select("id = ?", id_) if id_ < 2**63 else []
         if not found:
             raise UsageError(f"{self.path} has no evaluation {id_} (vecparity history lists them)")
         return found[0]

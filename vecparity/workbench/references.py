@@ -34,7 +34,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     """
     made = []
     for word in words:
-        if re.fullmatch(r"\d+", word):
+        if re.fullmatch("[0-9]+", word):
             with History(history) as recorded:
                 found = recorded.get(int(word))
             made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
@@ -62,6 +62,6 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
             newest = [entry.id for entry in entries if entry.command == entries[-1].command]
             return [found.evaluation for found in recorded.evaluations(newest)]
     for word in words:
-        if not re.fullmatch(r"\d+|.*\.json", word):
+        if not re.fullmatch(r"[0-9]+|.*\.json", word):
             raise UsageError(f"expected an id of vecparity history or a JSON file, got {word!r}")
     return [found.given for found in resolve(words, history) if isinstance(found.given, Evaluation)]
