@@ -74,7 +74,7 @@ def listed(out: str) -> list[int]:
         ("--seed 7", [2]),
         ("--seed 7 --strategy default_4096", []),
         ("--config n50-k8", []),
-        ("--config n32-k8 --protocol published --limit 2", [4, 3]),
+        ("--config n32-k8 --protocol custom --limit 2", [4, 3]),
         ("--protocol full", []),
         ("--since 2020-01-01", [4, 3, 2, 1]),
         ("--since 2999-01-01", []),
@@ -102,12 +102,12 @@ def test_show(run: Run, at: str) -> None:
     status, out, _ = run("show", "2", "--history", at)
     assert status == 0
     assert "0.900000 ± 0.000000" in out
-    assert "0.9000 (60)" in out
+    assert ["0", "4,096", "60", "0.900", "0.900"] in [line.split() for line in out.splitlines()]
     assert "max_steps" in out
     status, out, _ = run("show", "4", "--history", at)
     assert status == 0
     assert "1 runs diverged" in out
-    assert "diverged (1)" in out
+    assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
 
 
 def test_show_json_is_the_document(run: Run, at: str) -> None:
@@ -138,6 +138,8 @@ def test_show_source_is_the_strategy_byte_for_byte(at: str) -> None:
         ),
         ("history --history {at} --strategy nobody", 2, "none of the 4 recorded evaluations is such a one"),
         ("history --history {at} --limit 0", 2, "limit must be at least 1, got 0"),
+        ("history --since 0001-01-01 --history {at}", 2, "since must be 1970 or later, got 1-01-01"),
+        ("report 1 -o . --history {at}", 2, "the report must be written to a file, got '.'"),
         ("history --sort best", 2, '"best"'),
         ("history --since yesterday", 2, "yesterday"),
         (f"history --history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
@@ -162,6 +164,20 @@ def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monk
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
         main([*arguments, "--debug"])
+
+
+def test_an_interruption_is_a_word_and_a_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "__init__", interrupted)
+    assert run("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
+
+
+def test_debug_may_stand_before_the_command(run: Run) -> None:
+    status, out, _ = run("--debug", "eval", "--list-strategies")
+    assert status == 0
+    assert "isolated_cube" in out.splitlines()
 
 
 def test_eval_is_the_same_as_the_module(run: Run) -> None:

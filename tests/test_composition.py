@@ -35,10 +35,7 @@ def test_parities_of_more_rows_than_one_block() -> None:
     assert constant_features(dataset) == []
 
 
-def test_densities_of_many_rows_are_those_of_evenly_spaced_ones() -> None:
-    rows = (1 << 19) + 3
-    x = torch.zeros((rows, 2), dtype=torch.uint8)
-    x[::3, 0] = 1
-    x[1] = 1  # between the third of rows that are looked at
-    dataset = Dataset(pack(x), torch.zeros(rows, dtype=torch.uint8), 2)
-    assert density(dataset).tolist() == [1.0, 0.0]
+def test_densities_are_of_all_rows_however_many_and_however_ordered() -> None:
+    patterns = torch.cartesian_prod(*[torch.arange(2)] * 8).repeat(2048, 1)
+    dataset = Dataset(pack(patterns.to(torch.uint8)), torch.zeros(len(patterns), dtype=torch.uint8), 8)
+    assert density(dataset).tolist() == [0.5] * 8

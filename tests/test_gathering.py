@@ -1,10 +1,13 @@
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import SHORT
 
-from vecparity import Evaluation, evaluate
+from vecparity import Evaluation, document, evaluate
 from vecparity.gathering import by_feature
 from vecparity.seeds import PublicSeeds
+from vecparity.strategy import load
 
 
 def test_the_dataset_is_told_by_feature(evaluation: Evaluation) -> None:
@@ -32,6 +35,16 @@ def test_engines_agree_on_the_first_layer() -> None:
     ours, theirs = (evaluate("isolated_cube", engine=engine, **SHORT) for engine in ("native", "reference"))
     for layer, expected in zip(ours.first_layers, theirs.first_layers, strict=True):
         assert layer.mean_abs_weight.each == pytest.approx(expected.mean_abs_weight.each, rel=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: str) -> None:
+    source = Path(load("default_4096").path).read_text().replace("def init_model", "def unused")
+    huge = "\n\ndef init_model(model, config):\n    model[0].weight.data.fill_(-3e38)\n"
+    (tmp_path / "huge.py").write_text(source + huge)
+    made = evaluate(tmp_path / "huge.py", engine=engine, audit="off", **SHORT | {"max_steps": 0})
+    assert made.first_layers[0].mean_abs_weight.secret == pytest.approx(3e38)
+    assert b"Infinity" not in document.dumps(made)
 
 
 def test_nothing_in_a_sealed_evaluation_tells_its_secrets() -> None:

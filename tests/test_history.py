@@ -11,9 +11,12 @@ from conftest import SHORT
 from vecparity import Evaluation, document, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.repetition import repetition
+from vecparity.spec import task_config
 from vecparity.strategy import load
 from vecparity.workbench import history as module
-from vecparity.workbench.history import VERSION, History
+from vecparity.workbench import history_file
+from vecparity.workbench.history import History
+from vecparity.workbench.history_file import VERSION
 
 CUBE = load("isolated_cube")
 
@@ -38,6 +41,18 @@ def test_what_is_recorded_is_given_back(history: History, evaluation: Evaluation
     assert (entry.strategy, entry.strategy_sha256, entry.seed) == ("isolated_cube", CUBE.sha256, 42)
     assert (entry.label, entry.engine, entry.num_runs, entry.command) == ("n32-k8", "native", 4, "first")
     assert (entry.test_accuracy, entry.mean_steps) == (evaluation.metrics.test_accuracy, 60)
+
+
+def test_overridden_settings_are_no_protocol(history: History, evaluation: Evaluation) -> None:
+    assert history.get(history.add(evaluation, CUBE, "a")).entry.protocol == "custom"
+    for config, protocol, expected in [
+        (task_config("n50-k8"), "full", "full"),
+        (task_config("n32-k8", smoke=True), "full+smoke", "full+smoke"),
+        (task_config("n32-k8", protocol="published"), "full", "custom"),
+        (task_config("n32-k8"), "custom", "custom"),
+    ]:
+        made = replace(evaluation, config=config, provenance=replace(evaluation.provenance, protocol=protocol))
+        assert module._protocol(made) == expected
 
 
 def test_without_a_score_it_is_recorded_too(history: History, diverged: Evaluation) -> None:
@@ -154,6 +169,28 @@ def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, p
         history.get(1)
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON evaluations BEGIN UPDATE evaluations SET test_accuracy = 1; END",
+        "ALTER TABLE evaluations ADD COLUMN more TEXT",
+        "DROP INDEX evaluations_repetition",
+    ],
+)
+def test_what_somebody_else_made_of_it_is_refused(history: History, path: Path, statement: str) -> None:
+    history.close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    refused(path, MachineError, "tables or triggers that are not vecparity's")
+
+
+def test_nothing_in_it_is_nothing_recorded(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    with pytest.raises(UsageError, match="no evaluations are recorded yet"):
+        History(tmp_path / "empty")
+
+
 def test_an_empty_file_becomes_a_history(tmp_path: Path, evaluation: Evaluation) -> None:
     (tmp_path / "empty").touch()
     with History(tmp_path / "empty", create=True) as made:
@@ -196,7 +233,7 @@ def test_a_writer_that_waits_too_long_says_so(
     history: History, evaluation: Evaluation, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history._connection.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr(module, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(history_file, "_WAIT_SECONDS", 0.1)
     with pytest.raises(MachineError, match="cannot be read or written: database is locked"):
         History(path, create=True)
     history._connection.execute("ROLLBACK")

@@ -146,11 +146,45 @@ def test_a_history_that_breaks_meanwhile_costs_the_record_only(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("vecparity.workbench.history._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)")
+    monkeypatch.setattr(
+        "vecparity.workbench.history_file._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
+    )
     status, lines, err = run(f"{SHORT} --log final --history {tmp_path}/history --output-dir {tmp_path}")
     assert (status, len(lines)) == (6, 3)
     assert "cannot be read or written: no such table: evaluations" in err
     assert (tmp_path / "eval_seed42.json").exists()
+
+
+def test_under_another_name_it_is_answered_under_that(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    for name in ("mine", "yours"):
+        (tmp_path / f"{name}.py").write_text((FILES / "bare_block.py").read_text())
+        place = f"--history {tmp_path}/history --output-dir {tmp_path}/{name}"
+        _, _, err = run(f"{SHORT} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
+        content = json.loads((tmp_path / name / "eval_seed42.json").read_text())
+        assert content["provenance"]["strategy"] == name
+    assert "of mine with seed 42 is answered from evaluation 1" in err
+
+
+def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    arguments = f"{SHORT} --history {tmp_path}/history --reuse --output-dir {tmp_path}"
+    run(arguments)
+    of_another = tmp_path / "checkpoints_eval" / "n32-k8.runs.json"
+    of_another.parent.mkdir(exist_ok=True)
+    of_another.write_text("{}")
+    _, _, err = run(arguments)
+    assert "answered from evaluation 1" in err
+    assert of_another.exists()
+
+
+def test_an_evaluation_that_goes_on_is_recorded_once(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    """Of an interrupted command some configurations are done and recorded: going on makes them again, at once."""
+    place = f"--history {tmp_path}/history --checkpoint {tmp_path}/kept"
+    assert said(run(f"{SHORT} --config n32-k8 {place}")[2]) == ["recorded as 1"]
+    status, _, err = run(f"{SHORT} --all-configs {place} --resume")
+    assert status == 0
+    assert said(err) == ["recorded before as 1", "recorded as 2", "recorded as 3"]
+    with History(tmp_path / "history") as history:
+        assert len({entry.command for entry in history.entries()}) == 1
 
 
 def run_workbench(arguments: str) -> tuple[int, str, str]:

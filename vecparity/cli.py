@@ -36,6 +36,7 @@ app = App(
     help="A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.",
     version=vecparity.__version__,
     version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
 )
 app.command(arguments.app, name="eval")
 for _name, _help in _COMMANDS.items():
@@ -45,12 +46,13 @@ for _name, _help in _COMMANDS.items():
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    if argv[:1] == ["eval"]:
-        return eval.main(argv[1:])
     debug = "--debug" in argv
+    words = [argument for argument in argv if argument != "--debug"]
+    if words[:1] == ["eval"]:
+        return eval.main([*words[1:], *["--debug"] * debug])
     warnings.showwarning = show_warning
     try:
-        return _run([argument for argument in argv if argument != "--debug"])
+        return _run(words)
     except KeyboardInterrupt:
         say("interrupted")
         return 130

@@ -1,7 +1,7 @@
 """Whether what was read of an evaluation belongs together, as what an evaluator writes does."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from itertools import product
 from typing import Any
@@ -52,9 +52,17 @@ def check(evaluation: Evaluation, metrics: Any) -> None:
     _require_finite("wall_seconds", [provenance.wall_seconds])
     if provenance.protocol.removesuffix("+smoke") not in (*PROTOCOLS, "custom"):
         raise ValueError(f"the protocol {provenance.protocol!r}")
-    if not provenance.strategy.isprintable():
-        raise ValueError(f"the strategy {provenance.strategy!r}")
+    for text in _texts(evaluation):
+        if not text.isprintable():
+            raise ValueError(f"{text!r}, which cannot be printed")
     _require_metrics(evaluation, metrics)
+
+
+def _texts(evaluation: Evaluation) -> Iterator[str]:
+    """All that is shown as it is."""
+    yield from (value for value in asdict(evaluation.provenance).values() if isinstance(value, str))
+    for finding in evaluation.findings:
+        yield from (finding.name, finding.summary)
 
 
 def _require_same(what: str, got: Sequence[object], expected: Sequence[object]) -> None:

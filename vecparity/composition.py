@@ -11,16 +11,18 @@ from vecparity import rows
 from vecparity.data import Dataset, pack, used_features
 from vecparity.spec import Secret
 
-# Rows that densities are taken from: all of them, or as many as this, evenly spaced.
-_MOST_ROWS = 1 << 18
 # Rows that parities are taken of at a time: what there is between them stays in cache.
 _BLOCK_ROWS = 1 << 16
 
 
 def density(dataset: Dataset) -> Float64[Tensor, " feature"]:
-    """Returns the share of rows in which each feature is on; of 262 144 evenly spaced rows, where there are more."""
-    stride = -(-dataset.num_examples // _MOST_ROWS)
-    return torch.from_numpy(_features(dataset.bits[::stride], dataset.n_features).mean(axis=0, dtype=np.float64))
+    """Returns the share of rows in which each feature is on."""
+    bytes_ = dataset.bits.contiguous().numpy().view(np.uint8)
+    # Each byte's values are counted, of which there are few: a tenth of the time of counting bits.
+    counts = np.stack([np.bincount(column, minlength=256) for column in bytes_.T])
+    bits_of_values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+    on = (counts @ bits_of_values.astype(np.int64)).reshape(-1)[: dataset.n_features]
+    return torch.from_numpy(on / dataset.num_examples)
 
 
 def constant_features(dataset: Dataset) -> list[int]:

@@ -95,5 +95,5 @@ def train_run(
     with torch.no_grad():
         p = model(unpack(run.test_set.bits, config.n_features, dtype).to(device)).squeeze(-1)
     correct = (p >= 0.5) == (run.test_set.labels.to(device) >= 0.5)
-    first_layer = dict(model.named_parameters())["0.weight"].detach().abs().mean(dim=0).tolist()
+    first_layer = dict(model.named_parameters())["0.weight"].detach().abs().double().mean(dim=0).tolist()
     return Trained(curve.step[-1] if curve.step else 0, correct.double().mean().item(), curve, first_layer)

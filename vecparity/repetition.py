@@ -8,7 +8,7 @@ from vecparity.evaluation import Provenance
 from vecparity.spec import TaskConfig
 
 # What does not decide results: names, times, and how well a strategy was contained.
-_BESIDES = ("python", "strategy", "protocol", "containment", "wall_seconds")
+_BESIDES = ("strategy", "protocol", "containment", "wall_seconds")
 
 
 def repetition(config: TaskConfig, provenance: Provenance) -> str:

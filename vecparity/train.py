@@ -113,7 +113,7 @@ def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], e
     # The last update of all may overflow with no loss after it to show that.
     are_finite = params.isfinite().all(dim=1).tolist()
     weights = unflatten(params, parameter_shapes(ensemble.n_features, ensemble.hidden_width))["0.weight"]
-    first_layers = reduce(weights.abs(), "run unit feature -> run feature", "mean").tolist()
+    first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean").tolist()
     for run, is_finite, score, first_layer in zip(finished, are_finite, scores.tolist(), first_layers, strict=True):
         ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
         progress.trained[run] = Trained(ensemble.step, *ended)

@@ -108,7 +108,7 @@ def _network_table(networks: NetworkFacts, config: TaskConfig) -> Table:
     table.add_row(
         "hidden units",
         f"{networks.dead_units:.2%} dead, {networks.always_on_units:.2%} always on "
-        f"(on {networks.train_rows:,} evenly spaced training rows)",
+        f"(on {networks.train_rows:,} training rows)",
     )
     return table
 

@@ -79,7 +79,10 @@ def run(
         display = stack.enter_context(Display(arguments.progress, configs))
         followers: list[Follower] = [display, MetricLog(len(jobs), arguments.log, display.write), *boards]
 
+        trained: set[TaskConfig] = set()  # under what; what else lies in the checkpoints' directory is another's
+
         def prepared(runs: Sequence[Run], engine: str) -> None:
+            trained.add(config)
             for follower in followers:
                 follower.prepared(runs, engine)
             interruption.can_be_kept = engine != "reference"
@@ -104,7 +107,7 @@ def run(
                 status = max(status, _record(recorder, evaluated, jobs))
     display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
-        for config in configs:
+        for config in trained:
             discard(options.checkpoint, config)
     return status
 
@@ -133,7 +136,9 @@ def _recorder(arguments: Arguments) -> Recorder:
     if arguments.no_history and (arguments.history is not None or arguments.reuse):
         given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
         raise UsageError(f"--no-history uses no history: got {given} as well")
-    return Recorder(arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse)
+    return Recorder(
+        arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse, goes_on=arguments.resume
+    )
 
 
 def _record(recorder: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:

@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from vecparity.arguments import Integer
 from vecparity.commands.output import Column, Format, show_records
 from vecparity.errors import UsageError
-from vecparity.spec import Protocol
 
 _SORTED: dict[str, Callable[[dict[str, Any]], Any]] = {
     "newest": lambda record: -record["id"],
@@ -22,25 +21,25 @@ _SORTED: dict[str, Callable[[dict[str, Any]], Any]] = {
 }
 _COLUMNS = {
     "id": Column("id", is_number=True),
-    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M}"),
+    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}"),
     "strategy": Column("strategy"),
-    "strategy_sha256": Column("source", lambda digest: str(digest[:8])),
+    "strategy_sha256": Column("source", lambda digest: str(digest[:8]), is_secondary=True),
     "seed": Column("seed", is_number=True),
-    "label": Column("configuration"),
+    "label": Column("config"),
     "protocol": Column("protocol"),
-    "engine": Column("engine"),
+    "engine": Column("engine", is_secondary=True),
     "test_accuracy": Column("accuracy", lambda share: f"{share:.6f}", is_number=True),
     "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "num_runs": Column("runs", is_number=True),
-    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True),
+    "num_runs": Column("runs", is_number=True, is_secondary=True),
+    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, is_secondary=True),
 }
 
 
 def history(
     *,
     strategy: str | None = None,
-    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
-    protocol: Protocol | None = None,
+    config: str | None = None,
+    protocol: Literal["full", "published", "full+smoke", "published+smoke", "custom"] | None = None,
     seed: Integer = None,
     since: datetime | None = None,
     sort: Literal["newest", "oldest", "accuracy", "steps", "strategy"] = "newest",
@@ -52,8 +51,8 @@ def history(
 
     Args:
         strategy: Only those of this name, or whose source's SHA-256 begins so.
-        config: Only those of this configuration.
-        protocol: Only those under this protocol.
+        config: Only those of this N and K, such as n32-k8.
+        protocol: Only those under this protocol; custom are those with settings of their own.
         seed: Only those under this top-level seed.
         since: Only those recorded at this time or later.
         sort: In which order.
@@ -63,6 +62,8 @@ def history(
     """
     from vecparity.workbench.history import History
 
+    if since is not None and since.year < 1970:
+        raise UsageError(f"since must be 1970 or later, got {since:%Y-%m-%d}")
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, got {limit}")
     with History(history_) as recorded:

@@ -15,6 +15,7 @@ from rich.table import Table
 Format = Literal["table", "markdown", "csv", "json"]
 # Where there is no terminal, nothing is cut to its width.
 _WIDTH = 1_000
+_NARROW = 110
 
 
 @dataclass(frozen=True)
@@ -24,12 +25,14 @@ class Column:
     Attributes:
         heading: Above it.
         shown: The value in words.
-        is_number: Aligned to the right.
+        is_number: Aligned to the right, and never broken over lines.
+        is_secondary: Left out of a table on a terminal of less than 110 columns.
     """
 
     heading: str
     shown: Callable[[Any], str] = str
     is_number: bool = False
+    is_secondary: bool = False
 
 
 def show(what: RenderableType) -> None:
@@ -62,7 +65,9 @@ def show_records(
     elif format_ == "markdown":
         sys.stdout.write(_markdown(_table(records, columns, _escaped)) + "\n")
     else:
-        table = _table(records, columns)
+        is_narrow = sys.stdout.isatty() and Console().width < _NARROW
+        shown = {name: column for name, column in columns.items() if not (is_narrow and column.is_secondary)}
+        table = _table(records, shown)
         table.title = title
         show(table)
 
@@ -72,7 +77,8 @@ def _table(
 ) -> Table:
     table = Table(title_justify="left")
     for column in columns.values():
-        table.add_column(column.heading, justify="right" if column.is_number else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column.is_number else "left"
+        table.add_column(column.heading, justify=justify, overflow="fold", no_wrap=column.is_number)
     for record in records:
         values = ((column, record.get(name)) for name, column in columns.items())
         table.add_row(*("—" if value is None else written(column.shown(value)) for column, value in values))

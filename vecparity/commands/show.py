@@ -3,9 +3,11 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
+from rich import box
 from rich.table import Table
 
 from vecparity.arguments import Switch, Whole
@@ -54,18 +56,18 @@ def show(
 
 
 def _runs(evaluation: "Evaluation") -> Table:
-    """Test accuracy and steps of every run: a line a secret, a column an ordering."""
-    made = Table("secret", "rows", title="test accuracy (steps)", title_justify="left")
-    config = evaluation.config
-    for ordering in range(config.num_orderings):
-        made.add_column(f"ordering {ordering}", justify="right")
-    ended = {
-        (run.secret_index, run.order_index): f"{run.test_accuracy:.4f} ({run.steps:,})" for run in evaluation.results
-    }
-    ended |= {(run.secret_index, run.order_index): f"diverged ({run.step:,})" for run in evaluation.diverged}
+    """Every run's test accuracy: a line a secret, a column an ordering. Ten of them fit into 80 columns."""
+    made = Table(title="test accuracy by ordering", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    orderings = range(evaluation.config.num_orderings)
+    for heading in ("secret", "rows", "steps", *map(str, orderings)):
+        made.add_column(heading, justify="right", no_wrap=True)
+    ended = {(run.secret_index, run.order_index): f"{run.test_accuracy:.3f}" for run in evaluation.results}
+    ended |= {(run.secret_index, run.order_index): "div." for run in evaluation.diverged}
     for data in evaluation.datasets:
-        runs = [ended[data.secret_index, ordering] for ordering in range(config.num_orderings)]
-        made.add_row(str(data.secret_index), f"{data.num_examples:,}", *runs)
+        steps = [run.steps for run in evaluation.results if run.secret_index == data.secret_index]
+        mean_steps = f"{fmean(steps):,.0f}" if steps else "—"
+        runs = [ended[data.secret_index, ordering] for ordering in orderings]
+        made.add_row(str(data.secret_index), f"{data.num_examples:,}", mean_steps, *runs)
     return made
 
 

@@ -1,9 +1,7 @@
 """Every evaluation that was ever made, in one SQLite file: what was evaluated, how, and all that came of it."""
 
-import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,34 +13,9 @@ from vecparity import document
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.repetition import repetition
+from vecparity.spec import PROTOCOLS, task_config
 from vecparity.strategy import Strategy
-
-# Stand in the file's header: whose it is, and which tables it has and which `document.FORMAT` is in them.
-_APPLICATION = int.from_bytes(b"vpar", "big")
-VERSION = 1
-# Others may be writing; each takes milliseconds.
-_WAIT_SECONDS = 60.0
-_TABLES = """
-CREATE TABLE strategies (sha256 TEXT PRIMARY KEY, source BLOB NOT NULL);
-CREATE TABLE evaluations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    recorded_at TEXT NOT NULL,
-    command TEXT NOT NULL,
-    strategy TEXT NOT NULL,
-    strategy_sha256 TEXT NOT NULL REFERENCES strategies,
-    seed INTEGER NOT NULL,
-    label TEXT NOT NULL,
-    protocol TEXT NOT NULL,
-    engine TEXT NOT NULL,
-    test_accuracy REAL,
-    mean_steps REAL,
-    num_runs INTEGER NOT NULL,
-    wall_seconds REAL NOT NULL,
-    repetition TEXT NOT NULL,
-    document BLOB NOT NULL
-);
-CREATE INDEX evaluations_repetition ON evaluations (repetition);
-"""
+from vecparity.workbench.history_file import connect, telling, writing
 
 
 @dataclass(frozen=True)
@@ -57,7 +30,7 @@ class Entry:
         strategy_sha256: Digest of its source.
         seed: The top-level seed.
         label: N and K.
-        protocol: As provenance has it.
+        protocol: As provenance has it, or ``custom`` where a setting was overridden.
         engine: What trained.
         test_accuracy: None where there is no score.
         mean_steps: None likewise.
@@ -109,21 +82,12 @@ class History:
         MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
     """
 
-    def __init__(self, path: Path | None = None, *, create: bool = False) -> None:
-        self.path = default_path() if path is None else path
-        if not create and not self.path.exists():
+    def __init__(self, path: str | Path | None = None, *, create: bool = False) -> None:
+        self.path = default_path() if path is None else Path(path)
+        connection = connect(self.path, create=create)
+        if connection is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
-        with self._telling():
-            if create:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(self.path, timeout=_WAIT_SECONDS, isolation_level=None)
-            try:
-                self._check()
-                if create:
-                    self._prepare()
-            except BaseException:
-                self._connection.close()
-                raise
+        self._connection = connection
 
     def __enter__(self) -> "History":
         return self
@@ -160,7 +124,7 @@ class History:
             "strategy_sha256": provenance.strategy_sha256,
             "seed": provenance.seed,
             "label": evaluation.config.label,
-            "protocol": provenance.protocol,
+            "protocol": _protocol(evaluation),
             "engine": provenance.engine,
             "test_accuracy": metrics and metrics.test_accuracy,
             "mean_steps": metrics and metrics.mean_steps,
@@ -170,7 +134,7 @@ class History:
             "document": zlib.compress(document.dumps(evaluation)),
         }
         insert = f"INSERT INTO evaluations ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
-        with self._telling(), self._writing():
+        with telling(self.path), writing(self._connection):
             self._connection.execute(
                 "INSERT OR IGNORE INTO strategies VALUES (?, ?)", (strategy.sha256, strategy.source)
             )
@@ -180,7 +144,7 @@ class History:
 
     def entries(self) -> list[Entry]:
         """All that is recorded, oldest first."""
-        with self._telling():
+        with telling(self.path):
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM evaluations ORDER BY id").fetchall()
         return [Entry(*row) for row in rows]
 
@@ -190,7 +154,7 @@ class History:
         Raises:
             UsageError: There is none of this id.
         """
-        found = self._select("id = ?", id_) if id_ < 2**63 else []
+        found = self._select("id = ?", id_) if abs(id_) < 2**63 else []
         if not found:
             raise UsageError(f"{self.path} has no evaluation {id_} (vecparity history lists them)")
         return found[0]
@@ -209,7 +173,7 @@ class History:
 
     def _select(self, where: str, *values: object) -> list[Recorded]:
         columns = f"{_COLUMNS}, document, (SELECT source FROM strategies WHERE sha256 = strategy_sha256)"
-        with self._telling():
+        with telling(self.path):
             rows = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE {where}", values).fetchall()
         return [self._read(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
 
@@ -220,53 +184,13 @@ class History:
         except zlib.error as error:
             raise MachineError(f"{where}: is damaged: {error}") from error
 
-    def _check(self) -> None:
-        """Refuses what is no history, or none that this version can read."""
-        execute = self._connection.execute
-        is_empty = not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-        application, version = (execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-        if application != _APPLICATION and not (is_empty and not application):
-            raise UsageError(f"{self.path} must be a history of vecparity's, got another program's database")
-        if version > VERSION:
-            raise UsageError(
-                f"{self.path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
-                "(upgrade, or give another --history FILE)"
-            )
-        (problem,) = execute("PRAGMA quick_check(1)").fetchone()
-        if problem != "ok":
-            raise sqlite3.DatabaseError(" ".join(problem.split()))
 
-    def _prepare(self) -> None:
-        """Makes the tables if they are not there, and sees whether the file can be written."""
-        with self._writing():
-            if not self._connection.execute("PRAGMA application_id").fetchone()[0]:
-                for statement in _TABLES.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {VERSION}")
-            self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """One transaction: all of it or nothing, whatever becomes of this process."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Turns what goes wrong with the file into one line."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise MachineError(f"the history {self.path} cannot be read or written: {error}") from error
-        except sqlite3.DatabaseError as error:
-            raise MachineError(
-                f"the history {self.path} is damaged, and left as it is: {error} (give another --history FILE)"
-            ) from error
-        except OSError as error:
-            raise MachineError(f"the history {self.path} cannot be made: {error.strerror}") from error
+def _protocol(evaluation: Evaluation) -> str:
+    """The protocol, if the settings are no other than it has for this N and K."""
+    config, name = evaluation.config, evaluation.provenance.protocol
+    protocol, _, smoke = name.partition("+")
+    if protocol not in PROTOCOLS:
+        return name
+    sizes = {"n_features": config.n_features, "secret_size": config.secret_size}
+    is_its_own = config == task_config(protocol=protocol, smoke=bool(smoke), **sizes)
+    return name if is_its_own else "custom"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, linear
 
@@ -14,7 +14,7 @@ from vecparity.data import Dataset, unpack
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.spec import TaskConfig
 
-# Training rows that units are looked at on: all of them, or at most as many as this, evenly spaced.
+# Training rows that units are looked at on: all of them, or as many as this, drawn at random.
 _MOST_ROWS = 4096
 # Rows that are propagated at a time: their hidden units stay in cache.
 _BLOCK_ROWS = 1024
@@ -41,7 +41,7 @@ class NetworkFacts:
         num_runs: How many.
         outputs: On their secrets' test sets; None where ``not_finite``.
         not_finite: Runs with an output, there or in training, that is no number: they diverge at their first step.
-        train_rows: Rows of each training set that the rest was looked at on, evenly spaced.
+        train_rows: Rows of each training set that the rest was looked at on.
         dead_units: Share of hidden units that are off on all of these rows, and so get no gradient; over runs.
         runs_all_dead: Runs in which every unit is.
         always_on_units: Share that are on on all of them, and so are linear.
@@ -74,8 +74,7 @@ def propagate(
 ) -> Propagated:
     """Propagates rows through one secret's initial networks."""
     shapes = parameter_shapes(config.n_features, config.hidden_width)
-    stride = -(-dataset.num_examples // _MOST_ROWS)
-    x_train = unpack(dataset.bits[::stride], config.n_features, torch.float32)
+    x_train = unpack(_sample(dataset), config.n_features, torch.float32)
     x_test = unpack(test_set.bits, config.n_features, torch.float32)
     p, p_train, lowest, highest = [], [], [], []
     for network in params:
@@ -88,6 +87,14 @@ def propagate(
     stacked = torch.stack(p)
     labels = test_set.labels.float().expand_as(stacked)
     return Propagated(stacked, labels, torch.stack(p_train), torch.stack(highest) <= 0, torch.stack(lowest) > 0)
+
+
+def _sample(dataset: Dataset) -> Int64[Tensor, "train_row word"]:
+    """Rows to look at, the same each time. Evenly spaced ones would follow the rhythm that many datasets have."""
+    if dataset.num_examples <= _MOST_ROWS:
+        return dataset.bits
+    drawn = torch.randint(dataset.num_examples, (_MOST_ROWS,), generator=torch.Generator().manual_seed(0))
+    return dataset.bits[drawn]
 
 
 def network_facts(propagated: Sequence[Propagated]) -> NetworkFacts:

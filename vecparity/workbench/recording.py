@@ -1,6 +1,7 @@
 """What a command records in the history as it goes, and what it takes from there instead of evaluating."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from uuid import uuid4
@@ -24,14 +25,16 @@ class Recorder:
         path: The file that was asked for, or None for the default.
         enabled: Whether to use any.
         reuse: Whether what is recorded is taken from there.
+        goes_on: Whether the command goes on from checkpoints: what it has recorded before it does not record again.
 
     Raises:
         UsageError: The file that was asked for is no history, or a newer version's.
         MachineError: It is damaged or cannot be written.
     """
 
-    def __init__(self, path: Path | None, *, enabled: bool = True, reuse: bool = False) -> None:
+    def __init__(self, path: Path | None, *, enabled: bool = True, reuse: bool = False, goes_on: bool = False) -> None:
         self._reuse = reuse
+        self._goes_on = goes_on
         self._command = uuid4().hex
         self._entries: dict[int, Entry] = {}
         self._history: History | None = None
@@ -63,8 +66,11 @@ class Recorder:
         if not self._reuse or self._history is None:
             return None
         for recorded in self._history.same(repetition(config, provenance)):
-            evaluation = recorded.evaluation
-            if LEVELS.index(evaluation.provenance.containment) <= LEVELS.index(provenance.containment):
+            theirs = recorded.evaluation.provenance
+            if LEVELS.index(theirs.containment) <= LEVELS.index(provenance.containment):
+                # The same source may have another name today.
+                named = replace(theirs, strategy=provenance.strategy)
+                evaluation = replace(recorded.evaluation, provenance=named)
                 self._entries[id(evaluation)] = recorded.entry
                 return evaluation
         return None
@@ -82,7 +88,17 @@ class Recorder:
             if entry := self._entries.get(id(evaluation)):
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
                 say(f"{whose} is answered from evaluation {entry.id}, recorded {entry.recorded_at}")
+            elif earlier := self._recorded_before(evaluation):
+                self._command = earlier.command
+                say(f"recorded before as {earlier.id}")
             else:
                 ids.append(self._history.add(evaluation, strategy, self._command))
         if ids:
             say(f"recorded as {', '.join(map(str, ids))}")
+
+    def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
+        """The same evaluation with the same results, where one may have been recorded before an interruption."""
+        if not self._goes_on or self._history is None:
+            return None
+        same = self._history.same(repetition(evaluation.config, evaluation.provenance))
+        return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from vecparity.errors import MachineError
+from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.files import write_whole
 from vecparity.workbench.report.page import html
@@ -11,7 +11,7 @@ from vecparity.workbench.report.page import html
 __all__ = ["html", "write_report"]
 
 
-def write_report(evaluations: Sequence[Evaluation], path: Path) -> None:
+def write_report(evaluations: Sequence[Evaluation], path: str | Path) -> None:
     """Writes the report on evaluations to one file.
 
     Args:
@@ -19,9 +19,12 @@ def write_report(evaluations: Sequence[Evaluation], path: Path) -> None:
         path: Holds either all of the report, in the end, or what it held before.
 
     Raises:
-        UsageError: There are none, or Matplotlib is not installed.
+        UsageError: There are none, Matplotlib is not installed, or the path names no file.
         MachineError: It cannot be written.
     """
+    path = Path(path)
+    if not path.name:
+        raise UsageError(f"the report must be written to a file, got {str(path)!r}")
     text = html(evaluations)
     try:
         write_whole(path, text.encode())
