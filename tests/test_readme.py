@@ -48,6 +48,11 @@ def test_the_walk_through_leads_to_a_better_strategy(tmp_path: Path) -> None:
     assert reported["provenance"]["strategy"] == "better"
     assert reported["metrics"]["test_accuracy"] > 0.99
 
+    assert 'vecparity.evaluate("better.py"' in TEXT
+    (python,) = re.findall(r"```python\n(import vecparity\n.*?)```", TEXT, flags=re.DOTALL)
+    environment = os.environ | {"XDG_DATA_HOME": str(tmp_path / "data")}
+    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, env=environment, check=True, timeout=300)
+
 
 def test_the_readmes_figures_are_the_results() -> None:
     assert readme.render(TEXT) == TEXT

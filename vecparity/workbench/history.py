@@ -188,9 +188,13 @@ class History:
 def _protocol(evaluation: Evaluation) -> str:
     """The protocol, if the settings are no other than it has for this N and K."""
     config, name = evaluation.config, evaluation.provenance.protocol
-    protocol, _, smoke = name.partition("+")
-    if protocol not in PROTOCOLS:
-        return name
-    sizes = {"n_features": config.n_features, "secret_size": config.secret_size}
-    is_its_own = config == task_config(protocol=protocol, smoke=bool(smoke), **sizes)
-    return name if is_its_own else "custom"
+    for protocol in PROTOCOLS:
+        if name.removesuffix("+smoke") == protocol:
+            its_own = task_config(
+                protocol=protocol,
+                smoke=name != protocol,
+                n_features=config.n_features,
+                secret_size=config.secret_size,
+            )
+            return name if config == its_own else "custom"
+    return name
