@@ -66,7 +66,7 @@ class Comparison:
 
     @property
     def made_differently(self) -> dict[str, tuple[list[str], list[str]]]:
-        """What of the provenance is not the same on both sides, by name, the first side's values before the second's."""
+        """What of the provenance is not the same on both sides, by name: the first side's values, the second's."""
         ours, theirs = self.first.made_with, self.second.made_with
         return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
 

@@ -7,13 +7,13 @@ secrets, 25% of either kind). What kept to 5% (6% at worst), from 3 secrets on, 
 0.5 or 1.0 and for steps to stop, is Student's quantile times the bootstrap's standard error, rid of its bias: what
 Student's and Welch's intervals would be but for the noise of 9 999 resamples.
 
-That is the rate for each figure's difference. A comparison has two, accuracy and steps, so that one or the other of them
-is called different in about 1 of 10 comparisons of identical strategies.
+That is the rate for each figure's difference. A comparison has two, accuracy and steps, so that one or the other is
+called different in about 1 of 10 comparisons of identical strategies.
 
-The interval of one strategy's own accuracy is missed about as seldom where what spreads it shows in the secrets at hand.
-What is rare may not show, and then no interval can tell of it. Where 1 run in 100 fails, 63% of strategies under protocol
-published and 5% under full have no failed run on all three configurations; where failures go with the secret, 86% and
-74%. If nothing else varies there is then no interval; if something else does, there is one and it misses the truth.
+The interval of one strategy's own accuracy is missed about as seldom where what spreads it shows in the secrets at
+hand. What is rare may not show, and then no interval can tell of it. Where 1 run in 100 fails, 63% of strategies under
+protocol published and 5% under full have no failed run on all three configurations; where failures go with the secret,
+86% and 74%. If nothing else varies there is then no interval; if something else does, there is one, and it is missed.
 """
 
 import math
@@ -48,8 +48,8 @@ def interval(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> In
 
     One sample with weight 1 gives that of a mean, weights -1 and 1 that of a difference of two. Standard errors are
     bootstrapped, times sqrt(n / (n - 1)) because the bootstrap's variance is that of the n values themselves;
-    degrees of freedom are Welch's (Biometrika 34, 1947). The same data give the same interval. A sample whose values are
-    all the same counts as without spread, as long as another has some.
+    degrees of freedom are Welch's (Biometrika 34, 1947). The same data give the same interval. A sample whose values
+    are all the same counts as without spread, as long as another has some.
 
     Args:
         samples: One value a secret.

@@ -40,9 +40,9 @@ def leaderboard(
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
         raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
-    found = entries(given, league, seeds)
-    names = [entry.strategy for entry in found]
-    return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in found])
+    ranking = entries(given, league, seeds)
+    names = [entry.strategy for entry in ranking]
+    return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
 
 def _standing(entry: Entry, *, is_alone: bool) -> Standing:

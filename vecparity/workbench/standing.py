@@ -32,8 +32,8 @@ class Standing:
     """One strategy's place.
 
     Attributes:
-        rank: From 1, shared by strategies with the same figures; None for what is not ranked: what lacks a configuration
-            or a score, or failed an audit.
+        rank: From 1, shared by strategies with the same figures; None for what is not ranked: what lacks a
+            configuration or a score, or failed an audit.
         strategy: Its name, with the beginning of its source's digest where another source has the same name.
         sha256: Digest of the source, or None for a published result.
         configurations: By label, those with a score.
