@@ -48,6 +48,7 @@ _BEHIND_THE_BORDER = [
     "workbench.by_secret",
     "workbench.difference",
     "workbench.intervals",
+    "workbench.verdict",
     "workbench.report.curves",
     "workbench.report.embedded",
     "workbench.report.page",

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
 from vecparity.choice import EngineName
 from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation import DivergedRun
 from vecparity.train import WindowClosed
 
 FILES = Path(__file__).parent / "strategies"
@@ -97,6 +99,15 @@ def test_a_diverged_run_leaves_no_score_but_the_others_results() -> None:
     said = r"seed 42 has no score: expected finite losses, got 1 diverged of 4 runs: secret=0 order=1 \(step 2\)$"
     with pytest.raises(DivergedError, match=said):
         _ = evaluation.metrics
+
+
+def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> None:
+    broken = replace(evaluation, results=[], diverged=[DivergedRun(i, j, 7) for i in range(2) for j in range(2)])
+    said = str(broken.why_no_score)
+    assert "got 4 diverged of 4 runs: secret=0 order=0 (step 7), " in said
+    assert said.endswith("secret=0 order=1 (step 7), secret=1 order=0 (step 7) and 1 more")
+    three = replace(broken, diverged=broken.diverged[:3])
+    assert str(three.why_no_score).endswith("secret=1 order=0 (step 7)")
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import random
 from dataclasses import asdict, replace
 from statistics import fmean
 
@@ -6,9 +7,10 @@ from made import changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, leaderboard
+from vecparity.audit import AuditFinding
 from vecparity.errors import UsageError
 from vecparity.spec import CONFIGURATIONS, task_config
-from vecparity.workbench.leaderboard import League
+from vecparity.workbench.league import League
 from vecparity.workbench.published import published as published_results
 from vecparity.workbench.standing import Standing
 
@@ -21,6 +23,11 @@ GOLDEN = [
 
 def flat(strategy: str, accuracy: float, steps: int = 1_750) -> list[Evaluation]:
     return [made(strategy, [[(steps, accuracy)] * 3] * 5, label) for label in CONFIGURATIONS]
+
+
+def failing(evaluation: Evaluation, *audits: str, mode: str = "report") -> Evaluation:
+    findings = [AuditFinding(name, False, "found out", {}) for name in audits]
+    return replace(changed(evaluation, audit=mode), findings=findings)
 
 
 def places(standings: list[Standing]) -> list[tuple[int | None, str]]:
@@ -86,6 +93,74 @@ def test_without_a_score_there_is_no_rank() -> None:
     assert list(standings[2].configurations) == ["n32-k8", "n64-k8"]
 
 
+def test_what_failed_an_audit_has_no_rank() -> None:
+    cheat = flat("cheat", 1.0)
+    cheat[0], cheat[2] = failing(cheat[0], "foresight"), failing(cheat[2], "cross-pairing", "foresight")
+    standings = leaderboard(cheat + flat("one", 1.0)[:1] + flat("honest", 0.5))
+    assert places(standings) == [(1, "honest"), (None, "cheat"), (None, "one")]
+    assert standings[1].failed_audits == ["cross-pairing", "foresight"]
+    assert standings[1].accuracy == 1.0
+    assert standings[0].failed_audits == []
+
+
+@pytest.mark.parametrize("seeds", [None, [42], [43]])
+def test_an_audit_once_failed_stays_failed(seeds: list[int] | None) -> None:
+    cheat = flat("cheat", 1.0)
+    again = [changed(evaluation, seed=43) for evaluation in cheat]
+    standings = leaderboard([failing(cheat[0], "foresight"), *cheat, *again, *flat("honest", 0.5)], seeds=seeds)
+    cheating = next(standing for standing in standings if standing.strategy == "cheat")
+    assert (cheating.rank, cheating.failed_audits) == (None, ["foresight"])
+    sealed = [changed(evaluation, seal="ab" * 32) for evaluation in cheat]
+    assert leaderboard([failing(cheat[0], "foresight"), *sealed])[0].rank == 1
+
+
+def test_a_score_taken_by_a_strict_audit_is_not_given_back_without_one() -> None:
+    cheat = flat("cheat", 1.0)
+    taken = [failing(cheat[0], "foresight", mode="strict"), *cheat[1:]]
+    (standing,) = leaderboard([*taken, *cheat])
+    assert "cheat with seed 42 has no score: foresight: found out" in str(standing.why_no_score)
+    (standing,) = leaderboard([*taken, changed(cheat[0], audit="strict")])
+    assert (standing.why_no_score, standing.rank, standing.failed_audits) == (None, None, ["foresight"])
+
+
+def test_certainty_is_claimed_nowhere() -> None:
+    (standing,) = leaderboard(flat("mine", 1.0))
+    assert standing.interval is None
+    assert {figures.interval for figures in standing.configurations.values()} == {None}
+
+
+def test_the_same_total_is_the_same_rank() -> None:
+    """Means over secrets, of 3 orderings each, are not exact: they could tell apart what has as many right answers."""
+    rng = random.Random(0)
+    for _ in range(20):
+        rights = [rng.randrange(8_192, 16_385) for _ in range(15)]
+        entries = []
+        for name, steps in (("slower", 2_000), ("faster", 1_750)):
+            rng.shuffle(rights)
+            ends = [[(steps, right / 16_384) for right in rights[3 * i : 3 * i + 3]] for i in range(5)]
+            entries += [made(name, ends, label) for label in CONFIGURATIONS]
+        assert places(leaderboard(entries)) == [(1, "faster"), (2, "slower")]
+
+
+def test_only_seeds_on_all_configurations_rank() -> None:
+    lucky = [changed(evaluation, seed=7) for evaluation in flat("mine", 1.0)]
+    (standing,) = leaderboard([*flat("mine", 0.7), *lucky[:2]])
+    assert (standing.rank, standing.seeds, standing.accuracy) == (1, [42], 0.7)
+    assert standing.configurations["n32-k8"].num_runs == 15
+    (standing,) = leaderboard([*flat("mine", 0.7)[:1], *lucky[1:]])
+    assert (standing.rank, standing.seeds, standing.accuracy) == (None, [7, 42], None)
+    assert len(standing.configurations) == 3
+
+
+def test_some_seeds_may_be_chosen() -> None:
+    other = [changed(evaluation, seed=41) for evaluation in flat("mine", 0.5)]
+    everything = [*flat("mine", 0.9), *other, *flat("only_42", 0.8)]
+    (standing,) = leaderboard(everything, seeds=[41])
+    assert (standing.strategy, standing.seeds, standing.accuracy) == ("mine", [41], 0.5)
+    assert places(leaderboard(everything)) == [(1, "only_42"), (2, "mine")]
+    assert places(leaderboard(everything, seeds=[42, 7])) == [(1, "mine"), (2, "only_42")]
+
+
 def test_the_newest_of_a_seed_counts() -> None:
     old, new = flat("mine", 0.5), flat("mine", 0.9)
     assert leaderboard([*old, *new])[0].accuracy == 0.9
@@ -118,6 +193,12 @@ def test_other_leagues_are_left_out() -> None:
     everything = [*sealed, *full, *wide, *flat("public", 0.7), *wide]
     assert places(leaderboard(everything)) == [(1, "public")]
     assert places(leaderboard(everything, League("published", "ab" * 32))) == [(1, "sealed")]
+    doubles = [changed(evaluation, dtype="float64") for evaluation in flat("double", 0.6)]
+    drawn = [changed(evaluation, init_device="cuda") for evaluation in flat("drawn", 0.6)]
+    assert places(leaderboard([*everything, *doubles, *drawn])) == [(1, "drawn")]
+    assert places(leaderboard([*drawn, *everything, *doubles])) == [(1, "double")]
+    assert places(leaderboard([*doubles, *drawn, *everything])) == [(1, "public")]
+    assert places(leaderboard([*drawn, *everything], League("published", None, init_device="cuda"))) == [(1, "drawn")]
     assert places(leaderboard(everything, League("full", None))) == [(1, "full")]
     assert leaderboard(everything, League("full", "ab" * 32)) == []
     with pytest.raises(UsageError, match=r"expected an evaluation that ranks \(.*\), got 3 that do not"):

@@ -4,6 +4,8 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from cyclopts import App
 from made import changed, diverged, made, published
 
 from vecparity import Evaluation, document
+from vecparity.audit import AuditFinding
+from vecparity.cli import main
 from vecparity.commands.compare import compare
 from vecparity.commands.leaderboard import leaderboard
 from vecparity.errors import DivergedError, UsageError
@@ -94,7 +98,7 @@ def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> Non
     for name, share in (("first", 0.5), ("second", 0.75)):
         document.save(made(name, [[(1_750, share)]] * 2), tmp_path / f"{name}.json")
     out = run(compare, str(tmp_path / "first.json"), str(tmp_path / "second.json"), "--format", "markdown")
-    assert "+0.2500 (too few secrets)" in out
+    assert "+0.2500 (no interval)" in out
     assert "too few secrets to tell, 2 of at least 3" in out
 
 
@@ -114,6 +118,41 @@ def test_what_compare_refuses(run: Run, at: str, arguments: list[str], error: ty
         run(compare, *arguments, "--history", at)
 
 
+def failing(evaluation: Evaluation, *audits: str) -> Evaluation:
+    return replace(evaluation, findings=[AuditFinding(name, False, "found out", {}) for name in audits])
+
+
+def test_compare_names_who_fails_audits_and_what_was_made_differently(run: Run, at: str) -> None:
+    cheat = failing(changed(published("isolated_cube"), engine="vmap", audit="report"), "overlap", "foresight")
+    record(Path(at), changed(cheat, strategy="cheat", strategy_sha256=sha256(b"cheat").hexdigest()))
+    out = run(compare, "1", "4", "9", "--history", at)
+    assert out.count(" fails ") == 1
+    assert out.endswith("\ncheat fails foresight, overlap\n")
+    assert out.count("made differently: ") == 1
+    assert "\nmade differently: engine vmap against native; audit report against off\n" in out
+    rows = table(run(compare, "9", "4", "--history", at, "--format", "csv"))
+    assert (rows[0]["failed_audits"], rows[0]["failed_audits_against"]) == ("", "foresight overlap")
+
+
+def test_rows_of_one_name_are_told_apart(run: Run, at: str) -> None:
+    record(Path(at), changed(published("isolated_cube"), seed=43))
+    rows = table(run(compare, "1", "4", "9", "--history", at, "--format", "csv"))
+    assert [row["strategy"] for row in rows] == ["isolated_cube #4", "isolated_cube #9"]
+    assert [(row["seeds"], row["seeds_against"], row["num_common"]) for row in rows] == [
+        ("42", "42", "5"),
+        ("43", "42", "0"),
+    ]
+    assert rows[0]["sha256"] == rows[1]["sha256"] == sha256(b"isolated_cube").hexdigest()
+    assert (rows[0]["seal"], rows[0]["seal_against"]) == ("", "")
+
+
+def test_compare_explains_its_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "intervals are Student's (Welch's between samples), with standard errors bootstrapped over secrets" in said
+    assert "either is in about 1 of 10" in said
+
+
 @pytest.mark.slow
 def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     path = str(tmp_path / "history")
@@ -125,6 +164,7 @@ def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     with History(Path(path)) as history:
         assert len(history.entries()) == 2
     assert ["no worse" in each["verdict"] for each in first] == [True]
+    assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
 
 
 def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
@@ -140,6 +180,45 @@ def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
     assert float(rows[1]["n64-k8_steps"]) == pytest.approx(6_716.667, abs=1e-3)
     assert "│ no score │ broken        │" in out
     assert "\nbroken with seed 42 has no score: expected finite losses" in out
+
+
+def test_who_fails_audits_is_not_ranked(run: Run, at: str) -> None:
+    cheat = [failing(made("cheat", [[(1_500, 1.0)] * 3] * 5, label), "foresight") for label in CONFIGURATIONS]
+    record(Path(at), *cheat)
+    out = run(leaderboard, "--history", at)
+    assert "│ fails foresight │ cheat " in out
+    assert "│               1 │ isolated_cube " in out
+    rows = table(run(leaderboard, "--history", at, "--format", "csv"))
+    assert [(row["rank"], row["strategy"], row["failed_audits"]) for row in rows] == [
+        ("1", "isolated_cube", ""),
+        ("2", "multi_epoch", ""),
+        ("", "cheat", "foresight"),
+        ("", "broken", ""),
+    ]
+    content = json.loads(run(leaderboard, "--history", at, "--format", "json"))
+    assert content["standings"][2]["failed_audits"] == ["foresight"]
+
+
+def test_no_interval_is_a_dash(run: Run, at: str) -> None:
+    out = run(leaderboard, "--history", at)
+    (row,) = (line.split("│") for line in out.splitlines() if "│ isolated_cube" in line)
+    assert [cell.strip() for cell in row[6:8]] == ["1.0000", "—"]
+    (best,) = json.loads(run(leaderboard, "--history", at, "--format", "json"))["standings"][:1]
+    assert best["interval"] is None
+
+
+def test_seeds_and_init_devices_can_be_chosen(run: Run, at: str) -> None:
+    record(Path(at), *(changed(published("multi_epoch", label), seed=7) for label in CONFIGURATIONS))
+    arguments = leaderboard, "--history", at, "--format", "csv"
+    assert [(row["strategy"], row["seeds"]) for row in table(run(*arguments, "--seed", "7"))] == [("multi_epoch", "7")]
+    assert {row["strategy"]: row["seeds"] for row in table(run(*arguments))} == {
+        "isolated_cube": "42",
+        "multi_epoch": "7 42",
+        "broken": "",
+    }
+    record(Path(at), changed(made("drawn", [[(1_750, 1.0)] * 3] * 5), init_device="cuda"))
+    assert [row["strategy"] for row in table(run(*arguments))] == ["drawn"]
+    assert len(table(run(*arguments, "--init-device", "cpu"))) == 3
 
 
 def test_published_results_stand_below(run: Run, at: str) -> None:
@@ -168,6 +247,7 @@ def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> 
     ("arguments", "said"),
     [
         (["--protocol", "full"], "under protocol full with no setting overridden, got none among 7 that rank"),
+        (["--init-device", "cuda"], "with weights drawn on cuda with no setting overridden"),
         (["--seal", "abc"], "recorded evaluation of seal abc with no setting overridden"),
         (["--published", "--protocol", "full"], "published results go beside those under protocol published, got full"),
     ],

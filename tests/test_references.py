@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from conftest import SHORT
 
-from vecparity import Evaluation, document, spec
-from vecparity.errors import UsageError
+from vecparity import Evaluation, compare, document, evaluate, spec
+from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation import DivergedRun
 from vecparity.options import Options
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
@@ -14,8 +15,8 @@ from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy, load
 from vecparity.workbench.history import History
 from vecparity.workbench.recording import Recorder
-from vecparity.workbench.references import existing, resolve
-from vecparity.workbench.sides import sides
+from vecparity.workbench.references import Reference, existing, resolve
+from vecparity.workbench.sides import Side, sides
 
 
 class Noting:
@@ -120,6 +121,84 @@ def test_several_seeds_and_configurations(tmp_path: Path) -> None:
         for label, evaluated in side.evaluations.items():
             places = [(each.provenance.strategy, each.provenance.seed, each.config.label) for each in evaluated]
             assert places == [(side.name, 7, label), (side.name, 42, label)]
+
+
+def compared(references: list[Reference], at: Path, *seeds: int) -> tuple[list[Side], list[str]]:
+    """The sides, without or with seeds of their own, and what was told of evaluations."""
+    told: list[str] = []
+    configs = [spec.task_config("n32-k8", **SHORT)] if seeds else []
+    with Recorder(at) as recorder:
+        return sides(references, configs, seeds, "full", Options(), recorder, lambda configs: Noting(told)), told
+
+
+def test_one_source_given_twice_is_evaluated_once(tmp_path: Path) -> None:
+    (tmp_path / "copy.py").write_bytes(load("isolated_cube").source)
+    words = ["isolated_cube", str(tmp_path / "copy.py"), "default_4096", "isolated_cube"]
+    made, told = compared(resolve(words, None), tmp_path / "history", 7, 42)
+    assert told[1] == "16 prepared"
+    assert made[0].evaluations == made[1].evaluations == made[3].evaluations
+    assert [each.provenance.strategy for each in made[2].evaluations["n32-k8"]] == ["default_4096"] * 2
+    with History(tmp_path / "history") as history:
+        assert [entry.strategy for entry in history.entries()] == ["isolated_cube"] * 2 + ["default_4096"] * 2
+
+
+def test_sides_of_one_name_are_told_apart(tmp_path: Path, evaluation: Evaluation) -> None:
+    other = replace(evaluation, provenance=replace(evaluation.provenance, strategy="other"))
+    revised = replace(evaluation, provenance=replace(evaluation.provenance, strategy_sha256="cd" * 32))
+    references = [
+        Reference("other #1", other),
+        Reference("isolated_cube #2", evaluation),
+        Reference("isolated_cube #3", evaluation),
+        Reference("isolated_cube (a.json)", evaluation),
+        Reference("isolated_cube (a.json)", revised),
+    ]
+    made, _ = compared(references, tmp_path / "history")
+    digest = evaluation.provenance.strategy_sha256[:8]
+    assert [side.short_name for side in made] == [
+        "other",
+        "isolated_cube #2",
+        "isolated_cube #3",
+        f"isolated_cube (a.json) ({digest})",
+        "isolated_cube (a.json) (cdcdcdcd)",
+    ]
+
+
+def test_a_failed_audit_is_said_when_it_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cheat = Path(__file__).parent / "adversarial" / "seed_of_the_test_set.py"
+    compared(resolve([str(cheat), "isolated_cube"], None), tmp_path / "history", 42)
+    assert "warning: seed_of_the_test_set fails an audit: overlap: " in capsys.readouterr().err
+
+
+def test_nothing_is_evaluated_that_cannot_be_compared(tmp_path: Path, evaluation: Evaluation) -> None:
+    strategy = resolve(["isolated_cube"], None)
+    wide = replace(evaluation, config=replace(evaluation.config, hidden_width=64))
+    elsewhere = replace(evaluation, config=replace(evaluation.config, n_features=50))
+    broken = replace(evaluation, diverged=[DivergedRun(0, 0, 7)])
+    first, *others = (
+        Reference(f"#{number}", each) for number, each in enumerate((evaluation, wide, elsewhere, broken))
+    )
+    cases: list[tuple[list[Reference], type[Exception], str]] = [
+        ([*strategy, first, others[0]], UsageError, "same settings, got hidden_width 32 of isolated_cube and 64"),
+        ([first, *strategy, others[1]], UsageError, "same configuration, got n32-k8 of #0 and n50-k8 of #2"),
+        ([*strategy, others[2]], DivergedError, "isolated_cube with seed 42 has no score"),
+    ]
+    with Recorder(tmp_path / "history") as recorder:
+        for references, error, said in cases:
+            with pytest.raises(error, match=said):
+                sides(references, [], [], "", Options(), recorder, lambda configs: pytest.fail("evaluates"))
+        with pytest.raises(UsageError, match="each top-level seed once, got 7, 7"):
+            sides(strategy, [evaluation.config], [7, 7], "", Options(), recorder, lambda _: pytest.fail("evaluates"))
+
+
+def test_a_strategy_is_compared_with_each_on_what_both_have(tmp_path: Path, evaluation: Evaluation) -> None:
+    other = evaluate("default_4096", "n32-k8", **SHORT, seed=7)
+    references = [*resolve(["isolated_cube"], None), Reference("#1", evaluation), Reference("#2", other)]
+    strategy, one, two = (side.evaluations["n32-k8"] for side in compared(references, tmp_path / "history")[0])
+    assert [each.provenance.seed for each in strategy] == [7, 42]
+    itself = compare(strategy, one)
+    assert "(2 of 4 and 2 secrets in common)" in itself.verdict
+    assert (itself.accuracy.difference, itself.steps.difference) == (0, 0)
+    assert compare(strategy, two).num_common == 2
 
 
 def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation: Evaluation) -> None:

@@ -14,6 +14,9 @@ from vecparity.train import Curve
 if TYPE_CHECKING:
     import pandas as pd
 
+# An error is a line, and all 100 runs may have diverged.
+_MOST_RUNS_NAMED = 3
+
 
 @dataclass(frozen=True)
 class ByFeature:
@@ -158,8 +161,11 @@ class Evaluation:
         what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
         if self.diverged:
             runs = ", ".join(
-                f"secret={run.secret_index} order={run.order_index} (step {run.step})" for run in self.diverged
+                f"secret={run.secret_index} order={run.order_index} (step {run.step})"
+                for run in self.diverged[:_MOST_RUNS_NAMED]
             )
+            if (left_out := len(self.diverged) - _MOST_RUNS_NAMED) > 0:
+                runs += f" and {left_out} more"
             return DivergedError(
                 f"{what}: expected finite losses, got {len(self.diverged)} diverged of "
                 f"{len(self.diverged) + len(self.results)} runs: {runs}"

@@ -2,9 +2,12 @@
 
 import os
 import sys
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from vecparity.errors import MachineError, VecparityError
+
+if TYPE_CHECKING:
+    from vecparity.evaluation import Evaluation
 
 
 def fail(error: Exception) -> int:
@@ -28,6 +31,12 @@ def fail(error: Exception) -> int:
 def say(message: str) -> None:
     """Says something, as the command."""
     print(f"vecparity: {message}", file=sys.stderr)
+
+
+def warn_of_failed_audits(evaluation: "Evaluation") -> None:
+    """Says which audits an evaluation failed, where that leaves it its score (else the score's absence says it)."""
+    for finding in [] if evaluation.why_no_score else evaluation.failed_findings:
+        say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
 
 
 def show_warning(

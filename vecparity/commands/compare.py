@@ -102,13 +102,12 @@ def _sides(
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
     from vecparity.workbench.comparison import compare
 
-    common = [label for label in first.evaluations if label in second.evaluations]
-    if not common:
-        raise UsageError(
-            f"expected evaluations of the same configuration, got {', '.join(first.evaluations)} of {first.name} and "
-            f"{', '.join(second.evaluations)} of {second.name}"
-        )
-    return [compare(first.evaluations[label], second.evaluations[label]) for label in common]
+    names = first.short_name, second.short_name
+    return [
+        compare(first.evaluations[label], second.evaluations[label], names=names)
+        for label in first.evaluations
+        if label in second.evaluations
+    ]
 
 
 def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format) -> None:
@@ -123,6 +122,24 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
     show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
     for comparison in comparisons:
         show(Text(f"\n{comparison.verdict}"))
+        if differing := comparison.made_differently:
+            show(Text(f"made differently: {'; '.join(_differing(*each) for each in differing.items())}"))
+    for name, audits in _failing(comparisons).items():
+        show(Text(f"\n{name} fails {', '.join(audits)}"))
     if per_secret:
         show(Text())
         show_records(secrets, SECRETS, format_)
+
+
+def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:
+    """The second side's values against the first's, as verdicts are told."""
+    return f"{name} {', '.join(values[1])} against {', '.join(values[0])}"
+
+
+def _failing(comparisons: Sequence["Comparison"]) -> dict[str, list[str]]:
+    """The audits that each side failed on any configuration, by the side's name."""
+    made: dict[str, set[str]] = {}
+    for comparison in comparisons:
+        for side in (comparison.first, comparison.second):
+            made.setdefault(side.name, set()).update(side.failed_audits)
+    return {name: sorted(audits) for name, audits in made.items() if audits}

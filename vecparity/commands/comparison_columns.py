@@ -7,6 +7,7 @@ from vecparity.commands.output import Column
 
 if TYPE_CHECKING:
     from vecparity.workbench.comparison import Comparison
+    from vecparity.workbench.contenders import Contender
     from vecparity.workbench.difference import Difference
 
 
@@ -28,7 +29,7 @@ def _steps_change(change: Sequence[float]) -> str:
 
 def _change(shown: Sequence[str]) -> str:
     """The difference, and its interval where there is one."""
-    return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) > 1 else f"{shown[0]} (too few secrets)"
+    return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) > 1 else f"{shown[0]} (no interval)"
 
 
 def _tally(counts: Sequence[int]) -> str:
@@ -39,7 +40,7 @@ def _tally(counts: Sequence[int]) -> str:
 TABLE = {
     "config": Column("configuration"),
     "strategy": Column("strategy"),
-    "num_secrets": Column("secrets", is_number=True),
+    "num_compared": Column("secrets", is_number=True),
     "accuracy": Column("accuracy", _accuracy, is_number=True),
     "accuracy_difference": Column("change", lambda change: f"{change:+.4f}", is_number=True),
     "accuracy_tally": Column("w / l / t", _tally, is_number=True),
@@ -63,7 +64,9 @@ _FIGURES = ("", "_against", "_difference", "_low", "_high", "_is_real", "_wins",
 CSV = {
     name: Column(name)
     for name in (
-        *("config", "strategy", "against", "is_paired", "num_secrets", "num_runs"),
+        *("config", "strategy", "against", "is_paired", "num_common", "num_secrets", "num_runs"),
+        *("sha256", "sha256_against", "seeds", "seeds_against", "seal", "seal_against"),
+        *("failed_audits", "failed_audits_against"),
         *(figure + part for figure in ("accuracy", "steps") for part in _FIGURES),
     )
 }
@@ -87,11 +90,31 @@ def summary_record(comparison: "Comparison") -> dict[str, Any]:
         "strategy": comparison.second.name,
         "against": comparison.first.name,
         "is_paired": comparison.is_paired,
+        "num_common": comparison.num_common,
         "num_secrets": comparison.second.num_secrets,
         "num_runs": comparison.second.num_runs,
-        "secrets": f"{comparison.second.num_secrets}, {'the same' if comparison.is_paired else 'others'}",
+        "num_compared": comparison.num_common or comparison.second.num_secrets,
+        "secrets": f"{comparison.num_common or comparison.second.num_secrets}, {_pairing(comparison)}",
+        **_side(comparison.second, ""),
+        **_side(comparison.first, "_against"),
         **_figures("accuracy", comparison.accuracy),
         **_figures("steps", comparison.steps),
+    }
+
+
+def _pairing(comparison: "Comparison") -> str:
+    if not comparison.is_paired:
+        return "others"
+    is_all = comparison.num_common == comparison.first.num_secrets == comparison.second.num_secrets
+    return "the same" if is_all else "in common"
+
+
+def _side(side: "Contender", suffix: str) -> dict[str, Any]:
+    return {
+        f"sha256{suffix}": side.sha256,
+        f"seeds{suffix}": " ".join(map(str, side.seeds)),
+        f"seal{suffix}": side.seal,
+        f"failed_audits{suffix}": " ".join(side.failed_audits),
     }
 
 

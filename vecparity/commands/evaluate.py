@@ -21,7 +21,7 @@ from vecparity.metric_log import MetricLog
 from vecparity.options import Options
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
-from vecparity.saying import fail, say
+from vecparity.saying import fail, warn_of_failed_audits
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
@@ -178,9 +178,7 @@ def _settle(evaluation: Evaluation, path: Path | None) -> int:
     status = 0
     if problem := evaluation.why_no_score:
         status = fail(problem)
-    else:
-        for finding in evaluation.failed_findings:
-            say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
+    warn_of_failed_audits(evaluation)
     if path is not None:
         try:
             document.save(evaluation, path)

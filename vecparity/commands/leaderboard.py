@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity.arguments import Switch
+from vecparity.arguments import Seeds, Switch
 from vecparity.commands.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.spec import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 
 if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
-    from vecparity.workbench.leaderboard import League
+    from vecparity.workbench.league import League
     from vecparity.workbench.standing import Standing
 
 _PUBLIC = "public"
@@ -25,6 +25,8 @@ def leaderboard(
     *,
     protocol: Protocol | None = None,
     seal: str | None = None,
+    init_device: Literal["cpu", "cuda"] | None = None,
+    seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     published: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
     history: Path | None = None,
@@ -34,6 +36,8 @@ def leaderboard(
     Args:
         protocol: Which evaluations rank: those with its settings, none of them overridden. By default the newest's.
         seal: Which of them: the beginning of a seal's digest, or public. By default the newest's.
+        init_device: Which of them: where their weights were drawn. By default the newest's.
+        seed: Which of their top-level seeds count. By default all; what is ranked has them on all configurations.
         published: Show the published results too. Goes with protocol published.
         format_: How it is printed. json has everything.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
@@ -45,8 +49,8 @@ def leaderboard(
         protocol = protocol or "published"
         published_results(protocol)
     evaluations = _recorded(history)
-    league = _league(evaluations, protocol, seal)
-    standings = leaderboard(evaluations, league)
+    league = _league(evaluations, protocol, seal, init_device)
+    standings = leaderboard(evaluations, league, seed)
     if published:
         standings += published_results(league.protocol)
     _show(standings, league, format_)
@@ -64,16 +68,20 @@ def _recorded(history: Path | None) -> list["Evaluation"]:
         return [recorded.evaluation for recorded in opened.evaluations(likely)]
 
 
-def _league(evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None) -> "League":
+def _league(
+    evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
+) -> "League":
     """What the newest evaluation is in that ranks and is such a one."""
-    from vecparity.workbench.leaderboard import league_of
+    from vecparity.workbench.league import league_of
 
     leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
     for league in leagues:
-        if protocol in (None, league.protocol) and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
+        is_wanted = protocol in (None, league.protocol) and init_device in (None, league.init_device)
+        if is_wanted and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
             return league
     wanted = [f"under protocol {protocol}"] if protocol else []
     wanted += [f"of seal {seal}"] if seal else []
+    wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
         f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
         f"{len(leagues)} that rank (vecparity history lists all)"
@@ -87,17 +95,27 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
         return
     secrets = f"sealed {league.seal[:16]}" if league.seal else "public seeds"
     records = [asdict(league) | _record(standing) for standing in standings]
-    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, f"protocol {league.protocol}, {secrets}")
+    title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
     for standing in standings:
         if standing.why_no_score and format_ != "csv":
             show(Text(f"\n{standing.why_no_score}"))
+
+
+def _place(standing: "Standing") -> str | int | None:
+    """The rank, or why there is none."""
+    if standing.is_published:
+        return "published"
+    against = ["no score"] if standing.why_no_score else []
+    against += [f"fails {', '.join(standing.failed_audits)}"] if standing.failed_audits else []
+    return "; ".join(against) or standing.rank
 
 
 def _record(standing: "Standing") -> dict[str, Any]:
     interval = standing.interval
     record = {
         "rank": standing.rank,
-        "place": "published" if standing.is_published else "no score" if standing.why_no_score else standing.rank,
+        "place": _place(standing),
         "strategy": standing.strategy,
         "sha256": standing.sha256,
         "accuracy": standing.accuracy,
@@ -107,6 +125,7 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "steps": standing.mean_steps,
         "seeds": " ".join(map(str, standing.seeds)),
         "runs": sum(figures.num_runs for figures in standing.configurations.values()),
+        "failed_audits": " ".join(standing.failed_audits),
         "why_no_score": standing.why_no_score,
         "is_published": standing.is_published,
     }
@@ -141,6 +160,6 @@ _CSV = {
     for name in (
         *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
         *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
-        *("why_no_score", "is_published", "protocol", "seal"),
+        *("failed_audits", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
     )
 }

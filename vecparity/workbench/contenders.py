@@ -1,10 +1,13 @@
 """The two sides of a comparison: what each consists of, and what they are called."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation
+
+# Of the provenance: what the figures may depend on, or what has been made sure of them.
+_MADE_WITH = ("engine", "dtype", "init_device", "vecparity", "audit")
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,8 @@ class Contender:
         seal: Digest of the seal, or None where the seeds are public.
         num_secrets: Of all seeds.
         num_runs: Of all seeds.
+        failed_audits: Names of the audits that any of its evaluations failed.
+        made_with: What of the provenance may differ between two sides, by name, each with its values.
     """
 
     name: str
@@ -26,6 +31,8 @@ class Contender:
     seal: str | None
     num_secrets: int
     num_runs: int
+    failed_audits: list[str]
+    made_with: dict[str, list[str]]
 
 
 def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
@@ -68,8 +75,12 @@ def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
                 )
 
 
-def described(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> tuple[Contender, Contender]:
-    """Both sides, with names that tell them apart where anything does."""
+def described(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], names: tuple[str, str] | None = None
+) -> tuple[Contender, Contender]:
+    """Both sides, under the names given, else under ones that tell them apart where anything does."""
+    if names is not None:
+        return _contender(names[0], first), _contender(names[1], second)
     sides = first, second
     ways = [
         ["" for _ in sides],
@@ -78,9 +89,9 @@ def described(first: Sequence[Evaluation], second: Sequence[Evaluation]) -> tupl
         [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
     ]
     for way in ways:
-        names = [side[0].provenance.strategy + distinction for side, distinction in zip(sides, way, strict=True)]
-        if names[0] != names[1]:
-            return _contender(names[0], first), _contender(names[1], second)
+        told = [side[0].provenance.strategy + distinction for side, distinction in zip(sides, way, strict=True)]
+        if told[0] != told[1]:
+            return _contender(told[0], first), _contender(told[1], second)
     name = first[0].provenance.strategy
     return _contender(name, first), _contender(name, second)
 
@@ -94,7 +105,14 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
         seal=provenance.seal,
         num_secrets=config.num_hidden_secrets * len(side),
         num_runs=config.num_runs * len(side),
+        failed_audits=failed_audits(side),
+        made_with={name: sorted({str(getattr(each.provenance, name)) for each in side}) for name in _MADE_WITH},
     )
+
+
+def failed_audits(evaluations: Iterable[Evaluation]) -> list[str]:
+    """Names of the audits that any of the evaluations failed, each once, in order."""
+    return sorted({finding.name for evaluation in evaluations for finding in evaluation.failed_findings})
 
 
 def _seeds(side: Sequence[Evaluation]) -> list[int]:
