@@ -50,6 +50,7 @@ _BEHIND_THE_BORDER = [
     "workbench.intervals",
     "workbench.report.curves",
     "workbench.report.embedded",
+    "workbench.report.feature_tables",
     "workbench.report.page",
     "workbench.report.reproduction",
     "workbench.report.series",

@@ -210,7 +210,7 @@ def test_what_is_strange_is_shown_as_it_is(
     assert [row[0] for row in overview] == ["A", "B", "C"]
     assert overview[0][1] == name
     scores = [row[4] for row in overview]
-    assert scores[:2] == ["no score: failed its audit", "no score: 1 of 4 runs diverged"]
+    assert scores[:2] == ["no score, fails overlap", "no score: 1 of 4 runs diverged"]
     shades = watched.page.locator(".grid td")
     assert shades.get_by_text("diverged").get_attribute("title") == "secret 0, ordering 1: diverged at step 2"
     assert name in watched.page.locator(".wrap").first.inner_text()
