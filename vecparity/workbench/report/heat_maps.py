@@ -117,7 +117,7 @@ def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int
         blocks.setdefault(secret, []).append(row)
     if len(blocks) < len(places) <= most:
         axes.set_yticks(range(len(places)), [f"{secret}/{ordering}" for secret, ordering in places])
-        axes.set_ylabel("secret/ordering")
+        axes.set_ylabel("secret/\nordering")
     else:
         labelled = list(blocks.items())[:: _stride(len(blocks), most)]
         axes.set_yticks([(rows[0] + rows[-1]) / 2 for _, rows in labelled], [str(secret) for secret, _ in labelled])
