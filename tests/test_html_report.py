@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from browser import Watched, started
-from conftest import SHORT
+from browser import Watched, rows, started
 from playwright.sync_api import Browser, Page
 
 from vecparity import Evaluation, document, evaluate, task_config
@@ -38,13 +36,6 @@ def published() -> list[Evaluation]:
     return [evaluate("isolated_cube", label, protocol="published") for label in CONFIGURATIONS]
 
 
-@pytest.fixture(scope="module")
-def varied() -> list[Evaluation]:
-    """Evaluations whose figures are not all alike: one that is audited, and one that is not."""
-    settings = SHORT | {"max_steps": 400}
-    return [evaluate("multi_epoch", audit="report", **settings), evaluate("default_4096", **settings)]
-
-
 @dataclass(frozen=True)
 class Opened:
     path: Path
@@ -69,13 +60,6 @@ def milliseconds(page: Page) -> float:
     taken: float = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
     assert taken > 0
     return taken
-
-
-def rows(page: Page, selector: str) -> list[list[str]]:
-    """The texts of a table's cells, shown or not."""
-    script = "table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
-    texts: list[list[str]] = page.locator(selector).evaluate(script)
-    return texts
 
 
 def colour(page: Page, selector: str, what: str) -> tuple[int, ...]:
@@ -163,103 +147,6 @@ def test_numbers_are_those_of_the_json(opened: Opened, published: list[Evaluatio
         assert [run[5] for run in shown] == pytest.approx([weight["others"] for weight in weights], abs=5.1e-5)
 
 
-def test_every_table_is_the_jsons(browser: Browser, varied: list[Evaluation], tmp_path: Path) -> None:
-    assert len({run.test_accuracy for one in varied for run in one.results}) > 3
-    write_report(varied, tmp_path / "report.html")
-    watched = Watched(browser)
-    watched.page.goto((tmp_path / "report.html").as_uri())
-    content: list[dict[str, Any]] = json.loads(watched.page.locator("#figures").text_content() or "")
-    assert [one["curves"].pop("every") for one in content] == [1, 1]
-    sets = table(watched.page, "training sets")
-    sentences = watched.page.locator(".measured li").all_inner_texts()
-    made = table(watched.page, "provenance")
-    for number, (letter, ours) in enumerate(zip("AB", content, strict=True)):
-        check_medians(table(watched.page, f"medians of {letter}"), ours)
-        check_accuracies(table(watched.page, f"test accuracies of {letter}"), ours)
-        check_training_sets(sets[number], table(watched.page, f"training sets of {letter}"), ours)
-        check_features(watched.page, letter, ours)
-        check_sentence(sentences[number], letter, ours)
-        by = ours["provenance"]
-        names = ["vecparity", "torch", "python", "engine", "device", "dtype", "containment", "audit", "strategy_sha256"]
-        assert made[number] == [letter, "n32-k8", *(by[name] for name in names)]
-    words = {True: "passed", False: "failed", None: "undecided"}
-    found = [["A", "n32-k8", each["name"], words[each["passed"]], each["summary"]] for each in content[0]["audit"]]
-    assert len(found) > 3
-    assert table(watched.page, "audits") == found
-    assert watched.page.locator("section[aria-labelledby=audits] p").all_inner_texts() == [
-        "B n32-k8 was not audited (audit off)."
-    ]
-
-
-def table(page: Page, name: str) -> list[list[str]]:
-    return rows(page, f"[aria-label='{name}'] table")
-
-
-def check_medians(shown: list[list[str]], ours: dict[str, Any]) -> None:
-    curves = ours["curves"]
-    losses, accuracies = (np.median(curves[what], axis=0) for what in ("loss", "accuracy"))
-    assert [int(row[1]) for row in shown] == curves["step"]
-    assert [float(row[2]) for row in shown] == pytest.approx(losses, abs=1.1e-6)
-    assert [float(row[3]) for row in shown] == pytest.approx(accuracies, abs=5.2e-5)
-    assert {row[4] for row in shown} == {str(len(ours["results"]))}
-
-
-def check_accuracies(shown: list[list[str]], ours: dict[str, Any]) -> None:
-    expected = {(run["secret_index"], run["order_index"]): f"{run['test_accuracy']:.4f}" for run in ours["results"]}
-    assert [row[0] for row in shown] == ["secret 0", "secret 1"]
-    assert {(i, j): cell for i, row in enumerate(shown) for j, cell in enumerate(row[1:])} == expected
-
-
-def check_training_sets(over_all: list[str], shown: list[list[str]], ours: dict[str, Any]) -> None:
-    sets = ours["datasets"]
-    assert [row[2] for row in shown] == [", ".join(map(str, data["secret"])) for data in sets]
-    assert [row[3] for row in shown] == [f"{data['num_examples']:,}" for data in sets]
-    assert [row[5] for row in shown] == [f"{data['patterns_covered']} of 256" for data in sets]
-    assert [float(row[4]) for row in shown] == pytest.approx([data["positive_rate"] for data in sets], abs=5.1e-5)
-    for column, of in ((6, "secret"), (7, "others")):
-        assert [float(row[column]) for row in shown] == pytest.approx([d["density"][of] for d in sets], abs=5.1e-5)
-    assert over_all[1:3] == ["2", f"{sets[0]['num_examples']:,}"]
-    densities = [[data["density"][of] for data in sets] for of in ("secret", "others")]
-    for cell, values in zip(
-        [over_all[3], *over_all[5:]], [[data["positive_rate"] for data in sets], *densities], strict=True
-    ):
-        ends = [float(part) for part in cell.split(" to ")]
-        assert [ends[0], ends[-1]] == pytest.approx([min(values), max(values)], abs=5.1e-4)
-
-
-def check_features(page: Page, letter: str, ours: dict[str, Any]) -> None:
-    """The tables beneath the heat maps."""
-    secrets = [data["secret"] for data in ours["datasets"]]
-    densities = [(str(data["secret_index"]), data["secret"], data["density"]["each"]) for data in ours["datasets"]]
-    weights = [
-        (
-            f"{layer['secret_index']}/{layer['order_index']}",
-            secrets[layer["secret_index"]],
-            layer["mean_abs_weight"]["each"],
-        )
-        for layer in ours["first_layers"]
-    ]
-    for what, expected in (("densities", densities), ("mean |weight|", weights)):
-        name = f"{what} of {letter} by feature"
-        shown = table(page, name)
-        assert [row[0] for row in shown] == [place for place, _, _ in expected]
-        for row, (_, _, values) in zip(shown, expected, strict=True):
-            assert [float(cell) for cell in row[1:]] == pytest.approx(values, abs=5.1e-4)
-        bold = page.locator(f"[aria-label='{name}'] tbody tr").evaluate_all(
-            "all => all.map(row => [...row.querySelectorAll('b')].map(one => one.parentElement.cellIndex - 1))"
-        )
-        assert bold == [sorted(secret) for _, secret, _ in expected]
-
-
-def check_sentence(shown: str, letter: str, ours: dict[str, Any]) -> None:
-    weights = [layer["mean_abs_weight"] for layer in ours["first_layers"]]
-    secret, others = (np.mean([weight[of] for weight in weights]) for of in ("secret", "others"))
-    told = re.fullmatch(rf"{letter} (\S+) on the secret's features, (\S+) on the others: (\S+)( times)? as much", shown)
-    assert told
-    assert [float(told[1]), float(told[2])] == pytest.approx([secret, others], rel=6e-4)
-    assert 1 if told[3] == "about" else float(told[3]) == pytest.approx(secret / others, rel=6e-3)
-
-
 def test_it_opens_at_once(opened: Opened) -> None:
     assert milliseconds(opened.page) < 2_000
     assert opened.path.stat().st_size < MEGABYTE
@@ -332,7 +219,8 @@ def test_what_is_strange_is_shown_as_it_is(
     assert scores[:2] == ["no score, fails overlap", "no score: 1 of 4 runs diverged"]
     assert scores[3] == f"{scores[2]}, fails overlap, foresight"
     assert watched.page.locator(".legend li").nth(3).inner_text().endswith(f": {scores[3]}")
-    assert [row[0] for row in table(watched.page, "mean |weight| of B by feature")] == ["0/0", "1/0", "1/1"]
+    weights = rows(watched.page, "[aria-label='mean |weight| of B by feature'] table")
+    assert [row[0] for row in weights] == ["0/0", "1/0", "1/1"]
     shades = watched.page.locator(".grid td")
     assert shades.get_by_text("diverged").get_attribute("title") == "secret 0, ordering 1: diverged at step 2"
     assert name in watched.page.locator(".wrap").first.inner_text()
