@@ -72,3 +72,9 @@ def test_rows_of_heat_maps_are_secrets_and_orderings(evaluation: Evaluation) -> 
     assert not any("/" in text for text in shown)
     place = shown.index("secret")
     assert shown[place - 2 : place] == ["0", "1"]
+
+
+def test_few_features_have_whole_ticks() -> None:
+    settings = SHORT | {"n_features": 3, "secret_size": 3, "max_steps": 0, "num_hidden_secrets": 1}
+    shown = texts(heat_maps.density(evaluate("isolated_cube", **settings), "p"))
+    assert shown[:4] == ["0", "1", "2", "feature (dots: the secret's)"]
