@@ -39,3 +39,10 @@ class Watched:
     def _refuse(self, dialog: Dialog) -> None:
         self.complaints.append(dialog.message)
         dialog.dismiss()
+
+
+def rows(page: Page, selector: str) -> list[list[str]]:
+    """The texts of a table's cells, shown or not."""
+    script = "table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
+    texts: list[list[str]] = page.locator(selector).evaluate(script)
+    return texts

@@ -51,6 +51,7 @@ _BEHIND_THE_BORDER = [
     "workbench.verdict",
     "workbench.report.curves",
     "workbench.report.embedded",
+    "workbench.report.feature_tables",
     "workbench.report.page",
     "workbench.report.reproduction",
     "workbench.report.series",

@@ -17,6 +17,7 @@ _PROVENANCE = Provenance(
     python="0",
     engine="native",
     device="cpu",
+    device_type="cpu",
     dtype="float32",
     strategy="",
     strategy_sha256="",

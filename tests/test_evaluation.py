@@ -45,6 +45,7 @@ def test_provenance() -> None:
     assert (provenance.engine, provenance.dtype) == ("native", "float32")
     assert (provenance.vecparity, provenance.torch) == (vecparity.__version__, torch.__version__)
     assert provenance.device
+    assert provenance.device_type == "cpu"
     assert provenance.wall_seconds > 0
 
 

@@ -95,6 +95,7 @@ def test_the_same_is_found_newest_first(history: History, evaluation: Evaluation
         ({"engine": "vmap"}, False),
         ({"dtype": "float64"}, False),
         ({"device": "another"}, False),
+        ({"device_type": "cuda"}, False),
         ({"torch": "2.11"}, False),
         ({"vecparity": "9.9"}, False),
         ({"init_device": "cuda"}, False),

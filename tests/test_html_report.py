@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Watched, started
+from browser import Watched, rows, started
 from playwright.sync_api import Browser, Page
 
 from vecparity import Evaluation, document, evaluate, task_config
@@ -16,6 +16,7 @@ from vecparity.audit import AuditFinding
 from vecparity.spec import CONFIGURATIONS
 from vecparity.train import Curve
 from vecparity.workbench.report import write_report
+from vecparity.workbench.report.svg import SERIES
 
 # Looked at by people; git ignores it.
 ARTEFACTS = Path(__file__).parent.parent / "artefacts"
@@ -61,16 +62,15 @@ def milliseconds(page: Page) -> float:
     return taken
 
 
-def rows(page: Page, selector: str) -> list[list[str]]:
-    """The texts of a table's cells, shown or not."""
-    script = "table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent.trim()))"
-    texts: list[list[str]] = page.locator(selector).evaluate(script)
-    return texts
-
-
 def colour(page: Page, selector: str, what: str) -> tuple[int, ...]:
     text = page.locator(selector).first.evaluate(f"element => getComputedStyle(element).{what}")
     return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def colour_of_series(page: Page, number: int) -> tuple[int, ...]:
+    """The colour of an element that has a series' colour for its own."""
+    page.locator("footer").evaluate("(one, colour) => one.style.outlineColor = colour", f"var(--series-{number})")
+    return colour(page, "footer", "outlineColor")
 
 
 def luminance(rgb: tuple[int, ...]) -> float:
@@ -160,7 +160,8 @@ def test_colours_follow_the_readers_choice(opened: Opened) -> None:
         texts = [colour(opened.page, chosen, what) for chosen, what in TEXTS]
         assert min(contrast(text, paper) for text in texts) >= 4.5
         line = colour(opened.page, "figure path[style*='series-0']", "stroke")
-        assert contrast(line, paper) >= 3
+        assert all(contrast(colour_of_series(opened.page, number), paper) >= 3 for number in range(len(SERIES)))
+        assert line == colour_of_series(opened.page, 0)
         seen[scheme] = [paper, *texts, line]
         opened.page.screenshot(path=ARTEFACTS / f"report-{scheme}.png", full_page=True)
     opened.page.emulate_media(color_scheme="light")
@@ -201,16 +202,25 @@ def test_what_is_strange_is_shown_as_it_is(
         findings=[failed],
         provenance=replace(evaluation.provenance, strategy=name, strategy_sha256="0" * 64, audit="strict"),
     )
-    write_report([strange, diverged, evaluation], tmp_path / "report.html")
+    reported = replace(
+        evaluation,
+        findings=[failed, AuditFinding("foresight", False, "", {}), AuditFinding("file", True, "", {})],
+        provenance=replace(evaluation.provenance, audit="report"),
+    )
+    write_report([strange, diverged, evaluation, reported], tmp_path / "report.html")
     watched = Watched(browser, width=360)
     watched.page.goto((tmp_path / "report.html").as_uri())
     assert watched.complaints == []
     assert watched.page.evaluate("document.documentElement.scrollWidth") == 360
     overview = rows(watched.page, "header table")
-    assert [row[0] for row in overview] == ["A", "B", "C"]
+    assert [row[0] for row in overview] == ["A", "B", "C", "D"]
     assert overview[0][1] == name
     scores = [row[4] for row in overview]
-    assert scores[:2] == ["no score: failed its audit", "no score: 1 of 4 runs diverged"]
+    assert scores[:2] == ["no score, fails overlap", "no score: 1 of 4 runs diverged"]
+    assert scores[3] == f"{scores[2]}, fails overlap, foresight"
+    assert watched.page.locator(".legend li").nth(3).inner_text().endswith(f": {scores[3]}")
+    weights = rows(watched.page, "[aria-label='mean |weight| of B by feature'] table")
+    assert [row[0] for row in weights] == ["0/0", "1/0", "1/1"]
     shades = watched.page.locator(".grid td")
     assert shades.get_by_text("diverged").get_attribute("title") == "secret 0, ordering 1: diverged at step 2"
     assert name in watched.page.locator(".wrap").first.inner_text()

@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from vecparity import Evaluation, document, evaluate
 from vecparity.commands.report import report
 from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation import ByFeature
 from vecparity.progress import Curve
 from vecparity.seeds import new_key
 from vecparity.workbench.report import html, write_report
 from vecparity.workbench.report.curves import median, thinned
+from vecparity.workbench.report.feature_tables import weight_rows
 from vecparity.workbench.report.series import tell_apart
+from vecparity.workbench.report.words import layer_sentence
 
 
 def ids(text: str) -> Counter[str]:
@@ -36,6 +39,40 @@ def test_pictures_take_the_pages_colours_and_are_told_apart(evaluation: Evaluati
     assert set(re.findall(r"url\(#([^)]*)\)|href=\"#([^\"]*)\"", text)) <= {
         pair for name in ids(text) for pair in ((name, ""), ("", name))
     }
+
+
+def test_many_runs_are_told_by_their_secrets_means(evaluation: Evaluation) -> None:
+    first, _, last, _ = evaluation.first_layers
+    many = replace(evaluation, first_layers=[first, *(replace(last, order_index=ordering) for ordering in range(30))])
+    rows = weight_rows(many)
+    assert [row.name for row in rows] == ["0", "1"]
+    assert [row.secret for row in rows] == [data.secret for data in evaluation.datasets]
+    assert rows[0].values == first.mean_abs_weight.each
+    assert rows[1].values == pytest.approx(last.mean_abs_weight.each)
+    assert [row.name for row in weight_rows(evaluation)] == ["0/0", "0/1", "1/0", "1/1"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "others", "sentence"),
+    [
+        (3.1, 0.002, "3.1 on the secret's features, 0.002 on the others: 1,550 times as much"),
+        (0.5, 0.5001, "0.5 on the secret's features, 0.5001 on the others: about as much"),
+        (0.25, 0.5, "0.25 on the secret's features, 0.5 on the others: 0.5 times as much"),
+        (0.5, 0.0, "0.5 on the secret's features, none on the others"),
+        (0.0, 0.5, "none on the secret's features, 0.5 on the others"),
+        (
+            1e-7,
+            12_345.6,
+            "less than 0.0001 on the secret's features, 12,346 on the others: less than 0.0001 times as much",
+        ),
+    ],
+)
+def test_first_layers_are_told_in_plain_words(
+    evaluation: Evaluation, secret: float, others: float, sentence: str
+) -> None:
+    weight = ByFeature(secret, others, None)
+    layers = [replace(layer, mean_abs_weight=weight) for layer in evaluation.first_layers]
+    assert layer_sentence(replace(evaluation, first_layers=layers)) == sentence
 
 
 def test_drawing_leaves_no_trace_and_takes_no_style(evaluation: Evaluation) -> None:
@@ -83,6 +120,13 @@ def test_letters_are_a_jobs_own_over_configurations(evaluation: Evaluation) -> N
     assert [one.letter for one in tell_apart([evaluation, other, reseeded, evaluation])] == ["A", "A", "B", "C"]
     many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(30)]
     assert [one.letter for one in tell_apart(many)][24:] == ["Y", "Z", "AA", "AB", "AC", "AD"]
+    assert len({(one.number, one.dashes) for one in tell_apart(many)[:24]}) == 24
+
+
+def test_that_colours_repeat_is_said(evaluation: Evaluation) -> None:
+    many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(7)]
+    assert "There are more evaluations than colours" in html(many)
+    assert "There are more evaluations than colours" not in html(many[:6])
 
 
 def test_medians_are_over_live_runs(evaluation: Evaluation) -> None:

@@ -53,13 +53,14 @@ def test_the_command_means_the_same_settings(
     assert means == config
     assert (arguments.strategy, arguments.seed) == (("isolated_cube",), (seed,))
     assert (arguments.protocol, arguments.smoke) == (of_protocol, bool(smoke))
-    assert (arguments.engine, arguments.audit, arguments.seal_key) == ("native", "off", None)
+    assert (arguments.engine, arguments.device, arguments.audit) == ("native", "cpu", "off")
+    assert arguments.seal_key is None
 
 
 def test_what_is_the_protocols_is_not_said(evaluation: Evaluation) -> None:
     whole = replace(evaluation, config=task_config("n50-k8"))
     expected = "vecparity eval --strategy isolated_cube --seed 42 --config n50-k8 --protocol full"
-    assert command(whole) == f"{expected} --engine native --audit off"
+    assert command(whole) == f"{expected} --engine native --device cpu --audit off"
     assert notes(whole) == []
 
 
@@ -73,10 +74,10 @@ def test_a_strategy_that_is_not_bundled_is_a_file(evaluation: Evaluation) -> Non
 
 
 def test_what_a_command_line_cannot_say_is_a_note(evaluation: Evaluation) -> None:
-    by = replace(evaluation.provenance, seal="cd" * 32, dtype="float64", init_device="cuda")
+    by = replace(evaluation.provenance, seal="cd" * 32, dtype="float64", init_device="cuda", device_type="cuda")
     sealed = replace(evaluation, provenance=by)
     arguments, _ = read(command(sealed))
-    assert (arguments.seal_key, arguments.init_device) == (Path("leaderboard.key"), "cuda")
+    assert (arguments.seal_key, arguments.init_device, arguments.device) == (Path("leaderboard.key"), "cuda", "cuda")
     key, dtype = notes(sealed)
     assert "cd" * 32 in key
     assert "dtype=torch.float64" in dtype

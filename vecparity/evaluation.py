@@ -106,8 +106,8 @@ class Metrics:
 class Provenance:
     """What made an evaluation. ``wall_seconds`` is that of all evaluations that shared the ensemble.
 
-    ``containment`` is what was in force while the strategy's functions ran; ``seal`` is the digest of the key of a
-    sealed evaluation.
+    ``device`` is the model, ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is what was in force while the
+    strategy's functions ran; ``seal`` is the digest of the key of a sealed evaluation.
     """
 
     vecparity: str
@@ -115,6 +115,7 @@ class Provenance:
     python: str
     engine: str
     device: str
+    device_type: str
     dtype: str
     strategy: str
     strategy_sha256: str

@@ -136,6 +136,7 @@ def _plan(
             python=platform.python_version(),
             engine=engine,
             device=device_name(device),
+            device_type=device.type,
             dtype=str(options.dtype).removeprefix("torch."),
             strategy=source.strategy.name,
             strategy_sha256=source.strategy.sha256,

@@ -27,6 +27,7 @@ _NARROW, _FEW_DECADES = 4.0, 50.0
 _LEAST_LOSS = 1e-6  # below, a document's figures are 0
 # From this ratio of the longest to the shortest run on, the axis of steps is logarithmic beyond the first window.
 _WIDE = 8.0
+_MOST_STEP_TICKS = 6
 
 
 def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup:
@@ -41,6 +42,8 @@ def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup
     for one, middle in zip(series, middles, strict=True):
         style = {"color": one.colour, "linewidth": 1.9, "linestyle": one.line_style}
         _draw(axes, middle.step, _values(middle, what), most, style)
+    for one in series:
+        _mark_ends(axes, one, what)
     _scale_steps(axes, series)
     if what == "loss":
         _scale_losses(axes)
@@ -59,7 +62,7 @@ def steps(series: Sequence[Series], prefix: str) -> Markup:
         _strip(axes, row, stopped, one.colour, "full")
         _strip(axes, row, [run.steps for run in one.evaluation.results if run.steps >= last], one.colour, "none")
         broken = [run.step for run in one.evaluation.diverged]
-        axes.plot(broken, [row] * len(broken), linestyle="none", marker="x", color=one.colour)
+        axes.plot(broken, [row] * len(broken), linestyle="none", marker="x", color=one.colour, clip_on=False)
     _name_rows(axes, [one.letter for one in series])
     _scale_steps(axes, series)
     return to_svg(figure, prefix, "the steps that each run took, one dot a run")
@@ -93,22 +96,31 @@ def _figure(height: float) -> "tuple[Figure, Axes]":
 
 
 def _draw_runs(axes: "Axes", one: Series, what: What, most: int) -> None:
-    """Draws every run, and marks the ends of those that did not train to the last step."""
-    evaluation = one.evaluation
-    diverged = {(run.secret_index, run.order_index) for run in evaluation.diverged}
-    opacity = max(0.08, min(0.5, 6 / max(len(evaluation.curves), 1)))
-    ends: dict[str, list[tuple[int, float]]] = {"x": [], "o": []}
-    for run in evaluation.curves:
-        values = _values(run.curve, what)
-        _draw(axes, run.curve.step, values, most, {"color": one.colour, "linewidth": 0.7, "alpha": opacity})
+    """Draws every run."""
+    opacity = max(0.08, min(0.5, 6 / max(len(one.evaluation.curves), 1)))
+    for run in one.evaluation.curves:
+        style = {"color": one.colour, "linewidth": 0.7, "alpha": opacity}
+        _draw(axes, run.curve.step, _values(run.curve, what), most, style)
+
+
+def _mark_ends(axes: "Axes", one: Series, what: What) -> None:
+    """Marks the ends of the runs that did not train to the last step, within an edge that tells them from the lines."""
+    diverged = {(run.secret_index, run.order_index) for run in one.evaluation.diverged}
+    ends: dict[str, list[tuple[int, float]]] = {"X": [], "o": []}
+    for run in one.evaluation.curves:
         if run.curve.step and (run.secret_index, run.order_index) in diverged:
-            ends["x"].append((run.curve.step[-1], values[-1]))
-        elif run.curve.step and run.curve.step[-1] < evaluation.config.max_steps:
-            ends["o"].append((run.curve.step[-1], values[-1]))
-    for marker, size in (("o", 2.6), ("x", 6.0)):
+            ends["X"].append((run.curve.step[-1], _values(run.curve, what)[-1]))
+        elif run.curve.step and run.curve.step[-1] < one.evaluation.config.max_steps:
+            ends["o"].append((run.curve.step[-1], _values(run.curve, what)[-1]))
+    for marker, size in (("o", 4.2), ("X", 7.0)):
         if ends[marker]:
-            where = np.array(ends[marker])
-            axes.plot(*where.T, linestyle="none", marker=marker, markersize=size, color=one.colour, alpha=0.6)
+            style: dict[str, Any] = {
+                "marker": marker,
+                "markersize": size,
+                "markeredgecolor": PAPER,
+                "markeredgewidth": 0.7,
+            }
+            axes.plot(*np.array(ends[marker]).T, linestyle="none", color=one.colour, clip_on=False, **style)
 
 
 def _draw(axes: "Axes", steps: Sequence[int], values: np.ndarray, most: int, style: dict[str, Any]) -> None:
@@ -134,6 +146,7 @@ def _strip(axes: "Axes", row: int, values: Sequence[float], colour: str, fill: L
         color=colour,
         alpha=0.75,
         markeredgewidth=0.9,
+        clip_on=False,
     )
 
 
@@ -159,6 +172,8 @@ def _scale_losses(axes: "Axes") -> None:
 
 def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:
     """Steps from 0 on; where short runs would be lost beside long ones, on a logarithmic scale."""
+    from matplotlib.ticker import MaxNLocator
+
     ends = [run.steps for one in series for run in one.evaluation.results if run.steps]
     ends += [run.step for one in series for run in one.evaluation.diverged]
     longest, window = max(ends, default=1), series[0].evaluation.config.log_interval
@@ -167,7 +182,12 @@ def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:
         axes.set_xscale("symlog", linthresh=window, linscale=0.4)
         axes.set_xlabel(f"training steps (log scale from {window:,} on)")
         decades = (scale * 10**power for power in range(12) for scale in (1, 3))
-        axes.set_xticks([0, *(tick for tick in decades if window <= tick <= longest)])
+        ticks = [tick for tick in decades if window <= tick <= longest]
+        while len(ticks) >= _MOST_STEP_TICKS:
+            ticks = ticks[::-2][::-1]
+        axes.set_xticks([0, *ticks])
         axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(_MOST_STEP_TICKS - 1, integer=True, min_n_ticks=1))
     axes.set_xlim(-0.01 * longest if axes.get_xscale() == "linear" else 0, longest * 1.04)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 0 else "")

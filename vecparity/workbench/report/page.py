@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.workbench.report import figures, heat_maps, reproduction, words
+from vecparity.workbench.report import feature_tables, figures, heat_maps, reproduction, words
 from vecparity.workbench.report.curves import Median, median, points_per_run, thinned
 from vecparity.workbench.report.embedded import embedded
 from vecparity.workbench.report.series import Series, tell_apart
@@ -34,6 +34,10 @@ class Section:
     densities: list[Markup | None]
     weights: list[Markup | None]
     points_per_run: int | None
+
+    @property
+    def colours_repeat(self) -> bool:
+        return len({one.number for one in self.series}) < len(self.series)
 
 
 def html(evaluations: Sequence[Evaluation]) -> str:
@@ -64,7 +68,12 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"words": words, "reproduction": reproduction, "medians": medians}
+    made.globals |= {
+        "words": words,
+        "reproduction": reproduction,
+        "medians": medians,
+        "feature_tables": feature_tables,
+    }
     return made
 
 

@@ -24,7 +24,7 @@ def command(evaluation: Evaluation) -> str:
     for name, value in asdict(config).items():
         if value != of_protocol[name]:
             words += [f"--{name.replace('_', '-')}", str(value)]
-    words += ["--engine", provenance.engine]
+    words += ["--engine", provenance.engine, "--device", provenance.device_type]
     words += ["--init-device", provenance.init_device] if provenance.init_device != "cpu" else []
     words += ["--audit", provenance.audit]
     words += ["--seal-key", "leaderboard.key"] if provenance.seal else []

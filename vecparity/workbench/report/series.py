@@ -51,7 +51,8 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         whose = (provenance.strategy, provenance.strategy_sha256, provenance.seed, provenance.seal)
         seen[evaluation.config.label, whose] += 1
         number = letters.setdefault((*whose, seen[evaluation.config.label, whose]), len(letters))
-        colour, dashes = number % len(SERIES), _DASHES[number % len(_DASHES)]
+        # 12 is a multiple of both: without the quotient, no more than that many would be told apart
+        colour, dashes = number % len(SERIES), _DASHES[(number + number // 12) % len(_DASHES)]
         made.append(Series(_letter(number), colour, dashes, evaluation))
     return made
 

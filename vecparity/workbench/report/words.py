@@ -8,6 +8,8 @@ from vecparity.evaluation import Evaluation
 from vecparity.workbench.report.series import Series
 
 MISSING = "—"
+# Below, figures are not told apart; from here on, they are said without a fraction.
+_LEAST, _WHOLE = 0.0001, 1000
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,19 @@ class Cell:
 
 
 def accuracy(evaluation: Evaluation) -> str:
-    """The score with its deviation, or why there is none."""
+    """The score with its deviation, or that there is none; why, where `fails` does not say it."""
     if evaluation.diverged:
         return f"no score: {len(evaluation.diverged)} of {len(evaluation.curves)} runs diverged"
     if evaluation.why_no_score:
-        return "no score: failed its audit"
+        return "no score"
     metrics = evaluation.metrics
     return f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
+
+
+def fails(evaluation: Evaluation) -> str:
+    """Which audits it fails, to be said wherever its figures are; empty if none."""
+    names = ", ".join(finding.name for finding in evaluation.failed_findings)
+    return f"fails {names}" if names else ""
 
 
 def mean_steps(evaluation: Evaluation) -> str:
@@ -76,10 +84,10 @@ def layer_sentence(evaluation: Evaluation) -> str:
     secret = fmean(weight.secret for weight in weights)
     others = [weight.others for weight in weights if weight.others is not None]
     if not others:
-        return f"{secret:.4g} on the secret's features; there are no others"
+        return f"{_plain(secret)} on the secret's features; there are no others"
     mean = fmean(others)
-    ratio = f"{secret / mean:.3g} times as much" if mean else "nothing at all there"
-    return f"{secret:.4g} on the secret's features, {mean:.4g} on the others: {ratio}"
+    ratio = f": {_times(secret / mean)} as much" if secret and mean else ""
+    return f"{_plain(secret)} on the secret's features, {_plain(mean)} on the others{ratio}"
 
 
 def differences(series: list[Series]) -> str:
@@ -90,6 +98,25 @@ def differences(series: list[Series]) -> str:
         for name in settings[0]
         if len({of_one[name] for of_one in settings}) > 1
     )
+
+
+def _plain(weight: float) -> str:
+    """Four digits, and no powers of ten."""
+    if not weight:
+        return "none"
+    if weight < _LEAST:
+        return f"less than {_LEAST}"
+    return f"{weight:,.0f}" if weight >= _WHOLE else f"{weight:.4g}"
+
+
+def _times(ratio: float) -> str:
+    """Three digits, and no powers of ten."""
+    rounded = float(f"{ratio:.3g}")
+    if rounded == 1:
+        return "about"
+    if rounded < _LEAST:
+        return f"less than {_LEAST} times"
+    return f"{rounded:,.0f} times" if rounded >= _WHOLE else f"{rounded:g} times"
 
 
 def _place(secret: int, ordering: int) -> str:
