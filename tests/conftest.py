@@ -43,7 +43,7 @@ _BEHIND_THE_BORDER = [
     "runs",
     "schedule",
     "snapshot",
-    "standing",
+    "headway",
     "train",
     "workbench.by_secret",
     "workbench.difference",

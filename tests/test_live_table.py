@@ -5,30 +5,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table, sparkline
 from vecparity.progress import WindowClosed
-from vecparity.standing import Standing
 
 ACCURACIES = st.lists(st.floats(0, 1), max_size=200)
 
 
-def lines(standings: list[Standing], width: int, now: float = 10.0) -> list[str]:
+def lines(headways: list[Headway], width: int, now: float = 10.0) -> list[str]:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
-        console.print(live_table(standings, now))
+        console.print(live_table(headways, now))
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def everything(max_steps: int = 100_000, num_runs: int = 100) -> list[Standing]:
+def everything(max_steps: int = 100_000, num_runs: int = 100) -> list[Headway]:
     """A configuration of each stage, with the widest figures of the full protocol."""
-    waiting, preparing, training, done = (Standing(f"n{n}-k8", max_steps) for n in (32, 50, 64, 128))
-    for standing in (preparing, training, done):
-        standing.begin(0.0)
-    for standing in (training, done):
-        standing.begin_training(num_runs, 1.0)
+    waiting, preparing, training, done = (Headway(f"n{n}-k8", max_steps) for n in (32, 50, 64, 128))
+    for headway in (preparing, training, done):
+        headway.begin(0.0)
+    for headway in (training, done):
+        headway.begin_training(num_runs, 1.0)
         for window in range(1, 400):
             runs = range(num_runs)
-            standing.window(WindowClosed(250 * window, runs, [0.1] * num_runs, [window / 399] * num_runs, runs), 5.0)
+            headway.window(WindowClosed(250 * window, runs, [0.1] * num_runs, [window / 399] * num_runs, runs), 5.0)
     done.finish(3661.0)
     return [waiting, preparing, training, done]
 
@@ -48,16 +48,16 @@ def test_everything_can_be_read(width: int) -> None:
 
 
 def test_what_is_known_from_the_history_needs_no_training() -> None:
-    known = Standing("n32-k8", 1000)
+    known = Headway("n32-k8", 1000)
     known.begin(0.0)
     known.finish(0.2)
     assert lines([known], 80)[1].split() == ["n32-k8", "done", "0:00"]
 
 
 def test_a_line_shows_one_moment_though_the_training_goes_on() -> None:
-    standing = everything()[2]
-    table = live_table([standing], 10.0)
-    standing.accuracy[:] = [0.0] * len(standing.accuracy)
+    headway = everything()[2]
+    table = live_table([headway], 10.0)
+    headway.accuracy[:] = [0.0] * len(headway.accuracy)
     console = Console(width=80, file=io.StringIO())
     with console.capture() as captured:
         console.print(table)

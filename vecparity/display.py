@@ -11,12 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from vecparity.evaluation import Evaluation
+from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.saying import say
 from vecparity.spec import TaskConfig
-from vecparity.standing import Standing
 
 _SECONDS_BETWEEN_LINES = 60.0
 
@@ -43,11 +43,11 @@ class Display:
         self.is_live = is_terminal if enabled is None else enabled
         self._has_lines = enabled is None and not self.is_live
         self._clock = clock
-        self._standings = [Standing(config.label, config.max_steps) for config in configs]
-        self._waiting = iter(self._standings)
+        self._headways = [Headway(config.label, config.max_steps) for config in configs]
+        self._waiting = iter(self._headways)
         self._said = clock()
         self._live = Live(
-            get_renderable=lambda: live_table(self._standings, clock()),
+            get_renderable=lambda: live_table(self._headways, clock()),
             console=self._console,
             refresh_per_second=4,
             redirect_stdout=False,
@@ -103,14 +103,14 @@ class Display:
             self._said = now
 
 
-def _in_words(standing: Standing, now: float) -> str:
+def _in_words(headway: Headway, now: float) -> str:
     words = [
-        f"step {standing.step:,} of {standing.max_steps:,}",
-        f"{standing.num_live} of {standing.num_runs} runs live",
+        f"step {headway.step:,} of {headway.max_steps:,}",
+        f"{headway.num_live} of {headway.num_runs} runs live",
     ]
-    if standing.accuracy:
-        words.append(f"accuracy {standing.accuracy[-1]:.3f}")
-    left = standing.seconds_left(now)
+    if headway.accuracy:
+        words.append(f"accuracy {headway.accuracy[-1]:.3f}")
+    left = headway.seconds_left(now)
     if left is not None:
         words.append(f"at most {duration(left)} left")
-    return f"{standing.label}: {', '.join(words)}"
+    return f"{headway.label}: {', '.join(words)}"

@@ -8,52 +8,52 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.standing import Stage, Standing
+from vecparity.headway import Headway, Stage
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CHANCE = 0.5
 _STYLES: dict[Stage, str] = {"waiting": "dim", "preparing": "yellow", "training": "cyan", "done": "green"}
 
 
-def live_table(standings: Sequence[Standing], now: float) -> Table:
+def live_table(headways: Sequence[Headway], now: float) -> Table:
     """One line for each configuration.
 
     Args:
-        standings: The configurations'.
+        headways: The configurations'.
         now: The time by the clock that they were told of.
     """
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=len("preparing"))
-    widest = max(len(_of(standing.max_steps, standing.max_steps)) for standing in standings)
+    widest = max(len(_of(headway.max_steps, headway.max_steps)) for headway in headways)
     table.add_column("step", no_wrap=True, justify="right", min_width=widest)  # or all would move as it grows
     table.add_column("live", no_wrap=True, justify="right")
     table.add_column("training accuracy", no_wrap=True, ratio=1)
     for heading in ("", "run-steps/s", "left"):
         table.add_column(heading, no_wrap=True, justify="right")
-    for standing in standings:
-        table.add_row(*_cells(standing, now))
+    for headway in headways:
+        table.add_row(*_cells(headway, now))
     return table
 
 
-def _cells(standing: Standing, now: float) -> list[RenderableType]:
-    stage = Text(standing.stage, _STYLES[standing.stage])
-    if standing.stage == "waiting":
-        return [standing.label, stage]
-    if standing.stage == "done":
-        stage.append(f" {duration(standing.seconds)}")
-    if not standing.accuracy and standing.stage == "done":  # known from the history
-        return [standing.label, stage]
-    if not standing.accuracy:
-        return [standing.label, stage, _of(0, standing.max_steps)]
-    speed, left = standing.run_steps_per_second, standing.seconds_left(now)
+def _cells(headway: Headway, now: float) -> list[RenderableType]:
+    stage = Text(headway.stage, _STYLES[headway.stage])
+    if headway.stage == "waiting":
+        return [headway.label, stage]
+    if headway.stage == "done":
+        stage.append(f" {duration(headway.seconds)}")
+    if not headway.accuracy and headway.stage == "done":  # known from the history
+        return [headway.label, stage]
+    if not headway.accuracy:
+        return [headway.label, stage, _of(0, headway.max_steps)]
+    speed, left = headway.run_steps_per_second, headway.seconds_left(now)
     return [
-        standing.label,
+        headway.label,
         stage,
-        _of(standing.step, standing.max_steps),
-        f"{standing.num_live}/{standing.num_runs}",
-        Sparkline(tuple(standing.accuracy)),  # as it is now: the training goes on while this is drawn
-        f"{standing.accuracy[-1]:.3f}",
+        _of(headway.step, headway.max_steps),
+        f"{headway.num_live}/{headway.num_runs}",
+        Sparkline(tuple(headway.accuracy)),  # as it is now: the training goes on while this is drawn
+        f"{headway.accuracy[-1]:.3f}",
         "" if speed is None else f"{speed:,.0f}",
         "" if left is None else f"≤ {duration(left)}",
     ]

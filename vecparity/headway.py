@@ -13,7 +13,7 @@ _RECENT_SECONDS = 10.0
 
 
 @dataclass
-class Standing:
+class Headway:
     """One configuration.
 
     Attributes:
