@@ -10,7 +10,7 @@ from conftest import CPU
 import vecparity
 from vecparity import interface
 from vecparity.containment.limits import Limits
-from vecparity.errors import StrategyFailedError, UsageError
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
 from vecparity.seeds import PublicSeeds
@@ -226,6 +226,16 @@ def test_wrong_use() -> None:
         vecparity.check("isolated_cube", CONFIG, protocol="published")
     with pytest.raises(UsageError, match="strategy must be a Python file or one of"):
         vecparity.check("nowhere.py", CONFIG)
+
+
+def test_two_refusals_are_told_at_once(tmp_path: Path) -> None:
+    returned = "return dict(lr=float('nan'), wd=0, beta1=0.9, beta2=0.9)"
+    path = write(tmp_path / "mine.py", get_optimizer_config=returned, make_dataset="y = y * 2")
+    with pytest.raises(InvalidStrategyError, match="lr must be finite and above 0, got nan") as raised:
+        check_all(path, [CONFIG], 42, 1, "none", Limits())
+    (another,) = raised.value.__notes__
+    assert another.startswith(f"and {path}:")
+    assert "make_dataset: y must contain only 0 and 1, got 2.0" in another
 
 
 def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:

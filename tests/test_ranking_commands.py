@@ -153,6 +153,9 @@ def test_compare_explains_its_intervals(capsys: pytest.CaptureFixture[str]) -> N
     assert "either is in about 1 of 10" in said
 
 
+FIGURES = ("accuracy", "steps")
+
+
 @pytest.mark.slow
 def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     path = str(tmp_path / "history")
@@ -164,6 +167,7 @@ def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     with History(Path(path)) as history:
         assert len(history.entries()) == 2
     assert ["no worse" in each["verdict"] for each in first] == [True]
+    assert all(each[figure]["interval"]["low"] <= each[figure]["difference"] for each in first for figure in FIGURES)
     assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
     from vecparity.workbench.checking import Check, check
     from vecparity.workbench.comparison import compare
+    from vecparity.workbench.doctor import diagnose
     from vecparity.workbench.history import History
     from vecparity.workbench.leaderboard import leaderboard
     from vecparity.workbench.report import write_report
@@ -25,6 +26,7 @@ __all__ = [
     "__version__",
     "check",
     "compare",
+    "diagnose",
     "evaluate",
     "evaluate_many",
     "leaderboard",
@@ -41,6 +43,7 @@ _WHERE = {
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",
     "compare": "workbench.comparison",
+    "diagnose": "workbench.doctor",
     "check": "workbench.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",

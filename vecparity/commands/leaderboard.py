@@ -147,13 +147,13 @@ _COLUMNS = {
     "place": Column("rank", is_number=True),
     "strategy": Column("strategy"),
     **{
-        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True)
+        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, is_secondary=True)
         for label in CONFIGURATIONS
     },
     "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
     "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True),
     "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "runs": Column("runs", is_number=True),
+    "runs": Column("runs", is_number=True, is_secondary=True),
     "seeds": Column("seeds"),
 }
 _CSV = {

@@ -15,7 +15,6 @@ from rich.table import Table
 Format = Literal["table", "markdown", "csv", "json"]
 # Where there is no terminal, nothing is cut to its width.
 _WIDTH = 1_000
-_NARROW = 110
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Column:
         heading: Above it.
         shown: The value in words.
         is_number: Aligned to the right, and never broken over lines.
-        is_secondary: Left out of a table on a terminal of less than 110 columns.
+        is_secondary: Left out of a table that would be wider than the terminal.
     """
 
     heading: str
@@ -65,9 +64,9 @@ def show_records(
     elif format_ == "markdown":
         sys.stdout.write(_markdown(_table(records, columns, _escaped)) + "\n")
     else:
-        is_narrow = sys.stdout.isatty() and Console().width < _NARROW
-        shown = {name: column for name, column in columns.items() if not (is_narrow and column.is_secondary)}
-        table = _table(records, shown)
+        table = _table(records, columns)
+        if sys.stdout.isatty() and Console().measure(table).maximum > Console().width:
+            table = _table(records, {name: column for name, column in columns.items() if not column.is_secondary})
         table.title = title
         show(table)
 

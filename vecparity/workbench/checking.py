@@ -14,7 +14,7 @@ from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
 from vecparity.data import make_test_set
-from vecparity.errors import UsageError
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.runs import Author
 from vecparity.seeds import PublicSeeds
 from vecparity.spec import OptimizerConfig, Protocol, TaskConfig
@@ -132,11 +132,26 @@ def check_all(
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
     loaded = chosen if isinstance(chosen, Strategy) else strategy.load(chosen)
     with StrategyLog() as log, Sandbox(loaded, level, limits, log, torch.device("cpu")) as author, log.noted():
-        networks = [ask_networks(author, seeds, config, secrets) for config in configs]
+        networks = _ask_for_all_networks(author, seeds, configs, secrets)
         return [
             _check_one(loaded, author, seeds, config, level, answered)
             for config, answered in zip(configs, networks, strict=True)
         ]
+
+
+def _ask_for_all_networks(
+    author: Author, seeds: PublicSeeds, configs: Sequence[TaskConfig], secrets: int
+) -> list[Networks]:
+    """Asks for networks; where they are refused, for a training set too, so that both refusals are known at once."""
+    try:
+        return [ask_networks(author, seeds, config, secrets) for config in configs]
+    except InvalidStrategyError as refused:
+        try:
+            ask_dataset(author, seeds, configs[0], 0)
+        except (InvalidStrategyError, StrategyFailedError) as another:
+            if str(another) != str(refused):
+                refused.add_note(f"and {another}")
+        raise
 
 
 def _check_one(
