@@ -7,7 +7,16 @@ from typing import Any
 
 from conftest import golden
 
-from vecparity.evaluation import DivergedRun, Evaluation, Provenance, RunCurve, RunResult
+from vecparity.evaluation import (
+    ByFeature,
+    DatasetSummary,
+    DivergedRun,
+    Evaluation,
+    FirstLayer,
+    Provenance,
+    RunCurve,
+    RunResult,
+)
 from vecparity.spec import task_config
 from vecparity.train import Curve
 
@@ -29,6 +38,7 @@ _PROVENANCE = Provenance(
     seal=None,
     wall_seconds=1.0,
 )
+_HALF = ByFeature(secret=0.5, others=0.5, each=None)
 
 
 def made(
@@ -44,13 +54,14 @@ def made(
         **settings: What differs from the protocol's, beside the numbers of secrets and orderings.
     """
     numbers = {"num_hidden_secrets": len(ends), "num_orderings": len(ends[0])}
+    places = [(i, j) for i in range(len(ends)) for j in range(len(ends[0]))]
     return Evaluation(
         config=task_config(label, protocol="published", **(numbers | settings)),
-        datasets=[],
-        results=[RunResult(i, j, *end) for i, secret in enumerate(ends) for j, end in enumerate(secret)],
+        datasets=[DatasetSummary(i, 100, 0.5, None, 64, _HALF) for i in range(len(ends))],
+        results=[RunResult(i, j, *ends[i][j]) for i, j in places],
         diverged=[],
-        curves=[RunCurve(i, j, Curve([1], [0.7], [0.5])) for i in range(len(ends)) for j in range(len(ends[0]))],
-        first_layers=[],
+        curves=[RunCurve(i, j, Curve([1], [0.7], [0.5])) for i, j in places],
+        first_layers=[FirstLayer(i, j, _HALF) for i, j in places],
         findings=[],
         provenance=replace(
             _PROVENANCE, strategy=strategy, strategy_sha256=sha256(strategy.encode()).hexdigest(), seed=seed
@@ -65,7 +76,12 @@ def changed(evaluation: Evaluation, **provenance: Any) -> Evaluation:
 
 def diverged(evaluation: Evaluation) -> Evaluation:
     """The same, had its first run diverged."""
-    return replace(evaluation, results=evaluation.results[1:], diverged=[DivergedRun(0, 0, 7)])
+    return replace(
+        evaluation,
+        results=evaluation.results[1:],
+        diverged=[DivergedRun(0, 0, 7)],
+        first_layers=evaluation.first_layers[1:],
+    )
 
 
 def published(strategy: str, label: str = "n32-k8", seed: int = 42) -> Evaluation:

@@ -86,7 +86,7 @@ def _table(
 
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is: no cell, link or element of a page."""
-    return re.sub(r"([\\|<>\[\]`*_])", r"\\\1", text)
+    return re.sub(r"([\\|<>\[\]`*])", r"\\\1", text)
 
 
 def _markdown(table: Table) -> str:
