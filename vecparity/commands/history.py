@@ -67,10 +67,7 @@ def history(
     if limit is not None and limit < 1:
         raise UsageError(f"limit must be at least 1, got {limit}")
     with History(history_) as recorded:
-        entries = recorded.entries()
-        where = recorded.path
-    if not entries:
-        raise UsageError(f"no evaluations are recorded yet in {where}: vecparity eval records them")
+        entries = recorded.require_entries()
     wanted = [
         asdict(entry)
         for entry in entries

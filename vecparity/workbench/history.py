@@ -148,6 +148,17 @@ class History:
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM evaluations ORDER BY id").fetchall()
         return [Entry(*row) for row in rows]
 
+    def require_entries(self) -> list[Entry]:
+        """The same as `entries`, for whoever has no use for none.
+
+        Raises:
+            UsageError: Nothing is recorded yet.
+        """
+        entries = self.entries()
+        if not entries:
+            raise UsageError(f"no evaluations are recorded yet in {self.path}: vecparity eval records them")
+        return entries
+
     def get(self, id_: int) -> Recorded:
         """Returns one evaluation.
 

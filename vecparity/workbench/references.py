@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,17 +34,19 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
         MachineError: The history is damaged.
     """
     made = []
-    for word in words:
-        if re.fullmatch("[0-9]+", word):
-            with History(history) as recorded:
-                found = recorded.get(int(word))
-            made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
-        elif word.endswith(".json"):
-            evaluation = document.load(Path(word))
-            made.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
-        else:
-            loaded = strategy.load(word)
-            made.append(Reference(loaded.name, loaded))
+    with ExitStack() as stack:
+        opened: History | None = None  # once, since all of the file is checked then, and only for an id
+        for word in words:
+            if re.fullmatch("[0-9]+", word):
+                opened = opened or stack.enter_context(History(history))
+                found = opened.get(int(word))
+                made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
+            elif word.endswith(".json"):
+                evaluation = document.load(Path(word))
+                made.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
+            else:
+                loaded = strategy.load(word)
+                made.append(Reference(loaded.name, loaded))
     return made
 
 
@@ -56,9 +59,7 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
     """
     if not words:
         with History(history) as recorded:
-            entries = recorded.entries()
-            if not entries:
-                raise UsageError(f"no evaluations are recorded yet in {recorded.path}: vecparity eval records them")
+            entries = recorded.require_entries()
             newest = [entry.id for entry in entries if entry.command == entries[-1].command]
             return [found.evaluation for found in recorded.evaluations(newest)]
     for word in words:
