@@ -56,7 +56,7 @@ SETTINGS = (
     "--no-history"
 )
 CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
-MARK = "/vecparity-test"  # in the PATH, and so in the environment, of all that these tests start
+MARK = "/from-the-adversarial-tests"  # in the PATH, and so in the environment, of all that these tests start
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = 47391
 PACKAGE = Path(strategy.__file__).with_name("__init__.py")
