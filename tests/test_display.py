@@ -5,9 +5,10 @@ import re
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
 from fcntl import ioctl
+from queue import SimpleQueue
 from termios import TIOCSWINSZ
+from threading import Semaphore
 
 import pytest
 from equivalence import make_runs
@@ -64,45 +65,69 @@ class Clock:
         return self.now
 
 
-def followed(display: Display, clock: Clock, windows: Sequence[tuple[float, int]], evaluation: Evaluation) -> None:
-    """Tells of two configurations whose windows close some seconds after their beginning."""
+class Minutes:
+    """An event that is waited for a minute at a time: each one that is let `pass_by` is over when its line is said."""
+
+    def __init__(self) -> None:
+        self._ends: SimpleQueue[bool] = SimpleQueue()
+        self._is_waited_for = Semaphore(0)
+
+    def wait(self, seconds: float) -> bool:
+        assert seconds == 60
+        self._is_waited_for.release()
+        return self._ends.get()
+
+    def set(self) -> None:
+        self._ends.put(True)
+
+    def pass_by(self) -> None:
+        self._is_waited_for.acquire()
+        self._ends.put(False)
+        self._is_waited_for.acquire()
+        self._is_waited_for.release()
+
+
+@pytest.fixture
+def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
+    minutes = Minutes()
+    monkeypatch.setattr("vecparity.display.Event", lambda: minutes)
+    return minutes
+
+
+def test_a_line_a_minute(minutes: Minutes, capsys: pytest.CaptureFixture[str], evaluation: Evaluation) -> None:
+    def line() -> str:
+        minutes.pass_by()
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return captured.err
+
+    clock = Clock()
     runs = make_runs()[:2]
-    for config in CONFIGS:
-        began = clock.now
-        display.begin(config)
-        display.prepared(runs, "native")
-        for seconds, step in windows:
-            clock.now = began + seconds
-            display.window(WindowClosed(step, [0, 1], [0.5, 0.5], [0.5, 0.75], [1]))
-        display.finish([evaluation])
-
-
-def test_a_line_a_minute(capsys: pytest.CaptureFixture[str], evaluation: Evaluation) -> None:
-    clock = Clock()
     with Display(None, CONFIGS, clock) as display:
-        followed(display, clock, [(10, 250), (59, 500), (61, 750), (90, 1000), (122, 1250), (130, 1500)], evaluation)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    lines = captured.err.splitlines()
-    # 99,250 steps of one run at 1,000 run-steps in 51 s; 98,750 at 500 in 32 s.
-    assert lines[:2] == [
-        "vecparity: n32-k8: step 750 of 100,000, 1 of 2 runs live, accuracy 0.625, at most 1:24:22 left",
-        "vecparity: n32-k8: step 1,250 of 100,000, 1 of 2 runs live, accuracy 0.625, at most 1:45:20 left",
-    ]
-    # From 130 on the second configuration; the last line was at 122.
-    assert [line.partition(",")[0] for line in lines[2:]] == [
-        "vecparity: n50-k8: step 500 of 100", "vecparity: n50-k8: step 1",
-    ]  # fmt: skip
+        assert line() == ""
+        for config in CONFIGS:
+            label = config.label
+            display.begin(config)
+            assert line() == f"vecparity: {label}: asking the strategy for networks and data\n"
+            display.prepared(runs, "native")
+            assert line() == f"vecparity: {label}: step 0 of 100,000, 2 of 2 runs live\n"
+            clock.now += 10
+            display.window(WindowClosed(250, [0, 1], [0.5, 0.5], [0.5, 0.75], [1]))
+            # 99,750 steps of one run, at 500 run-steps in 10 s.
+            told = f"vecparity: {label}: step 250 of 100,000, 1 of 2 runs live, accuracy 0.625, at most"
+            assert line() == f"{told} 33:15 left\n"
+            clock.now += 5
+            assert line() == f"{told} 33:10 left\n"
+            display.finish([evaluation])
+            assert line() == ""
+    assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("enabled", [None, False])
-def test_nothing_of_what_takes_less_than_a_minute(
-    capsys: pytest.CaptureFixture[str], evaluation: Evaluation, enabled: bool | None
-) -> None:
-    clock = Clock()
-    seconds = 29 if enabled is None else 1000
-    with Display(enabled, CONFIGS, clock) as display:
-        followed(display, clock, [(seconds / 2, 250), (seconds, 500)], evaluation)
+def test_no_lines_where_nothing_is_to_be_shown(minutes: Minutes, capsys: pytest.CaptureFixture[str]) -> None:
+    with Display(False, CONFIGS) as display:
+        display.begin(CONFIGS[0])
+        display.prepared(make_runs()[:2], "native")
+    assert not minutes._is_waited_for.acquire(blocking=False), "nobody waits for minutes to pass"
     assert capsys.readouterr() == ("", "")
 
 

@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 import torch
 from conftest import SHORT
+from noting import Noting
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
 from vecparity.choice import EngineName
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
-from vecparity.train import WindowClosed
 
 FILES = Path(__file__).parent / "strategies"
 
@@ -57,9 +57,9 @@ def test_many_strategies_and_seeds_share_an_ensemble(engine: EngineName, dtype: 
         (FILES / "whole_file.py", 42),
         ("isolated_cube", 7),
     ]
-    windows: list[WindowClosed] = []
-    together = evaluate_many(jobs, "n32-k8", engine=engine, dtype=dtype, on_window=windows.append, **SHORT)
-    assert windows[0].runs == list(range(16))
+    noting = Noting()
+    together = evaluate_many(jobs, "n32-k8", engine=engine, dtype=dtype, followers=[noting], **SHORT)
+    assert noting.windows[0].runs == list(range(16))
     for (chosen, seed), evaluation in zip(jobs, together, strict=True):
         alone = evaluate(chosen, "n32-k8", seed=seed, engine=engine, dtype=dtype, **SHORT)
         assert evaluation.results == alone.results

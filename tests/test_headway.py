@@ -4,6 +4,7 @@ import pytest
 from conftest import SHORT
 from hypothesis import given
 from hypothesis import strategies as st
+from noting import Noting
 
 from vecparity import Evaluation, evaluate
 from vecparity.headway import Headway
@@ -87,8 +88,8 @@ def test_what_is_left_is_never_less_than_nothing(windows: list[tuple[float, floa
 
 
 def test_runs_of_audits_are_not_among_the_live(evaluation: Evaluation) -> None:
-    windows: list[WindowClosed] = []
-    audited = evaluate("isolated_cube", **SHORT, audit="report", on_window=windows.append)
+    noting = Noting()
+    audited = evaluate("isolated_cube", **SHORT, audit="report", followers=[noting])
     assert audited.findings
-    assert [list(window.live) for window in windows] == [[0, 1, 2, 3]] * 4
-    assert [window.step for window in windows] == evaluation.curves[0].curve.step
+    assert [list(window.live) for window in noting.windows] == [[0, 1, 2, 3]] * 4
+    assert [window.step for window in noting.windows] == evaluation.curves[0].curve.step

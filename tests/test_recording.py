@@ -10,8 +10,12 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import SHORT as SETTINGS
+from noting import Noting
 from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
+from vecparity import evaluate, evaluate_many
+from vecparity.errors import UsageError
 from vecparity.strategy import load
 from vecparity.workbench.history import History
 
@@ -185,6 +189,43 @@ def test_an_evaluation_that_goes_on_is_recorded_once(run: Run, tmp_path: Path) -
     assert said(err) == ["recorded before as 1", "recorded as 2", "recorded as 3"]
     with History(tmp_path / "history") as history:
         assert len({entry.command for entry in history.entries()}) == 1
+
+
+def test_in_python_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noting = Noting()
+    with History(tmp_path / "history", create=True) as history:
+        first = evaluate_many([("isolated_cube", 42), ("default_4096", 7)], history=history, **SETTINGS)
+        again = evaluate("isolated_cube", history=history, reuse=True, followers=[noting], **SETTINGS)
+        assert again.results == first[0].results
+        assert noting.told == ["begin n32-k8", "1 finished"]
+        entries = history.entries()
+        assert [(entry.strategy, entry.seed) for entry in entries] == [("isolated_cube", 42), ("default_4096", 7)]
+        assert len({entry.command for entry in entries}) == 1
+        evaluate("isolated_cube", history=history, **SETTINGS)
+        assert len(history.entries()) == 3
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training(tmp_path: Path) -> None:
+    noting = Noting()
+    History(tmp_path / "history", create=True).close()
+    with History(tmp_path / "history") as history, pytest.raises(UsageError, match=r"create=True.*got .* to read only"):
+        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+    with pytest.raises(UsageError, match="reuse goes with a history"):
+        evaluate("isolated_cube", reuse=True, followers=[noting], **SETTINGS)
+    assert noting.told == []
+
+
+def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
+    monkeypatch.setattr("vecparity.workbench.history_file._TABLES", tables)
+    with (
+        History(tmp_path / "history", create=True) as history,
+        pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
+    ):
+        assert evaluate("isolated_cube", history=history, **SETTINGS).results
 
 
 def run_workbench(arguments: str) -> tuple[int, str, str]:

@@ -1,50 +1,19 @@
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import SHORT
+from noting import Noting
 
 from vecparity import Evaluation, compare, document, evaluate, spec
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
 from vecparity.options import Options
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
-from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy, load
 from vecparity.workbench.history import History
-from vecparity.workbench.recording import Recorder
+from vecparity.workbench.recording import recorder
 from vecparity.workbench.references import Reference, existing, resolve
 from vecparity.workbench.sides import Side, sides
-
-
-class Noting:
-    """Follows evaluations, and notes what it is told, each thing once in succession."""
-
-    def __init__(self, told: list[str]) -> None:
-        self._told = told
-
-    def __enter__(self) -> "Noting":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def _note(self, words: str) -> None:
-        if self._told[-1:] != [words]:
-            self._told.append(words)
-
-    def begin(self, config: TaskConfig) -> None:
-        self._note(f"begin {config.label}")
-
-    def prepared(self, runs: Sequence[Run], engine: str) -> None:
-        self._note(f"{len(runs)} prepared")
-
-    def window(self, closed: WindowClosed) -> None:
-        self._note("windows close")
-
-    def finish(self, evaluations: Sequence[Evaluation]) -> None:
-        self._note(f"{len(evaluations)} finished")
 
 
 @pytest.fixture
@@ -100,8 +69,8 @@ def test_strategies_are_evaluated_once_and_recorded(at: Path) -> None:
     references = resolve(["isolated_cube", "1", "default_4096"], at)
     told: list[str] = []
     for _ in range(2):
-        with Recorder(at, reuse=True) as recorder:
-            made = sides(references, [], [], "", Options(), recorder, lambda configs: Noting(told))
+        with recorder(at, reuse=True) as records:
+            made = sides(references, [], [], "", Options(), records, lambda configs: Noting(told))
         assert [side.name for side in made] == ["isolated_cube", "isolated_cube #1", "default_4096"]
         assert [list(side.evaluations) for side in made] == [["n32-k8"]] * 3
         assert made[0].evaluations["n32-k8"][0].results == made[1].evaluations["n32-k8"][0].results
@@ -114,8 +83,8 @@ def test_strategies_are_evaluated_once_and_recorded(at: Path) -> None:
 def test_several_seeds_and_configurations(tmp_path: Path) -> None:
     references = resolve(["isolated_cube", "default_4096"], None)
     configs = [spec.task_config(label, **SHORT) for label in ("n32-k8", "n50-k8")]
-    with Recorder(tmp_path / "history") as recorder:
-        made = sides(references, configs, [7, 42], "full", Options(), recorder, lambda configs: Noting([]))
+    with recorder(tmp_path / "history") as records:
+        made = sides(references, configs, [7, 42], "full", Options(), records, lambda configs: Noting([]))
     for side in made:
         assert list(side.evaluations) == ["n32-k8", "n50-k8"]
         for label, evaluated in side.evaluations.items():
@@ -127,8 +96,8 @@ def compared(references: list[Reference], at: Path, *seeds: int) -> tuple[list[S
     """The sides, without or with seeds of their own, and what was told of evaluations."""
     told: list[str] = []
     configs = [spec.task_config("n32-k8", **SHORT)] if seeds else []
-    with Recorder(at) as recorder:
-        return sides(references, configs, seeds, "full", Options(), recorder, lambda configs: Noting(told)), told
+    with recorder(at) as records:
+        return sides(references, configs, seeds, "full", Options(), records, lambda configs: Noting(told)), told
 
 
 def test_one_source_given_twice_is_evaluated_once(tmp_path: Path) -> None:
@@ -182,12 +151,12 @@ def test_nothing_is_evaluated_that_cannot_be_compared(tmp_path: Path, evaluation
         ([first, *strategy, others[1]], UsageError, "same configuration, got n32-k8 of #0 and n50-k8 of #2"),
         ([*strategy, others[2]], DivergedError, "isolated_cube with seed 42 has no score"),
     ]
-    with Recorder(tmp_path / "history") as recorder:
+    with recorder(tmp_path / "history") as records:
         for references, error, said in cases:
             with pytest.raises(error, match=said):
-                sides(references, [], [], "", Options(), recorder, lambda configs: pytest.fail("evaluates"))
+                sides(references, [], [], "", Options(), records, lambda configs: pytest.fail("evaluates"))
         with pytest.raises(UsageError, match="each top-level seed once, got 7, 7"):
-            sides(strategy, [evaluation.config], [7, 7], "", Options(), recorder, lambda _: pytest.fail("evaluates"))
+            sides(strategy, [evaluation.config], [7, 7], "", Options(), records, lambda _: pytest.fail("evaluates"))
 
 
 def test_a_strategy_is_compared_with_each_on_what_both_have(tmp_path: Path, evaluation: Evaluation) -> None:
@@ -205,5 +174,5 @@ def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation:
     sealed = replace(evaluation, provenance=replace(evaluation.provenance, seal="0" * 64))
     document.save(sealed, tmp_path / "sealed.json")
     references = resolve([str(tmp_path / "sealed.json"), "isolated_cube"], None)
-    with Recorder(tmp_path / "history") as recorder, pytest.raises(UsageError, match="a sealed evaluation is compared"):
-        sides(references, [], [], "", Options(), recorder, lambda configs: Noting([]))
+    with recorder(tmp_path / "history") as records, pytest.raises(UsageError, match="a sealed evaluation is compared"):
+        sides(references, [], [], "", Options(), records, lambda configs: Noting([]))

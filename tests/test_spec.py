@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 
 from vecparity.errors import UsageError
-from vecparity.spec import CONFIGURATIONS, TaskConfig, protocol_of, task_config
+from vecparity.spec import (
+    CONFIGURATIONS,
+    NAMED_PROTOCOLS,
+    PROTOCOLS,
+    TaskConfig,
+    protocol_name,
+    protocol_of,
+    task_config,
+)
 
 
 def test_presets_are_the_contracts_table() -> None:
@@ -101,3 +109,10 @@ def test_protocol_of() -> None:
     assert protocol_of(task_config("n50-k8", protocol="published", max_steps=29_999)) is None
     assert protocol_of(task_config("n50-k8", smoke=True)) is None
     assert protocol_of(task_config(n_features=40)) is None
+
+
+def test_every_protocol_has_a_name_with_the_short_settings_and_without() -> None:
+    named = [(protocol, smoke) for protocol in PROTOCOLS for smoke in (False, True)]
+    assert sorted(NAMED_PROTOCOLS.values()) == sorted(named)
+    for name, (protocol, smoke) in NAMED_PROTOCOLS.items():
+        assert protocol_name(protocol, smoke=smoke) == name

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from vecparity.evaluation import ByFeature, Evaluation
-from vecparity.spec import PROTOCOLS
+from vecparity.spec import NAMED_PROTOCOLS
 
 _ROUNDING = 1e-9
 
@@ -50,7 +50,7 @@ def check(evaluation: Evaluation, metrics: Any) -> None:
         _require_finite("curves", [*run_curve.curve.loss, *run_curve.curve.accuracy])
     provenance = evaluation.provenance
     _require_finite("wall_seconds", [provenance.wall_seconds])
-    if provenance.protocol.removesuffix("+smoke") not in (*PROTOCOLS, "custom"):
+    if provenance.protocol not in (*NAMED_PROTOCOLS, "custom"):
         raise ValueError(f"the protocol {provenance.protocol!r}")
     for text in _texts(evaluation):
         if not text.isprintable():

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from threading import Event, Thread
 from types import TracebackType
 
 from rich.console import Console
@@ -45,7 +46,9 @@ class Display:
         self._clock = clock
         self._headways = [Headway(config.label, config.max_steps) for config in configs]
         self._waiting = iter(self._headways)
-        self._said = clock()
+        self._now = self._headways[0]
+        self._is_over = Event()
+        self._speaker = Thread(target=self._say_each_minute, daemon=True)
         self._live = Live(
             get_renderable=lambda: live_table(self._headways, clock()),
             console=self._console,
@@ -56,12 +59,17 @@ class Display:
     def __enter__(self) -> "Display":
         if self.is_live:
             self._live.start()
+        if self._has_lines:
+            self._speaker.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
+        if self._has_lines:
+            self._is_over.set()
+            self._speaker.join()
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
@@ -71,12 +79,10 @@ class Display:
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""
         self._now.begin_training(len(runs), self._clock())
-        self._say_each_minute()
 
     def window(self, closed: WindowClosed) -> None:
         """See `Follower`."""
         self._now.window(closed, self._clock())
-        self._say_each_minute()
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Follower`."""
@@ -97,13 +103,14 @@ class Display:
             self._console.print(table)
 
     def _say_each_minute(self) -> None:
-        now = self._clock()
-        if self._has_lines and now - self._said >= _SECONDS_BETWEEN_LINES:
-            say(_in_words(self._now, now))
-            self._said = now
+        while not self._is_over.wait(_SECONDS_BETWEEN_LINES):
+            if self._now.stage in ("preparing", "training"):
+                say(_in_words(self._now, self._clock()))
 
 
 def _in_words(headway: Headway, now: float) -> str:
+    if headway.stage == "preparing":
+        return f"{headway.label}: asking the strategy for networks and data"
     words = [
         f"step {headway.step:,} of {headway.max_steps:,}",
         f"{headway.num_live} of {headway.num_runs} runs live",

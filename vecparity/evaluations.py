@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import vecparity
-from vecparity import reference, strategy
+from vecparity import reference
 from vecparity.audit import file_unchanged
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import choose_device, choose_engine, device_name, make_engine
@@ -17,41 +17,38 @@ from vecparity.containment import levels
 from vecparity.containment.levels import Level
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance
+from vecparity.follower import Follower
 from vecparity.gathering import gather
 from vecparity.keeping import keep, notes_of
 from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Preparation, Prepared, Source
-from vecparity.runs import Run
 from vecparity.seeds import key_digest
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.train import Trained, WindowClosed, train
 
-OnPrepared = Callable[[Sequence[Run], str], None]
 OnWindow = Callable[[WindowClosed], None]
 Recall = Callable[[TaskConfig, Provenance], Evaluation | None]
 
 
 def evaluations(
-    jobs: Sequence[tuple[str | Path | Strategy, int]],
+    jobs: Sequence[tuple[Strategy, int]],
     configs: Sequence[TaskConfig],
     protocol_name: str,
     options: Options,
-    on_prepared: OnPrepared,
-    on_window: OnWindow,
+    follower: Follower,
     stop_requested: Callable[[], bool] = lambda: False,
     recall: Recall = lambda config, provenance: None,
 ) -> Generator[list[Evaluation], None, None]:
     """Evaluates all jobs under one configuration after the other; the next is prepared while one trains.
 
     Args:
-        jobs: See `evaluate_many`.
+        jobs: Strategies with the seeds to evaluate them under.
         configs: The settings of each configuration.
         protocol_name: What provenance says of them.
         options: How.
-        on_prepared: See `evaluate_many`; not called where nothing is to be trained.
-        on_window: See `evaluate_many`.
+        follower: Told how it goes; of nothing prepared where nothing is to be trained.
         stop_requested: Asked now and then whether to keep a checkpoint and stop.
         recall: Asked for every evaluation whether it is known already, and need not be made: given its settings and
             its provenance but for the time that it took.
@@ -70,9 +67,7 @@ def evaluations(
     level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
     sources = [
         Source(index, chosen, options.seeds(seed), options.audit_of(chosen))
-        for index, (chosen, seed) in enumerate(
-            (chosen if isinstance(chosen, Strategy) else strategy.load(chosen), seed) for chosen, seed in jobs
-        )
+        for index, (chosen, seed) in enumerate(jobs)
     ]
     plan = [_plan(config, sources, protocol_name, options, device, level, recall) for config in configs]
 
@@ -81,18 +76,21 @@ def evaluations(
     with Preparation(missing, level, options.limits, init_device, options.strategy_log) as preparation:
         preparing = iter(preparation)
         for planned in plan:
+            follower.begin(planned.config)
             made = dict(planned.known)
             if planned.asked:
                 prepared = planned.kept or next(preparing)
                 if planned.checkpoints is not None and planned.kept is None:
                     planned.checkpoints.begin(prepared.runs, notes_of(prepared))
                 num_own = len(planned.asked) * planned.config.num_runs
-                on_prepared(prepared.runs[:num_own], planned.engine)
-                tell = _without_audits(on_window, num_own)
+                follower.prepared(prepared.runs[:num_own], planned.engine)
+                tell = _without_audits(follower.window, num_own)
                 trained = _train(planned, prepared, options, device, tell, stop_requested)
                 seconds = time.perf_counter() - began
                 made |= {source.index: _gather(planned, source, prepared, trained, seconds) for source in planned.asked}
-            yield [made[index] for index in range(len(jobs))]
+            evaluated = [made[index] for index in range(len(jobs))]
+            follower.finish(evaluated)
+            yield evaluated
             began = time.perf_counter()
 
 

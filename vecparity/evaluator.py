@@ -1,17 +1,23 @@
 """Evaluations in Python: `evaluate` one strategy, or `evaluate_many` in a single ensemble."""
 
+import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from vecparity import spec
-from vecparity.errors import UsageError
+from vecparity import strategy as strategies
+from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.evaluations import OnPrepared, OnWindow, evaluations
+from vecparity.evaluations import evaluations
+from vecparity.follower import Follower, Followers
 from vecparity.options import Options
 from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
+from vecparity.workbench.history import History
+from vecparity.workbench.recording import Recorder
 
 
 def evaluate(
@@ -37,8 +43,9 @@ def evaluate_many(
     *,
     protocol: Protocol = "full",
     smoke: bool = False,
-    on_prepared: OnPrepared = lambda runs, engine: None,
-    on_window: OnWindow = lambda closed: None,
+    followers: Sequence[Follower] = (),
+    history: History | None = None,
+    reuse: bool = False,
     **options: Any,
 ) -> list[Evaluation]:
     """Trains several strategies, or seeds of one, in a single ensemble; each result is that of its own `evaluate`.
@@ -48,8 +55,10 @@ def evaluate_many(
         config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings taken as they are.
         protocol: ``full`` or ``published``; only with a label.
         smoke: The short settings on top of the protocol; only with a label.
-        on_prepared: Told of the runs before they train, and of the engine that will train them.
-        on_window: Told of every window that closes.
+        followers: Told how it goes.
+        history: Where to record the evaluations, if anywhere; opened with ``create=True``. One that cannot be
+            recorded is warned of, and returned all the same.
+        reuse: Take from there what would be evaluated again: the same source, settings, engine, device and versions.
         **options: Fields of `Options` and of `TaskConfig`, by name.
 
     Returns:
@@ -64,10 +73,23 @@ def evaluate_many(
     how = {option.name: options.pop(option.name) for option in fields(Options) if option.name in options}
     if not isinstance(config, TaskConfig):
         config = spec.task_config(config, protocol=protocol, smoke=smoke, **options)
-        protocol_name = protocol + ("+smoke" if smoke else "")
+        protocol_name = spec.protocol_name(protocol, smoke=smoke)
     elif protocol != "full" or smoke:
         raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
     else:
         config = spec.override(config, options)
         protocol_name = "custom"
-    return next(evaluations(jobs, [config], protocol_name, Options(**how), on_prepared, on_window))
+    if reuse and history is None:
+        raise UsageError("reuse goes with a history to take evaluations from, got none")
+    if history is not None and history.is_only_read:
+        raise UsageError(f"evaluations are recorded in a History(path, create=True), got {history.path} to read only")
+    loaded = [(each if isinstance(each, Strategy) else strategies.load(each), seed) for each, seed in jobs]
+    recorder = Recorder(history, reuse=reuse)
+    made = evaluations(loaded, [config], protocol_name, Options(**how), Followers(followers), recall=recorder.recall)
+    with closing(made):
+        evaluated = next(made)
+    try:
+        recorder.record(evaluated, loaded)
+    except MachineError as error:  # what was evaluated is worth more than its record
+        warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+    return evaluated

@@ -23,3 +23,33 @@ class Follower(Protocol):
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """Its evaluations are done."""
+
+
+class Followers:
+    """Several as one, told in their order; or none.
+
+    A `Follower`.
+    """
+
+    def __init__(self, followers: Sequence[Follower]) -> None:
+        self._followers = followers
+
+    def begin(self, config: TaskConfig) -> None:
+        """See `Follower`."""
+        for follower in self._followers:
+            follower.begin(config)
+
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        """See `Follower`."""
+        for follower in self._followers:
+            follower.prepared(runs, engine)
+
+    def window(self, closed: WindowClosed) -> None:
+        """See `Follower`."""
+        for follower in self._followers:
+            follower.window(closed)
+
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Follower`."""
+        for follower in self._followers:
+            follower.finish(evaluations)

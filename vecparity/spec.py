@@ -120,6 +120,13 @@ SMOKE: dict[str, int] = {
     "min_steps_before_stop": 400,
     "early_stop_windows": 3,
 }
+# What provenance calls them: a protocol, and whether the short settings are on top of it.
+NAMED_PROTOCOLS: dict[str, tuple[Protocol, bool]] = {
+    "full": ("full", False),
+    "published": ("published", False),
+    "full+smoke": ("full", True),
+    "published+smoke": ("published", True),
+}
 CONFIGURATIONS: dict[str, dict[str, int]] = {
     "n32-k8": {"n_features": 32, "secret_size": 8},
     "n50-k8": {"n_features": 50, "secret_size": 8},
@@ -148,6 +155,11 @@ def task_config(
     settings: dict[str, Any] = PROTOCOLS[protocol] | (SMOKE if smoke else {})
     settings |= CONFIGURATIONS[label] if label else {}
     return override(TaskConfig(), settings | overrides)
+
+
+def protocol_name(protocol: Protocol, *, smoke: bool) -> str:
+    """What provenance calls a protocol, with or without the short settings on top."""
+    return next(name for name, named in NAMED_PROTOCOLS.items() if named == (protocol, smoke))
 
 
 def protocol_of(config: TaskConfig) -> Protocol | None:

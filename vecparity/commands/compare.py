@@ -90,13 +90,13 @@ def _sides(
     from vecparity.evaluation import Evaluation
     from vecparity.interruption import Interruption
     from vecparity.options import Options
-    from vecparity.workbench.recording import Recorder
+    from vecparity.workbench.recording import recorder
     from vecparity.workbench.sides import sides
 
     configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
-    with Interruption(), Recorder(history, enabled=needs_history, reuse=reuse) as recorder:
-        return sides(references, configs, seeds, protocol, Options(), recorder, partial(Display, None))
+    with Interruption(), recorder(history, enabled=needs_history, reuse=reuse) as records:
+        return sides(references, configs, seeds, protocol, Options(), records, partial(Display, None))
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:

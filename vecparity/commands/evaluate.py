@@ -1,12 +1,12 @@
 """The command's work: evaluations one after the other, what is printed of them, and what is written."""
 
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
 import torch
 
-from vecparity import document, tables
+from vecparity import document, spec, tables
 from vecparity.arguments import Arguments
 from vecparity.containment.limits import Limits
 from vecparity.display import Display
@@ -14,18 +14,18 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.evaluations import evaluations
 from vecparity.files import make_writable
-from vecparity.follower import Follower
+from vecparity.follower import Followers
 from vecparity.interruption import Interruption
 from vecparity.keeping import discard
 from vecparity.metric_log import MetricLog
 from vecparity.options import Options
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
-from vecparity.saying import fail, warn_of_failed_audits
+from vecparity.saying import fail, say, warn_of_failed_audits
 from vecparity.seeds import key_digest, new_key, read_key, write_key
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
-from vecparity.workbench.recording import Recorder
+from vecparity.workbench.recording import Recorder, recorder
 from vecparity.workbench.tensorboard import TensorBoardLog
 
 
@@ -72,44 +72,51 @@ def run(
     rows: list[tuple[str, Evaluation]] = []
     configs = [config for _, config in plan]
     with ExitStack() as stack:
-        recorder = stack.enter_context(_recorder(arguments))
+        records = stack.enter_context(_recorder(arguments))
         boards = []
         if arguments.tensorboard is not None:
             boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
         display = stack.enter_context(Display(arguments.progress, configs))
-        followers: list[Follower] = [display, MetricLog(len(jobs), arguments.log, display.write), *boards]
-
-        trained: set[TaskConfig] = set()  # under what; what else lies in the checkpoints' directory is another's
-
-        def prepared(runs: Sequence[Run], engine: str) -> None:
-            trained.add(config)
-            for follower in followers:
-                follower.prepared(runs, engine)
-            interruption.can_be_kept = engine != "reference"
-
-        def window(closed: WindowClosed) -> None:
-            for follower in followers:
-                follower.window(closed)
-
-        protocol = arguments.protocol + ("+smoke" if arguments.smoke else "")
-        made = evaluations(jobs, configs, protocol, options, prepared, window, interruption.requested, recorder.recall)
-        with closing(made):
-            for label, config in plan:
-                for follower in followers:
-                    follower.begin(config)
-                evaluated = next(made)
-                interruption.can_be_kept = False
-                for follower in followers:
-                    follower.finish(evaluated)
-                for job, evaluation in enumerate(evaluated):
-                    rows.append((config.label, evaluation))
-                    status = max(status, _settle(evaluation, paths.get((label, job))))
-                status = max(status, _record(recorder, evaluated, jobs))
+        training = _Training(interruption)
+        follower = Followers([training, display, MetricLog(len(jobs), arguments.log, display.write), *boards])
+        protocol = spec.protocol_name(arguments.protocol, smoke=arguments.smoke)
+        made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
+        stack.enter_context(closing(made))
+        for (label, config), evaluated in zip(plan, made, strict=True):
+            for job, evaluation in enumerate(evaluated):
+                rows.append((config.label, evaluation))
+                status = max(status, _settle(evaluation, paths.get((label, job))))
+            status = max(status, _record(records, evaluated, jobs))
     display.show(tables.table(rows))
     if options.checkpoint is not None and status != MachineError.exit_status:
-        for config in trained:
+        for config in training.configs:
             discard(options.checkpoint, config)
     return status
+
+
+class _Training:
+    """Notes what is trained, and while it is, that it can be kept. A `Follower`.
+
+    Attributes:
+        configs: Under what; what else lies in the checkpoints' directory is another's.
+    """
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+        self.configs: set[TaskConfig] = set()
+
+    def begin(self, config: TaskConfig) -> None:
+        self._config = config
+
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        self.configs.add(self._config)
+        self._interruption.can_be_kept = engine != "reference"
+
+    def window(self, closed: WindowClosed) -> None:
+        pass
+
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        self._interruption.can_be_kept = False
 
 
 def _output_paths(
@@ -132,19 +139,20 @@ def _output_paths(
     return paths
 
 
-def _recorder(arguments: Arguments) -> Recorder:
+def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
     if arguments.no_history and (arguments.history is not None or arguments.reuse):
         given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
         raise UsageError(f"--no-history uses no history: got {given} as well")
-    return Recorder(
+    return recorder(
         arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse, goes_on=arguments.resume
     )
 
 
-def _record(recorder: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
+def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
     """Records what was evaluated, and returns the exit status that this calls for."""
     try:
-        recorder.record([(evaluation, chosen) for evaluation, (chosen, _) in zip(evaluated, jobs, strict=True)])
+        for sentence in records.record(evaluated, jobs):
+            say(sentence)
     except MachineError as error:
         return fail(error)
     return 0

@@ -13,7 +13,7 @@ from vecparity import document
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.repetition import repetition
-from vecparity.spec import PROTOCOLS, task_config
+from vecparity.spec import NAMED_PROTOCOLS, task_config
 from vecparity.strategy import Strategy
 from vecparity.workbench.history_file import connect, telling, writing
 
@@ -77,6 +77,10 @@ class History:
         path: The file; by default `default_path`.
         create: Make it if it is not there, and try to write to it; else it is only read.
 
+    Attributes:
+        path: The file.
+        is_only_read: Whether nothing can be added.
+
     Raises:
         UsageError: It is not there, not a history, or a newer version's.
         MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
@@ -88,6 +92,7 @@ class History:
         if connection is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
         self._connection = connection
+        self.is_only_read = not create
 
     def __enter__(self) -> "History":
         return self
@@ -199,13 +204,9 @@ class History:
 def _protocol(evaluation: Evaluation) -> str:
     """The protocol, if the settings are no other than it has for this N and K."""
     config, name = evaluation.config, evaluation.provenance.protocol
-    for protocol in PROTOCOLS:
-        if name.removesuffix("+smoke") == protocol:
-            its_own = task_config(
-                protocol=protocol,
-                smoke=name != protocol,
-                n_features=config.n_features,
-                secret_size=config.secret_size,
-            )
-            return name if config == its_own else "custom"
-    return name
+    if name not in NAMED_PROTOCOLS:
+        return name
+    protocol, smoke = NAMED_PROTOCOLS[name]
+    n_features, secret_size = config.n_features, config.secret_size
+    its_own = task_config(protocol=protocol, smoke=smoke, n_features=n_features, secret_size=secret_size)
+    return name if config == its_own else "custom"

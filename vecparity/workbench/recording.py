@@ -1,9 +1,9 @@
 """What a command records in the history as it goes, and what it takes from there instead of evaluating."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from uuid import uuid4
 
 from vecparity.containment.levels import LEVELS
@@ -17,44 +17,20 @@ from vecparity.workbench.history import Entry, History
 
 
 class Recorder:
-    """The history as one command uses it.
-
-    A history that nobody named and that cannot be used is done without, with a word.
+    """A history as one command uses it: all that it records belongs together.
 
     Args:
-        path: The file that was asked for, or None for the default.
-        enabled: Whether to use any.
+        history: Where, or None where nothing is recorded.
         reuse: Whether what is recorded is taken from there.
         goes_on: Whether the command goes on from checkpoints: what it has recorded before it does not record again.
-
-    Raises:
-        UsageError: The file that was asked for is no history, or a newer version's.
-        MachineError: It is damaged or cannot be written.
     """
 
-    def __init__(self, path: Path | None, *, enabled: bool = True, reuse: bool = False, goes_on: bool = False) -> None:
+    def __init__(self, history: History | None, *, reuse: bool = False, goes_on: bool = False) -> None:
+        self._history = history
         self._reuse = reuse
         self._goes_on = goes_on
         self._command = uuid4().hex
         self._entries: dict[int, Entry] = {}
-        self._history: History | None = None
-        if not enabled:
-            return
-        try:
-            self._history = History(path, create=True)
-        except (UsageError, MachineError) as error:
-            if path is not None:
-                raise
-            say(f"warning: nothing is recorded: {error}")
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._history is not None:
-            self._history.close()
 
     def recall(self, config: TaskConfig, provenance: Provenance) -> Evaluation | None:
         """Returns the newest evaluation that another would repeat, contained at least as strongly, if one is recorded.
@@ -75,26 +51,33 @@ class Recorder:
                 return evaluation
         return None
 
-    def record(self, evaluations: Sequence[tuple[Evaluation, Strategy]]) -> None:
-        """Records those that were not recalled, and says how all of them are found again.
+    def record(self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> list[str]:
+        """Records those that were not recalled.
+
+        Args:
+            evaluations: One for each job.
+            jobs: Strategies with their seeds.
+
+        Returns:
+            How all of them are found again, in sentences.
 
         Raises:
             MachineError: One could not be recorded.
         """
         if self._history is None:
-            return
+            return []
         ids = []
-        for evaluation, strategy in evaluations:
+        sentences = []
+        for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
             if entry := self._entries.get(id(evaluation)):
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
-                say(f"{whose} is answered from evaluation {entry.id}, recorded {entry.recorded_at}")
+                sentences.append(f"{whose} is answered from evaluation {entry.id}, recorded {entry.recorded_at}")
             elif earlier := self._recorded_before(evaluation):
                 self._command = earlier.command
-                say(f"recorded before as {earlier.id}")
+                sentences.append(f"recorded before as {earlier.id}")
             else:
                 ids.append(self._history.add(evaluation, strategy, self._command))
-        if ids:
-            say(f"recorded as {', '.join(map(str, ids))}")
+        return [*sentences, *([f"recorded as {', '.join(map(str, ids))}"] if ids else [])]
 
     def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
         """The same evaluation with the same results, where one may have been recorded before an interruption."""
@@ -102,3 +85,33 @@ class Recorder:
             return None
         same = self._history.same(repetition(evaluation.config, evaluation.provenance))
         return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)
+
+
+@contextmanager
+def recorder(
+    path: Path | None, *, enabled: bool = True, reuse: bool = False, goes_on: bool = False
+) -> Iterator[Recorder]:
+    """Opens the history for a command. One that nobody named and that cannot be used is done without, with a word.
+
+    Args:
+        path: The file that was asked for, or None for the default.
+        enabled: Whether to use any.
+        reuse: See `Recorder`.
+        goes_on: See `Recorder`.
+
+    Raises:
+        UsageError: The file that was asked for is no history, or a newer version's.
+        MachineError: It is damaged or cannot be written.
+    """
+    try:
+        history = History(path, create=True) if enabled else None
+    except (UsageError, MachineError) as error:
+        if path is not None:
+            raise
+        say(f"warning: nothing is recorded: {error}")
+        history = None
+    try:
+        yield Recorder(history, reuse=reuse, goes_on=goes_on)
+    finally:
+        if history is not None:
+            history.close()

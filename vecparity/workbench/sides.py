@@ -9,7 +9,7 @@ from vecparity.evaluation import Evaluation
 from vecparity.evaluations import evaluations
 from vecparity.follower import Follower
 from vecparity.options import Options
-from vecparity.saying import warn_of_failed_audits
+from vecparity.saying import say, warn_of_failed_audits
 from vecparity.spec import TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.workbench.contenders import require_same_settings
@@ -135,16 +135,14 @@ def _evaluate(
     follow: Follow,
 ) -> list[list[Evaluation]]:
     made = []
-    with follow(configs) as follower:
-        going = evaluations(
-            jobs, configs, protocol, options, follower.prepared, follower.window, recall=recorder.recall
-        )
-        with closing(going):
-            for config in configs:
-                follower.begin(config)
-                made.append(next(going))
-                follower.finish(made[-1])
-                for evaluation in made[-1]:
-                    warn_of_failed_audits(evaluation)
-                recorder.record(list(zip(made[-1], (chosen for chosen, _ in jobs), strict=True)))
+    with (
+        follow(configs) as follower,
+        closing(evaluations(jobs, configs, protocol, options, follower, recall=recorder.recall)) as going,
+    ):
+        for evaluated in going:
+            made.append(evaluated)
+            for evaluation in evaluated:
+                warn_of_failed_audits(evaluation)
+            for sentence in recorder.record(evaluated, jobs):
+                say(sentence)
     return made

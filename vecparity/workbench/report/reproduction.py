@@ -2,11 +2,10 @@
 
 import shlex
 from dataclasses import asdict
-from typing import cast
 
 from vecparity import strategy
 from vecparity.evaluation import Evaluation, Provenance
-from vecparity.spec import CONFIGURATIONS, Protocol, task_config
+from vecparity.spec import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
 
 _DEFAULT = "n32-k8"
 
@@ -14,10 +13,9 @@ _DEFAULT = "n32-k8"
 def command(evaluation: Evaluation) -> str:
     """Returns the ``vecparity eval`` that evaluates the same again, with the flags that are not the default."""
     config, provenance = evaluation.config, evaluation.provenance
-    base, _, smoke = provenance.protocol.partition("+")
-    protocol = cast(Protocol, "full" if base == "custom" else base)
+    protocol, smoke = NAMED_PROTOCOLS.get(provenance.protocol, ("full", False))
     label = config.label if config.label in CONFIGURATIONS else _DEFAULT
-    of_protocol = asdict(task_config(label, protocol=protocol, smoke=bool(smoke)))
+    of_protocol = asdict(task_config(label, protocol=protocol, smoke=smoke))
     words = ["vecparity", "eval", "--strategy", _strategy(provenance), "--seed", str(provenance.seed)]
     words += ["--config", label] if label == config.label else []
     words += ["--protocol", protocol, *(["--smoke"] if smoke else [])]
