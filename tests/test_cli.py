@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -172,6 +173,16 @@ def test_an_interruption_is_a_word_and_a_status(run: Run, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(History, "__init__", interrupted)
     assert run("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
+
+
+@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+def test_who_stops_reading_is_told_nothing(at: str, format_: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "vecparity", "history", "--history", at, "--format", format_]
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_debug_may_stand_before_the_command(run: Run) -> None:

@@ -12,7 +12,10 @@ from cyclopts import App, CycloptsError
 import vecparity
 from vecparity import arguments, eval
 from vecparity.errors import UsageError
-from vecparity.saying import fail, say, show_warning
+from vecparity.saying import fail, hush, say, show_warning
+
+# What a shell says of a program that ended because nobody read on.
+_SIGPIPE = 128 + 13
 
 _COMMANDS = {
     "new": "Write a strategy to start from.",
@@ -58,7 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return eval.main([*words[1:], *["--debug"] * debug])
     warnings.showwarning = show_warning
     try:
-        return _run(words)
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # as behind `| head`, which has what it wanted
+        hush()
+        return _SIGPIPE
     except KeyboardInterrupt:
         say("interrupted")
         return 130

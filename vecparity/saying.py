@@ -16,8 +16,7 @@ def fail(error: Exception) -> int:
         say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return error.exit_status
     if isinstance(error, BrokenPipeError):
-        # Nobody reads on: let the interpreter's own last flush go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush()
     # By its name: torch may not have been loaded yet.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         say("error: out of memory; fewer runs at a time need less: --chunk-runs 1")
@@ -26,6 +25,11 @@ def fail(error: Exception) -> int:
     else:
         say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
     return MachineError.exit_status
+
+
+def hush() -> None:
+    """Lets what is still to be printed go nowhere, the interpreter's own last flush too: nobody reads on."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def say(message: str) -> None:

@@ -97,6 +97,12 @@ def _markdown(table: Table) -> str:
     return captured.get().strip()  # of the empty lines where other boxes have edges
 
 
-def _console(width: int | None) -> Console:
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leaves it to the command; Rich would end the process with status 1."""
+        raise BrokenPipeError
+
+
+def _console(width: int | None) -> _Console:
     """Where names are text, whatever brackets and colons are in them."""
-    return Console(width=width, markup=False, emoji=False, highlight=False)
+    return _Console(width=width, markup=False, emoji=False, highlight=False)
