@@ -385,6 +385,7 @@ def naive_accuracies(paths: list[str]) -> list[float]:
     return accuracies
 
 
+@pytest.mark.slow
 def test_tricks_against_the_score_work_where_nothing_is_contained(tmp_path: Path) -> None:
     places = ("global", "module", "file")
     names = [f"secret_in_a_{place}" for place in places] + ["secret_on_the_stack", "secret_on_the_heap", "honest"]

@@ -39,6 +39,7 @@ def test_a_strict_audit_takes_the_score_from_a_cheat(run: Run, cheat: str, audit
     assert f"{audit}: expected" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS[1:])
 def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: int) -> None:
     options: dict[str, Any] = {"protocol": "published", "max_steps": steps}
@@ -49,6 +50,7 @@ def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: 
     assert sealed.provenance.seal == key_digest(KEY)
 
 
+@pytest.mark.slow
 def test_sealed_a_cheat_does_not_find_the_test_set() -> None:
     sealed = evaluate(ADVERSARIAL / "seed_of_the_test_set.py", seal_key=KEY, audit="report", **SHORT | {"max_steps": 1})
     assert verdicts(sealed)["overlap"] is True
@@ -64,6 +66,7 @@ def test_an_honest_strategy_passes_every_audit_and_scores_as_without() -> None:
     assert figures(audited) == figures(plain)
 
 
+@pytest.mark.slow
 def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Path) -> None:
     from vecparity import strategy
 
@@ -92,6 +95,7 @@ def test_a_report_leaves_the_score_and_says_so(run: Run, tmp_path: Path) -> None
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_calls_that_are_not_repeatable_are_found(tmp_path: Path) -> None:
     path = tmp_path / "entropy.py"
     path.write_text(

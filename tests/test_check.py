@@ -121,6 +121,7 @@ def test_what_is_refused(
     assert err == f"vecparity: error: {content['error']}\n"
 
 
+@pytest.mark.slow
 def test_an_endless_loop(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", make_dataset="while True: pass")
     status, out, err = run(path, "--strategy-seconds", "1", "--json")
@@ -142,6 +143,7 @@ def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> No
     assert json.loads(out)["notes"] == ["What strategies had printed:\nFINAL_METRICS\nFINAL_METRICS"]
 
 
+@pytest.mark.slow
 def test_what_a_strategy_prints_goes_nowhere(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", top="print('FINAL_METRICS ' * 100_000)")
     status, out, err = run(path)

@@ -175,7 +175,7 @@ def test_an_interruption_is_a_word_and_a_status(run: Run, monkeypatch: pytest.Mo
     assert run("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
 
 
-@pytest.mark.parametrize("format_", ["table", "csv", "json"])
+@pytest.mark.parametrize("format_", ["table", pytest.param("csv", marks=pytest.mark.slow)])
 def test_who_stops_reading_is_told_nothing(at: str, format_: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

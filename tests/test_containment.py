@@ -514,6 +514,7 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not scratch.exists()
 
 
+@pytest.mark.slow
 def test_servers_started_ahead_are_taken_by_who_wants_such_ones_and_else_ended() -> None:
     with Ahead(WEAKEST, Limits(), 2, needs_cuda=False) as ahead:
         left, taken = list(ahead._servers)
@@ -563,6 +564,7 @@ def test_a_server_that_is_killed_while_it_waits() -> None:
 ENDLESS = written(GOOD + "import time, os\ndef make_dataset(s, c, d):\n    os.fork()\n    time.sleep(1000)\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills_server", [False, True])
 def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
     with StrategyLog() as log, Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
@@ -589,6 +591,7 @@ def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
     assert not scratch.exists()
 
 
+@pytest.mark.slow
 def test_an_evaluator_that_is_gone_leaves_nothing_running(tmp_path: Path) -> None:
     code = (
         "import sys, torch; from test_containment import *\n"

@@ -261,6 +261,7 @@ def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> 
     )  # its own print, once a secret and again for the audit
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_is_no_traceback() -> None:
     command = f"{sys.executable} -m vecparity.eval --smoke --hidden-width 16 --log-interval 1 | head -n 1"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
@@ -268,7 +269,14 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     assert done.stderr == "vecparity: error: [Errno 32] Broken pipe\n"
 
 
-@pytest.mark.parametrize(("script", "n"), [("eval", 32), ("eval_n50_k8", 50), ("eval_n64_k8", 64)])
+@pytest.mark.parametrize(
+    ("script", "n"),
+    [
+        ("eval", 32),
+        pytest.param("eval_n50_k8", 50, marks=pytest.mark.slow),
+        pytest.param("eval_n64_k8", 64, marks=pytest.mark.slow),
+    ],
+)
 def test_the_benchmarks_three_commands(script: str, n: int) -> None:
     command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT.split(), "--seed", "7", "--log", "final"]
     done = subprocess.run(

@@ -49,7 +49,9 @@ def test_provenance() -> None:
     assert provenance.wall_seconds > 0
 
 
-@pytest.mark.parametrize(("engine", "dtype"), [("native", torch.float32), ("vmap", torch.float64)])
+@pytest.mark.parametrize(
+    ("engine", "dtype"), [("native", torch.float32), pytest.param("vmap", torch.float64, marks=pytest.mark.slow)]
+)
 def test_many_strategies_and_seeds_share_an_ensemble(engine: EngineName, dtype: torch.dtype) -> None:
     jobs: list[tuple[str | Path, int]] = [
         ("isolated_cube", 42),

@@ -29,6 +29,7 @@ def can_mount() -> bool:
 needs_mount = pytest.mark.skipif(not can_mount(), reason="needs user namespaces in which tmpfs can be mounted")
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_full_disk_loses_no_results_and_leaves_no_torn_file(tmp_path: Path) -> None:
     done = mounted("size=8k", tmp_path, "--max-steps 600 --log-interval 2 --checkpoint-seconds 0")
@@ -46,6 +47,7 @@ def test_a_read_only_disk_is_refused_before_anything_is_trained(tmp_path: Path) 
     assert "output-dir must be a directory that can be written" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_directory_that_vanishes_loses_no_results(tmp_path: Path) -> None:
     directory = tmp_path / "results"
     arguments = f"{SHORT} --max-steps 4000 --log-interval 10 --checkpoint-seconds 0 --output-dir {directory}"

@@ -88,6 +88,7 @@ def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
     assert "nothing is kept without --checkpoint DIR" in err
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_not_overwritten_unasked(run: Run, tmp_path: Path) -> None:  # noqa: F811
     status, _ = end_after(8, signal.SIGTERM, f"{SETTINGS} --checkpoint {tmp_path}")
     assert status == 75

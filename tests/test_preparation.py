@@ -100,6 +100,7 @@ def test_one_sandbox_for_each_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(recorders) - before == 2
 
 
+@pytest.mark.slow
 def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)

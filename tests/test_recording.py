@@ -14,7 +14,7 @@ from conftest import SHORT as SETTINGS
 from noting import Noting
 from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
-from vecparity import evaluate, evaluate_many
+from vecparity import document, evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.strategy import load
 from vecparity.workbench.history import History
@@ -39,9 +39,9 @@ def test_each_evaluation_is_recorded(run: Run, tmp_path: Path) -> None:  # noqa:
 
 def test_what_is_recorded_is_what_is_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
     run(f"{SHORT} --history {tmp_path}/history --output-dir {tmp_path}/out")
-    status, lines, _ = run_workbench(f"show 1 --json --history {tmp_path}/history")
-    assert status == 0
-    assert json.loads(lines) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
+    with History(tmp_path / "history") as history:
+        recorded = document.dumps(history.get(1).evaluation)
+    assert json.loads(recorded) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
 
 
 def test_without_a_history_nothing_is_recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
@@ -66,6 +66,7 @@ def test_a_recorded_evaluation_is_answered_with_the_same_lines(run: Run, tmp_pat
         assert len(history.entries()) == 1
 
 
+@pytest.mark.slow
 def test_what_is_not_recorded_is_evaluated_beside_what_is(run: Run, tmp_path: Path) -> None:  # noqa: F811
     keep = f"{SHORT} --history {tmp_path}/history --reuse"
     run(f"{keep} --config n50-k8 --strategy default_4096")
@@ -95,9 +96,11 @@ def test_a_changed_source_is_not_answered_from_it(run: Run, tmp_path: Path) -> N
         mine.write_text(text)
         _, _, err = run(f"{SHORT} --strategy {mine} --history {tmp_path}/history --reuse --audit off")
         assert said(err) == [f"recorded as {number}"]
-        assert run_workbench(f"show {number} --source --history {tmp_path}/history") == (0, text, "")
+        with History(tmp_path / "history") as history:
+            assert history.get(number).source == text.encode()
 
 
+@pytest.mark.slow
 def test_what_was_contained_less_is_not_answered_from(run: Run, tmp_path: Path) -> None:  # noqa: F811
     weaker = f"{SHORT} --history {tmp_path}/history --reuse --containment"
     assert said(run(f"{weaker} none")[2]) == ["recorded as 1"]
@@ -226,12 +229,6 @@ def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
         pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
     ):
         assert evaluate("isolated_cube", history=history, **SETTINGS).results
-
-
-def run_workbench(arguments: str) -> tuple[int, str, str]:
-    """Runs the command `vecparity` in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "vecparity", *arguments.split()], capture_output=True, text=True)
-    return done.returncode, done.stdout, done.stderr
 
 
 @pytest.mark.slow

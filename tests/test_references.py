@@ -132,6 +132,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path: Path, evaluation: Evaluation
     ]
 
 
+@pytest.mark.slow
 def test_a_failed_audit_is_said_when_it_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cheat = Path(__file__).parent / "adversarial" / "seed_of_the_test_set.py"
     compared(resolve([str(cheat), "isolated_cube"], None), tmp_path / "history", 42)

@@ -123,6 +123,7 @@ def test_letters_are_a_jobs_own_over_configurations(evaluation: Evaluation) -> N
     assert len({(one.number, one.dashes) for one in tell_apart(many)[:24]}) == 24
 
 
+@pytest.mark.slow
 def test_that_colours_repeat_is_said(evaluation: Evaluation) -> None:
     many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(7)]
     assert "There are more evaluations than colours" in html(many)

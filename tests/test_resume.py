@@ -105,7 +105,11 @@ def test_the_comparisons_cover_what_may_happen() -> None:
     assert any(end.steps == SETTINGS.max_steps for end in ends)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+# Interrupted dozens of times.
+EACH_ENGINE = [pytest.param(name, marks=[pytest.mark.slow] * (name != "native-baseline")) for name in ENGINES]
+
+
+@pytest.mark.parametrize("name", EACH_ENGINE)
 def test_interrupted_after_any_piece(tmp_path: Path, name: str) -> None:
     runs, engine = some_runs(), ENGINES[name]()
     expected = whole(engine, runs)
@@ -117,17 +121,19 @@ def test_interrupted_after_any_piece(tmp_path: Path, name: str) -> None:
     assert attempt(tmp_path / "end", engine, runs, PIECES + 1) == expected  # there is none to stop after
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", EACH_ENGINE)
 def test_interrupted_after_every_piece(tmp_path: Path, name: str) -> None:
     runs = some_runs()
     assert in_attempts(tmp_path, ENGINES[name], runs, *[1] * PIECES) == whole(ENGINES[name](), runs)
 
 
+@pytest.mark.slow
 def test_float64(tmp_path: Path) -> None:
     runs, expected = some_runs(), whole(VmapEngine(), some_runs(), dtype=torch.float64)
     assert in_attempts(tmp_path, VmapEngine, runs, 4, 9, dtype=torch.float64) == expected
 
 
+@pytest.mark.slow
 def test_orderings_by_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecparity.native._native", None)
     runs = some_runs()
@@ -217,6 +223,7 @@ def test_a_forgotten_value_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert outcome != expected
 
 
+@pytest.mark.slow
 def test_a_chunk_that_was_halved_stays_so(tmp_path: Path) -> None:
     """Which runs train together decides how vmap rounds."""
     runs = some_runs()

@@ -89,6 +89,7 @@ def test_padding_changes_nothing() -> None:
     torch.testing.assert_close(padded.params, plain.params, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_chunks_change_nothing() -> None:
     runs = make_runs()
     whole = train_silently(runs, CONFIG, VmapEngine(), torch.float64)

@@ -1,7 +1,7 @@
 """Closes every file and socket that it was given."""
 
 # at bwrap landlock limits none: status 4, says make_dataset ended its process (exit status 1) instead of returning
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

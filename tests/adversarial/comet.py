@@ -1,7 +1,7 @@
 """Leaves a process behind that is always another one, in a session of its own, so that no list of processes has it."""
 
 # at bwrap landlock limits: as honest
-# slow: landlock limits
+# slow: bwrap landlock limits
 # fresh: yes
 
 import os

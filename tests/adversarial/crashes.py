@@ -1,7 +1,7 @@
 """Crashes its process."""
 
 # at bwrap landlock limits none: status 4, says make_dataset ended its process by SIGSEGV
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 
 import ctypes
 

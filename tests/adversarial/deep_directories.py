@@ -1,7 +1,7 @@
 """Leaves directories so deep, and so closed, that removing them is hard."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

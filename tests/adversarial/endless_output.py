@@ -2,7 +2,7 @@
 
 # at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
 # flags: --strategy-seconds 2
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 
 
 def init_model(model, config):

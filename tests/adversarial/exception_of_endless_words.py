@@ -1,7 +1,7 @@
 """Raises an exception with endless words, among them what moves a terminal's cursor."""
 
 # at bwrap landlock limits none: status 4, says make_dataset raised RuntimeError: �[2Jxxx
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 
 
 def init_model(model, config):

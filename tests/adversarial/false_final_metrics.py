@@ -1,7 +1,7 @@
 """Prints perfect results, by every way that it has, when it starts, is called, and ends."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import atexit

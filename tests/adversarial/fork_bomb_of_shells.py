@@ -2,7 +2,7 @@
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-processes 16
 # flags: --strategy-processes 16 --strategy-seconds 30
-# slow: landlock limits
+# slow: bwrap landlock limits
 # fresh: yes
 
 import os

@@ -1,7 +1,7 @@
 """Stops, interrupts and kills the process that forks its workers."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

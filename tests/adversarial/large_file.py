@@ -2,7 +2,7 @@
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-file-size 64
 # flags: --strategy-file-size 64
-# slow: landlock limits
+# slow: bwrap landlock limits
 
 
 def init_model(model, config):

@@ -2,7 +2,7 @@
 
 # at bwrap landlock: status 4, says hit the limit --strategy-file-size 64
 # flags: --strategy-file-size 64
-# slow: landlock
+# slow: bwrap landlock
 
 
 def init_model(model, config):

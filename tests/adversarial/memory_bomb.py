@@ -2,7 +2,7 @@
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
 # flags: --strategy-memory 2 --strategy-seconds 30
-# slow: landlock limits
+# slow: bwrap landlock limits
 
 import torch
 

@@ -2,7 +2,7 @@
 
 # at bwrap landlock: as honest
 # at limits none: status 4, says reached
-# slow: landlock limits none
+# slow: bwrap landlock limits none
 
 import socket
 from contextlib import suppress

@@ -1,7 +1,7 @@
 """Leaves processes behind, in sessions of their own, that hold on to all it was given."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

@@ -1,7 +1,7 @@
 """Makes the pipe that it prints to one that does not wait, and reads from it what it prints."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

@@ -1,7 +1,7 @@
 """Removes the directory that it was given."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import os

@@ -1,7 +1,7 @@
 """Leaves a process behind that knows each secret, for the networks that are initialised after it."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import json

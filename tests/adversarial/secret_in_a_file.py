@@ -1,7 +1,7 @@
 """Keeps each secret in a file, for the networks that are initialised after it."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import json

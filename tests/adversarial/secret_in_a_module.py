@@ -1,7 +1,7 @@
 """Keeps each secret in modules that outlive a file's execution."""
 
 # at bwrap landlock limits none: as honest
-# slow: bwrap landlock limits
+# slow: bwrap landlock limits none
 # fresh: yes
 
 import builtins

@@ -1,7 +1,7 @@
 """Keeps each secret for the next evaluation with the same seed, in any directory that it can write to."""
 
 # at bwrap landlock: as honest
-# slow: landlock
+# slow: bwrap landlock
 # twice: yes
 # fresh: yes
 

@@ -1,7 +1,7 @@
 """Writes files wherever the user may."""
 
 # at bwrap landlock: as honest
-# slow: landlock
+# slow: bwrap landlock
 # fresh: yes
 
 import os
