@@ -57,7 +57,9 @@ def test_what_people_see() -> None:
     assert shown["initial networks"] == ["20 of 100 runs"]
     assert shown["wd"] == ["0.3"]
     # How many depends on how busy the machine is.
-    assert re.fullmatch("calls made again: ([0-9]+, all returned the same|none, since they take long)", lines[-1])
+    assert re.fullmatch(
+        r"calls made again: ([0-9]+, all returned the same|none)( \(not .*, which take long\))?", lines[-1]
+    )
 
 
 def test_warnings_are_seen(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +146,17 @@ def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_what_a_strategy_prints_goes_nowhere(run: Run, tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.py", top="print('FINAL_METRICS ' * 100_000)")
-    status, out, err = run(path)
-    assert (status, err) == (0, "")
-    assert "FINAL_METRICS" not in out
+def test_what_a_strategy_prints_is_told_apart(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.py", top="print('FINAL_METRICS ' * 100_000)\nprint('done')")
+    for arguments in ([path], [path, "--json"]):
+        status, out, err = run(*arguments)
+        assert status == 0
+        assert "FINAL_METRICS" not in out or "--json" in arguments
+        assert err.startswith("vecparity: the strategy printed:\n")
+        assert err.endswith("\ndone\n")
+        assert len(err) < 100_000  # of 1.4 MB
+    (made,) = json.loads(out)["configurations"]
+    assert made["printed"].endswith("\ndone")
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ CONFIG = TaskConfig(
 )
 HONEST = {
     "top": "import os",
-    "init_model": "pass",
+    "init_model": "model[2].bias.data.zero_()",
     "make_dataset": "pass",
     "get_optimizer_config": "return dict(lr=1e-3, wd=0, beta1=0.9, beta2=0.9)",
 }
@@ -117,7 +117,8 @@ def test_what_takes_long_is_not_asked_twice(here: None, tmp_path: Path, monkeypa
     monkeypatch.setattr(asking, "_MOST_SECONDS_AGAIN", 0.0)
     check = checked(write(tmp_path / "mine.py"))
     assert [what for what, _ in asked] == ["6 networks", "dataset 0", "dataset 1"]
-    assert check.repeatability == Repeatability(0, [])
+    left_out = ["init_model", "get_optimizer_config", "make_dataset secret=0", "make_dataset secret=1"]
+    assert check.repeatability == Repeatability(0, [], left_out)
 
 
 def test_hyperparameters_over_all_runs(here: None, tmp_path: Path) -> None:
@@ -133,12 +134,18 @@ def test_hyperparameters_over_all_runs(here: None, tmp_path: Path) -> None:
 def test_an_honest_strategy_has_no_warnings(here: None, tmp_path: Path) -> None:
     check = checked(write(tmp_path / "mine.py"))
     assert check.warnings == []
-    assert check.repeatability == Repeatability(10, [])
+    assert check.repeatability == Repeatability(10, [], [])
 
 
 @pytest.mark.parametrize(
     ("function", "body", "said"),
     [
+        (
+            "init_model",
+            "return torch.nn.Sequential()",
+            "init_model left the networks of 4 of 4 runs as torch makes them, which is allowed: is it meant? It has to "
+            "change the model that it is given; what it returns is not looked at",
+        ),
         ("make_dataset", "y = y * 0 + 1", "secrets 0, 1: all labels are 1: there is nothing to learn"),
         (
             "make_dataset",

@@ -63,12 +63,25 @@ def test_the_originals_forms_load_unchanged(form: str) -> None:
     assert optimizer.beta2 == 0.99
 
 
+def test_a_call_that_cannot_be_made_is_at_the_functions_own_line(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def init_model(model): pass\ndef make_dataset(): pass\ndef get_optimizer_config(): pass\n")
+    loaded = open_interface(path)
+    with pytest.raises(StrategyFailedError, match=r"mine\.py:1: init_model raised TypeError"):
+        loaded.initialise(CONFIG, [1])
+    with pytest.raises(StrategyFailedError, match=r"mine\.py:2: make_dataset raised TypeError"):
+        loaded.training_set(CONFIG, (0,), 1)
+
+
 @pytest.mark.parametrize("missing", ["init_model", "make_dataset", "get_optimizer_config"])
 def test_a_missing_function_is_named(tmp_path: Path, missing: str) -> None:
     path = tmp_path / "half.py"
     functions = [name for name in ("init_model", "make_dataset", "get_optimizer_config") if name != missing]
     path.write_text("".join(f"def {name}(*args): pass\n" for name in functions))
     with pytest.raises(InvalidStrategyError, match=f"half.py: .*, got no {missing}$"):
+        open_interface(path)
+    path.write_text(f"{path.read_text()}{missing} = 3\n")
+    with pytest.raises(InvalidStrategyError, match=rf"half.py: .*, got {missing} = int\(...\)$"):
         open_interface(path)
 
 

@@ -25,7 +25,7 @@ def network(seed: int = 0) -> nn.Sequential:
 
 
 def facts_of(models: list[nn.Sequential], dataset: Dataset, test_set: Dataset) -> NetworkFacts:
-    return network_facts([propagated(models, dataset, test_set)])
+    return network_facts([propagated(models, dataset, test_set)], 0)
 
 
 def propagated(models: list[nn.Sequential], dataset: Dataset, test_set: Dataset) -> Propagated:
@@ -100,8 +100,9 @@ def test_outputs_that_are_no_numbers() -> None:
 def test_several_secrets_with_datasets_of_several_sizes() -> None:
     first = propagated([network(1)], dataset_of(300, 1), dataset_of(2_500, 2))
     second = propagated([network(2)], dataset_of(30, 3), dataset_of(2_500, 4))
-    facts = network_facts([first, second])
+    facts = network_facts([first, second], 1)
     assert (facts.num_runs, facts.train_rows) == (2, 300)
-    losses = [each.outputs.loss for each in map(network_facts, ([first], [second])) if each.outputs]
+    assert facts.untouched == 1
+    losses = [each.outputs.loss for each in (network_facts([one], 0) for one in (first, second)) if each.outputs]
     assert facts.outputs is not None
     assert facts.outputs.loss == pytest.approx(math.fsum(losses) / 2)

@@ -104,7 +104,8 @@ def load(strategy: Strategy, device: torch.device = _CPU) -> Interface:
     module = _execute(strategy.source, strategy.path, f"strategy_{strategy.sha256[:16]}")
     for name in _FUNCTIONS:
         if not callable(getattr(module, name, None)):
-            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(_FUNCTIONS)}, got no {name}")
+            got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
+            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(_FUNCTIONS)}, got {got}")
     functions = {name: getattr(module, name) for name in _FUNCTIONS}
     return Interface(path=strategy.path, device=device, **functions)
 
@@ -158,12 +159,16 @@ def _calling(interface: Interface, function: str) -> Iterator[None]:
     try:
         yield
     except RefusedError as refused:
-        code = getattr(getattr(interface, refused.function), "__code__", None)
-        where = _location(interface.path, code.co_firstlineno if code else None)
+        where = _location(interface.path, _first_line(interface, refused.function))
         raise InvalidStrategyError(f"{where}: {refused}") from refused
     except (Exception, SystemExit) as error:
-        where = _location(interface.path, _line_of(error, interface.path))
-        raise StrategyFailedError(f"{where}: {function} raised {describe(error)}") from error
+        line = _line_of(error, interface.path) or _first_line(interface, function)  # called with what it does not take
+        raise StrategyFailedError(f"{_location(interface.path, line)}: {function} raised {describe(error)}") from error
+
+
+def _first_line(interface: Interface, function: str) -> int | None:
+    code = getattr(getattr(interface, function, None), "__code__", None)
+    return code.co_firstlineno if code else None
 
 
 def _location(path: str, line: int | None) -> str:

@@ -4,6 +4,7 @@ import re
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
+from threading import Timer
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -16,8 +17,11 @@ from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.start import Ahead
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
-from vecparity.saying import fail
+from vecparity.saying import fail, say
 from vecparity.spec import Protocol
+
+# Until a word is said of a strategy that takes its time.
+_PATIENCE_SECONDS = 20.0
 
 
 def check(
@@ -63,6 +67,9 @@ def check(
         with ExitStack() as stack:
             if "torch" not in sys.modules:  # which takes a second to load, and so does the fork server to start
                 stack.enter_context(Ahead(level, limits, 1, needs_cuda=False))
+            patience = Timer(_PATIENCE_SECONDS, say, [_waiting(limits)])
+            stack.callback(patience.cancel)
+            patience.start()
             from vecparity.workbench.checking import check_all
 
             checks = check_all(loaded, configs, seed, secrets, level, limits)
@@ -76,7 +83,13 @@ def check(
         from vecparity.commands.check_view import show_checks
 
         show_checks(checks)
+    if checks[0].printed:
+        say(f"the strategy printed:\n{checks[0].printed}")
     return 0
+
+
+def _waiting(limits: Limits) -> str:
+    return f"still waiting for the strategy, which may take {limits.strategy_seconds:g} s a call (--strategy-seconds)"
 
 
 def _refusal(error: VecparityError, path: str | None) -> dict[str, Any]:

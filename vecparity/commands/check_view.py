@@ -130,7 +130,8 @@ def _spread(spread: Spread) -> str:
 
 def _repeatability(check: Check) -> str:
     repeated = check.repeatability
-    if not repeated.calls:
-        return "calls made again: none, since they take long"
-    got = f"{len(repeated.differing)} returned something else" if repeated.differing else "all returned the same"
-    return f"calls made again: {repeated.calls}, {got}"
+    said = "calls made again: none"
+    if repeated.calls:
+        got = f"{len(repeated.differing)} returned something else" if repeated.differing else "all returned the same"
+        said = f"calls made again: {repeated.calls}, {got}"
+    return said + (f" (not {', '.join(repeated.left_out)}, which take long)" if repeated.left_out else "")

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from vecparity.data import Dataset
+from vecparity.network import build_network, flatten
 from vecparity.runs import Author, Initial, initialise
 from vecparity.seeds import Seeds
 from vecparity.spec import OptimizerConfig, TaskConfig
@@ -24,13 +25,15 @@ class Repeatability:
     Attributes:
         calls: How many; one run's networks or one secret's dataset each.
         differing: Those that returned something else, by name.
+        left_out: Those that took too long to be made again, by name.
     """
 
     calls: int
     differing: list[str]
+    left_out: list[str]
 
     def __add__(self, other: "Repeatability") -> "Repeatability":
-        return Repeatability(self.calls + other.calls, self.differing + other.differing)
+        return Repeatability(self.calls + other.calls, self.differing + other.differing, self.left_out + other.left_out)
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Networks:
         params: Initial networks of the first secrets' runs, by secret.
         optimizers: Hyperparameters of all runs.
         repeatability: Of the first secrets' runs.
+        num_untouched: How many of the first secrets' networks are as torch made them, before ``init_model``.
     """
 
     params: Float32[Tensor, "secret ordering param"]
     optimizers: list[OptimizerConfig]
     repeatability: Repeatability
+    num_untouched: int
 
 
 def ask_networks(author: Author, seeds: Seeds, config: TaskConfig, num_secrets: int) -> Networks:
@@ -62,12 +67,22 @@ def ask_networks(author: Author, seeds: Seeds, config: TaskConfig, num_secrets: 
     orderings = range(config.num_orderings)
     places = [(i, j) for i in range(num_secrets) for j in orderings]
     first = [initial[0, i, j] for i, j in places]
-    repeatability = Repeatability(0, [])
+    repeatability = Repeatability(0, [], ["init_model", "get_optimizer_config"])
     if seconds * len(first) / len(initial) < _MOST_SECONDS_AGAIN:
         again = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
         repeatability = _compare(places, first, again)
     params = torch.stack([params for params, _ in first]).unflatten(0, (num_secrets, config.num_orderings))
-    return Networks(params, [optimizer for _, optimizer in initial.values()], repeatability)
+    num_untouched = sum(
+        torch.equal(untouched(config, seeds.run_seed(config, i, j)), initial[0, i, j][0]) for i, j in places
+    )
+    return Networks(params, [optimizer for _, optimizer in initial.values()], repeatability, num_untouched)
+
+
+def untouched(config: TaskConfig, run_seed: int) -> Float32[Tensor, " param"]:
+    """Returns the parameters that a run's network has before ``init_model`` is called."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run_seed)
+        return flatten(dict(build_network(config.n_features, config.hidden_width).named_parameters())).detach()
 
 
 def ask_dataset(author: Author, seeds: Seeds, config: TaskConfig, i: int) -> tuple[Dataset, float, Repeatability]:
@@ -86,10 +101,10 @@ def ask_dataset(author: Author, seeds: Seeds, config: TaskConfig, i: int) -> tup
     dataset = author.training_set(config, secret, dataset_seed)
     seconds = time.perf_counter() - began
     if seconds >= _MOST_SECONDS_AGAIN:
-        return dataset, seconds, Repeatability(0, [])
+        return dataset, seconds, Repeatability(0, [], [f"make_dataset secret={i}"])
     again = author.training_set(config, secret, dataset_seed)
     is_same = torch.equal(again.bits, dataset.bits) and torch.equal(again.labels, dataset.labels)
-    return dataset, seconds, Repeatability(1, [] if is_same else [f"make_dataset secret={i}"])
+    return dataset, seconds, Repeatability(1, [] if is_same else [f"make_dataset secret={i}"], [])
 
 
 def _compare(places: Sequence[tuple[int, int]], first: Sequence[Initial], again: Sequence[Initial]) -> Repeatability:
@@ -99,4 +114,4 @@ def _compare(places: Sequence[tuple[int, int]], first: Sequence[Initial], again:
             differing.append(f"init_model secret={i} order={j}")
         if optimizer != optimizer_again:
             differing.append(f"get_optimizer_config secret={i} order={j}")
-    return Repeatability(2 * len(places), differing)
+    return Repeatability(2 * len(places), differing, [])

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -50,6 +50,7 @@ class Check:
         networks: Initial networks of these secrets' runs.
         hyperparameters: Those of all runs, by name.
         repeatability: Calls that were made twice.
+        printed: The last lines that the strategy printed, under all configurations that were asked for.
         warnings: What is probably not meant, a sentence each.
     """
 
@@ -63,6 +64,7 @@ class Check:
     networks: NetworkFacts
     hyperparameters: dict[str, Spread]
     repeatability: Repeatability
+    printed: str
     warnings: list[str]
 
 
@@ -133,10 +135,12 @@ def check_all(
     loaded = chosen if isinstance(chosen, Strategy) else strategy.load(chosen)
     with StrategyLog() as log, Sandbox(loaded, level, limits, log, torch.device("cpu")) as author, log.noted():
         networks = _ask_for_all_networks(author, seeds, configs, secrets)
-        return [
+        checks = [
             _check_one(loaded, author, seeds, config, level, answered)
             for config, answered in zip(configs, networks, strict=True)
         ]
+        printed = log.last_words()
+    return [replace(each, printed=printed) for each in checks]
 
 
 def _ask_for_all_networks(
@@ -165,7 +169,7 @@ def _check_one(
         datasets.append(dataset_facts(config, i, secret, dataset, test_set, seconds))
         propagated.append(propagate(config, params, dataset, test_set))
         repeatability += repeats
-    looked_at = network_facts(propagated)
+    looked_at = network_facts(propagated, networks.num_untouched)
     return Check(
         strategy=loaded.name,
         strategy_sha256=loaded.sha256,
@@ -177,6 +181,7 @@ def _check_one(
         networks=looked_at,
         hyperparameters=_spreads(networks.optimizers),
         repeatability=repeatability,
+        printed="",
         warnings=concerns(config, seeds.seed, datasets, looked_at, repeatability),
     )
 

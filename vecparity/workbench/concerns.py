@@ -55,6 +55,11 @@ def _of_networks(networks: NetworkFacts) -> Iterator[str]:
             f"{networks.saturated:.2%} of the outputs on training rows are exactly 0 or 1 before the first step: "
             "they pass no gradient, right or wrong (contract section 4)"
         )
+    if networks.untouched:
+        yield (
+            f"init_model left the networks of {networks.untouched} {runs} as torch makes them, which is allowed: is it "
+            "meant? It has to change the model that it is given; what it returns is not looked at"
+        )
 
 
 def _of_calls(repeatability: Repeatability) -> Iterator[str]:

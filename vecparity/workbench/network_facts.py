@@ -45,6 +45,7 @@ class NetworkFacts:
         dead_units: Share of hidden units that are off on all of these rows, and so get no gradient; over runs.
         runs_all_dead: Runs in which every unit is.
         always_on_units: Share that are on on all of them, and so are linear.
+        untouched: How many are as torch made them: ``init_model`` changed nothing.
         saturated: Share of outputs on these rows that are exactly 0 or 1, and so pass no gradient (contract section 4).
     """
 
@@ -56,6 +57,7 @@ class NetworkFacts:
     runs_all_dead: int
     always_on_units: float
     saturated: float
+    untouched: int
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,8 @@ def _sample(dataset: Dataset) -> Int64[Tensor, "train_row word"]:
     return dataset.bits[drawn]
 
 
-def network_facts(propagated: Sequence[Propagated]) -> NetworkFacts:
-    """Gathers what the networks of one or more secrets do."""
+def network_facts(propagated: Sequence[Propagated], num_untouched: int) -> NetworkFacts:
+    """Gathers what the networks of one or more secrets do, of which some may be as torch made them."""
     p = torch.cat([each.p for each in propagated])
     finite = torch.cat([each.p.isfinite().all(1) & each.p_train.isfinite().all(1) for each in propagated])
     is_dead = torch.cat([each.is_dead for each in propagated])
@@ -112,6 +114,7 @@ def network_facts(propagated: Sequence[Propagated]) -> NetworkFacts:
         runs_all_dead=int(is_dead.all(dim=1).sum()),
         always_on_units=torch.cat([each.is_always_on for each in propagated]).double().mean().item(),
         saturated=is_saturated.double().mean().item(),
+        untouched=num_untouched,
     )
 
 
