@@ -277,3 +277,10 @@ def test_bundled_strategies() -> None:
     other_secrets = compare(second, evaluate("isolated_cube", "n32-k8", protocol="published", seed=43))
     assert not other_secrets.is_paired
     assert not other_secrets.accuracy.is_real and not other_secrets.steps.is_real
+
+
+def test_what_is_no_evaluation_is_refused() -> None:
+    mine = made("mine", [[(1_750, 0.9)]] * 3)
+    for first, second, got in (("isolated_cube", mine, "'isolated_cube'"), (mine, ["a.json"], "'a.json'")):
+        with pytest.raises(UsageError, match=f"expected evaluations to compare .*, got {got}"):
+            compare(first, second)  # type: ignore[arg-type]

@@ -206,6 +206,7 @@ def test_in_python_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         assert len({entry.command for entry in entries}) == 1
         evaluate("isolated_cube", history=history, **SETTINGS)
         assert len(history.entries()) == 3
+    assert evaluate("isolated_cube", history=tmp_path / "history", reuse=True, **SETTINGS).results == again.results
     assert capsys.readouterr() == ("", "")
 
 
@@ -214,6 +215,10 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
     History(tmp_path / "history", create=True).close()
     with History(tmp_path / "history") as history, pytest.raises(UsageError, match=r"create=True.*got .* to read only"):
         evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+    with pytest.raises(UsageError, match=r"an open History.*got .*history closed"):
+        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+    with pytest.raises(UsageError, match=r"followers have begin, prepared, window and finish, got <built-in"):
+        evaluate("isolated_cube", followers=[print], **SETTINGS)
     with pytest.raises(UsageError, match="reuse goes with a history"):
         evaluate("isolated_cube", reuse=True, followers=[noting], **SETTINGS)
     assert noting.told == []

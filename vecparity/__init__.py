@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from vecparity.data import parity_labels
     from vecparity.evaluation import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
+    from vecparity.follower import Follower
     from vecparity.spec import OptimizerConfig, TaskConfig, task_config
     from vecparity.workbench.checking import Check, check
     from vecparity.workbench.comparison import compare
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Check",
     "Evaluation",
+    "Follower",
     "History",
     "OptimizerConfig",
     "TaskConfig",
@@ -39,6 +41,7 @@ __all__ = [
 _WHERE = {
     "Check": "workbench.checking",
     "Evaluation": "evaluation",
+    "Follower": "follower",
     "History": "workbench.history",
     "OptimizerConfig": "spec",
     "TaskConfig": "spec",

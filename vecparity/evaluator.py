@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def evaluate_many(
     protocol: Protocol = "full",
     smoke: bool = False,
     followers: Sequence[Follower] = (),
-    history: History | None = None,
+    history: History | str | Path | None = None,
     reuse: bool = False,
     **options: Any,
 ) -> list[Evaluation]:
@@ -56,8 +56,8 @@ def evaluate_many(
         protocol: ``full`` or ``published``; only with a label.
         smoke: The short settings on top of the protocol; only with a label.
         followers: Told how it goes.
-        history: Where to record the evaluations, if anywhere; opened with ``create=True``. One that cannot be
-            recorded is warned of, and returned all the same.
+        history: Where to record the evaluations, if anywhere: a file, or a history opened with ``create=True``. An
+            evaluation that cannot be recorded is warned of, and returned all the same.
         reuse: Take from there what would be evaluated again: the same source, settings, engine, device and versions.
         **options: Fields of `Options` and of `TaskConfig`, by name.
 
@@ -70,7 +70,7 @@ def evaluate_many(
         StrategyFailedError: A function of a strategy raised, hit a limit, or ended its process.
         MachineError: A single run does not fit into memory, or strategies cannot be contained as asked for.
     """
-    how = {option.name: options.pop(option.name) for option in fields(Options) if option.name in options}
+    how = Options(**{option.name: options.pop(option.name) for option in fields(Options) if option.name in options})
     if not isinstance(config, TaskConfig):
         config = spec.task_config(config, protocol=protocol, smoke=smoke, **options)
         protocol_name = spec.protocol_name(protocol, smoke=smoke)
@@ -81,15 +81,26 @@ def evaluate_many(
         protocol_name = "custom"
     if reuse and history is None:
         raise UsageError("reuse goes with a history to take evaluations from, got none")
-    if history is not None and history.is_only_read:
-        raise UsageError(f"evaluations are recorded in a History(path, create=True), got {history.path} to read only")
+    for follower in followers:
+        if not isinstance(follower, Follower):
+            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
     loaded = [(each if isinstance(each, Strategy) else strategies.load(each), seed) for each, seed in jobs]
-    recorder = Recorder(history, reuse=reuse)
-    made = evaluations(loaded, [config], protocol_name, Options(**how), Followers(followers), recall=recorder.recall)
-    with closing(made):
-        evaluated = next(made)
-    try:
-        recorder.record(evaluated, loaded)
-    except MachineError as error:  # what was evaluated is worth more than its record
-        warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+    with _opened(history) as opened:
+        recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
+        made = evaluations(loaded, [config], protocol_name, how, Followers(followers), recall=recorder.recall)
+        with closing(made):
+            evaluated = next(made)
+        try:
+            recorder.record(evaluated, loaded)
+        except MachineError as error:  # what was evaluated is worth more than its record
+            warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
     return evaluated
+
+
+def _opened(history: History | str | Path | None) -> AbstractContextManager[History | None]:
+    """A history that evaluations can be added to; closed afterwards if it was not open."""
+    if isinstance(history, str | Path):
+        return History(history, create=True)
+    if history is not None:
+        history.require_additions()
+    return nullcontext(history)

@@ -1,7 +1,7 @@
 """Who is told how a command's evaluations go, as they go."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vecparity.evaluation import Evaluation
 from vecparity.progress import WindowClosed
@@ -9,6 +9,7 @@ from vecparity.runs import Run
 from vecparity.spec import TaskConfig
 
 
+@runtime_checkable
 class Follower(Protocol):
     """Told of one configuration after the other; the evaluations of one train together."""
 

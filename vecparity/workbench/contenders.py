@@ -41,9 +41,12 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     Raises:
         UsageError: None, or of several strategies or seals, or two under one seed.
     """
-    side = [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
+    side = [evaluations] if isinstance(evaluations, Evaluation | str) else list(evaluations)
     if not side:
         raise UsageError("expected at least one evaluation on each side of a comparison, got none")
+    for each in side:
+        if not isinstance(each, Evaluation):
+            raise UsageError(f"expected evaluations to compare (evaluate makes one), got {each!r}")
     provenances = [evaluation.provenance for evaluation in side]
     for what, got in (
         ("strategy", {made.strategy_sha256: f"{made.strategy} ({made.strategy_sha256[:8]})" for made in provenances}),

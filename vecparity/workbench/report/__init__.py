@@ -11,11 +11,11 @@ from vecparity.workbench.report.page import html
 __all__ = ["html", "write_report"]
 
 
-def write_report(evaluations: Sequence[Evaluation], path: str | Path) -> None:
+def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Path) -> None:
     """Writes the report on evaluations to one file.
 
     Args:
-        evaluations: In any order; those of one N and K are drawn together.
+        evaluations: One, or several in any order; those of one N and K are drawn together.
         path: Holds either all of the report, in the end, or what it held before.
 
     Raises:
@@ -25,7 +25,7 @@ def write_report(evaluations: Sequence[Evaluation], path: str | Path) -> None:
     path = Path(path)
     if not path.name:
         raise UsageError(f"the report must be written to a file, got {str(path)!r}")
-    text = html(evaluations)
+    text = html([evaluations] if isinstance(evaluations, Evaluation) else evaluations)
     try:
         write_whole(path, text.encode())
     except OSError as error:
