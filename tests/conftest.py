@@ -53,7 +53,7 @@ _BEHIND_THE_BORDER = [
     "workbench.report.embedded",
     "workbench.report.feature_tables",
     "workbench.report.page",
-    "workbench.report.reproduction",
+    "workbench.reproduction",
     "workbench.report.series",
     "workbench.report.words",
     "workbench.speed",

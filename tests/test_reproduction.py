@@ -14,7 +14,7 @@ from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.arguments import Arguments, parse
 from vecparity.eval import _plan
 from vecparity.spec import CONFIGURATIONS, PROTOCOLS, task_config
-from vecparity.workbench.report.reproduction import command, notes
+from vecparity.workbench.reproduction import command, notes
 
 
 def read(line: str) -> tuple[Arguments, TaskConfig]:

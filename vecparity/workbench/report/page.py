@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation
-from vecparity.workbench.report import feature_tables, figures, heat_maps, reproduction, words
-from vecparity.workbench.report.curves import Median, median, points_per_run, thinned
+from vecparity.workbench import reproduction
+from vecparity.workbench.report import feature_tables, figures, heat_maps, words
+from vecparity.workbench.report.curves import Median, median, points_per_run
 from vecparity.workbench.report.embedded import embedded
 from vecparity.workbench.report.series import Series, tell_apart
 from vecparity.workbench.report.svg import drawing
@@ -77,12 +78,17 @@ def environment() -> Environment:
     return made
 
 
-def medians(evaluation: Evaluation) -> list[tuple[int, float, float, int]]:
-    """Rows of a table: step, median loss, median accuracy, live runs; of long curves the windows that say most."""
+def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:
+    """Rows of a table: step, median loss, median accuracy, live runs.
+
+    Returns:
+        The rows, and of how many windows each is one, as there are no more than 60; the last one is among them.
+    """
     middle: Median = median(evaluation)
-    return [
-        (middle.step[i], middle.loss[i], middle.accuracy[i], middle.live[i]) for i in thinned(middle.loss, _MOST_ROWS)
-    ]
+    rows = list(zip(middle.step, middle.loss, middle.accuracy, middle.live, strict=True))
+    stride = -(-len(rows) // _MOST_ROWS)
+    last = rows[-1:] if (len(rows) - 1) % stride else []
+    return [*rows[::stride], *last], stride
 
 
 def _section(label: str, series: list[Series]) -> Section:
