@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vecparity import Evaluation, document
+from vecparity.audit import AuditFinding
 from vecparity.cli import main
 from vecparity.evaluation import DivergedRun
 from vecparity.strategy import load
@@ -94,9 +95,40 @@ def test_history_for_people_and_for_programs(run: Run, at: str) -> None:
     _, out, _ = run("history", "--history", at, "--format", "json")
     records = json.loads(out)
     assert [record["test_accuracy"] for record in records] == [None, 0.7, 0.9, 0.6]
+    assert [record["num_diverged"] for record in records] == [1, 0, 0, 0]
     assert records[2]["strategy_sha256"] == load("isolated_cube").sha256
     _, out, _ = run("history", "--history", at, "--format", "markdown")
     assert out.startswith("| id")
+
+
+def test_what_speaks_against_a_figure_stands_beside_it(run: Run, tmp_path: Path, evaluation: Evaluation) -> None:
+    at = str(tmp_path / "history")
+    failed = AuditFinding("overlap", False, "expected none, got 3", {})
+    undecided = AuditFinding("foresight", None, "too few", {})
+    sealed = replace(evaluation.provenance, seal="ab" * 32)
+    with History(at, create=True) as history:
+        chosen = load("isolated_cube")
+        history.add(replace(evaluation, findings=[failed, undecided]), chosen, "a")
+        history.add(replace(evaluation, provenance=sealed), chosen, "a")
+        history.add(replace(evaluation, provenance=replace(sealed, audit="strict"), findings=[failed]), chosen, "a")
+    rows = list(csv.DictReader(io.StringIO(run("history", "--history", at, "--format", "csv")[1])))
+    assert [row["failed_audits"] for row in rows] == ["overlap", "", "overlap"]
+    assert [row["seal"] for row in rows] == ["ab" * 32] * 2 + [""]
+    _, out, _ = run("history", "--history", at)
+    assert "fails overlap; sealed abababab" in out
+    _, out, _ = run("show", "1", "--history", at)
+    assert "\nisolated_cube fails overlap\n" in out
+    lines = [line.split(maxsplit=2) for line in out.splitlines()]
+    assert ["audit:", "overlap", "failed: expected none, got 3"] in lines
+    assert ["audit:", "foresight", "undecided: too few"] in lines
+    _, out, _ = run("show", "3", "--history", at)
+    assert "isolated_cube with seed 42 has no score: overlap: expected none, got 3" in out
+
+
+def test_show_says_how_to_make_it_again(run: Run, at: str) -> None:
+    _, out, _ = run("show", "2", "--history", at)
+    assert "vecparity eval --strategy isolated_cube --seed 7 --config n32-k8 --protocol published" in out
+    assert all(line == line.rstrip() for line in out.splitlines()), "no blanks where there is no terminal"
 
 
 def test_show(run: Run, at: str) -> None:

@@ -132,7 +132,7 @@ def test_the_finding() -> None:
     }
     assert finding.summary == (
         "expected the same test accuracy with initial weights made for another secret, got 0.2500 with those and "
-        "0.8750 with their own over 10 pairs of runs; p = 0.00098 (fails at p <= 0.001, as often by chance)"
+        "0.8750 with their own over 10 pairs of runs; p = 0.00098 (fails at p <= 0.001)"
     )
     assert cross_pairing(ended([0.5, None] * 10), ended([1.0, 0.75] * 10)).passed
 

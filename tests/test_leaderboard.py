@@ -81,6 +81,10 @@ def test_incomplete_strategies_come_after_complete_ones() -> None:
     assert places(standings) == [(1, "complete"), (None, "two"), (None, "two_worse"), (None, "one")]
     assert all((each.accuracy, each.interval, each.mean_steps) == (None, None, None) for each in standings[1:])
     assert list(standings[1].configurations) == ["n50-k8", "n64-k8"]
+    assert standings[0].lacks is None
+    assert standings[1].lacks == "no evaluation of n32-k8 (vecparity eval --all-configs makes all)"
+    apart = [changed(each, seed=seed) for seed, each in enumerate(flat("apart", 0.5))]
+    assert leaderboard(apart)[0].lacks == "no seed that all configurations were evaluated under"
 
 
 def test_without_a_score_there_is_no_rank() -> None:

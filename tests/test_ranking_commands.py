@@ -244,12 +244,15 @@ def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> 
     assert (content["protocol"], content["seal"]) == ("published", seal)
     assert [each["strategy"] for each in content["standings"]] == ["sealed"]
     assert run(*arguments, "--seal", "abab").startswith("protocol published, sealed abababababababab")
-    assert "│ public" in run(*arguments, "--seal", "public")
+    out = run(*arguments, "--seal", "public")
+    assert "│ incomplete │ public" in out
+    assert "public has no rank: no evaluation of n50-k8, n64-k8 (vecparity eval --all-configs makes all)" in out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["--seed", "7", "8"], "expected recorded evaluations under seed 7, 8, got none that rank"),
         (["--protocol", "full"], "under protocol full with no setting overridden, got none among 7 that rank"),
         (["--init-device", "cuda"], "with weights drawn on cuda with no setting overridden"),
         (["--seal", "abc"], "recorded evaluation of seal abc with no setting overridden"),
@@ -259,3 +262,11 @@ def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> 
 def test_what_leaderboard_refuses(run: Run, at: str, arguments: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         run(leaderboard, *arguments, "--history", at)
+
+
+@pytest.mark.slow
+def test_strategies_that_are_compared_have_limits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    endless = Path(__file__).parent / "adversarial" / "endless_loop.py"
+    arguments = ["compare", str(endless), "isolated_cube", "--strategy-seconds", "1", "--history", str(tmp_path / "h")]
+    assert main(arguments) == 4
+    assert "hit the limit --strategy-seconds 1" in capsys.readouterr().err

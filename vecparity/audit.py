@@ -111,7 +111,7 @@ def overlap(runs: Sequence[Run]) -> AuditFinding:
         passed=p_value > OVERLAP_FALSE_ALARMS,
         summary=(
             f"expected {expected:.3g} rows of the test sets in the training sets, got {num_rows}; p = "
-            f"{p_value:.2g} at secret {worst} (fails at p <= {OVERLAP_FALSE_ALARMS:g}, as often by chance)"
+            f"{p_value:.2g} at secret {worst} (fails at p <= {OVERLAP_FALSE_ALARMS:g})"
         ),
         figures={"rows": num_rows, "expected": expected, "p_value": p_value, "secret": worst},
     )

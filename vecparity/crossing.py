@@ -96,7 +96,7 @@ def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> Au
         summary=(
             f"expected the same test accuracy with initial weights made for another secret, got {others.mean():.4f} "
             f"with those and {own.mean():.4f} with their own over {num_pairs} pairs of runs; p = {p_value:.2g} "
-            f"(fails at p <= {_FALSE_ALARMS:g}, as often by chance)"
+            f"(fails at p <= {_FALSE_ALARMS:g})"
         ),
         figures={
             "pairs": num_pairs,

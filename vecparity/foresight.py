@@ -32,11 +32,10 @@ def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
         The finding; undecided with too few secrets (10 and 5, 5 and 9, or 2 and 62 are enough).
     """
     scores = np.array([*public, *sealed])
-    choices = math.comb(len(scores), len(public))
-    if choices < FEWEST_CHOICES:
+    if math.comb(len(scores), len(public)) < FEWEST_CHOICES:
         summary = (
-            f"expected secrets that can be called public in {FEWEST_CHOICES} ways, got {len(public)} public and "
-            f"{len(sealed)} sealed secrets, which have {choices}: undecided"
+            f"expected more secrets (10 public and 5 sealed ones are enough), got {len(public)} and {len(sealed)}: "
+            "undecided"
         )
         return AuditFinding("foresight", None, summary, {"public": len(public), "sealed": len(sealed)})
     rng = np.random.default_rng(0)
@@ -49,8 +48,7 @@ def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
         passed=p_value > _FALSE_ALARMS,
         summary=(
             f"expected the same test accuracy on {len(sealed)} sealed secrets, got {sealed_mean:.4f} on those and "
-            f"{public_mean:.4f} on {len(public)} public ones; p = {p_value:.2g} (fails at p <= {_FALSE_ALARMS:g}, as "
-            "often by chance)"
+            f"{public_mean:.4f} on {len(public)} public ones; p = {p_value:.2g} (fails at p <= {_FALSE_ALARMS:g})"
         ),
         figures={
             "public": len(public),

@@ -11,10 +11,13 @@ from rich.text import Text
 from vecparity.arguments import Seeds, Switch
 from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.commands.output import Format, show, show_json, show_records
+from vecparity.containment.levels import Containment, Level
+from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.spec import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
+    from vecparity.options import Options
     from vecparity.workbench.comparison import Comparison
     from vecparity.workbench.references import Reference
     from vecparity.workbench.sides import Side
@@ -30,6 +33,9 @@ def compare(
     format_: Annotated[Format, Parameter(name="--format")] = "table",
     no_reuse: Switch = False,
     history: Path | None = None,
+    containment: Containment = "auto",
+    require_containment: Level | None = None,
+    limits: Limits = Limits(),  # noqa: B008
 ) -> int:
     """Say whether strategies do better than the first, and how sure that is.
 
@@ -45,7 +51,11 @@ def compare(
         format_: How it is printed. json has everything.
         no_reuse: Evaluate strategies whatever the history has.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
+        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
+        require_containment: Refuse to make do with a weaker one.
+        limits: Limits of each worker that runs a strategy.
     """
+    from vecparity.options import Options
     from vecparity.workbench.references import resolve
 
     if len(what) < 2:
@@ -60,6 +70,7 @@ def compare(
         protocol or "full",
         list(CONFIGURATIONS) if all_configs else [config or "n32-k8"],
         seed or (42,),
+        Options(containment=containment, require_containment=require_containment, limits=limits),
         reuse=not no_reuse,
         history=history,
     )
@@ -82,6 +93,7 @@ def _sides(
     protocol: Protocol,
     labels: Sequence[str],
     seeds: Sequence[int],
+    options: "Options",
     *,
     reuse: bool,
     history: Path | None,
@@ -89,14 +101,13 @@ def _sides(
     from vecparity.display import Display
     from vecparity.evaluation import Evaluation
     from vecparity.interruption import Interruption
-    from vecparity.options import Options
     from vecparity.workbench.recording import recorder
     from vecparity.workbench.sides import sides
 
     configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
     with Interruption(), recorder(history, enabled=needs_history, reuse=reuse) as records:
-        return sides(references, configs, seeds, protocol, Options(), records, partial(Display, None))
+        return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:

@@ -1,6 +1,6 @@
 """``vecparity history``: what is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -30,8 +30,13 @@ _COLUMNS = {
     "engine": Column("engine", is_secondary=True),
     "test_accuracy": Column("accuracy", lambda share: f"{share:.6f}", is_number=True),
     "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
+    "notes": Column("notes"),
     "num_runs": Column("runs", is_number=True, is_secondary=True),
     "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, is_secondary=True),
+}
+_CSV = {
+    **{name: column for name, column in _COLUMNS.items() if name != "notes"},
+    **{name: Column(name) for name in ("num_diverged", "failed_audits", "seal")},
 }
 
 
@@ -79,8 +84,19 @@ def history(
     ]
     if not wanted and format_ == "table":
         raise UsageError(f"none of the {len(entries)} recorded evaluations is such a one")
-    show_records(sorted(wanted, key=_SORTED[sort])[:limit], _COLUMNS, format_)
+    records = sorted(wanted, key=_SORTED[sort])[:limit]
+    if format_ in ("table", "markdown"):
+        records = [record | {"notes": _notes(record)} for record in records]
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_)
     return 0
+
+
+def _notes(record: Mapping[str, Any]) -> str:
+    """What the figures do not say: why there are none, or how far they can be trusted."""
+    notes = [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
+    notes += [f"fails {', '.join(record['failed_audits'].split())}"] if record["failed_audits"] else []
+    notes += [f"sealed {record['seal'][:8]}"] if record["seal"] else []
+    return "; ".join(notes)
 
 
 def _begins(digest: str, beginning: str) -> bool:

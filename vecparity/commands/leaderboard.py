@@ -51,6 +51,8 @@ def leaderboard(
     evaluations = _recorded(history)
     league = _league(evaluations, protocol, seal, init_device)
     standings = leaderboard(evaluations, league, seed)
+    if not standings:
+        raise UsageError(f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that rank")
     if published:
         standings += published_results(league.protocol)
     _show(standings, league, format_)
@@ -98,9 +100,9 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
     records = [asdict(league) | _record(standing) for standing in standings]
     title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
     show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
-    for standing in standings:
-        if standing.why_no_score and format_ != "csv":
-            show(Text(f"\n{standing.why_no_score}"))
+    for standing in standings if format_ != "csv" else []:
+        if standing.why_no_score or standing.lacks:
+            show(Text(f"\n{standing.why_no_score or f'{standing.strategy} has no rank: {standing.lacks}'}"))
 
 
 def _place(standing: "Standing") -> str | int | None:
@@ -108,6 +110,7 @@ def _place(standing: "Standing") -> str | int | None:
     if standing.is_published:
         return "published"
     against = ["no score"] if standing.why_no_score else []
+    against += ["incomplete"] if standing.lacks else []
     against += [f"fails {', '.join(standing.failed_audits)}"] if standing.failed_audits else []
     return "; ".join(against) or standing.rank
 
@@ -127,6 +130,7 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "seeds": " ".join(map(str, standing.seeds)),
         "runs": sum(figures.num_runs for figures in standing.configurations.values()),
         "failed_audits": " ".join(standing.failed_audits),
+        "lacks": standing.lacks,
         "why_no_score": standing.why_no_score,
         "is_published": standing.is_published,
     }
@@ -161,6 +165,6 @@ _CSV = {
     for name in (
         *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
         *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
-        *("failed_audits", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
+        *("failed_audits", "lacks", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
     )
 }

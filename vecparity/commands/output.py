@@ -36,7 +36,13 @@ class Column:
 
 def show(what: RenderableType) -> None:
     """Prints something made with Rich on standard output."""
-    _console(None if sys.stdout.isatty() else _WIDTH).print(what)
+    if sys.stdout.isatty():
+        _console(None).print(what)
+        return
+    console = _console(_WIDTH)
+    with console.capture() as captured:
+        console.print(what)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def show_json(content: object) -> None:
@@ -97,12 +103,6 @@ def _markdown(table: Table) -> str:
     return captured.get().strip()  # of the empty lines where other boxes have edges
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leaves it to the command; Rich would end the process with status 1."""
-        raise BrokenPipeError
-
-
-def _console(width: int | None) -> _Console:
+def _console(width: int | None) -> Console:
     """Where names are text, whatever brackets and colons are in them."""
-    return _Console(width=width, markup=False, emoji=False, highlight=False)
+    return Console(width=width, markup=False, emoji=False, highlight=False)

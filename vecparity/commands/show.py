@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from vecparity.arguments import Switch, Whole
 from vecparity.commands.output import show as show_on_output
 from vecparity.commands.output import show_json
 from vecparity.errors import UsageError
+
+_VERDICTS = {True: "passed", False: "failed", None: "undecided"}
 
 if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
@@ -50,9 +53,19 @@ def show(
         show_json(document.to_document(recorded.evaluation))
     else:
         show_on_output(tables.table([(recorded.entry.label, recorded.evaluation)]))
+        for sentence in _against_it(recorded.evaluation):
+            show_on_output(Text(sentence))
         show_on_output(_runs(recorded.evaluation))
         show_on_output(_facts(recorded))
     return 0
+
+
+def _against_it(evaluation: "Evaluation") -> list[str]:
+    """Why there is no score, or which audits it fails."""
+    if problem := evaluation.why_no_score:
+        return [str(problem)]
+    failed = ", ".join(finding.name for finding in evaluation.failed_findings)
+    return [f"{evaluation.provenance.strategy} fails {failed}"] if failed else []
 
 
 def _runs(evaluation: "Evaluation") -> Table:
@@ -73,12 +86,16 @@ def _runs(evaluation: "Evaluation") -> Table:
 
 def _facts(recorded: "Recorded") -> Table:
     """How it was made, a fact a line."""
+    from vecparity.workbench import reproduction
+
     made = Table("", "", show_header=False, box=None)
-    facts = {"recorded": recorded.entry.recorded_at} | asdict(recorded.evaluation.provenance)
+    evaluation = recorded.evaluation
+    facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
+    facts |= asdict(evaluation.provenance) | {"wall_seconds": round(evaluation.provenance.wall_seconds, 1)}
+    facts |= asdict(evaluation.config)
+    facts |= {f"audit: {found.name}": f"{_VERDICTS[found.passed]}: {found.summary}" for found in evaluation.findings}
+    facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
     for name, value in facts.items():
-        made.add_row(name, "—" if value is None else str(value))
-    for name, setting in asdict(recorded.evaluation.config).items():
-        made.add_row(name, str(setting))
-    for finding in recorded.evaluation.findings:
-        made.add_row(f"audit: {finding.name}", finding.summary)
+        if value != "":
+            made.add_row(name, "—" if value is None else str(value))
     return made

@@ -35,6 +35,9 @@ class Entry:
         test_accuracy: None where there is no score.
         mean_steps: None likewise.
         num_runs: All runs, diverged ones too.
+        num_diverged: Those.
+        failed_audits: Their names, separated by spaces.
+        seal: Digest of the key that it is sealed under, or None.
         wall_seconds: See `Provenance`.
     """
 
@@ -50,6 +53,9 @@ class Entry:
     test_accuracy: float | None
     mean_steps: float | None
     num_runs: int
+    num_diverged: int
+    failed_audits: str
+    seal: str | None
     wall_seconds: float
 
 
@@ -79,7 +85,6 @@ class History:
 
     Attributes:
         path: The file.
-        is_only_read: Whether nothing can be added.
 
     Raises:
         UsageError: It is not there, not a history, or a newer version's.
@@ -92,7 +97,7 @@ class History:
         if connection is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
         self._connection = connection
-        self.is_only_read = not create
+        self._why_nothing_is_added = None if create else "to read only"
 
     def __enter__(self) -> "History":
         return self
@@ -104,6 +109,17 @@ class History:
 
     def close(self) -> None:
         self._connection.close()
+        self._why_nothing_is_added = "closed"
+
+    def require_additions(self) -> None:
+        """Sees whether anything can be added, before that is made.
+
+        Raises:
+            UsageError: It was opened to be read only, or is closed.
+        """
+        if self._why_nothing_is_added:
+            got = f"{self.path} {self._why_nothing_is_added}"
+            raise UsageError(f"evaluations are recorded in an open History(path, create=True), got {got}")
 
     def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
         """Records an evaluation.
@@ -134,6 +150,9 @@ class History:
             "test_accuracy": metrics and metrics.test_accuracy,
             "mean_steps": metrics and metrics.mean_steps,
             "num_runs": len(evaluation.results) + len(evaluation.diverged),
+            "num_diverged": len(evaluation.diverged),
+            "failed_audits": " ".join(finding.name for finding in evaluation.failed_findings),
+            "seal": provenance.seal,
             "wall_seconds": provenance.wall_seconds,
             "repetition": repetition(evaluation.config, provenance),
             "document": zlib.compress(document.dumps(evaluation)),

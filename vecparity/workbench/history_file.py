@@ -28,6 +28,9 @@ CREATE TABLE evaluations (
     test_accuracy REAL,
     mean_steps REAL,
     num_runs INTEGER NOT NULL,
+    num_diverged INTEGER NOT NULL,
+    failed_audits TEXT NOT NULL,
+    seal TEXT,
     wall_seconds REAL NOT NULL,
     repetition TEXT NOT NULL,
     document BLOB NOT NULL

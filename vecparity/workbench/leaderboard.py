@@ -60,8 +60,16 @@ def _standing(entry: Entry, *, is_alone: bool) -> Standing:
         interval=_of_accuracies(samples) if has_place else None,
         mean_steps=_mean([run.steps for run in runs]) if has_place else None,
         failed_audits=entry.failed_audits,
+        lacks=None if problems or is_complete else _missing(scored),
         why_no_score=str(problems[0]) if problems else None,
     )
+
+
+def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
+    missing = [label for label in CONFIGURATIONS if label not in scored]
+    if missing:
+        return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
+    return "no seed that all configurations were evaluated under"
 
 
 def _scored(entry: Entry) -> tuple[dict[str, list[Evaluation]], bool]:

@@ -41,6 +41,7 @@ class Standing:
         interval: Where that is believed to be (95%), as each configuration's.
         mean_steps: Mean over all runs on the three configurations, or None likewise.
         failed_audits: Names of the audits that any of its evaluations failed.
+        lacks: What it has to have for a rank, if something is missing.
         why_no_score: What one of its evaluations has instead of a score.
         is_published: Whether it is a published result, which is shown beside the others.
     """
@@ -53,6 +54,7 @@ class Standing:
     interval: Interval | None
     mean_steps: float | None
     failed_audits: list[str]
+    lacks: str | None = None
     why_no_score: str | None = None
     is_published: bool = False
 
