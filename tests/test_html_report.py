@@ -129,15 +129,15 @@ def test_numbers_are_those_of_the_json(opened: Opened, published: list[Evaluatio
     assert [row[0] for row in overview] == ["A"] * 3
     for row, ours in zip(overview, content, strict=True):
         metrics, by = ours["metrics"], ours["provenance"]
-        assert row[1:5] == [
+        label = f"n{ours['config']['n_features']}-k{ours['config']['secret_size']}"
+        assert row[1:6] == [
             by["strategy"],
-            str(by["seed"]),
-            f"n{ours['config']['n_features']}-k{ours['config']['secret_size']}",
+            label,
             f"{metrics['test_accuracy']:.6f} ± {metrics['test_accuracy_std']:.6f}",
+            f"{metrics['mean_steps']:,.0f}",
+            str(by["seed"]),
         ]
-        figures = [f"{metrics['mean_steps']:,.0f}", str(metrics["num_runs"]), by["protocol"], by["engine"]]
-        assert row[5:] == [*figures, f"{by['wall_seconds']:.1f}"]
-        label = row[3]
+        assert row[6:] == [str(metrics["num_runs"]), by["protocol"], by["engine"], f"{by['wall_seconds']:.1f}"]
         shown = [[float(cell.replace(",", "")) for cell in run[1:]] for run in rows(opened.page, f"#runs-{label}-0")]
         names = ("secret_index", "order_index", "steps")
         assert [run[:3] for run in shown] == [[run[name] for name in names] for run in ours["results"]]
@@ -215,10 +215,10 @@ def test_what_is_strange_is_shown_as_it_is(
     overview = rows(watched.page, "header table")
     assert [row[0] for row in overview] == ["A", "B", "C", "D"]
     assert overview[0][1] == name
-    scores = [row[4] for row in overview]
+    scores = [row[3] for row in overview]
     assert scores[:2] == ["no score, fails overlap", "no score: 1 of 4 runs diverged"]
     assert scores[3] == f"{scores[2]}, fails overlap, foresight"
-    assert watched.page.locator(".legend li").nth(3).inner_text().endswith(f": {scores[3]}")
+    assert watched.page.locator(".legend li").nth(3).inner_text().endswith(f": {scores[3]}, {overview[3][4]} steps")
     weights = rows(watched.page, "[aria-label='mean |weight| of B by feature'] table")
     assert [row[0] for row in weights] == ["0/0", "1/0", "1/1"]
     shades = watched.page.locator(".grid td")

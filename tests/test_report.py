@@ -21,6 +21,7 @@ from vecparity.seeds import new_key
 from vecparity.workbench.report import html, write_report
 from vecparity.workbench.report.curves import median, thinned
 from vecparity.workbench.report.feature_tables import weight_rows
+from vecparity.workbench.report.page import medians
 from vecparity.workbench.report.series import tell_apart
 from vecparity.workbench.report.words import layer_sentence
 
@@ -137,6 +138,15 @@ def test_medians_are_over_live_runs(evaluation: Evaluation) -> None:
     assert (middle.step, middle.live) == ([1, 20], [3, 2])
     assert middle.loss == pytest.approx([0.6, 0.2])
     assert middle.accuracy == pytest.approx([0.5, 0.8])
+
+
+@pytest.mark.parametrize(("count", "stride"), [(1, 1), (60, 1), (61, 2), (120, 2), (121, 3), (130, 3)])
+def test_the_table_of_medians_leaves_out_evenly(evaluation: Evaluation, count: int, stride: int) -> None:
+    steps = [250 * (window + 1) for window in range(count)]
+    curve = Curve(steps, [0.1 * (window % 7) for window in range(count)], [0.5] * count)
+    rows, every = medians(replace(evaluation, curves=[replace(evaluation.curves[0], curve=curve)]))
+    assert every == stride
+    assert [row[0] for row in rows] == sorted({*steps[::stride], steps[-1]})
 
 
 @given(values=st.lists(st.floats(0, 1), max_size=300), most=st.integers(2, 40))
