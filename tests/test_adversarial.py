@@ -6,11 +6,12 @@ The header says what comes of it:
     # at limits none: status 4, says read the user's diary
     # flags: --strategy-processes 16
     # slow: landlock limits none
+    # alone: yes
 
 ``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
 ``audited`` is what the containment leaves to audits, see `test_auditing`. A ``fresh`` trick gets a fork server of its
 own, as it has outside these tests; the others share one for each level, as it never runs a strategy's code. ``twice``:
-evaluated two times.
+evaluated two times. ``alone``: a bomb, which on a busy machine takes much of what other tests need before it is seen.
 """
 
 import ctypes
@@ -77,7 +78,7 @@ PLACES = [
 ]
 PLACES += [*sys.path, os.path.dirname(torch.__file__), os.path.dirname(strategy.__file__)]
 _EXPECTATION = re.compile(r"# at ([a-z ]+): (?:(as honest)|(audited)|status (\d), says (.+))")
-_KEY = re.compile(r"# (flags|slow|fresh|twice): (.+)")
+_KEY = re.compile(r"# (flags|slow|fresh|twice|alone): (.+)")
 
 
 @dataclass
@@ -90,6 +91,7 @@ class Trick:
     slow: Sequence[str] = ()
     fresh: bool = False
     twice: bool = False
+    alone: bool = False
 
 
 def read_trick(path: Path) -> Trick:
@@ -116,7 +118,7 @@ def cases() -> Iterator[Any]:
     for name, trick in TRICKS.items():
         for level, expected in trick.expected.items():
             if expected != "audited":
-                marks = [pytest.mark.slow] if level in trick.slow else []
+                marks = [pytest.mark.slow] * (level in trick.slow) + [pytest.mark.alone] * trick.alone
                 yield pytest.param(name, level, id=f"{name}-{level}", marks=marks)
 
 

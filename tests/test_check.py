@@ -185,7 +185,7 @@ def test_numbers_are_read_strictly(run: Run) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timed
+@pytest.mark.alone
 def test_it_answers_within_three_seconds() -> None:
     seconds = []
     for _ in range(3):

@@ -3,6 +3,7 @@
 # at bwrap landlock limits: as honest
 # slow: bwrap landlock limits
 # fresh: yes
+# alone: yes
 
 import os
 import time

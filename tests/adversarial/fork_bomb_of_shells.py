@@ -4,6 +4,7 @@
 # flags: --strategy-processes 16 --strategy-seconds 30
 # slow: bwrap landlock limits
 # fresh: yes
+# alone: yes
 
 import os
 

@@ -3,6 +3,7 @@
 # at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
 # flags: --strategy-memory 2 --strategy-seconds 30
 # slow: bwrap landlock limits
+# alone: yes
 
 import os
 import time

@@ -3,6 +3,7 @@
 # at bwrap landlock limits: status 4, says hit the limit --strategy-processes 1: more threads
 # flags: --strategy-processes 1 --strategy-seconds 30
 # slow: landlock limits
+# alone: yes
 
 import threading
 import time

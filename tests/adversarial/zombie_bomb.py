@@ -3,6 +3,7 @@
 # at bwrap landlock limits: status 4, says hit the limit --strategy-processes 16
 # flags: --strategy-processes 16 --strategy-seconds 30
 # slow: bwrap landlock limits
+# alone: yes
 
 import os
 
