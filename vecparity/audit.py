@@ -33,6 +33,11 @@ class AuditFinding:
     summary: str
     figures: dict[str, float | int]
 
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "undecided" if self.passed is None else "passed" if self.passed else "failed"
+
 
 def call_digests(runs: Sequence[Run]) -> dict[str, str]:
     """Digests what each call of one evaluation's strategy returned, for `repeatability`.

@@ -157,6 +157,11 @@ class Evaluation:
         return [finding for finding in self.findings if finding.passed is False]
 
     @property
+    def failed_audits(self) -> list[str]:
+        """Their names."""
+        return [finding.name for finding in self.failed_findings]
+
+    @property
     def why_no_score(self) -> DivergedError | AuditFailedError | None:
         """Why there are no figures: a run diverged, or a strict audit failed."""
         what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"

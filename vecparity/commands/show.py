@@ -16,8 +16,6 @@ from vecparity.commands.output import show as show_on_output
 from vecparity.commands.output import show_json
 from vecparity.errors import UsageError
 
-_VERDICTS = {True: "passed", False: "failed", None: "undecided"}
-
 if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
     from vecparity.workbench.history import Recorded
@@ -64,8 +62,8 @@ def _against_it(evaluation: "Evaluation") -> list[str]:
     """Why there is no score, or which audits it fails."""
     if problem := evaluation.why_no_score:
         return [str(problem)]
-    failed = ", ".join(finding.name for finding in evaluation.failed_findings)
-    return [f"{evaluation.provenance.strategy} fails {failed}"] if failed else []
+    failed = evaluation.failed_audits
+    return [f"{evaluation.provenance.strategy} fails {', '.join(failed)}"] if failed else []
 
 
 def _runs(evaluation: "Evaluation") -> Table:
@@ -93,7 +91,7 @@ def _facts(recorded: "Recorded") -> Table:
     facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
     facts |= asdict(evaluation.provenance) | {"wall_seconds": round(evaluation.provenance.wall_seconds, 1)}
     facts |= asdict(evaluation.config)
-    facts |= {f"audit: {found.name}": f"{_VERDICTS[found.passed]}: {found.summary}" for found in evaluation.findings}
+    facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
     facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
     for name, value in facts.items():
         if value != "":

@@ -115,7 +115,7 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
 
 def failed_audits(evaluations: Iterable[Evaluation]) -> list[str]:
     """Names of the audits that any of the evaluations failed, each once, in order."""
-    return sorted({finding.name for evaluation in evaluations for finding in evaluation.failed_findings})
+    return sorted({name for evaluation in evaluations for name in evaluation.failed_audits})
 
 
 def _seeds(side: Sequence[Evaluation]) -> list[int]:

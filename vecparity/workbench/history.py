@@ -151,7 +151,7 @@ class History:
             "mean_steps": metrics and metrics.mean_steps,
             "num_runs": len(evaluation.results) + len(evaluation.diverged),
             "num_diverged": len(evaluation.diverged),
-            "failed_audits": " ".join(finding.name for finding in evaluation.failed_findings),
+            "failed_audits": " ".join(evaluation.failed_audits),
             "seal": provenance.seal,
             "wall_seconds": provenance.wall_seconds,
             "repetition": repetition(evaluation.config, provenance),

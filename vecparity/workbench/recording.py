@@ -1,7 +1,7 @@
 """What a command records in the history as it goes, and what it takes from there instead of evaluating."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -110,8 +110,5 @@ def recorder(
             raise
         say(f"warning: nothing is recorded: {error}")
         history = None
-    try:
+    with history or nullcontext():
         yield Recorder(history, reuse=reuse, goes_on=goes_on)
-    finally:
-        if history is not None:
-            history.close()

@@ -39,8 +39,7 @@ def accuracy(evaluation: Evaluation) -> str:
 
 def fails(evaluation: Evaluation) -> str:
     """Which audits it fails, to be said wherever its figures are; empty if none."""
-    names = ", ".join(finding.name for finding in evaluation.failed_findings)
-    return f"fails {names}" if names else ""
+    return f"fails {', '.join(evaluation.failed_audits)}" if evaluation.failed_audits else ""
 
 
 def mean_steps(evaluation: Evaluation) -> str:
