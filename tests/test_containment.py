@@ -388,6 +388,24 @@ def test_little_of_the_environment_is_known(monkeypatch: pytest.MonkeyPatch) -> 
 # --- the log ---
 
 
+def test_what_has_left_the_pipe_is_among_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, has_left = os.read, threading.Event()
+
+    def slowly(end: int, most: int) -> bytes:
+        part = read(end, most)
+        has_left.set()
+        time.sleep(0.2)
+        return part
+
+    with StrategyLog() as log:
+        monkeypatch.setattr("vecparity.containment.log.os.read", slowly)
+        os.write(log.write_end, b"last\n")
+        has_left.wait()
+        words = log.last_words()
+        monkeypatch.undo()
+    assert words == "last"
+
+
 def test_the_log_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vecparity.containment.log._MOST_BYTES", 1 << 18)
     path = tmp_path / "log"

@@ -43,6 +43,7 @@ class StrategyLog:
         self._read_end, self.write_end = output_pipe()
         os.set_blocking(self._read_end, False)  # who can write to it can open it, and read what was there to be read
         self._last: deque[bytes] = deque()
+        self._taking = threading.Lock()  # what has left the pipe is among the last, for who asks meanwhile
         self._written = 0
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="strategy-log", daemon=True)
@@ -67,7 +68,9 @@ class StrategyLog:
             if not select.select([self._read_end], [], [], 0)[0]:
                 break
             time.sleep(_READING_SECONDS)
-        lines = printable(b"".join(self._last)).splitlines()
+        with self._taking:
+            last = b"".join(self._last)
+        lines = printable(last).splitlines()
         return "\n".join(lines[-_LAST_LINES:])
 
     @contextmanager
@@ -91,15 +94,21 @@ class StrategyLog:
                     return
                 continue
             try:
-                part = os.read(self._read_end, _PART_BYTES)
+                part = self._take()
             except BlockingIOError:
                 continue
             if not part:
                 return
+            self._write(part)
+
+    def _take(self) -> bytes:
+        """Reads what there is, and keeps it among the last; nothing when the pipe is closed."""
+        with self._taking:
+            part = os.read(self._read_end, _PART_BYTES)
             self._last.append(part)
             while sum(map(len, self._last)) - len(self._last[0]) > _LAST_BYTES:
                 self._last.popleft()
-            self._write(part)
+            return part
 
     def _write(self, part: bytes) -> None:
         if self._file and self._written < _MOST_BYTES:
