@@ -90,6 +90,12 @@ def test_settings_may_be_given_as_they_are() -> None:
     assert evaluation.provenance.protocol == "custom"
 
 
+@pytest.mark.parametrize("engine", ["native", "vmap", "reference"])
+def test_perfect_weights_are_perfect_in_whatever_order_they_were_set(engine: EngineName) -> None:
+    config = TaskConfig(n_features=8, secret_size=8, num_hidden_secrets=1, num_orderings=1, max_steps=2)
+    assert evaluate(FILES / "perfect_weights.py", config, engine=engine).metrics.test_accuracy == 1.0
+
+
 def test_features_beyond_a_word() -> None:
     metrics = evaluate("isolated_cube", n_features=130, secret_size=2, **SHORT).metrics
     assert metrics.num_runs == 4

@@ -153,6 +153,41 @@ def test_a_dataset_may_draw_on_the_global_generators(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        "w = model[0].weight.detach().clone(); del model[0].weight; model[0].weight = nn.Parameter(w)",
+        "w, b = model[2].weight, model[2].bias; model[2]._parameters.clear(); model[2].bias, model[2].weight = b, w",
+        "model[0]._parameters['weight'] = model[0]._parameters.pop('weight')",
+        "nn.utils.parametrizations.weight_norm(model[0]); "
+        "nn.utils.parametrize.remove_parametrizations(model[0], 'weight')",
+        "nn.utils.parametrizations.orthogonal(model[2]); "
+        "nn.utils.parametrize.remove_parametrizations(model[2], 'weight')",
+        "nn.utils.spectral_norm(model[0]); model(torch.ones(2, 5)); nn.utils.remove_spectral_norm(model[0])",
+        "warnings = __import__('warnings'); warnings.simplefilter('ignore'); "
+        "nn.utils.weight_norm(model[0]); nn.utils.remove_weight_norm(model[0])",
+        "from torch.nn.utils import prune; prune.random_unstructured(model[0], 'weight', 0.5); "
+        "prune.remove(model[0], 'weight')",
+        "model[0] = nn.Linear(5, 3)",
+        "layers = list(model); del model[0:4]; model.extend(layers)",
+        # Elements that lie in another order, or in one piece of memory with others.
+        "model[0].weight = nn.Parameter(torch.randn(5, 3).t())",
+        "both = torch.randn(3, 6); model[0].weight.data, model[0].bias.data = both[:, :5], both[:, 5]",
+    ],
+)
+def test_a_network_is_what_init_model_left_by_name_in_whatever_order(tmp_path: Path, body: str) -> None:
+    """Expected is the network itself, made and left as the original does."""
+    loaded = make_strategy(tmp_path, init_model=body)
+    with interface._seeded(5):
+        expected = network.build_network(CONFIG.n_features, CONFIG.hidden_width)
+        loaded.init_model(expected, CONFIG)
+    params, _ = initial(loaded, CONFIG, 5)
+    parameters = network.unflatten(params, network.parameter_shapes(CONFIG.n_features, CONFIG.hidden_width))
+    for layer in (0, 2):
+        for name in ("weight", "bias"):
+            assert torch.equal(parameters[f"{layer}.{name}"], getattr(expected[layer], name)), f"{layer}.{name}"
+
+
+@pytest.mark.parametrize(
     ("body", "said"),
     [
         ("model[1] = nn.Tanh()", r"Linear -> ReLU -> Linear -> Sigmoid in place, got Linear -> Tanh -> Linear"),
@@ -166,6 +201,32 @@ def test_a_dataset_may_draw_on_the_global_generators(tmp_path: Path) -> None:
         ("model.register_forward_hook(lambda *args: args[2])", r"without hooks, got _forward_hooks on Sequential"),
         ("model[3].forward = lambda x: x", r"without hooks, got a replaced forward on Sigmoid"),
         ("nn.utils.parametrizations.weight_norm(model[0])", r"in place, got ParametrizedLinear"),
+        (
+            "[model._modules.update({k: model._modules.pop(k)}) for k in '03']",
+            r"got ReLU -> Linear -> Linear -> Sigmoid",
+        ),
+        (
+            "a, b = model[0], model[2]; del model[0], model[1]; model.insert(0, b); model.append(a)",
+            r"in place, got Linear",
+        ),
+        # Forward goes through a Sequential in its mapping's order: torch fails on this one.
+        (
+            "[model._modules.update({k: model._modules.pop(k)}) for k in '2103']",
+            r"in place, got Linear -> ReLU -> Linear -> Sigmoid in a Sequential named 2, 1, 0, 3$",
+        ),
+        ("model[2].weight = model[0].weight", r"2.weight \[1, 3\], 2.bias \[1\], got .* 2.weight \[3, 5\], 2.bias"),
+        # Torch's AdamW works in place: it would train both, or refuse.
+        ("model[0].bias = nn.Parameter(model[2].weight.detach()[0])", r"its own elements, got some that share theirs$"),
+        (
+            "model[0].weight = nn.Parameter(torch.zeros(1).expand(3, 5))",
+            r"its own elements, got some that share theirs$",
+        ),
+        ("model[0].weight = nn.Parameter(torch.zeros(9).unfold(0, 5, 2))", r"its own elements"),
+        (
+            "w = torch.zeros(3, 5).numpy(); model[0].weight.data = torch.from_numpy(w); "
+            "model[0].bias.data = torch.from_numpy(w[1, 1:4])",
+            r"its own elements",
+        ),
     ],
 )
 def test_a_network_that_is_not_the_fixed_one_is_refused(tmp_path: Path, body: str, said: str) -> None:

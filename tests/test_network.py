@@ -22,6 +22,11 @@ def test_flat_parameters_are_torchs_own_order() -> None:
     assert torch.equal(flat, nn.utils.parameters_to_vector(network.parameters()))
 
 
+def test_flat_parameters_go_by_name_and_not_by_the_mappings_order() -> None:
+    parameters = dict(build_network(5, 3).named_parameters())
+    assert torch.equal(flatten(dict(reversed(parameters.items()))), flatten(parameters))
+
+
 def test_views_share_memory() -> None:
     params = torch.zeros(2, 3 * 4 + 4 + 4 + 1)
     unflatten(params, parameter_shapes(3, 4))["0.weight"][1] = 1

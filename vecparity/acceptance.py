@@ -1,10 +1,11 @@
 """What the contract accepts of what a strategy leaves and returns, and what it refuses. Source: contract section 3."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import torch
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch import Tensor, nn
 
 from vecparity import network
@@ -42,12 +43,16 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
     """
     expected = network.parameter_shapes(config.n_features, config.hidden_width)
     fixed = network.build_skeleton(config.n_features, config.hidden_width)
-    if [type(module) for module in model.modules()] != [type(module) for module in fixed.modules()]:
+    if _modules(model) != _modules(fixed):
         got = " -> ".join(type(layer).__name__ for layer in model) + f" in a {type(model).__name__}"
+        if [type(layer) for layer in model] == [type(layer) for layer in fixed]:
+            got += f" named {', '.join(name for name, _ in model.named_children())}"
         raise RefusedError("init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", got)
-    parameters = dict(model.named_parameters())
+    parameters = dict(model.named_parameters(remove_duplicate=False))
     for part in (*model.modules(), *parameters.values()):
-        hooks = [key for key in (*vars(part), "_backward_hooks") if key.endswith("_hooks") and getattr(part, key, None)]
+        # Those of state_dict, which removed parametrizations leave, have no part in training.
+        kinds = [key for key in (*vars(part), "_backward_hooks") if key.endswith("_hooks") and "state_dict" not in key]
+        hooks = [key for key in kinds if getattr(part, key, None)]
         if hooks or "forward" in vars(part):
             got = f"{hooks[0] if hooks else 'a replaced forward'} on {type(part).__name__}"
             raise RefusedError("init_model", "must set parameters only, without hooks", got)
@@ -65,6 +70,8 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
         if not finite.all():
             value = parameter.detach()[~finite][0].item()
             raise RefusedError("init_model", f"must leave {name} finite", value)
+    if _share_elements(list(parameters.values())):
+        raise RefusedError("init_model", "must leave every parameter its own elements", "some that share theirs")
     return network.flatten(parameters).cpu()
 
 
@@ -141,6 +148,29 @@ def _as_tensor(name: str, value: object) -> Tensor:
         expected = f"{name} must be dense and real"
         raise RefusedError("make_dataset", expected, f"{tensor.dtype}, {tensor.layout}")
     return tensor
+
+
+def _modules(model: nn.Module) -> list[tuple[str, type[nn.Module]]]:
+    """Names and types in the order in which they are called: it is that of a mapping, which can be changed."""
+    return [(name, type(module)) for name, module in model.named_modules()]
+
+
+def _share_elements(parameters: Sequence[nn.Parameter]) -> bool:
+    """Tells whether an element in memory is two parameters', or one's twice: an update in place would change both."""
+    spans = sorted((parameter.data_ptr(), parameter.nbytes) for parameter in parameters)
+    are_apart = all(begin + size <= other for (begin, size), (other, _) in pairwise(spans))
+    if are_apart and all(parameter.is_contiguous() for parameter in parameters):  # nearly always, and quickly seen
+        return False
+    addresses = torch.cat([_addresses(parameter) for parameter in parameters])
+    return len(addresses.unique()) < len(addresses)
+
+
+def _addresses(tensor: Tensor) -> Int64[Tensor, " element"]:
+    """Returns where each element lies in memory, in units of an element."""
+    addresses = torch.tensor([tensor.data_ptr() // tensor.element_size()])
+    for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
+        addresses = (addresses[:, None] + torch.arange(length) * stride).reshape(-1)
+    return addresses
 
 
 def _blocks(values: Shaped[Tensor, "row ..."]) -> Iterator[tuple[int, Shaped[Tensor, "block ..."]]]:

@@ -25,11 +25,14 @@ def parameter_shapes(n_features: int, hidden_width: int) -> dict[str, torch.Size
 
 
 def flatten(parameters: Mapping[str, Tensor]) -> Float[Tensor, " param"]:
-    """Copies named parameters into one vector, in the order of `parameter_shapes`."""
-    return torch.cat([parameter.detach().reshape(-1) for parameter in parameters.values()])
+    """Copies named parameters into one vector, in the order of `parameter_shapes` whatever that of the mapping."""
+    return torch.cat([parameters[name].detach().reshape(-1) for name in _NAMES])
 
 
 def unflatten(params: Float[Tensor, "*run param"], shapes: Mapping[str, torch.Size]) -> dict[str, Float[Tensor, "..."]]:
     """Views flat vectors as named parameters, keeping leading axes; the inverse of `flatten`."""
     parts = params.split([shape.numel() for shape in shapes.values()], dim=-1)
     return {name: part.unflatten(-1, shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+
+_NAMES = tuple(parameter_shapes(1, 1))
