@@ -261,14 +261,6 @@ def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> 
     )  # its own print, once a secret and again for the audit
 
 
-@pytest.mark.slow
-def test_a_reader_that_leaves_is_no_traceback() -> None:
-    command = f"{sys.executable} -m vecparity.eval --smoke --hidden-width 16 --log-interval 1 | head -n 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
-    assert done.returncode == 6
-    assert done.stderr == "vecparity: error: [Errno 32] Broken pipe\n"
-
-
 @pytest.mark.parametrize(
     ("script", "n"),
     [

@@ -10,12 +10,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 import vecparity
-from vecparity import arguments, eval
+from vecparity import arguments, eval, standard_streams
 from vecparity.errors import UsageError
-from vecparity.saying import fail, hush, say, show_warning
-
-# What a shell says of a program that ended because nobody read on.
-_SIGPIPE = 128 + 13
+from vecparity.saying import fail, fail_to_print, flush, say, show_warning
 
 _COMMANDS = {
     "new": "Write a strategy to start from.",
@@ -59,21 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = [argument for argument in argv if argument != "--debug"]
     if words[:1] == ["eval"]:
         return eval.main([*words[1:], *["--debug"] * debug])
+    standard_streams.prepare()
     warnings.showwarning = show_warning
     try:
-        status = _run(words)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # as behind `| head`, which has what it wanted
-        hush()
-        return _SIGPIPE
+        return flush(_run(words))
     except KeyboardInterrupt:
         say("interrupted")
         return 130
     except Exception as error:
         if debug:
             raise
-        return fail(error)
+        if isinstance(error, OSError) and error.filename is None:  # whatever has a name is told with it
+            return fail_to_print(error)
+        return flush(fail(error))
 
 
 def _run(argv: Sequence[str]) -> int:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Thread
 from types import TracebackType
+from typing import IO, cast
 
 from rich.console import Console
 from rich.live import Live
@@ -16,8 +17,9 @@ from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
-from vecparity.saying import say
+from vecparity.saying import fail_to_print, say
 from vecparity.spec import TaskConfig
+from vecparity.standard_streams import Lossy
 
 _SECONDS_BETWEEN_LINES = 60.0
 
@@ -25,12 +27,15 @@ _SECONDS_BETWEEN_LINES = 60.0
 class Display:
     """Shows where the configurations stand, and writes metric lines to standard output without disturbing that.
 
-    A `Follower`.
+    A `Follower`. What cannot be shown or written any more does not end the command.
 
     Args:
         enabled: Whether to show anything, live; by default live where standard error is a terminal, else in lines.
         configs: All configurations, in the order in which they will begin.
         clock: Tells the time, in seconds.
+
+    Attributes:
+        status: The exit status that lines which standard output did not take call for, or 0.
     """
 
     def __init__(
@@ -38,11 +43,16 @@ class Display:
     ) -> None:
         # Names are text, whatever brackets and colons are in them.
         self._console = Console(
-            stderr=True, force_terminal=True if enabled else None, markup=False, emoji=False, highlight=False
+            file=cast(IO[str], Lossy(sys.stderr)),
+            force_terminal=True if enabled else None,
+            markup=False,
+            emoji=False,
+            highlight=False,
         )
         is_terminal = sys.stderr.isatty() and not self._console.is_dumb_terminal
         self.is_live = is_terminal if enabled is None else enabled
         self._has_lines = enabled is None and not self.is_live
+        self.status = 0
         self._clock = clock
         self._headways = [Headway(config.label, config.max_steps) for config in configs]
         self._waiting = iter(self._headways)
@@ -93,9 +103,12 @@ class Display:
         text = "".join(f"{line}\n" for line in lines)
         if self.is_live and sys.stderr.isatty() and sys.stdout.isatty():
             self._console.print(Text(text), soft_wrap=True, end="")
-        else:
+            return
+        try:
             sys.stdout.write(text)
             sys.stdout.flush()
+        except OSError as error:
+            self.status = fail_to_print(error)
 
     def show(self, table: Table) -> None:
         """Shows a table where the display is live."""

@@ -2,7 +2,7 @@
 
 `commands.evaluate` does the rest. Metric lines go to standard output and nothing else does. Exit status: 0 done; 2
 wrong use; 3 the strategy is invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine
-failed it; 75 interrupted, to be gone on with; 130 interrupted with nothing kept.
+failed it; 75 interrupted, to be gone on with; 130 interrupted with nothing kept; 141 done, but nobody read on.
 """
 
 import sys
@@ -11,29 +11,30 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from vecparity import spec, strategy
+from vecparity import spec, standard_streams, strategy
 from vecparity.arguments import Arguments, parse
 from vecparity.containment import levels
 from vecparity.containment.limits import Limits
 from vecparity.containment.start import Ahead
 from vecparity.errors import UsageError
 from vecparity.interruption import Interruption
-from vecparity.saying import fail, say, show_warning
+from vecparity.saying import fail, flush, say, show_warning
 from vecparity.spec import TaskConfig
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit status."""
+    standard_streams.prepare()
     argv = sys.argv[1:] if argv is None else list(argv)
     try:
         parsed = parse(argv)
     except UsageError as error:
         return fail(error)
     if parsed is None:  # --help or --version
-        return 0
+        return flush(0)
     warnings.showwarning = show_warning
     try:
-        return _run(*parsed)
+        return flush(_run(*parsed))
     except KeyboardInterrupt:
         say("interrupted: what had not been printed yet is lost")
         return 130

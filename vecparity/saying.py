@@ -1,13 +1,16 @@
 """What the command says on standard error, and the exit status that an error calls for."""
 
-import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from vecparity import standard_streams
 from vecparity.errors import MachineError, VecparityError
 
 if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation
+
+# The status that a shell gives a program that ended because nobody read on.
+_SIGPIPE = 128 + 13
 
 
 def fail(error: Exception) -> int:
@@ -15,8 +18,6 @@ def fail(error: Exception) -> int:
     if isinstance(error, VecparityError):
         say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return error.exit_status
-    if isinstance(error, BrokenPipeError):
-        hush()
     # By its name: torch may not have been loaded yet.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         say("error: out of memory; fewer runs at a time need less: --chunk-runs 1")
@@ -27,14 +28,26 @@ def fail(error: Exception) -> int:
     return MachineError.exit_status
 
 
-def hush() -> None:
-    """Lets what is still to be printed go nowhere, the interpreter's own last flush too: nobody reads on."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def fail_to_print(error: OSError) -> int:
+    """Returns the exit status of a command whose standard output takes no more, as behind ``| head``, and says why."""
+    standard_streams.discard(sys.stdout)
+    if isinstance(error, BrokenPipeError):  # who has read enough need not be told
+        return _SIGPIPE
+    return fail(MachineError(f"standard output takes no more: {error.strerror}"))
+
+
+def flush(status: int) -> int:
+    """Has everything that was printed leave this process; returns the command's exit status."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        return status or fail_to_print(error)
+    return status
 
 
 def say(message: str) -> None:
-    """Says something, as the command."""
-    print(f"vecparity: {message}", file=sys.stderr)
+    """Says something, as the command, if anybody can be told."""
+    print(f"vecparity: {message}", file=standard_streams.Lossy(sys.stderr))
 
 
 def warn_of_failed_audits(evaluation: "Evaluation") -> None:

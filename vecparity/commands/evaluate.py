@@ -91,7 +91,7 @@ def run(
     if options.checkpoint is not None and status != MachineError.exit_status:
         for config in training.configs:
             discard(options.checkpoint, config)
-    return status
+    return status or display.status
 
 
 class _Training:
