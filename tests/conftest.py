@@ -9,9 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Threads that share an operation sleep until there is another: on a machine with other work to do, spinning meanwhile
+# takes several times as long as all that is tested. Read when torch is loaded, by the processes that tests start, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
@@ -74,13 +78,19 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 # What is first used in a test is imported in it, and the machine may be busy: time is no property to be tested.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Tables are as wide, and as colourful, as where nothing is known of a terminal.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
 
 # What evaluations record goes nowhere that a person looks.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
+# Ten times what the slowest takes on two cores; pyproject.toml has that of the others.
+SLOW_SECONDS = 900
 GOLDEN = Path(__file__).parent / "golden"
 SHORT: dict[str, Any] = {
     "num_hidden_secrets": 2,
@@ -147,7 +157,8 @@ def diverged() -> Evaluation:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if "gpu" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))

@@ -35,6 +35,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from processes import await_that
 
 from vecparity import interface, preparation, strategy
 from vecparity.containment import levels, privileges
@@ -57,7 +58,8 @@ SETTINGS = (
     "--no-history"
 )
 CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
-MARK = "/from-the-adversarial-tests"  # in the PATH, and so in the environment, of all that these tests start
+# In the PATH, and so in the environment, of all that these tests start; others may be at them on this machine.
+MARK = f"/from-the-adversarial-tests-{os.getpid()}"
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = 47391
 PACKAGE = Path(strategy.__file__).with_name("__init__.py")
@@ -249,14 +251,6 @@ def files_of_tricks() -> list[Path]:
     return [Path(place) / TRICK for place in PLACES if (Path(place) / TRICK).exists()]
 
 
-def await_none_left(pool: Pool) -> set[int]:
-    """What was killed takes a moment to be gone."""
-    until = time.monotonic() + 10
-    while (left := marked_processes() - pool.processes()) and time.monotonic() < until:
-        time.sleep(0.05)
-    return left
-
-
 class Listeners:
     """Sockets of this machine's that a strategy may not reach: all that came is remembered, and answered."""
 
@@ -335,7 +329,7 @@ def test_trick(
             assert words in said.splitlines()[0]
         is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
         assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
-    assert await_none_left(pool) == set()
+    await_that(lambda: marked_processes() <= pool.processes())  # what was killed takes a moment to be gone
     assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
     assert files_of_tricks() == []
     assert Path(path).read_bytes() == trick.path.read_bytes()

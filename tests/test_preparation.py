@@ -108,7 +108,7 @@ def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> No
         next(iter(prepared))
         time.sleep(0.3)  # the second configuration's dataset is being made
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
