@@ -21,6 +21,8 @@ from vecparity.errors import UsageError
 from vecparity.strategy import load
 from vecparity.workbench.history import History
 
+pytestmark = pytest.mark.usefixtures("served")
+
 TINY = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-size 64"
 
 
