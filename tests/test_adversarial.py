@@ -248,7 +248,8 @@ def marked_processes() -> set[int]:
 
 
 def files_of_tricks() -> list[Path]:
-    return [Path(place) / TRICK for place in PLACES if (Path(place) / TRICK).exists()]
+    """Those that can be seen: where this user may not look, a strategy of his cannot write."""
+    return [Path(place) / TRICK for place in PLACES if os.path.lexists(Path(place) / TRICK)]
 
 
 class Listeners:
