@@ -319,7 +319,7 @@ def test_trick(
         with Listeners(home) as listeners:
             status = main(arguments.split())
         printed, said = capfd.readouterr()
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 240  # of the 600 that a call may take
         if trick.expected[level] == "as honest":
             assert (status, said) == (0, "")
             assert printed.splitlines() == honest
