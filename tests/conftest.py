@@ -5,13 +5,17 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+# Threads that share an operation sleep until there is another: on a machine with other work to do, spinning meanwhile
+# takes several times as long as all that is tested. Read when torch is loaded, by the processes that tests start, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import pytest
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
 # `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
@@ -63,9 +67,14 @@ _BEHIND_THE_BORDER = [
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import Evaluation, evaluate, preparation  # noqa: E402
+from vecparity import Evaluation, TaskConfig, evaluate, preparation  # noqa: E402
+from vecparity.containment.levels import Level  # noqa: E402
+from vecparity.containment.limits import Limits  # noqa: E402
 from vecparity.containment.log import StrategyLog  # noqa: E402
 from vecparity.containment.sandbox import Sandbox  # noqa: E402
+from vecparity.data import Dataset  # noqa: E402
+from vecparity.runs import Initial  # noqa: E402
+from vecparity.spec import Secret  # noqa: E402
 from vecparity.strategy import Strategy, bundled, load  # noqa: E402
 from vecparity.workbench import checking  # noqa: E402
 
@@ -74,13 +83,19 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 # What is first used in a test is imported in it, and the machine may be busy: time is no property to be tested.
-settings.register_profile("untimed", deadline=None)
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+# Tables are as wide, and as colourful, as where nothing is known of a terminal.
+for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+    os.environ.pop(name, None)
 
 # What evaluations record goes nowhere that a person looks.
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
+# Ten times what the slowest takes on two cores; pyproject.toml has that of the others.
+SLOW_SECONDS = 900
 GOLDEN = Path(__file__).parent / "golden"
 SHORT: dict[str, Any] = {
     "num_hidden_secrets": 2,
@@ -97,41 +112,75 @@ def golden(name: str) -> Any:
     return json.loads((GOLDEN / f"{name}.json").read_text())
 
 
-class SharedSandbox(Sandbox):
-    """A sandbox that outlives an evaluation: bundled strategies leave nothing behind, and starting one takes long."""
+class Servers:
+    """Fork servers that outlive an evaluation and serve one strategy after the other, as they never run one themselves.
 
-    def __exit__(self, *error: object) -> None:
-        pass
+    Starting one takes seconds, as it loads torch.
 
-    def kill(self) -> None:
-        pass
+    Attributes:
+        serves_all: Whether strategies that are not bundled, and may do anything, get no server of their own.
+    """
+
+    def __init__(self) -> None:
+        self.serves_all = False
+        self._bundled = {load(name).sha256 for name in bundled()}
+        self._log = StrategyLog()
+        self._sandboxes: dict[Any, Sandbox] = {}
+
+    def sandbox(
+        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: torch.device
+    ) -> "Sandbox | Served":
+        """Stands where a sandbox of a strategy's own is made; what it prints goes to another log than that."""
+        if not self.serves_all and strategy.sha256 not in self._bundled:
+            return Sandbox(strategy, level, limits, log, device)
+        key = level, limits, device, torch.get_num_threads()
+        if key not in self._sandboxes:
+            self._sandboxes[key] = Sandbox(strategy, level, limits, self._log, device)
+        return Served(strategy, self._sandboxes[key])
 
     def close(self) -> None:
-        super().kill()
-        super().__exit__(None, None, None)
+        for sandbox in self._sandboxes.values():
+            sandbox.__exit__(None, None, None)
+        self._log.__exit__(None, None, None)
+
+
+class Served:
+    """A sandbox of one strategy's, as it seems."""
+
+    def __init__(self, strategy: Strategy, sandbox: Sandbox) -> None:
+        self._strategy, self._sandbox = strategy, sandbox
+
+    def __enter__(self) -> "Served":
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
+        self._sandbox._strategy = self._strategy
+        return self._sandbox.initialise(config, run_seeds)
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        self._sandbox._strategy = self._strategy
+        return self._sandbox.training_set(config, secret, dataset_seed)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def shared_sandboxes() -> Iterator[None]:
-    """Lets evaluations in this process share the sandboxes of bundled strategies."""
-    ours = {load(name).sha256 for name in bundled()}
-    made: dict[Any, SharedSandbox] = {}
-    with StrategyLog() as log:
+def servers() -> Iterator[Servers]:
+    """Lets evaluations in this process share the fork servers of bundled strategies."""
+    servers = Servers()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(preparation, "Sandbox", servers.sandbox)
+        patched.setattr(checking, "Sandbox", servers.sandbox)
+        yield servers
+    servers.close()
 
-        def shared(strategy: Strategy, level: Any, limits: Any, its_log: StrategyLog, device: torch.device) -> Sandbox:
-            if strategy.sha256 not in ours:
-                return Sandbox(strategy, level, limits, its_log, device)
-            key = strategy.sha256, level, limits, device, torch.get_num_threads()
-            if key not in made:
-                made[key] = SharedSandbox(strategy, level, limits, log, device)
-            return made[key]
 
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(preparation, "Sandbox", shared)
-            patched.setattr(checking, "Sandbox", shared)
-            yield
-        for sandbox in made.values():
-            sandbox.close()
+@pytest.fixture
+def served(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the test's own strategies share them, too: such as print nothing and reach no limit."""
+    monkeypatch.setattr(servers, "serves_all", True)
 
 
 @pytest.fixture(scope="session")
@@ -141,13 +190,16 @@ def evaluation() -> Evaluation:
 
 
 @pytest.fixture(scope="session")
-def diverged() -> Evaluation:
+def diverged(servers: Servers) -> Evaluation:
     """Four runs, of which one diverges."""
-    return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(servers, "serves_all", True)
+        return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not torch.cuda.is_available():
-        for item in items:
-            if "gpu" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+    for item in items:
+        if "gpu" in item.keywords and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+        if "slow" in item.keywords and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))

@@ -35,6 +35,7 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from processes import await_that
 
 from vecparity import interface, preparation, strategy
 from vecparity.containment import levels, privileges
@@ -57,7 +58,8 @@ SETTINGS = (
     "--no-history"
 )
 CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
-MARK = "/from-the-adversarial-tests"  # in the PATH, and so in the environment, of all that these tests start
+# In the PATH, and so in the environment, of all that these tests start; others may be at them on this machine.
+MARK = f"/from-the-adversarial-tests-{os.getpid()}"
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = 47391
 PACKAGE = Path(strategy.__file__).with_name("__init__.py")
@@ -246,15 +248,8 @@ def marked_processes() -> set[int]:
 
 
 def files_of_tricks() -> list[Path]:
-    return [Path(place) / TRICK for place in PLACES if (Path(place) / TRICK).exists()]
-
-
-def await_none_left(pool: Pool) -> set[int]:
-    """What was killed takes a moment to be gone."""
-    until = time.monotonic() + 10
-    while (left := marked_processes() - pool.processes()) and time.monotonic() < until:
-        time.sleep(0.05)
-    return left
+    """Those that can be seen: where this user may not look, a strategy of his cannot write."""
+    return [Path(place) / TRICK for place in PLACES if os.path.lexists(Path(place) / TRICK)]
 
 
 class Listeners:
@@ -324,7 +319,7 @@ def test_trick(
         with Listeners(home) as listeners:
             status = main(arguments.split())
         printed, said = capfd.readouterr()
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 240  # of the 600 that a call may take
         if trick.expected[level] == "as honest":
             assert (status, said) == (0, "")
             assert printed.splitlines() == honest
@@ -335,7 +330,7 @@ def test_trick(
             assert words in said.splitlines()[0]
         is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
         assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
-    assert await_none_left(pool) == set()
+    await_that(lambda: marked_processes() <= pool.processes())  # what was killed takes a moment to be gone
     assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
     assert files_of_tricks() == []
     assert Path(path).read_bytes() == trick.path.read_bytes()

@@ -165,11 +165,12 @@ def test_overlap_looks_at_each_secret() -> None:
     assert leaks.figures["rows"] - honest.figures["rows"] == 200 - overlap(runs[1:2]).figures["rows"]
 
 
-def test_overlap_is_rare_by_chance() -> None:
+@pytest.mark.parametrize("times", [500, pytest.param(3_000, marks=pytest.mark.slow)])
+def test_overlap_is_rare_by_chance(times: int) -> None:
     """Honest rows have p <= 0.01 at most once in a hundred (p-values of counts are larger than uniform ones)."""
     draw = np.random.default_rng(5)
     p_values = []
-    for _ in range(3000):
+    for _ in range(times):
         secrets = [draw.integers(0, 2, (2, 100, 9), dtype=np.uint8) for _ in range(2)]
         p_values.append(overlap([with_rows(x[0], x[1], i) for i, x in enumerate(secrets)]).figures["p_value"])
     alarms = sum(p_value <= 0.01 for p_value in p_values)

@@ -11,6 +11,8 @@ from vecparity.errors import AuditFailedError, UsageError
 from vecparity.seeds import PublicSeeds, SealedSeeds, key_digest, read_key
 from vecparity.spec import TaskConfig, task_config
 
+pytestmark = pytest.mark.usefixtures("served")
+
 KEY = bytes(range(32))
 # 10 secrets, so that every audit can decide; small, so that honest strategies learn nothing much.
 SHORT: dict[str, Any] = {"num_orderings": 2, "max_steps": 300, "hidden_width": 64, "test_set_size": 500}

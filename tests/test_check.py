@@ -4,8 +4,9 @@ import json
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,18 @@ from test_checking import InThisProcess, write
 
 import vecparity
 from vecparity.cli import main
+from vecparity.commands import check
+from vecparity.runs import Initial
+from vecparity.spec import TaskConfig
 from vecparity.workbench import checking
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process: exit status, standard output, standard error."""
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command in this process, however long that takes: exit status, standard output, standard error."""
+    monkeypatch.setattr(check, "_PATIENCE_SECONDS", threading.TIMEOUT_MAX)
 
     def run_command(*arguments: object) -> tuple[int, str, str]:
         status = main(["check", *map(str, arguments)])
@@ -31,15 +36,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return run_command
 
 
-def of_a_fresh_process(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "vecparity", "check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def test_what_people_see() -> None:
-    done = of_a_fresh_process("isolated_cube", "--secrets", "2")
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
+def test_what_people_see(run: Run) -> None:
+    status, out, err = run("isolated_cube", "--secrets", "2")
+    assert (status, err) == (0, "")
+    lines = [line.rstrip() for line in out.splitlines()]
     assert lines[0].startswith(
         "isolated_cube · n32-k8 · seed 42 · 10 secrets × 10 orderings · 100,000 steps · contained"
     )
@@ -70,6 +70,26 @@ def test_warnings_are_seen(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert out.splitlines()[-1] == "warning: secret 0: all labels are 0: there is nothing to learn"
 
 
+def test_who_takes_long_is_said_to_be_waited_for(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    is_told = threading.Event()
+
+    class Slow(InThisProcess):
+        def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
+            is_told.wait()
+            return super().initialise(config, run_seeds)
+
+    def say(words: str) -> None:
+        told.append(words)
+        is_told.set()
+
+    monkeypatch.setattr(checking, "Sandbox", Slow)
+    monkeypatch.setattr(check, "say", say)
+    monkeypatch.setattr(check, "_PATIENCE_SECONDS", 0)
+    assert run(write(tmp_path / "mine.py"), "--strategy-seconds", "90")[0] == 0
+    assert told == ["still waiting for the strategy, which may take 90 s a call (--strategy-seconds)"]
+
+
 def test_json_has_the_same_facts(run: Run) -> None:
     status, out, err = run("isolated_cube", "--json", "--config", "n50-k8", "--protocol", "published", "--seed", "7")
     assert (status, err) == (0, "")
@@ -77,19 +97,19 @@ def test_json_has_the_same_facts(run: Run) -> None:
     assert content["ok"] is True
     assert content["exit_status"] == 0
     [ours] = content["configurations"]
-    check = vecparity.check("isolated_cube", "n50-k8", protocol="published", seed=7)
-    assert ours["config"] == vars(check.config)
-    assert ours["networks"] == {**vars(check.networks), "outputs": vars(check.networks.outputs)}
+    expected = vecparity.check("isolated_cube", "n50-k8", protocol="published", seed=7)
+    assert ours["config"] == vars(expected.config)
+    assert ours["networks"] == {**vars(expected.networks), "outputs": vars(expected.networks.outputs)}
     assert ours["hyperparameters"]["beta2"] == {"lowest": 0.95, "median": 0.95, "highest": 0.95, "distinct": 1}
-    assert ours["datasets"][0]["secret"] == check.datasets[0].secret
-    assert ours["datasets"][0]["patterns"] == vars(check.datasets[0].patterns)
+    assert ours["datasets"][0]["secret"] == expected.datasets[0].secret
+    assert ours["datasets"][0]["patterns"] == vars(expected.datasets[0].patterns)
     assert ours["warnings"] == []
 
 
 def test_all_configurations(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "Sandbox", InThisProcess)
     _, out, _ = run("isolated_cube", "--all-configs", "--json")
-    assert [check["config"]["n_features"] for check in json.loads(out)["configurations"]] == [32, 50, 64]
+    assert [each["config"]["n_features"] for each in json.loads(out)["configurations"]] == [32, 50, 64]
 
 
 OK = "return dict(lr=1e-3, wd=0, beta1=0.9, beta2=0.9)"
@@ -184,12 +204,21 @@ def test_numbers_are_read_strictly(run: Run) -> None:
     assert "expected an integer, got '3.5'" in err
 
 
+def seconds_of(*arguments: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
 @pytest.mark.slow
 @pytest.mark.alone
-def test_it_answers_within_three_seconds() -> None:
-    seconds = []
-    for _ in range(3):
-        began = time.perf_counter()
-        assert of_a_fresh_process("isolated_cube").returncode == 0
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 3
+def test_it_answers_in_little_more_than_torch_takes_to_load() -> None:
+    """Which is a second on a quick machine, and what a slow or busy one makes of it elsewhere."""
+    loading, answering = zip(
+        *(
+            (seconds_of("-c", "import torch"), seconds_of("-m", "vecparity", "check", "isolated_cube"))
+            for _ in range(3)
+        ),
+        strict=True,
+    )
+    assert min(answering) < 4 * min(loading)

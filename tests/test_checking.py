@@ -235,6 +235,7 @@ def test_wrong_use() -> None:
         vecparity.check("nowhere.py", CONFIG)
 
 
+@pytest.mark.usefixtures("served")
 def test_two_refusals_are_told_at_once(tmp_path: Path) -> None:
     returned = "return dict(lr=float('nan'), wd=0, beta1=0.9, beta2=0.9)"
     path = write(tmp_path / "mine.py", get_optimizer_config=returned, make_dataset="y = y * 2")

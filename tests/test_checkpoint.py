@@ -18,7 +18,7 @@ import vecparity
 from vecparity import checkpoint_file, snapshot
 from vecparity.checkpoint import Checkpoints
 from vecparity.checkpoint_file import FORMAT, RefusedError
-from vecparity.engines.vmap import VmapEngine
+from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.snapshot import Snapshot
 from vecparity.train import train
@@ -354,7 +354,7 @@ def test_runs_that_could_not_be_kept_at_first_are_kept_later(tmp_path: Path, mon
 @pytest.mark.parametrize("replacement", [None, "file", "directory"])
 def test_a_directory_that_vanishes_does_not_end_the_training(tmp_path: Path, replacement: str | None) -> None:
     directory = tmp_path / "checkpoints"
-    runs, engine = make_runs(), VmapEngine()
+    runs, engine = make_runs(), NativeEngine()
     checkpoints = Checkpoints(directory, "n32-k8", {}, seconds=0)
     checkpoints.begin(runs)
 

@@ -150,9 +150,9 @@ def test_show_json_is_the_document(run: Run, at: str) -> None:
     assert document.from_document(json.loads(out), "standard output") == expected
 
 
-def test_show_source_is_the_strategy_byte_for_byte(at: str) -> None:
-    command = [sys.executable, "-m", "vecparity", "show", "3", "--source", "--history", at]
-    assert subprocess.run(command, capture_output=True, check=True).stdout == load("default_4096").source
+def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["show", "3", "--source", "--history", at]) == 0
+    assert capsysbinary.readouterr().out == load("default_4096").source
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from processes import Child, await_that
 
 from vecparity import data, interface, strategy
 from vecparity.containment import levels, limits, messages, privileges
@@ -256,11 +257,12 @@ def test_limits_are_named_by_their_flags() -> None:
 def sleepers() -> Iterator[int]:
     """A process with three below it, of which two are nested."""
     command = "sleep 1000 & (sleep 1000; true) & wait"
-    with subprocess.Popen(["sh", "-c", command], start_new_session=True) as process:
-        while len(list(descendants(process.pid))) < 3:
-            time.sleep(0.01)
-        yield process.pid
-        os.killpg(process.pid, signal.SIGKILL)
+    with Child(["sh", "-c", command], start_new_session=True) as process:
+        try:
+            await_that(lambda: len(list(descendants(process.pid))) == 3)
+            yield process.pid
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_descendants_come_parents_first(sleepers: int) -> None:
@@ -366,10 +368,12 @@ def test_landlock_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_level_lacks_is_said(monkeypatch: pytest.MonkeyPatch, level: Level, lacks: str, said: str) -> None:
     monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name != lacks))
     monkeypatch.setattr(levels, "find_spec", lambda name: name != lacks)
+    monkeypatch.setattr("vecparity.containment.landlock.is_supported", lambda: True)
     assert said in str(levels.why_not.__wrapped__(level))
 
 
 def test_namespaces_that_cannot_be_made_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name))
     monkeypatch.setattr(levels, "_BWRAP", ("sh", "-c", "(echo not; echo permitted) >&2; false"))
     assert levels.why_not.__wrapped__("bwrap") == "cannot make its namespaces here: not permitted"
     monkeypatch.setattr(sys, "platform", "darwin")
@@ -418,16 +422,17 @@ def test_the_log_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_log_closes_beside_a_writer_without_end() -> None:
-    with StrategyLog() as log:
-        writer = subprocess.Popen(["yes"], stdout=log.write_end)
-        reader = os.open(f"/proc/{writer.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)  # another reader, of the same bytes
-        time.sleep(0.1)
-        with suppress(BlockingIOError):  # it has just been emptied
-            os.read(reader, 1 << 16)
-    assert writer.poll() is None or writer.returncode == -signal.SIGPIPE
-    writer.kill()
-    writer.wait()
-    os.close(reader)
+    with ExitStack() as beyond:
+        with StrategyLog() as log:
+            writer = beyond.enter_context(Child(["yes"], stdout=log.write_end))
+            beyond.callback(writer.kill)
+            # Another reader, of the same bytes.
+            reader = os.open(f"/proc/{writer.pid}/fd/1", os.O_RDONLY | os.O_NONBLOCK)
+            beyond.callback(os.close, reader)
+            time.sleep(0.1)
+            with suppress(BlockingIOError):  # it has just been emptied
+                os.read(reader, 1 << 16)
+        assert writer.poll() is None or writer.returncode == -signal.SIGPIPE
 
 
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
@@ -507,13 +512,8 @@ WEAKEST: Level = "limits"
 
 
 def await_end(pids: list[int]) -> None:
-    """Asserts that processes end soon. Nobody may be there to take note of it: a zombie has ended."""
-    until = time.monotonic() + 10
-    running = set(pids)
-    while running and time.monotonic() < until:
-        time.sleep(0.01)
-        running = {pid for pid in running if psutil.pid_exists(pid) and not is_zombie(pid)}
-    assert running == set()
+    """Asserts that processes end. Nobody may be there to take note of it: a zombie has ended."""
+    await_that(lambda: all(not psutil.pid_exists(pid) or is_zombie(pid) for pid in pids))
 
 
 def is_zombie(pid: int) -> bool:
@@ -589,9 +589,11 @@ def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
         started: list[int] = []
 
         def kill() -> None:
-            while len(started) < 2:
+            def is_asleep() -> bool:
                 started[:] = [pid for pid, _ in descendants(sandbox._process.pid)]
-                time.sleep(0.01)
+                return len(started) == 2
+
+            await_that(is_asleep)
             if kills_server:
                 os.kill(sandbox._process.pid, signal.SIGKILL)
             else:
@@ -617,11 +619,11 @@ def test_an_evaluator_that_is_gone_leaves_nothing_running(tmp_path: Path) -> Non
         "print(sandbox._process.pid, sandbox._started.scratch, flush=True)\n"
         "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE) as evaluator:
+    with Child([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE) as evaluator:
         assert evaluator.stdout
         server, scratch = evaluator.stdout.readline().decode().split()
-        while len(left := [pid for pid, _ in descendants(int(server))]) < 2:
-            time.sleep(0.01)
+        await_that(lambda: len(list(descendants(int(server)))) == 2)
+        left = [pid for pid, _ in descendants(int(server))]
         evaluator.kill()
     await_end([int(server), *left])
     Path(scratch).rmdir()  # what is left of the scratch directory, nobody is there to remove

@@ -3,7 +3,6 @@ import os
 import pty
 import re
 import struct
-import subprocess
 import sys
 from fcntl import ioctl
 from queue import SimpleQueue
@@ -12,6 +11,7 @@ from threading import Semaphore
 
 import pytest
 from equivalence import make_runs
+from processes import Child
 from test_eval import SHORT, Run, run  # noqa: F401
 
 from vecparity import Evaluation, TaskConfig
@@ -30,7 +30,7 @@ def on_a_terminal(arguments: str, columns: int, **environment: str) -> bytes:
     command = [sys.executable, "-m", "vecparity.eval", *arguments.split()]
     env = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
     env |= {"TERM": "xterm-256color", **environment}
-    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as process:
+    with Child(command, stdin=theirs, stdout=theirs, stderr=theirs, env=env) as process:
         os.close(theirs)
         written = b""
         try:

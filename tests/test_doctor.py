@@ -1,5 +1,4 @@
 import json
-import time
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
@@ -74,12 +73,14 @@ def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("seconds_per_step", [0.001, 0.004])
 def test_an_engine_of_a_known_speed(monkeypatch: pytest.MonkeyPatch, seconds_per_step: float) -> None:
+    now = [0.0]
+
     def advance(ensemble: Any, window: Any) -> SimpleNamespace:
-        time.sleep(seconds_per_step * window.num_steps)
+        now[0] += seconds_per_step * window.num_steps
         return SimpleNamespace(loss=torch.zeros(ensemble.num_runs))
 
     make: Callable[..., SimpleNamespace] = lambda name, chunk_runs: SimpleNamespace(advance=advance)  # noqa: E731
     monkeypatch.setattr(speed, "make_engine", make)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     measured = speed.measure("native", CPU)
-    fastest = measured.num_runs / seconds_per_step
-    assert fastest / 5 < measured.run_steps_per_second <= fastest
+    assert measured.run_steps_per_second == pytest.approx(measured.num_runs / seconds_per_step)

@@ -86,10 +86,18 @@ def test_a_diverging_run_is_frozen_where_its_loss_ceased_to_be_finite(make_engin
 
 @each_engine
 def test_runs_diverge_where_the_oracles_do(make_engine: Callable[[], Engine]) -> None:
-    runs = [diverging(run) for run in make_runs()[:4]]
+    # In whatever order sums are made, and with products rounded or not: as all labels are 1, the first step takes every
+    # output weight far up and each hidden unit's weights all up or all down, so that outputs are infinite and right,
+    # and the second takes them to infinity, times hidden units of 0.
+    optimizer = OptimizerConfig(lr=1.6e38, wd=0.0, beta1=0.5, beta2=0.01)
+    runs = [
+        replace(run, optimizer=optimizer, dataset=replace(run.dataset, labels=torch.ones_like(run.dataset.labels)))
+        for run in make_runs()[:4]
+    ]
     expected = reference.train(runs, CONFIG, CPU, torch.float32, lambda closed: None)
     ends = train_silently(runs, CONFIG, make_engine(), torch.float32)
     assert [(end.steps, end.diverged) for end in ends] == [(end.steps, True) for end in expected]
+    assert {end.steps for end in expected} == {3}
 
 
 @each_engine

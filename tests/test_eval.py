@@ -169,6 +169,7 @@ def test_wrong_use_is_one_line(run: Run, arguments: str, status: int, said: str)
     assert "Traceback" not in err
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
@@ -197,6 +198,7 @@ def test_a_strategys_faults_are_one_line(run: Run, tmp_path: Path, body: str, st
     assert len(err.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("served")
 def test_a_diverged_run_prints_the_others_and_no_score(run: Run, tmp_path: Path) -> None:
     status, lines, err = run(f"--strategy {FILES}/diverges.py --smoke --max-steps 30 --output-dir {tmp_path}")
     assert status == 4

@@ -14,6 +14,7 @@ from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
 
 FILES = Path(__file__).parent / "strategies"
+pytestmark = pytest.mark.usefixtures("served")
 
 
 def figures(evaluation: Evaluation) -> Any:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from processes import Child
 
 SHORT = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-size 64"
 
@@ -51,7 +52,7 @@ def test_a_read_only_disk_is_refused_before_anything_is_trained(tmp_path: Path) 
 def test_a_directory_that_vanishes_loses_no_results(tmp_path: Path) -> None:
     directory = tmp_path / "results"
     arguments = f"{SHORT} --max-steps 4000 --log-interval 10 --checkpoint-seconds 0 --output-dir {directory}"
-    with subprocess.Popen(
+    with Child(
         [sys.executable, "-m", "vecparity.eval", *arguments.split()],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -60,7 +61,7 @@ def test_a_directory_that_vanishes_loses_no_results(tmp_path: Path) -> None:
         assert process.stdout is not None
         lines = [process.stdout.readline() for _ in range(10)]
         directory.rename(tmp_path / "elsewhere")
-        rest, err = process.communicate(timeout=120)
+        rest, err = process.communicate()
     assert process.returncode == 6
     assert lines[0].startswith("TASK_CONFIG")
     assert rest.splitlines()[-1].startswith("TEST_METRICS")

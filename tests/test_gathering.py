@@ -37,6 +37,7 @@ def test_engines_agree_on_the_first_layer() -> None:
         assert layer.mean_abs_weight.each == pytest.approx(expected.mean_abs_weight.each, rel=1e-3)
 
 
+@pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("engine", ["native", "reference"])
 def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: str) -> None:
     source = Path(load("default_4096").path).read_text().replace("def init_model", "def unused")

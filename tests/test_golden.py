@@ -62,13 +62,18 @@ def test_smoke_is_the_same_in_distribution(case: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if "cube_1" in case])
 def test_smoke_of_isolated_cube_1_is_the_same_in_distribution(case: str) -> None:
-    """One run a chunk: its sums are rounded as the original's are.
+    """One run a chunk: its sums are rounded as the sequential evaluator's are.
 
     These four runs are stopped, and tested, while they still learn: by then rounding has decided how far each is, and
-    with other roundings their mean is off by more than 0.03 half of the time. The published evaluation of the same
-    strategy, which goes on for longer, has no such luck in it.
+    with other roundings their mean is off by more than 0.03 half of the time. So it is, for the sequential evaluator
+    too, on a CPU that rounds otherwise than the original's: there, only what that one ends with is to be met. The
+    published evaluation of the same strategy, which goes on for longer, has no such luck in it.
     """
-    assert_same_in_distribution(smoke(case, "vmap", chunk_runs=1), CASES[case]["smoke"]["final"])
+    ours, oracle = smoke(case, "vmap", chunk_runs=1), smoke(case, "reference")
+    assert_same_in_distribution(ours, vars(oracle.metrics))
+    expected = CASES[case]["smoke"]
+    if [run.steps for run in oracle.results] == [steps for _, _, steps, _ in expected["runs"]]:
+        assert_same_in_distribution(ours, expected["final"])
 
 
 @pytest.mark.slow

@@ -4,11 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import Child, await_that
 from test_eval import Run, run  # noqa: F401
 
 from vecparity.interruption import Interruption
@@ -34,8 +34,12 @@ def results(directory: Path) -> dict[str, Any]:
 
 
 def end_after(lines: int, number: signal.Signals, arguments: str) -> tuple[int, str]:
-    """Starts the command and signals it when it has printed some windows' lines: exit status and standard error."""
-    with subprocess.Popen(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    """Starts the command and signals it when it has printed some windows' lines: exit status and standard error.
+
+    So little is on the way to a reader who is held up that the command waits, and is not at another place by then.
+    """
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 4096, "text": True}
+    with Child(command(arguments), **piped) as process:
         assert process.stdout is not None
         seen = 0
         for line in process.stdout:
@@ -43,7 +47,7 @@ def end_after(lines: int, number: signal.Signals, arguments: str) -> tuple[int, 
             if seen == lines:
                 process.send_signal(number)
                 break
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
     return process.returncode, err
 
 
@@ -152,10 +156,12 @@ def test_a_second_signal_and_one_before_training_end_at_once() -> None:
 @pytest.mark.slow
 def test_an_interruption_while_preparing_ends_soon(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
-    path.write_text("import time\ntime.sleep(100)\n")
-    with subprocess.Popen(command(f"--strategy {path}"), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(5)
+    path.write_text("import time\nprint('begun')\ntime.sleep(1000)\n")
+    log = tmp_path / "log"
+    arguments = f"--strategy {path} --strategy-log {log}"
+    with Child(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        await_that(lambda: log.exists() and log.read_text() == "begun\n")
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert b"interrupted" in err

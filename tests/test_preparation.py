@@ -108,15 +108,16 @@ def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> No
         next(iter(prepared))
         time.sleep(0.3)  # the second configuration's dataset is being made
         began = time.monotonic()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
+@pytest.mark.slow
 def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
-    limits = Limits(strategy_seconds=0.5)
+    limits = Limits(strategy_seconds=5)  # far more than the quick calls take, on a busy machine too
     with Preparation(plan(path), "none", limits, CPU) as prepared:  # noqa: SIM117
-        with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 0\.5") as error:
+        with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 5") as error:
             list(prepared)
     assert error.value.__notes__[0].splitlines() == [
         "What strategies had printed:",

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from conftest import SHORT as SETTINGS
 from noting import Noting
+from processes import Child
 from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
 from vecparity import document, evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.strategy import load
 from vecparity.workbench.history import History
+
+pytestmark = pytest.mark.usefixtures("served")
 
 TINY = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-size 64"
 
@@ -241,23 +245,25 @@ def test_ten_evaluations_write_one_history_and_one_of_them_is_killed(tmp_path: P
     at = tmp_path / "history"
     command = [sys.executable, "-m", "vecparity.eval", "--history", str(at), "--log", "final", "--containment", "none"]
     settings = f"--all-configs {TINY}".split()
-    # The one to be killed would train for hours.
-    processes = [
-        subprocess.Popen(
-            [*command, *settings, "--seed", str(seed), "--max-steps", "100" if seed else "100000000"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        for seed in range(10)
-    ]
-    doomed, others = processes[0], processes[1:]
-    outputs = [others[0].communicate(timeout=300)]
-    os.killpg(doomed.pid, signal.SIGKILL)  # while others go on
-    doomed.communicate()
-    outputs += [process.communicate(timeout=300) for process in others[1:]]
+    with ExitStack() as stack:
+        # The one to be killed would train for hours.
+        doomed, *others = [
+            stack.enter_context(
+                Child(
+                    [*command, *settings, "--seed", str(seed), "--max-steps", "100" if seed else "100000000"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )
+            )
+            for seed in range(10)
+        ]
+        outputs = [others[0].communicate()]
+        os.killpg(doomed.pid, signal.SIGKILL)  # while others go on
+        doomed.communicate()
+        outputs += [process.communicate() for process in others[1:]]
     assert [process.returncode for process in others] == [0] * 9, outputs
     with History(at) as history:
         assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
@@ -291,16 +297,18 @@ def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> Non
     subprocess.run(made, check=True, capture_output=True)
     told: list[int] = []
     for round_ in range(4):
-        writers = [
-            subprocess.Popen([sys.executable, str(program)], stdout=subprocess.PIPE, text=True) for _ in range(3)
-        ]
-        for writer in writers:  # all are at it
-            assert writer.stdout is not None
-            told.append(int(writer.stdout.readline()))
-        time.sleep(0.1 + 0.07 * round_)
-        for writer in writers:
-            writer.kill()
-            told += map(int, writer.communicate()[0].split())
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(Child([sys.executable, str(program)], stdout=subprocess.PIPE, text=True))
+                for _ in range(3)
+            ]
+            for writer in writers:  # all are at it
+                assert writer.stdout is not None
+                told.append(int(writer.stdout.readline()))
+            time.sleep(0.1 + 0.07 * round_)
+            for writer in writers:
+                writer.kill()
+                told += map(int, writer.communicate()[0].split())
     with History(at, create=True) as history:
         assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [entry.id for entry in history.entries()]

@@ -100,6 +100,7 @@ def compared(references: list[Reference], at: Path, *seeds: int) -> tuple[list[S
         return sides(references, configs, seeds, "full", Options(), records, lambda configs: Noting(told)), told
 
 
+@pytest.mark.usefixtures("served")
 def test_one_source_given_twice_is_evaluated_once(tmp_path: Path) -> None:
     (tmp_path / "copy.py").write_bytes(load("isolated_cube").source)
     words = ["isolated_cube", str(tmp_path / "copy.py"), "default_4096", "isolated_cube"]
@@ -133,6 +134,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path: Path, evaluation: Evaluation
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("served")
 def test_a_failed_audit_is_said_when_it_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cheat = Path(__file__).parent / "adversarial" / "seed_of_the_test_set.py"
     compared(resolve([str(cheat), "isolated_cube"], None), tmp_path / "history", 42)

@@ -84,6 +84,7 @@ def test_what_a_command_line_cannot_say_is_a_note(evaluation: Evaluation) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("served")
 def test_the_command_evaluates_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from vecparity import document
     from vecparity.eval import main

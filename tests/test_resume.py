@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import CPU
 from equivalence import CONFIG, ENGINES, diverging, make_runs
+from processes import Child
 from test_train import STOPPING, ScriptedEngine, numbered_runs
 
 from vecparity import snapshot
@@ -290,7 +291,7 @@ def kill_processes(name: str, directory: Path, least: int, spread: float) -> Non
         trainings += 1
         results = directory / str(trainings) / "results.json"
         while not results.exists():
-            with subprocess.Popen([*DRIVER, name, str(results.parent)], stdout=subprocess.PIPE) as process:
+            with Child([*DRIVER, name, str(results.parent)], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
                 process.stdout.readline()  # it says when it has begun
                 time.sleep(chance.uniform(0, spread))

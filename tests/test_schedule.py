@@ -45,7 +45,9 @@ def test_permutations_are_the_originals(case: str) -> None:
             assert hashlib.sha256(permutation.numpy().tobytes()).hexdigest() == expected["int64_sha256"]
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     num_examples=st.lists(st.integers(1, 60), min_size=1, max_size=5),
     batch_size=st.integers(1, 20),
@@ -89,7 +91,9 @@ def test_what_lies_beyond_a_short_batch_is_a_row() -> None:
     assert not window.indices[:, :, 3:].any()
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     num_examples=st.lists(st.integers(1, 2000), min_size=1, max_size=3),
     batch_size=st.integers(1, 300),

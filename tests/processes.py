@@ -1,0 +1,26 @@
+"""Processes that tests start, and waiting for what they do."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from typing import Any
+
+# Far more than a busy machine needs: only what never comes is found out by it.
+_SECONDS = 60.0
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds; fails if it does not come to hold."""
+    until = time.monotonic() + _SECONDS
+    while not condition():
+        assert time.monotonic() < until, f"waited {_SECONDS:g} s in vain"
+        time.sleep(0.01)
+
+
+class Child(subprocess.Popen[Any]):
+    """A process that is killed where its `with` block fails, as by the time limit for tests, and not waited for."""
+
+    def __exit__(self, kind: Any, error: Any, traceback: Any) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, error, traceback)
