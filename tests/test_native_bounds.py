@@ -62,7 +62,10 @@ ADVANCE: dict[str, tuple[Callable[[Arguments], None], str]] = {
     "index of an earlier run's row": (with_entry("indices", (1, 0, 0), -1), "indices: .* 0 to 3, got -1"),
     "first row beyond the rows": (with_entry("first_row", (1,), 6), "first_row: .* 0 to 5, got 6"),
     "negative first row": (with_entry("first_row", (0,), -1), "first_row: .* 0 to 5, got -1"),
-    "first row that wraps around": (with_entry("first_row", (0,), 2**63 - 1), "first_row: .* 0 to 5, got 9223372036854775807"),
+    "first row that wraps around": (
+        with_entry("first_row", (0,), 2**63 - 1),
+        "first_row: .* 0 to 5, got 9223372036854775807",
+    ),
     "empty batch": (with_entry("lengths", (0, 1), 0), "lengths: .* 1 to 4, got 0"),
     "negative batch": (with_entry("lengths", (0, 1), -1), "lengths: .* 1 to 4, got -1"),
     "long batch": (with_entry("lengths", (1, 2), BATCH + 1), "lengths: .* 1 to 4, got 5"),
@@ -127,7 +130,7 @@ def test_the_last_axis_counts_too(name: str) -> None:
     given = arguments()
     given[name] = np.ascontiguousarray(given[name][..., :-1])
     if name == "indices":  # of a smaller batch, which lengths do not fit
-        with pytest.raises(ValueError, match="lengths: .* 1 to 3, got 4"):
+        with pytest.raises(ValueError, match=r"lengths: .* 1 to 3, got 4"):
             native.extension().advance(**given)
     else:
         with pytest.raises(ValueError, match=f"{name}: wrong"):
@@ -137,7 +140,7 @@ def test_the_last_axis_counts_too(name: str) -> None:
 def test_an_empty_batch_axis_is_refused() -> None:
     given = arguments()
     given["indices"] = np.zeros((RUNS, STEPS, 0), np.int32)
-    with pytest.raises(ValueError, match="lengths: .* 1 to 0, got 4"):
+    with pytest.raises(ValueError, match=r"lengths: .* 1 to 0, got 4"):
         native.extension().advance(**given)
 
 
@@ -212,7 +215,7 @@ def filled(walks: Any, runs: int = 2, threads: int = 1) -> np.ndarray:
 def test_to_skip_after_a_batch_is_refused() -> None:
     walks = orderings(10, 12)
     filled(walks)
-    with pytest.raises(ValueError, match="skip: .* before any batch"):
+    with pytest.raises(ValueError, match=r"skip: .* before any batch"):
         walks.skip(1, 4, 1)
 
 
