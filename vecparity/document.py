@@ -181,7 +181,7 @@ def _read(data: bytes) -> Evaluation:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
     if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
-        got = f"format {format_[:40].decode()}" if format_ else "one without a format"
+        got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
         raise ValueError(f"vecparity {vecparity.__version__} reads evaluations of format {FORMAT}, got {got}")
     _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
     try:
