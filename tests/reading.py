@@ -7,6 +7,7 @@ checkpoint that is accepted, the training goes on.
 """
 
 import json
+import re
 import resource
 import subprocess
 import sys
@@ -67,7 +68,11 @@ def main(kind: str, *paths: str) -> None:
 
 
 def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The most memory that this process had, in MiB; ``ru_maxrss`` would be that of the one that started it, too."""
+    try:
+        return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024  # type: ignore[index]
+    except OSError:  # not Linux
+        return 0.0
 
 
 def _reader(kind: str) -> Callable[[Path], object]:

@@ -54,8 +54,7 @@ def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
         _require_dataset(data, config)
     for layer in evaluation.first_layers:
         _require_features("mean_abs_weight", layer.mean_abs_weight, config.n_features, math.inf)
-    for run_curve in evaluation.curves:
-        _require_curve(run_curve.curve, config)
+    _require_curves([run.curve for run in evaluation.curves], config)
     provenance = evaluation.provenance
     check_seed(provenance.seed)
     _require_finite("wall_seconds", [provenance.wall_seconds])
@@ -119,16 +118,20 @@ def _require_dataset(data: DatasetSummary, config: TaskConfig) -> None:
         raise ValueError(f"{secret} as a secret of {config.secret_size} of {config.n_features} features")
 
 
-def _require_curve(curve: Curve, config: TaskConfig) -> None:
-    """Windows at some of the steps where they close: a report's JSON leaves some out."""
-    _require_finite("curves", curve.loss)
-    for share in curve.accuracy:
-        _require_share("accuracy in curves", share)
-    if any(after <= before for before, after in pairwise([0, *curve.step])):
+def _require_curves(curves: Sequence[Curve], config: TaskConfig) -> None:
+    """Windows at some of the steps where they close: a report's JSON leaves some out. There may be 20 million."""
+    steps = max((curve.step for curve in curves), key=len)
+    if any(after <= before for before, after in pairwise([0, *steps])):
         raise ValueError("steps in curves that do not ascend")
-    for step in curve.step:
+    for step in steps:
         if step > config.max_steps or step != config.last_close(step):
             raise ValueError(f"a curve with a window that closes at step {brief(step)}")
+    for curve in curves:
+        if curve.step != steps[: len(curve.step)]:
+            raise ValueError("curves of other steps than the longest has")
+        _require_finite("curves", [min(curve.loss, default=0), max(curve.loss, default=0)])
+        _require_share("accuracy in curves", min(curve.accuracy, default=0))
+        _require_share("accuracy in curves", max(curve.accuracy, default=0))
 
 
 def _require_features(what: str, values: ByFeature, n_features: int, most: float) -> None:
