@@ -79,7 +79,7 @@ def _reader(kind: str) -> Callable[[Path], object]:
     if kind == "document":
         from vecparity import document
 
-        _limit()
+        limit()
         return document.load
     if kind == "history":
         from vecparity.workbench.history import History
@@ -89,12 +89,12 @@ def _reader(kind: str) -> Callable[[Path], object]:
                 for entry in history.entries():
                     history.get(entry.id)
 
-        _limit()
+        limit()
         return read_history
     if kind in ("strategy", "key"):
         from vecparity import seeds, strategy
 
-        _limit()
+        limit()
         return strategy.load if kind == "strategy" else seeds.read_key
     return _checkpoint_reader()
 
@@ -118,11 +118,11 @@ def _checkpoint_reader() -> Callable[[Path], object]:
         engine = NativeEngine(threads=2) if is_available() else VmapEngine()
         train(runs, SETTINGS, engine, torch.device("cpu"), torch.float32, lambda closed: None, found)
 
-    _limit()
+    limit()
     return go_on
 
 
-def _limit() -> None:
+def limit() -> None:
     """Has no more memory to be had than is allowed, beside what importing took."""
     pages = int(Path("/proc/self/statm").read_text().split()[0]) if Path("/proc/self/statm").exists() else None
     if pages is not None:

@@ -41,7 +41,7 @@ class _Run(Struct, forbid_unknown_fields=True):
 class _Runs(Struct, forbid_unknown_fields=True):
     n_features: list[_Count]
     runs: list[_Run]
-    notes: Any = None
+    notes: Any
 
 
 class _End(Struct, array_like=True, forbid_unknown_fields=True):
