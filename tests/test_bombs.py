@@ -293,6 +293,15 @@ def test_a_value_of_gigabytes(recorded: Path) -> None:
     assert outcome.kind == "MachineError"
 
 
+def test_a_schema_that_is_no_text(recorded: Path) -> None:
+    content = recorded.read_bytes()
+    assert b"source BLOB NOT NULL)" in content  # SQLite's own message cannot be decoded then
+    recorded.write_bytes(content.replace(b"source BLOB NOT NULL)", b"source BLOB NOT NUL\xcd\xce"))
+    with pytest.raises(MachineError, match=r"history\.sqlite3 is damaged, and left as it is: ") as raised:
+        History(recorded)
+    assert str(raised.value).isprintable()
+
+
 def test_what_is_no_file_of_a_history(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):

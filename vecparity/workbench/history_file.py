@@ -98,7 +98,7 @@ def telling(path: Path) -> Iterator[None]:
         yield
     except sqlite3.OperationalError as error:
         raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of SQLite's own message, too
         raise MachineError(
             f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
         ) from error
