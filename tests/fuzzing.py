@@ -37,7 +37,7 @@ from vecparity.seeds import read_key
 from vecparity.strategy import Strategy, load
 from vecparity.workbench.history import History
 
-EXTREMES = [
+EXTREMES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 3, 64, 2**31 - 1, 2**31, -(2**31), 2**32, 2**63 - 1, 2**63, -(2**63) - 1),
     *(10**400, 0.5, -0.5, 1.5, 1e308, -1e308, 1e-320, float("inf"), float("-inf"), float("nan")),
     *("", "1", "\x1b[2J", "two\nlines", "\u202e", "\x00", "\ud800", "a" * 5000, "😀", "../../etc/passwd", "custom"),
@@ -197,7 +197,12 @@ def histories(directory: Path) -> Fuzz:
             path.write_bytes(pages)
         try:
             with History(path) as history:
-                looks = [history.entries, history.evaluations, lambda: history.same(digest), lambda: history.get(1)]
+                looks: list[Callable[[], object]] = [
+                    history.entries,
+                    history.evaluations,
+                    lambda: history.same(digest),
+                    lambda: history.get(1),
+                ]
                 for look in looks:
                     try:
                         look()

@@ -11,7 +11,7 @@ from reading import SECONDS
 PROGRAM = Path(fuzzing.__file__)
 
 
-@pytest.mark.parametrize(("kind", "examples"), [("document", 80), ("history", 25), ("strategy", 50), ("key", 50)])
+@pytest.mark.parametrize(("kind", "examples"), [("document", 40), ("history", 25), ("strategy", 50), ("key", 50)])
 def test_some(kind: str, examples: int, tmp_path: Path) -> None:
     assert fuzzing.fuzz(kind, tmp_path, examples, seed=0) < SECONDS
 

@@ -197,7 +197,8 @@ class Training:
         last = closes[num_windows - 1] if num_windows else 0
         following = closes[num_windows] if num_windows < len(closes) else last
         if end.test_accuracy is None or end.first_layer is None:
-            _require(end.test_accuracy is end.first_layer, "test_accuracy and first_layer: both or neither", "one")
+            is_neither = end.test_accuracy is None and end.first_layer is None
+            _require(is_neither, "test_accuracy and first_layer: both or neither", "one")
             _require_within(what, end.steps, last, following)
             return
         _require_equal(what, end.steps, last)

@@ -200,7 +200,7 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
 
 def _is_finite(value: object) -> bool:
     try:
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     except OverflowError:  # an integer beyond all floats
         return False
 
