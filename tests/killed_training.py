@@ -29,6 +29,7 @@ from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Window
+from vecparity.snapshot_coherence import Training
 from vecparity.train import WindowClosed, train
 
 # Windows that several pieces make up, and runs that stop at different ones.
@@ -124,7 +125,7 @@ def some_runs() -> list[Run]:
 
 def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
     checkpoints = Checkpoints(directory, "t", {"engine": engine.name}, seconds=0)
-    runs = checkpoints.resume()
+    runs = checkpoints.resume(Training(SETTINGS, torch.float32))
     if runs is None:
         runs = some_runs()
         checkpoints.begin(runs)

@@ -18,6 +18,7 @@ from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
 from vecparity.runs import Run, make_runs
 from vecparity.seeds import PublicSeeds
+from vecparity.snapshot_coherence import Training
 from vecparity.spec import TaskConfig, task_config
 from vecparity.strategy import load
 from vecparity.train import train
@@ -100,7 +101,7 @@ def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_pa
     assert len({end.steps for end in expected}) > 2  # fewer runs go on than began
     for _ in range(4):
         checkpoints = Checkpoints(tmp_path, "t", {}, seconds=1000)
-        if checkpoints.resume() is None:
+        if checkpoints.resume(Training(config, torch.float32)) is None:
             checkpoints.begin(runs)
         pieces = iter(range(5))
         with pytest.raises(InterruptedTrainingError):
@@ -109,6 +110,6 @@ def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_pa
                 stop_requested=lambda: next(pieces) == 4,  # noqa: B023
             )
     checkpoints = Checkpoints(tmp_path, "t", {})
-    found = checkpoints.resume()
+    found = checkpoints.resume(Training(config, torch.float32))
     assert found is not None
     assert train(found, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints) == expected

@@ -64,28 +64,28 @@ def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> N
         (lambda content: content.pop("config"), "expected the JSON of an evaluation, got something else"),
         (lambda content: content.update(format=2), r"reads evaluations of format 1, got format 2"),
         (lambda content: content.pop("format"), r"reads evaluations of format 1, got one without a format"),
-        (lambda content: content.pop("curves"), r"got none of its 'curves'"),
+        (lambda content: content.pop("curves"), "missing required field `curves`"),
         (lambda content: content["results"][0].update(steps="many"), "Expected `int`, got `str`"),
         (lambda content: content["config"].update(secret_size=40), "at most n_features=32, got 40"),
         (lambda content: content["curves"]["loss"].pop(), "losses of 3 and accuracies of 4 of 4 runs"),
         (lambda content: content["curves"]["loss"][0].pop(), "a curve with 3 losses and 4 accuracies in 4 windows"),
         (lambda content: content["curves"]["runs"].reverse(), "4 runs in curves, which are not the 4"),
-        (lambda content: content.update(results=[]), r"0 runs in results and diverged, .* the 4 .*, for one \(0, 0\)"),
+        (lambda content: content.update(results=[]), "0 runs in results and diverged, which are not the 4"),
         (lambda content: content["results"][0].update(secret_index=9), r"4 runs in results .*, for one \(9, 0\)"),
         (lambda content: content["results"].append(content["results"][0]), "5 runs in results"),
         (lambda content: content["results"][0].update(steps=-5), "a run of -5 steps, of at most 60"),
         (lambda content: content["results"][0].update(test_accuracy=7), "a test_accuracy of 7"),
         (lambda content: content["metrics"].update(test_accuracy=1), "metrics that are not its runs"),
         (lambda content: content.update(metrics=None), "metrics that are not its runs': None"),
-        (lambda content: content["metrics"].update(test_accuracy="high"), "metrics that are not its runs"),
+        (lambda content: content["metrics"].update(test_accuracy="high"), "Expected `float`, got `str`"),
         (lambda content: content["provenance"].update(protocol="mine"), "the protocol 'mine'"),
-        (lambda content: content["provenance"].update(strategy="\ud800"), r"'\\ud800', which cannot be printed"),
+        (lambda content: content["provenance"].update(strategy="\ud800"), "JSON is malformed"),
         (lambda content: content["provenance"].update(strategy="\x1b[31m"), r"'\\x1b\[31m', which cannot be printed"),
         (lambda content: content["first_layers"].pop(), "3 runs in first_layers"),
         (lambda content: content["datasets"].pop(), "1 secrets in datasets"),
         (lambda content: content["datasets"][0]["secret"].append(99), "99] as a secret of 8 of 32 features"),
         (lambda content: content["datasets"][0]["density"]["each"].pop(), "a density of 31 features, of 32"),
-        (lambda content: content["curves"]["loss"][0].__setitem__(0, 1e308 * 10), "Infinity, which JSON does not have"),
+        (lambda content: content["curves"]["loss"][0].__setitem__(0, 1e308 * 10), "JSON is malformed"),
     ],
 )
 def test_what_cannot_be_read_is_one_line(evaluation: Evaluation, break_it: Break, said: str, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_number_that_is_too_large_is_one_line(evaluation: Evaluation, tmp_path
     content = text.replace(f'"wall_seconds": {evaluation.provenance.wall_seconds}', '"wall_seconds": 1e999')
     assert content != text
     (tmp_path / "result.json").write_text(content)
-    with pytest.raises(UsageError, match="got inf in wall_seconds"):
+    with pytest.raises(UsageError, match="got Number out of range"):
         document.load(tmp_path / "result.json")
 
 

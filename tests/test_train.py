@@ -47,9 +47,9 @@ class ScriptedEngine:
 
 
 def numbered_runs(count: int) -> list[Run]:
-    """Runs that a scripted engine can tell apart by their learning rate."""
+    """Runs that a scripted engine can tell apart by their learning rate, which rounds to their number."""
     return [
-        replace(run, optimizer=OptimizerConfig(lr=index, wd=0.0, beta1=0.5, beta2=0.5))
+        replace(run, optimizer=OptimizerConfig(lr=index + 0.25, wd=0.0, beta1=0.5, beta2=0.5))
         for index, run in enumerate(make_runs()[:count])
     ]
 

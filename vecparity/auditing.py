@@ -41,11 +41,6 @@ class Audit:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> "Audit":
-        settled = [AuditFinding(**finding) for finding in content["settled"]]
-        return cls(**content | {"settled": settled})
-
     def findings(self, ends: Sequence[Trained]) -> list[AuditFinding]:
         """Finds, when all runs have been trained.
 

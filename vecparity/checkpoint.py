@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecparity import checkpoint_file, snapshot
 from vecparity.checkpoint_file import RefusedError
@@ -22,6 +22,9 @@ from vecparity.errors import UsageError
 from vecparity.files import make_writable
 from vecparity.runs import Run
 from vecparity.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from vecparity.snapshot_coherence import Training
 
 
 class Checkpoints:
@@ -80,8 +83,11 @@ class Checkpoints:
         self._runs, self.notes, self._saved_at = runs, notes, time.monotonic()
         self._attempt(self._keep_runs)
 
-    def resume(self) -> list[Run] | None:
+    def resume(self, training: "Training | None" = None) -> list[Run] | None:
         """Finds the newest state that can be used, and warns of newer ones that cannot.
+
+        Args:
+            training: What is found has to be of; without it only digests and the identity are compared.
 
         Returns:
             The runs to train on, from ``state``; or None if the runs had not been kept yet, which calls for `begin`.
@@ -94,14 +100,20 @@ class Checkpoints:
         generations, reasons = self._generations(), []
         try:
             kept, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
+            if training is not None:
+                checkpoint_file.require(self._runs_stem, training.check_runs, kept)
         except RefusedError as refused:
             raise self._unusable([str(refused)]) from refused
         for generation in reversed(generations):
             try:
-                self.state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
+                state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
+                if training is not None:
+                    num_runs = len(kept.values["runs"])
+                    checkpoint_file.require(self._stem(generation), training.check_state, state, num_runs)
             except RefusedError as refused:
                 reasons.append(str(refused))
                 continue
+            self.state = state
             self._whole = [whole for whole in generations if whole <= generation][-2:]
             self.kept_step = self.state.values["step"]
             break

@@ -6,22 +6,33 @@ seen by digests: the JSON holds that of the tensors and its own.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors
 import safetensors.numpy
 import safetensors.torch
+import torch
 
 import vecparity
 from vecparity import machine
-from vecparity.files import write_whole
+from vecparity.errors import brief, describe, printable
+from vecparity.files import read_whole, write_whole
 from vecparity.snapshot import Snapshot
 
 # Raised whenever the files' meaning changes.
 FORMAT = 2
+# Of a JSON, which has a number for each feature of each run; and of what it may hold, that a few bytes do not become
+# gigabytes. Tensors may be as large as datasets are, and take no more memory than their file does.
+_MOST_BYTES = 64 << 20
+_MOST_VALUES = 1 << 23
+_MOST_TENSOR_BYTES = 1 << 40
+# That are named.
+_MOST_DIFFERENCES = 10
 
 
 class RefusedError(Exception):
@@ -65,16 +76,38 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     """
     path = stem.with_name(f"{stem.name}.json")
     content = _parse(path)
+    digest, values = (content.get(name) for name in ("tensors_sha256", "values"))
     expected = {"format": FORMAT, "vecparity": vecparity.__version__, "of": of}
     for name, value in expected.items():  # in this order: another format's other fields may mean anything
-        if differences := ", ".join(_differences(name, value, content.get(name))):
+        if differences := ", ".join(islice(_differences(name, value, content.get(name)), _MOST_DIFFERENCES)):
             raise RefusedError(f"{path.name}: {differences}")
-    path, digest = stem.with_name(f"{stem.name}.safetensors"), content["tensors_sha256"]
-    tensors = _read_bytes(path)
-    if sha256(tensors).hexdigest() != digest:
-        got = f"{sha256(tensors).hexdigest()[:16]}... of {len(tensors)} bytes"
-        raise RefusedError(f"{path.name}: expected SHA-256 {digest[:16]}..., got {got}")
-    return Snapshot(content["values"], safetensors.torch.load(tensors)), digest
+    if not (isinstance(digest, str) and isinstance(values, dict)):
+        raise RefusedError(f"{path.name}: expected a digest and values, got {brief(digest)} and {brief(values)}")
+    path = stem.with_name(f"{stem.name}.safetensors")
+    data = _read_bytes(path, _MOST_TENSOR_BYTES)
+    if sha256(data).hexdigest() != digest:
+        got = f"{sha256(data).hexdigest()[:16]}... of {len(data)} bytes"
+        raise RefusedError(f"{path.name}: expected SHA-256 {printable(digest[:16])}..., got {got}")
+    return Snapshot(values, _load(path, data)), digest
+
+
+def require(stem: Path, check: Callable[..., None], *read: Any) -> None:
+    """Has what was read checked, which raises a `ValueError` if it does not belong together.
+
+    Raises:
+        RefusedError: It does not.
+    """
+    try:
+        check(*read)
+    except ValueError as error:
+        raise RefusedError(f"{stem.name}.json: {printable(str(error))}") from error
+
+
+def _load(path: Path, data: bytes) -> dict[str, torch.Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        raise RefusedError(f"{path.name}: expected tensors, got {describe(error)}") from error
 
 
 def _render(content: dict[str, Any]) -> bytes:
@@ -84,19 +117,23 @@ def _render(content: dict[str, Any]) -> bytes:
 
 
 def _parse(path: Path) -> dict[str, Any]:
-    data = _read_bytes(path)
+    data = _read_bytes(path, _MOST_BYTES)
     try:
+        if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # each value but the first is behind one
+            raise ValueError("more values than any has")
         content: dict[str, Any] = json.loads(data)["content"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RefusedError(f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {error!r}") from error
-    if not isinstance(content, dict) or data != _render(content):
+        rendered = _render(content)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        got = printable(repr(error))
+        raise RefusedError(f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {got}") from error
+    if not isinstance(content, dict) or data != rendered:
         raise RefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
     return content
 
 
-def _read_bytes(path: Path) -> bytes:
+def _read_bytes(path: Path, most_bytes: int) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path, most_bytes)
     except OSError as error:
         raise RefusedError(f"{path.name}: expected a file, got {error.strerror}") from error
 
@@ -106,4 +143,4 @@ def _differences(field: str, expected: Any, got: Any) -> Iterator[str]:
         for name in expected | got:
             yield from _differences(f"{field}.{name}".removeprefix("of."), expected.get(name), got.get(name))
     elif expected != got:
-        yield f"{field}: expected {expected!r}, got {got!r}"
+        yield f"{printable(field)}: expected {brief(expected)}, got {brief(got)}"

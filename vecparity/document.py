@@ -1,37 +1,65 @@
 """An evaluation as JSON, and back. Source: contract section 6 for its first three keys."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from msgspec import convert
+import msgspec
+from msgspec import Raw, Struct
 
 import vecparity
 from vecparity.audit import AuditFinding
 from vecparity.coherence import check
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, brief, printable
 from vecparity.evaluation import (
     ByFeature,
     DatasetSummary,
     DivergedRun,
     Evaluation,
     FirstLayer,
+    Metrics,
     Provenance,
     RunCurve,
     RunResult,
 )
-from vecparity.files import write_whole
+from vecparity.files import read_whole, write_whole
 from vecparity.spec import TaskConfig
 from vecparity.train import Curve
 
 # Changes whenever what is written can no longer be read by what read it before.
 FORMAT = 1
+# What is read, so that nobody's file takes more than 2 GiB of memory: 100 runs that tell of each of 100 000 steps have
+# 20 million numbers in 200 MB of curves. Besides its curves, an evaluation has about a number a feature and run.
+MOST_BYTES = 256 << 20
+_MOST_NUMBERS = 24_000_000
+_MOST_BYTES_BESIDES = 64 << 20
 _DIGITS = 6
 
 
-@dataclass
-class _Curves:
+class _Envelope(Struct):
+    """What shows that it is an evaluation, and of which format."""
+
+    config: Raw
+    metrics: Raw
+    results: Raw
+    format: Raw = Raw()
+    curves: Raw = Raw()
+
+
+class _Content(Struct):
+    config: TaskConfig
+    metrics: Metrics | None
+    results: list[RunResult]
+    diverged: list[DivergedRun]
+    datasets: list[DatasetSummary]
+    first_layers: list[FirstLayer]
+    audit: list[AuditFinding]
+    provenance: Provenance
+    curves: Raw
+
+
+class _Curves(Struct):
     """All curves, by the first steps of the longest."""
 
     runs: list[tuple[int, int]]
@@ -89,18 +117,7 @@ def from_document(content: Any, where: str) -> Evaluation:
     Raises:
         UsageError: It is not an evaluation, or one that another version wrote and this one cannot read.
     """
-    if not isinstance(content, dict) or not {"config", "metrics", "results"} <= content.keys():
-        raise UsageError(f"{where}: expected the JSON of an evaluation, got something else")
-    if content.get("format") != FORMAT:
-        got = f"format {content['format']!r}" if "format" in content else "one without a format"
-        raise UsageError(f"{where}: vecparity {vecparity.__version__} reads evaluations of format {FORMAT}, got {got}")
-    try:
-        evaluation = _read(content)
-        check(evaluation, content["metrics"])
-        return evaluation
-    except (KeyError, ValueError) as error:
-        got = f"none of its {error}" if isinstance(error, KeyError) else str(error)
-        raise UsageError(f"{where}: expected the JSON of an evaluation, got {got}") from error
+    return loads(json.dumps(content).encode(), where)
 
 
 def save(evaluation: Evaluation, path: Path) -> None:
@@ -116,13 +133,15 @@ def load(path: Path) -> Evaluation:
     """Reads an evaluation from a file.
 
     Raises:
-        UsageError: It cannot be read, or see `from_document`.
+        UsageError: It cannot be read, its name cannot be printed, or see `loads`.
     """
+    if not str(path).isprintable():  # it stands in tables and pages
+        raise UsageError(f"expected a file whose name can be printed, got {brief(str(path))}")
     try:
-        with path.open("rb") as file:
-            return loads(file.read(), str(path))
+        data = read_whole(path, MOST_BYTES)
     except OSError as error:
         raise UsageError(f"expected a file that can be read, got {path}: {error.strerror}") from error
+    return loads(data, str(path))
 
 
 def dumps(evaluation: Evaluation) -> bytes:
@@ -131,16 +150,20 @@ def dumps(evaluation: Evaluation) -> bytes:
 
 
 def loads(data: bytes, where: str) -> Evaluation:
-    """Reads what `dumps` wrote.
+    """Reads what `dumps` wrote: the same evaluation, but for what is rounded.
+
+    Args:
+        data: The JSON.
+        where: What it was read from, for errors.
 
     Raises:
-        UsageError: It is no JSON, or see `from_document`.
+        UsageError: It is no evaluation, or one that another version wrote and this one cannot read, or its parts do
+            not belong together (`coherence.check`), or it is larger than any that is read.
     """
     try:
-        content = json.loads(data, parse_constant=_no_constant)
+        return _read(data)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: expected the JSON of an evaluation, got {error}") from error
-    return from_document(content, where)
+        raise UsageError(f"{where}: {printable(str(error))}") from error
 
 
 def _rounded(values: ByFeature) -> dict[str, Any]:
@@ -149,22 +172,54 @@ def _rounded(values: ByFeature) -> dict[str, Any]:
     return {"secret": round(values.secret, _DIGITS), "others": others, "each": each}
 
 
-def _read(content: dict[str, Any]) -> Evaluation:
-    curves = convert(content["curves"], _Curves)
+def _read(data: bytes) -> Evaluation:
+    _require_size("JSON", len(data), MOST_BYTES)
+    try:
+        envelope = msgspec.json.decode(data, type=_Envelope)
+    except msgspec.ValidationError as error:
+        raise ValueError("expected the JSON of an evaluation, got something else") from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+    if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
+        got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
+        raise ValueError(f"vecparity {vecparity.__version__} reads evaluations of format {FORMAT}, got {got}")
+    _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
+    try:
+        content = msgspec.json.decode(data, type=_Content)
+        evaluation = _evaluation(content, _curves(content))
+        check(evaluation, content.metrics)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+    return evaluation
+
+
+def _curves(content: _Content) -> _Curves:
+    data = bytes(content.curves)
+    # Counted before any is made; an empty list takes thirty times the memory of its two characters.
+    num_lists, expected = data.count(b"["), 4 + 3 * content.config.num_runs
+    if num_lists > expected:
+        raise ValueError(f"{num_lists} lists in curves, of at most {expected}")
+    if (numbers := data.count(b",")) > _MOST_NUMBERS:
+        raise ValueError(f"{numbers} numbers in curves, of at most {_MOST_NUMBERS}: a larger log_interval has fewer")
+    return msgspec.json.decode(data, type=_Curves)
+
+
+def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
     return Evaluation(
-        config=convert(content["config"], TaskConfig),
-        datasets=convert(content["datasets"], list[DatasetSummary]),
-        results=convert(content["results"], list[RunResult]),
-        diverged=convert(content["diverged"], list[DivergedRun]),
+        config=content.config,
+        datasets=content.datasets,
+        results=content.results,
+        diverged=content.diverged,
         curves=[
             RunCurve(*place, Curve(curves.step[: len(loss)], loss, accuracy))
             for place, loss, accuracy in zip(curves.runs, curves.loss, curves.accuracy, strict=True)
         ],
-        first_layers=convert(content["first_layers"], list[FirstLayer]),
-        findings=convert(content["audit"], list[AuditFinding]),
-        provenance=convert(content["provenance"], Provenance),
+        first_layers=content.first_layers,
+        findings=content.audit,
+        provenance=content.provenance,
     )
 
 
-def _no_constant(name: str) -> float:
-    raise ValueError(f"{name}, which JSON does not have")
+def _require_size(what: str, size: int, most: int) -> None:
+    if size > most:
+        raise ValueError(f"expected at most {most >> 20} MiB of {what}, got {size >> 20} MiB")

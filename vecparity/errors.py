@@ -3,6 +3,8 @@
 Messages are one or two lines: what was expected, what was got, where.
 """
 
+_MOST_CHARACTERS = 200
+
 
 class VecparityError(Exception):
     """Base of all errors raised on purpose. Never raised itself."""
@@ -57,6 +59,20 @@ class MachineError(VecparityError):
     """The machine could not do it: out of memory, a file that cannot be written."""
 
     exit_status = 6
+
+
+def brief(value: object) -> str:
+    """The value as Python writes it, in one printable line of at most 200 characters."""
+    try:
+        return printable(repr(value))
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists in lists
+        return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+
+
+def printable(text: str) -> str:
+    """One line of at most 200 characters, in which what a terminal would obey is escaped."""
+    line = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def describe(error: BaseException) -> str:

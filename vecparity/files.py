@@ -1,6 +1,8 @@
 """Files that are whole or not there, and directories that are known to take them."""
 
+import errno
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +34,23 @@ def write_whole(path: Path, data: bytes) -> None:
         os.fsync(directory)  # or the new name may not outlive a loss of power
     finally:
         os.close(directory)
+
+
+def read_whole(path: Path, most_bytes: int) -> bytes:
+    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is longer.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "Not a regular file")
+        # As much as it has, and a little: room for all that it may have would not be had, and some tell no size.
+        size = max(os.fstat(file.fileno()).st_size, 1 << 20)
+        content = file.read(min(size, most_bytes) + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"Larger than {most_bytes >> 20} MiB")
+    return content
 
 
 def make_writable(directory: Path, name: str) -> None:

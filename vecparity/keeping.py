@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from vecparity.auditing import Audit
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import EngineName
 from vecparity.errors import UsageError
 from vecparity.options import Options
 from vecparity.preparation import Prepared, Source
 from vecparity.seeds import key_digest
+from vecparity.snapshot_coherence import Training, check_notes
 from vecparity.spec import TaskConfig
 
 
@@ -45,10 +45,13 @@ def keep(
                 "has to be removed"
             )
         return checkpoints, None
-    runs = checkpoints.resume()
+    runs = checkpoints.resume(Training(config, options.dtype))
     if runs is None:
         return checkpoints, None
-    audits = [Audit.from_json(audit) if audit else None for audit in checkpoints.notes["audits"]]
+    try:
+        audits = check_notes(checkpoints.notes, runs, config, [source.index for source in sources])
+    except ValueError as error:
+        raise UsageError(f"no checkpoint of {name} in {options.checkpoint} can be used: {error}") from error
     return checkpoints, Prepared(runs, audits)
 
 

@@ -3,13 +3,21 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import accumulate, islice
 from numbers import Integral, Real
 from typing import Any, Literal, get_args
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, brief
 
 Protocol = Literal["full", "published"]
 Secret = tuple[int, ...]
+
+# What can ever be trained. Steps, rows and runs are counted in 32 bits; the bits of a test set are drawn as 64-bit
+# integers (contract section 2), 16 GiB of them here, and the parameters of all runs are held at once, 64 GiB of them.
+_MOST = 2**31 - 1
+_MOST_FEATURES = 2**20
+_MOST_TEST_BITS = 2**31
+_MOST_PARAMETERS = 2**34
 
 
 @dataclass(frozen=True)
@@ -52,28 +60,27 @@ class TaskConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            kind: type = float if field.type is float else int
-            number = Real if kind is float else Integral
-            is_number = not isinstance(value, bool) and isinstance(value, number) and math.isfinite(value)
-            _require(is_number, name, value, "a finite number" if kind is float else "an integer")
-            if kind is int:
-                least = 0 if name in ("max_steps", "min_steps_before_stop") else 1
-                _require(value >= least, name, value, f"at least {least}")
-            # NumPy's numbers are welcome but do not travel further.
-            object.__setattr__(self, name, kind(value))
-        _require(
-            self.secret_size <= self.n_features,
-            "secret_size",
-            self.secret_size,
-            f"at most n_features={self.n_features}",
-        )
-        subsets = math.comb(self.n_features, self.secret_size)
-        _require(
-            self.num_hidden_secrets <= subsets,
-            "num_hidden_secrets",
-            self.num_hidden_secrets,
-            f"at most {subsets}, the number of subsets of {self.secret_size} of {self.n_features} features",
-        )
+            if field.type is float:
+                _require(_is_finite(value), name, value, "a finite number")
+                object.__setattr__(self, name, float(value))  # NumPy's numbers are welcome but do not travel further
+                continue
+            is_integer = isinstance(value, Integral) and not isinstance(value, bool)
+            _require(is_integer, name, value, "an integer")
+            least = 0 if name in ("max_steps", "min_steps_before_stop") else 1
+            most = _MOST_FEATURES if name == "n_features" else _MOST
+            _require(value >= least, name, value, f"at least {least}")
+            _require(value <= most, name, value, f"at most {most}")
+            object.__setattr__(self, name, int(value))
+        n_features, secret_size = self.n_features, self.secret_size
+        _require(secret_size <= n_features, "secret_size", secret_size, f"at most n_features={n_features}")
+        subsets = _subsets(n_features, secret_size, self.num_hidden_secrets)
+        expected = f"at most {subsets}, the number of subsets of {secret_size} of {n_features} features"
+        _require(self.num_hidden_secrets <= subsets, "num_hidden_secrets", self.num_hidden_secrets, expected)
+        test_bits = self.test_set_size * n_features
+        _require(test_bits <= _MOST_TEST_BITS, "test_set_size * n_features", test_bits, f"at most {_MOST_TEST_BITS}")
+        parameters = self.num_runs * (self.hidden_width * (n_features + 2) + 1)
+        expected = f"at most {_MOST_PARAMETERS} in num_hidden_secrets * num_orderings = {self.num_runs} runs"
+        _require(parameters <= _MOST_PARAMETERS, "the networks' parameters", parameters, expected)
 
     @property
     def label(self) -> str:
@@ -95,6 +102,14 @@ class TaskConfig:
             close = 1 if step == 0 else min(next_multiple, self.max_steps)
             yield close - step
             step = close
+
+    def window_closes(self, count: int) -> list[int]:
+        """The steps at which the first ``count`` windows close, or all where there are no more."""
+        return list(islice(accumulate(self.window_lengths()), count))
+
+    def last_close(self, step: int) -> int:
+        """The step at which the last window closed, once so many steps are made; 0 before the first."""
+        return step if step == self.max_steps else max(step - step % self.log_interval, min(step, 1))
 
 
 @dataclass(frozen=True)
@@ -183,6 +198,23 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
     return replace(config, **overrides)
 
 
+def _is_finite(value: object) -> bool:
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
+
+
+def _subsets(n_features: int, secret_size: int, enough: int) -> int:
+    """The number of subsets, or some number of at least ``enough`` of them: the whole one may never be counted."""
+    subsets = 1
+    for chosen in range(min(secret_size, n_features - secret_size)):
+        if subsets >= enough:
+            break
+        subsets = subsets * (n_features - chosen) // (chosen + 1)
+    return subsets
+
+
 def _require(holds: bool, name: str, value: object, expected: str) -> None:
     if not holds:
-        raise UsageError(f"{name} must be {expected}, got {value!r}")
+        raise UsageError(f"{name} must be {expected}, got {brief(value)}")

@@ -1,13 +1,12 @@
 """A strategy as the evaluator knows it: a file's bytes. It is executed in workers only, see `containment`."""
 
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
 from vecparity.errors import UsageError
+from vecparity.files import read_whole
 
 # Far more than anybody writes: a larger file is something else.
 _MOST_BYTES = 10 << 20
@@ -59,21 +58,10 @@ def load(name_or_path: str | Path) -> Strategy:
     if not path.stem.isprintable():  # it stands in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:
-        source = _read(path)
+        source = read_whole(path, _MOST_BYTES)
     except OSError as error:
         raise UsageError(
             f"strategy must be a Python file or one of {', '.join(bundled())}, got {str(name_or_path)!r}: "
             f"{error.strerror}"
         ) from error
     return Strategy(path.stem, str(path), source)
-
-
-def _read(path: Path) -> bytes:
-    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for."""
-    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise UsageError(f"strategy must be a regular file, got {str(path)!r}")
-        source = file.read(_MOST_BYTES + 1)
-    if len(source) > _MOST_BYTES:
-        raise UsageError(f"strategy must be a file of at most {_MOST_BYTES >> 20} MiB, got {str(path)!r}")
-    return source

@@ -130,6 +130,11 @@ def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
             step += piece
 
 
+def is_between_pieces(config: TaskConfig, step: int) -> bool:
+    """Whether a training may have been kept at a step: where a window closed, or a piece of one ended."""
+    return (step - config.last_close(step)) % _MOST_STEPS == 0
+
+
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
     """Keeps what there is, and says how to go on."""
     said = f"interrupted at step {progress.ensemble.step}"

@@ -1,11 +1,12 @@
-// The Python module `vecparity._native`. Arrays are NumPy's (or anything with a buffer), never copied; callers check
-// values, this file checks shapes.
+// The Python module `vecparity._native`. Arrays are NumPy's (or anything with a buffer), never copied. Callers check
+// what values mean; this file checks shapes, and every number that memory is reached by.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "checks.h"
 #include "kernel.h"
 #include "orderings.h"
 #include "parallel.h"
@@ -51,14 +53,11 @@ const Kernel& kernel_of(const std::string& level) {
     throw std::invalid_argument("no instruction set '" + level + "' here");
 }
 
-void require(bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-}
-
 // One thread's scratch memory each.
 class Scratch {
   public:
     Scratch(std::size_t bytes, int threads) : bytes_((bytes + kAlignment - 1) / kAlignment * kAlignment) {
+        if (bytes_ > SIZE_MAX / 2 / static_cast<std::size_t>(threads)) throw std::bad_alloc();
         memory_.reset(std::aligned_alloc(kAlignment, bytes_ * static_cast<std::size_t>(threads)));
         if (!memory_) throw std::bad_alloc();
     }
@@ -74,6 +73,30 @@ class Scratch {
     std::unique_ptr<void, Free> memory_;
 };
 
+// Sizes whose products fit into 64 bits.
+Shape checked_shape(std::int64_t n_features, std::int64_t hidden_width, std::size_t batch_size) {
+    require_within("n_features", n_features, 1, kMostOfASize);
+    require_within("hidden_width", hidden_width, 1, kMostOfASize);
+    require(batch_size <= kMostOfASize, "indices: too large a batch");
+    return {n_features, (n_features + 63) / 64, hidden_width, static_cast<std::int64_t>(batch_size)};
+}
+
+// One run's batches are of rows that there are: reads each index once, which costs next to nothing beside training.
+void check_batches(
+    const std::int32_t* indices, const std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
+    std::int64_t num_rows) {
+    for (std::int64_t step = 0; step < num_steps; ++step, indices += batch_size) {
+        require_within("lengths", lengths[step], 1, batch_size);
+        std::uint32_t largest = 0;  // a negative index is a huge one
+        for (std::int32_t i = 0; i < lengths[step]; ++i) {
+            std::uint32_t index = static_cast<std::uint32_t>(indices[i]);
+            largest = index > largest ? index : largest;
+        }
+        if (static_cast<std::int64_t>(largest) >= num_rows)
+            require_within("indices", static_cast<std::int32_t>(largest), 0, num_rows - 1);
+    }
+}
+
 const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
 
 void advance(
@@ -85,13 +108,12 @@ void advance(
     Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t n_features,
     std::int64_t hidden_width, int threads, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
-    const Shape shape = {
-        n_features, static_cast<std::int64_t>(bits.shape(1)), hidden_width,
-        static_cast<std::int64_t>(indices.shape(2))};
+    const Shape shape = checked_shape(n_features, hidden_width, indices.shape(2));
+    require_within("threads", threads, 1, INT_MAX);
     const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
     const std::size_t num_steps = indices.shape(1), num_words = bits.shape(1);
     require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
-    require(static_cast<std::int64_t>(num_words) == (n_features + 63) / 64, "bits: wrong number of words");
+    require(static_cast<std::int64_t>(num_words) == shape.num_words, "bits: wrong number of words");
     require(exp_avg.shape(0) == num_runs && exp_avg.shape(1) == num_params, "exp_avg: wrong shape");
     require(exp_avg_sq.shape(0) == num_runs && exp_avg_sq.shape(1) == num_params, "exp_avg_sq: wrong shape");
     require(used.shape(0) == num_runs && used.shape(1) == num_words, "used: wrong shape");
@@ -109,6 +131,15 @@ void advance(
 
     Scratch scratch(kernel.scratch_bytes(shape), threads);
     nb::gil_scoped_release unlocked;
+    const std::int64_t num_rows = static_cast<std::int64_t>(bits.shape(0));
+    // All runs', before any is trained: what is refused has changed nothing.
+    for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int) {
+        const std::size_t run = static_cast<std::size_t>(turn);
+        require_within("first_row", first_row.data()[run], 0, num_rows - 1);
+        check_batches(
+            indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
+            static_cast<std::int64_t>(num_steps), shape.batch_size, num_rows - first_row.data()[run]);
+    });
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
         const std::size_t run = static_cast<std::size_t>(turn);
         Sums sums = {0, 0, 0};
@@ -139,7 +170,8 @@ void count_correct(
     const Kernel& kernel = kernel_of(level);
     constexpr std::int64_t batch_size = 512;  // the tables are made anew for each batch
     const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
-    const Shape shape = {n_features, (n_features + 63) / 64, hidden_width, batch_size};
+    const Shape shape = checked_shape(n_features, hidden_width, batch_size);
+    require_within("threads", threads, 1, INT_MAX);
     require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
     require(bits.size() == num_runs && labels.size() == num_runs, "wrong number of test sets");
     require(correct.shape(0) == num_runs, "correct: wrong length");
@@ -173,6 +205,8 @@ void apply(const std::string& function, Array<const float, 1> x, Array<float, 1>
 
 std::int64_t multiply_add(std::int64_t rounds, int threads, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
+    require_within("rounds", rounds, 0, kMostOfASize);
+    require_within("threads", threads, 1, INT_MAX);
     std::atomic<std::int64_t> count{0};
     nb::gil_scoped_release unlocked;
     for_each_parallel(threads, threads, [&](std::int64_t, int) { count += kernel.multiply_add(rounds); });
@@ -183,6 +217,8 @@ void fill(Orderings& orderings, Array<std::int32_t, 3> indices, Array<std::int32
     const std::size_t num_runs = static_cast<std::size_t>(orderings.size());
     require(indices.shape(0) == num_runs && lengths.shape(0) == num_runs, "wrong number of runs");
     require(indices.shape(1) == lengths.shape(1), "lengths: wrong number of steps");
+    require(indices.shape(2) >= 1 && indices.shape(2) <= kMostOfASize, "indices: expected a batch of 1 row or more");
+    require_within("threads", threads, 1, INT_MAX);
     nb::gil_scoped_release unlocked;
     orderings.fill(
         indices.data(), lengths.data(), static_cast<std::int64_t>(indices.shape(1)),

@@ -1,11 +1,19 @@
 #include "orderings.h"
 
 #include <algorithm>
-#include <stdexcept>
+#include <climits>
+#include <string>
 
+#include "checks.h"
 #include "parallel.h"
 
 namespace vecparity {
+namespace {
+
+// So many that times any number of rows they are still a number of draws.
+constexpr std::int64_t kMostSteps = INT64_MAX / kTooManyRows;
+
+}  // namespace
 
 void Ordering::fill(
     std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size) {
@@ -19,6 +27,7 @@ void Ordering::fill(
 }
 
 void Ordering::skip(std::int64_t num_steps, std::int64_t batch_size) {
+    require(permutation_.empty(), "skip: expected it before any batch, got it later");
     std::int64_t steps_of_epoch = (num_examples_ + batch_size - 1) / batch_size;
     generator_.skip(num_steps / steps_of_epoch * (num_examples_ - 1));  // what `randperm` draws
     if (std::int64_t steps = num_steps % steps_of_epoch) {
@@ -34,10 +43,9 @@ void Ordering::begin_epoch() {
 }
 
 Orderings::Orderings(const std::vector<std::int64_t>& num_examples, const std::vector<std::uint64_t>& seeds) {
-    if (num_examples.size() != seeds.size()) throw std::invalid_argument("one seed a run, please");
+    require(num_examples.size() == seeds.size(), "one seed a run, please");
     for (std::size_t run = 0; run < seeds.size(); ++run) {
-        if (num_examples[run] < 1 || num_examples[run] >= kTooManyRows)
-            throw std::invalid_argument("num_examples must be positive and below 2^32 / 20");
+        require_within("num_examples", num_examples[run], 1, kTooManyRows - 1);
         orderings_.push_back(std::make_shared<Ordering>(num_examples[run], seeds[run]));
     }
 }
@@ -51,14 +59,23 @@ void Orderings::fill(
 }
 
 void Orderings::skip(std::int64_t num_steps, std::int64_t batch_size, int threads) {
+    require_within("num_steps", num_steps, 0, kMostSteps);
+    require_within("batch_size", batch_size, 1, kMostOfASize);
+    require_within("threads", threads, 1, INT_MAX);
     for_each_parallel(size(), threads, [&](std::int64_t run, int) {
         orderings_[static_cast<std::size_t>(run)]->skip(num_steps, batch_size);
     });
 }
 
 void Orderings::take(const std::vector<std::int64_t>& runs) {
-    std::vector<std::shared_ptr<Ordering>> taken;
-    for (std::int64_t run : runs) taken.push_back(orderings_.at(static_cast<std::size_t>(run)));
+    std::vector<std::shared_ptr<Ordering>> left = orderings_, taken;
+    for (std::int64_t run : runs) {
+        // An ordering that two runs shared would be filled by two threads at once.
+        if (run < 0 || run >= size() || !left[static_cast<std::size_t>(run)])
+            throw std::invalid_argument(
+                "runs: expected different ones of 0 to " + std::to_string(size() - 1) + ", got " + std::to_string(run));
+        taken.push_back(std::move(left[static_cast<std::size_t>(run)]));
+    }
     orderings_ = std::move(taken);
 }
 

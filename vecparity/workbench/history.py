@@ -1,5 +1,7 @@
 """Every evaluation that was ever made, in one SQLite file: what was evaluated, how, and all that came of it."""
 
+import hashlib
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -7,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
 import platformdirs
 
 from vecparity import document
-from vecparity.errors import MachineError, UsageError
+from vecparity.coherence import require_line
+from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation import Evaluation
 from vecparity.repetition import repetition
 from vecparity.spec import NAMED_PROTOCOLS, task_config
@@ -58,6 +62,18 @@ class Entry:
     seal: str | None
     wall_seconds: float
 
+    def __post_init__(self) -> None:
+        for value in vars(self).values():
+            if isinstance(value, str):
+                require_line(value)
+            elif isinstance(value, float) and not 0 <= value < math.inf:
+                raise ValueError(f"{value}, where a figure is")
+        if not 0 <= self.num_diverged <= self.num_runs:
+            raise ValueError(f"{self.num_diverged} diverged of {self.num_runs} runs")
+        recorded_at = datetime.fromisoformat(self.recorded_at)
+        if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # or it is no local time
+            raise ValueError(f"recorded at {self.recorded_at}")
+
 
 @dataclass(frozen=True)
 class Recorded:
@@ -68,7 +84,8 @@ class Recorded:
     source: bytes
 
 
-_COLUMNS = ", ".join(field.name for field in fields(Entry))
+_NAMES = [field.name for field in fields(Entry)]
+_COLUMNS = ", ".join(_NAMES)
 
 
 def default_path() -> Path:
@@ -137,23 +154,10 @@ class History:
         """
         provenance = evaluation.provenance
         assert provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
-        metrics = None if evaluation.why_no_score else evaluation.metrics
         row = {
             "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
-            "strategy": provenance.strategy,
-            "strategy_sha256": provenance.strategy_sha256,
-            "seed": provenance.seed,
-            "label": evaluation.config.label,
-            "protocol": _protocol(evaluation),
-            "engine": provenance.engine,
-            "test_accuracy": metrics and metrics.test_accuracy,
-            "mean_steps": metrics and metrics.mean_steps,
-            "num_runs": len(evaluation.results) + len(evaluation.diverged),
-            "num_diverged": len(evaluation.diverged),
-            "failed_audits": " ".join(evaluation.failed_audits),
-            "seal": provenance.seal,
-            "wall_seconds": provenance.wall_seconds,
+            **_of(evaluation),
             "repetition": repetition(evaluation.config, provenance),
             "document": zlib.compress(document.dumps(evaluation)),
         }
@@ -167,10 +171,14 @@ class History:
         return made.lastrowid
 
     def entries(self) -> list[Entry]:
-        """All that is recorded, oldest first."""
+        """All that is recorded, oldest first.
+
+        Raises:
+            MachineError: An entry is damaged.
+        """
         with telling(self.path):
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM evaluations ORDER BY id").fetchall()
-        return [Entry(*row) for row in rows]
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM evaluations ORDER BY id")
+            return [self._entry(row) for row in rows]
 
     def require_entries(self) -> list[Entry]:
         """The same as `entries`, for whoever has no use for none.
@@ -187,7 +195,8 @@ class History:
         """Returns one evaluation.
 
         Raises:
-            UsageError: There is none of this id.
+            UsageError: There is none of this id, or it is larger than any that is read.
+            MachineError: It is damaged.
         """
         found = self._select("id = ?", id_) if abs(id_) < 2**63 else []
         if not found:
@@ -203,21 +212,71 @@ class History:
         return self._select("TRUE ORDER BY id") if ids is None else [self.get(id_) for id_ in ids]
 
     def same(self, digest: str) -> list[Recorded]:
-        """Returns the evaluations whose `repetition` this is, newest first."""
-        return self._select("repetition = ? ORDER BY id DESC", digest)
+        """Returns the evaluations whose `repetition` this is, newest first.
+
+        Raises:
+            MachineError: One is damaged.
+        """
+        found = self._select("repetition = ? ORDER BY id DESC", digest)
+        for recorded in found:
+            if repetition(recorded.evaluation.config, recorded.evaluation.provenance) != digest:
+                raise self._damaged(recorded.entry.id, "the repetition of another evaluation")
+        return found
 
     def _select(self, where: str, *values: object) -> list[Recorded]:
         columns = f"{_COLUMNS}, document, (SELECT source FROM strategies WHERE sha256 = strategy_sha256)"
         with telling(self.path):
-            rows = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE {where}", values).fetchall()
-        return [self._read(Entry(*row[:-2]), row[-2], row[-1]) for row in rows]
+            rows = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE {where}", values)
+            return [self._read(self._entry(row[:-2]), row[-2], row[-1]) for row in rows]
 
-    def _read(self, entry: Entry, compressed: bytes, source: bytes) -> Recorded:
-        where = f"{self.path}, evaluation {entry.id}"
+    def _entry(self, row: Sequence[object]) -> Entry:
+        """Checks what a row holds: SQLite keeps anything in any column."""
         try:
-            return Recorded(entry, document.loads(zlib.decompress(compressed), where), source)
+            return msgspec.convert(dict(zip(_NAMES, row, strict=True)), Entry)
+        except ValueError as error:
+            raise self._damaged(row[0], str(error)) from error
+
+    def _read(self, entry: Entry, compressed: object, source: object) -> Recorded:
+        if not isinstance(compressed, bytes) or not isinstance(source, bytes):
+            raise self._damaged(entry.id, f"{brief(compressed)[:40]} and {brief(source)[:40]} as its bytes")
+        if hashlib.sha256(source).hexdigest() != entry.strategy_sha256:
+            raise self._damaged(entry.id, f"a source that is not {entry.strategy_sha256}")
+        reading = zlib.decompressobj()
+        try:
+            data = reading.decompress(compressed, document.MOST_BYTES + 1)
         except zlib.error as error:
-            raise MachineError(f"{where}: is damaged: {error}") from error
+            raise self._damaged(entry.id, str(error)) from error
+        if len(data) <= document.MOST_BYTES and not reading.eof:
+            raise self._damaged(entry.id, "a JSON that is cut short")
+        evaluation = document.loads(data, f"{self.path}, evaluation {entry.id}")
+        for name, expected in _of(evaluation).items():
+            if getattr(entry, name) != expected:
+                got = f"{brief(getattr(entry, name))}, of an evaluation whose {name} is {brief(expected)}"
+                raise self._damaged(entry.id, got)
+        return Recorded(entry, evaluation, source)
+
+    def _damaged(self, id_: object, got: str) -> MachineError:
+        return MachineError(f"{self.path}, evaluation {brief(id_)}: is damaged: {printable(got)}")
+
+
+def _of(evaluation: Evaluation) -> dict[str, object]:
+    """What stands of an evaluation in its row, so that it is found and listed without being read."""
+    provenance, metrics = evaluation.provenance, None if evaluation.why_no_score else evaluation.metrics
+    return {
+        "strategy": provenance.strategy,
+        "strategy_sha256": provenance.strategy_sha256,
+        "seed": provenance.seed,
+        "label": evaluation.config.label,
+        "protocol": _protocol(evaluation),
+        "engine": provenance.engine,
+        "test_accuracy": metrics and metrics.test_accuracy,
+        "mean_steps": metrics and metrics.mean_steps,
+        "num_runs": len(evaluation.results) + len(evaluation.diverged),
+        "num_diverged": len(evaluation.diverged),
+        "failed_audits": " ".join(evaluation.failed_audits),
+        "seal": provenance.seal,
+        "wall_seconds": provenance.wall_seconds,
+    }
 
 
 def _protocol(evaluation: Evaluation) -> str:

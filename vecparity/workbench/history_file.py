@@ -1,12 +1,14 @@
 """The history's file: an SQLite database that is opened only if it is whole, ours, and of a version that we know."""
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from vecparity.errors import MachineError, UsageError
+from vecparity import document
+from vecparity.errors import MachineError, UsageError, printable
 
 # Stand in the file's header: whose it is, and which tables it has and which `document.FORMAT` is in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
@@ -59,8 +61,11 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
     with telling(path):
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "Not a regular file")
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, document.MOST_BYTES)  # of a value, or of a row
             is_empty = _check(connection, path)
             if create:
                 _prepare(connection)
@@ -92,10 +97,10 @@ def telling(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        raise MachineError(f"the history {path} cannot be read or written: {error}") from error
-    except sqlite3.DatabaseError as error:
+        raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of SQLite's own message, too
         raise MachineError(
-            f"the history {path} is damaged, and left as it is: {error} (give another --history FILE)"
+            f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
         ) from error
     except OSError as error:
         raise MachineError(f"the history {path} cannot be made: {error.strerror}") from error

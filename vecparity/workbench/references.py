@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vecparity import document, strategy
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, brief
 from vecparity.evaluation import Evaluation
 from vecparity.strategy import Strategy
 from vecparity.workbench.history import History
+
+# More digits no id has.
+_ID = "[0-9]{1,18}"
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     with ExitStack() as stack:
         opened: History | None = None  # once, since all of the file is checked then, and only for an id
         for word in words:
-            if re.fullmatch("[0-9]+", word):
+            if re.fullmatch(_ID, word):
                 opened = opened or stack.enter_context(History(history))
                 found = opened.get(int(word))
                 made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
@@ -63,6 +66,6 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
             newest = [entry.id for entry in entries if entry.command == entries[-1].command]
             return [found.evaluation for found in recorded.evaluations(newest)]
     for word in words:
-        if not re.fullmatch(r"[0-9]+|.*\.json", word):
-            raise UsageError(f"expected an id of vecparity history or a JSON file, got {word!r}")
+        if not re.fullmatch(rf"{_ID}|.*\.json", word):
+            raise UsageError(f"expected an id of vecparity history or a JSON file, got {brief(word)}")
     return [found.given for found in resolve(words, history) if isinstance(found.given, Evaluation)]
