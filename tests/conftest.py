@@ -118,12 +118,14 @@ def shared_sandboxes() -> Iterator[None]:
     made: dict[Any, SharedSandbox] = {}
     with StrategyLog() as log:
 
-        def shared(strategy: Strategy, level: Any, limits: Any, its_log: StrategyLog, device: torch.device) -> Sandbox:
+        def shared(
+            strategy: Strategy, level: Any, limits: Any, its_log: StrategyLog, device: torch.device, again: bool = False
+        ) -> Sandbox:
             if strategy.sha256 not in ours:
-                return Sandbox(strategy, level, limits, its_log, device)
-            key = strategy.sha256, level, limits, device, torch.get_num_threads()
+                return Sandbox(strategy, level, limits, its_log, device, again=again)
+            key = strategy.sha256, level, limits, device, again, torch.get_num_threads()
             if key not in made:
-                made[key] = SharedSandbox(strategy, level, limits, log, device)
+                made[key] = SharedSandbox(strategy, level, limits, log, device, again=again)
             return made[key]
 
         with pytest.MonkeyPatch.context() as patched:

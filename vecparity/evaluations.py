@@ -65,8 +65,9 @@ def evaluations(
     init_device = choose_device(options.init_device)
     needs_cuda = init_device.type == "cuda"
     level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
+    is_sealed = options.seal_key is not None
     sources = [
-        Source(index, chosen, options.seeds(seed), options.audit_of(chosen))
+        Source(index, chosen, options.seeds(seed), chosen.audit_mode(options.audit, is_sealed=is_sealed))
         for index, (chosen, seed) in enumerate(jobs)
     ]
     plan = [_plan(config, sources, protocol_name, options, device, level, recall) for config in configs]

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from vecparity.errors import UsageError
+from vecparity.names import AuditMode
 
 # Far more than anybody writes: a larger file is something else.
 _MOST_BYTES = 10 << 20
@@ -38,6 +39,12 @@ class Strategy:
         """Whether it is one of those that come with the package, byte for byte."""
         return self.sha256 in _bundled_digests()
 
+    def audit_mode(self, asked: AuditMode | None, *, is_sealed: bool) -> AuditMode:
+        """How it is audited: as asked for, by default reported on where it is not bundled and seeds are public."""
+        if asked is not None:
+            return asked
+        return "off" if is_sealed or self.is_bundled else "report"
+
 
 @cache
 def _bundled_digests() -> frozenset[str]:
@@ -59,7 +66,7 @@ def load(name_or_path: str | Path) -> Strategy:
     if not path.stem.isprintable():  # it stands in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:
-        source = _read(path)
+        source = read(path)
     except OSError as error:
         raise UsageError(
             f"strategy must be a Python file or one of {', '.join(bundled())}, got {str(name_or_path)!r}: "
@@ -68,8 +75,13 @@ def load(name_or_path: str | Path) -> Strategy:
     return Strategy(path.stem, str(path), source)
 
 
-def _read(path: Path) -> bytes:
-    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for."""
+def read(path: Path) -> bytes:
+    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for.
+
+    Raises:
+        UsageError: It is something else, or larger than a strategy is.
+        OSError: It cannot be read.
+    """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise UsageError(f"strategy must be a regular file, got {str(path)!r}")
