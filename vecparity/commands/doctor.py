@@ -26,11 +26,8 @@ def doctor(*, json: Switch = False) -> int:
     if json:
         show_json(asdict(found))
         return 0
-    show(
-        Group(
-            _facts(found), "", _engines(found.engines), "", _containment(found), "", _streams(found), "", _extras(found)
-        )
-    )
+    tables = [_engines(found.engines), _containment(found), _streams(found), _extras(found)]
+    show(Group(_facts(found), *(part for table in tables for part in ("", table))))
     return 0
 
 
