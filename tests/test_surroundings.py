@@ -116,13 +116,18 @@ def findings(chosen: Sequence[Strategy], configs: Sequence[TaskConfig]) -> list[
     return [[audit.settled[0] for audit in each if audit] for each in audits]
 
 
+def strategy_of_all_kinds(directory: Path) -> Strategy:
+    path = directory / "kinds.py"
+    numbers = ", ".join(f"lambda: {number}" for number in KINDS.values())
+    path.write_text(STRATEGY.format(numbers=numbers, fewest=FEWEST))
+    return load(path)
+
+
 @pytest.fixture(scope="module")
 def repeatability(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AuditFinding]:
     """What is found of a strategy seeded by each kind of number: under as many configurations, with two servers."""
-    path = tmp_path_factory.mktemp("kinds") / "kinds.py"
-    numbers = ", ".join(f"lambda: {number}" for number in KINDS.values())
-    path.write_text(STRATEGY.format(numbers=numbers, fewest=FEWEST))
-    found = findings([load(path)], [config_of(FEWEST + index) for index in range(len(KINDS))])
+    configs = [config_of(FEWEST + index) for index in range(len(KINDS))]
+    found = findings([strategy_of_all_kinds(tmp_path_factory.mktemp("kinds"))], configs)
     return {kind: finding for kind, (finding,) in zip(KINDS, found, strict=True)}
 
 
@@ -136,6 +141,15 @@ def test_what_differs_in_the_next_evaluation_is_found(kind: str, repeatability: 
     assert finding.passed is False
     # Two networks and two datasets; networks are asked for in one call, before which there are none.
     assert finding.figures["differing"] == (2 if kind == "earlier calls" else 4), finding.summary
+
+
+@pytest.mark.slow
+def test_each_servers_first_worker_has_another_number(tmp_path: Path) -> None:
+    """In a namespace of processes it is a small one, and the same in every evaluation: but not in one without."""
+    ((finding,),) = findings(
+        [strategy_of_all_kinds(tmp_path)], [config_of(FEWEST + list(KINDS).index("the worker's number"))]
+    )
+    assert finding.figures["differing"] == 4, finding.summary
 
 
 @pytest.mark.slow

@@ -161,7 +161,7 @@ def _begin(job: _Job, config: TaskConfig) -> _Begun:
     return _Begun(initial, sealed_jobs, initialise(sealed_jobs, config, 1))
 
 
-def _begin_again(job: _Job, config: TaskConfig) -> Mapping[str, str]:
+def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
     """Makes the calls for a job's networks again, and digests them (`audit.call_digests`)."""
     if job.repeater is None:
         return {}
@@ -173,7 +173,7 @@ def _begin_again(job: _Job, config: TaskConfig) -> Mapping[str, str]:
 
 
 def _prepare(
-    config: TaskConfig, jobs: Sequence[_Job], begun: Sequence[_Begun], again: Sequence[Mapping[str, str]]
+    config: TaskConfig, jobs: Sequence[_Job], begun: Sequence[_Begun], again: Sequence[dict[str, str]]
 ) -> Prepared:
     made = [
         [

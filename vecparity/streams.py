@@ -81,7 +81,7 @@ def _untouched() -> Tensor:
 
 def _normal_weights() -> Tensor:
     """The first layer of `isolated_cube`."""
-    weight = _network()[0].weight.detach()
+    weight = next(_network().parameters()).detach()
     return nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu").mul_(2.0)
 
 

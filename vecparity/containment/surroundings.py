@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from threading import Thread
-from typing import Any
+from typing import Any, Self
 
 # A prime, so that the numbers that follow differ by every small modulus, too.
 _PROCESS_NUMBERS = 101
@@ -20,6 +20,32 @@ _SHIFT_NS = int(_SHIFT.total_seconds()) * 10**9
 _CLOCKS = ("time", "monotonic", "perf_counter")
 # Of which kind is told by a number.
 _ABSOLUTE_CLOCKS = ("CLOCK_REALTIME", "CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME", "CLOCK_TAI")
+
+_Original = datetime.datetime
+
+
+class _Kind(type):
+    def __instancecheck__(cls, instance: object) -> bool:  # those that others have made are such, too
+        return isinstance(instance, _Original)
+
+
+class _Datetime(_Original, metaclass=_Kind):
+    """Asks `time` for the time: what it takes the place of asks the system."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+        return cls.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Self:
+        return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+    def __repr__(self) -> str:
+        return f"datetime.{super().__repr__()}"
+
+
+_Datetime.__name__ = _Datetime.__qualname__ = _Original.__name__
+_Datetime.__module__ = _Original.__module__
 
 
 @cache
@@ -45,7 +71,7 @@ def shift_clocks() -> None:
         setattr(time, name, _now_by_default(getattr(time, name)))
     time.strftime = _now_as_a_tuple_by_default(time.strftime, 1)
     time.asctime = _now_as_a_tuple_by_default(time.asctime, 0)
-    datetime.datetime = _shifted_datetime()  # type: ignore[misc]  # `date.today` asks `time.time` itself
+    datetime.datetime = _Datetime  # type: ignore[misc]  # `date.today` asks `time.time` itself
 
 
 def _later(clock: Callable[[], Any], shift: float) -> Callable[[], Any]:
@@ -66,27 +92,3 @@ def _now_by_default(function: Callable[[float], Any]) -> Callable[..., Any]:
 def _now_as_a_tuple_by_default(function: Callable[..., str], num_arguments: int) -> Callable[..., str]:
     """Gives a function the local time behind its other arguments, where it is not given one."""
     return lambda *given: function(*given, *([] if len(given) > num_arguments else [time.localtime()]))
-
-
-def _shifted_datetime() -> type[datetime.datetime]:
-    original = datetime.datetime
-
-    class Kind(type):
-        def __instancecheck__(cls, instance: object) -> bool:  # those that others have made are such, too
-            return isinstance(instance, original)
-
-    class Shifted(original, metaclass=Kind):
-        @classmethod
-        def now(cls, tz: datetime.tzinfo | None = None) -> "Shifted":
-            return cls.fromtimestamp(time.time(), tz)
-
-        @classmethod
-        def utcnow(cls) -> "Shifted":
-            return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
-
-        def __repr__(self) -> str:
-            return f"datetime.{super().__repr__()}"
-
-    Shifted.__name__ = Shifted.__qualname__ = original.__name__
-    Shifted.__module__ = original.__module__
-    return Shifted
