@@ -74,13 +74,12 @@ def dataset_digest(i: int, dataset: Dataset) -> tuple[str, str]:
 def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditFinding:
     """Whether calls made twice, under the same seeds, returned the same bytes. It has no false alarms.
 
-    The second calls are made in workers of a fork server of their own, in another order of configurations and secrets
-    (`preparation`), and with other process numbers and clocks (`containment.surroundings`). So this finds what depends
-    on the hash seed (the order of a set of strings, too), on addresses, on process numbers, on the state of numpy's
-    global generator or any that the system seeds, on the clocks of Python's `time` and `datetime` however coarsely
-    they are read, on what earlier calls left in the scratch directory, and on how threads take turns, as far as two
-    calls show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores,
-    its libraries' versions), nor a clock that is read coarsely by another way (a file's time, `/proc/uptime`, numpy's
+    The second calls are made in workers of a fork server of their own, with other process numbers and clocks
+    (`containment.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
+    addresses, on process numbers, on the state of numpy's global generator or any that the system seeds, on the clocks
+    of Python's `time` and `datetime` however coarsely they are read, and on how threads take turns, as far as two calls
+    show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores, its
+    libraries' versions), nor a clock that is read coarsely by another way (a file's time, `/proc/uptime`, numpy's
     ``datetime64("now")``), nor a strategy that looks for signs of the second call.
 
     Args:

@@ -116,8 +116,7 @@ class Preparation:
         """
         with self._log.noted():
             begun = [[_begin(job, config) for job in jobs] for config, jobs in self._plan]
-            # In another order, in case a call depends on those before it.
-            again = [[_begin_again(job, config) for job in jobs] for config, jobs in reversed(self._plan)][::-1]
+            again = [[_begin_again(job, config) for job in jobs] for config, jobs in self._plan]
             pending = self._background.submit(_prepare, *self._plan[0], begun[0], again[0])
             for following in range(1, len(self._plan) + 1):
                 prepared = pending.result()
@@ -203,12 +202,11 @@ def _prepare(
 
 
 def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[str, str]:
-    """Makes the training sets again, from the last to the first, and digests each before the next one is made."""
-    secrets = seeds.secrets(config)
+    """Makes the training sets again, and digests each before the next one is made."""
     with _called_again():
         return dict(
-            dataset_digest(i, repeater.training_set(config, secrets[i], seeds.dataset_seed(config, i)))
-            for i in reversed(range(len(secrets)))
+            dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
+            for i, secret in enumerate(seeds.secrets(config))
         )
 
 
