@@ -166,7 +166,7 @@ def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
         return {}
     jobs = [(job.repeater, job.source.seeds)]
     num_orderings = auditing.num_orderings(config, job.source.audit)
-    with _called_again():
+    with called_again():
         initial = initialise(jobs, config, num_orderings)
     return network_digests({(i, j): begins for (_, i, j), begins in initial.items()})
 
@@ -203,7 +203,7 @@ def _prepare(
 
 def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[str, str]:
     """Makes the training sets again, and digests each before the next one is made."""
-    with _called_again():
+    with called_again():
         return dict(
             dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
             for i, secret in enumerate(seeds.secrets(config))
@@ -211,7 +211,7 @@ def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[
 
 
 @contextmanager
-def _called_again() -> Iterator[None]:
+def called_again() -> Iterator[None]:
     """Says of an error that it came from a call that had returned when it was first made."""
     try:
         yield
