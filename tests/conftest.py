@@ -128,14 +128,21 @@ class Servers:
         self._sandboxes: dict[Any, Sandbox] = {}
 
     def sandbox(
-        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: torch.device
+        self,
+        strategy: Strategy,
+        level: Level,
+        limits: Limits,
+        log: StrategyLog,
+        device: torch.device,
+        *,
+        again: bool = False,
     ) -> "Sandbox | Served":
         """Stands where a sandbox of a strategy's own is made; what it prints goes to another log than that."""
         if not self.serves_all and strategy.sha256 not in self._bundled:
-            return Sandbox(strategy, level, limits, log, device)
-        key = level, limits, device, torch.get_num_threads()
+            return Sandbox(strategy, level, limits, log, device, again=again)
+        key = level, limits, device, again, torch.get_num_threads()
         if key not in self._sandboxes:
-            self._sandboxes[key] = Sandbox(strategy, level, limits, self._log, device)
+            self._sandboxes[key] = Sandbox(strategy, level, limits, self._log, device, again=again)
         return Served(strategy, self._sandboxes[key])
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 import hashlib
 import math
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +118,27 @@ def test_a_file_that_rewrites_itself_is_found(tmp_path: Path) -> None:
     assert finding.summary.endswith(f"{before} after the evaluation, got {hashlib.sha256(honest.encode()).hexdigest()}")
     path.unlink()
     assert file_unchanged(before, path).summary.endswith("got none: No such file or directory")
+
+
+@pytest.mark.parametrize("what", ["fifo", "directory", "endless", "huge"])
+def test_anything_may_be_where_the_file_was(tmp_path: Path, what: str) -> None:
+    """And is neither waited for nor read to its end."""
+    path = write(tmp_path / "mine.py")
+    before = load(path).sha256
+    path.unlink()
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "directory":
+        path.mkdir()
+    elif what == "endless":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 30)
+    finding = file_unchanged(before, path)
+    assert finding.passed is False
+    expected = {"directory": "Is a directory", "huge": "10 MiB"}.get(what, "regular file")
+    assert re.search(f"got none: .*{expected}", finding.summary)
 
 
 def with_rows(test_rows: np.ndarray, rows: np.ndarray, secret_index: int = 0) -> Run:

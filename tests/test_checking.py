@@ -34,7 +34,7 @@ HONEST = {
 class InThisProcess:
     """Stands where a sandbox stands."""
 
-    def __init__(self, strategy: Strategy, *_: object) -> None:
+    def __init__(self, strategy: Strategy, *_: object, again: bool = False) -> None:
         self._interface = interface.load(strategy)
         asked.clear()
 
@@ -119,6 +119,17 @@ def test_what_takes_long_is_not_asked_twice(here: None, tmp_path: Path, monkeypa
     assert [what for what, _ in asked] == ["6 networks", "dataset 0", "dataset 1"]
     left_out = ["init_model", "get_optimizer_config", "make_dataset secret=0", "make_dataset secret=1"]
     assert check.repeatability == Repeatability(0, [], left_out)
+
+
+@pytest.mark.slow
+def test_what_the_next_process_would_answer_otherwise_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second calls are made in another interpreter, as an audit's are."""
+    monkeypatch.setattr(asking, "_MOST_SECONDS_AGAIN", math.inf)
+    body = "x = (x + torch.tensor([hash(f'{i}') % 2 for i in range(300)])[:, None]) % 2; y = parity_labels(x, secret)"
+    check = checked(write(tmp_path / "mine.py", make_dataset=body), secrets=1)
+    assert check.repeatability.differing == ["make_dataset secret=0"]
 
 
 def test_hyperparameters_over_all_runs(here: None, tmp_path: Path) -> None:

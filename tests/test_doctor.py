@@ -1,4 +1,5 @@
 import json
+import random
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
@@ -9,7 +10,7 @@ import torch
 from conftest import CPU
 from test_cli import Run, run  # noqa: F401
 
-from vecparity import native
+from vecparity import native, streams
 from vecparity.choice import choose_device, choose_engine
 from vecparity.containment import levels
 from vecparity.spec import TaskConfig
@@ -39,6 +40,8 @@ def test_as_json(run: Run) -> None:  # noqa: F811
     auto = choose_engine("auto", choose_device("auto"), torch.float32, TaskConfig())
     assert [engine["name"] for engine in found["engines"] if engine["is_auto"]] == [auto]
     assert [level["name"] for level in found["containment"] if level["is_auto"]] == [levels.choose("auto")]
+    assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in streams.STREAMS]
+    assert {stream["likeness"] for stream in found["streams"]} <= {"same", "rounded"}
     assert {extra["name"]: extra["version"] for extra in found["extras"]} == {
         name: version(name) for name in ("matplotlib", "pandas", "tensorboard")
     }
@@ -58,6 +61,7 @@ def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(doctor, "version", missing)
     monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(random.Random, "sample", lambda self, features, k: list(range(k)))
     status, out, err = run("doctor")
     assert (status, err) == (0, "")
     lines = lines_of(out)
@@ -66,6 +70,8 @@ def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPat
     assert lines["vmap"].split()[:3] == ["vmap", "auto", "cpu"]
     assert "needs what bwrap needs" in lines["bwrap"] and "auto" not in lines["bwrap"]
     assert lines["none"].split() == ["none", "auto", "available"]
+    assert "not the original's: compare with evaluations of this machine only" in lines["secrets"]
+    assert lines["permutations"].endswith("as the original's")
     assert "not installed: pip install 'vecparity[report]'" in lines["matplotlib"]
     assert "vecparity 0" in lines["versions"] and "threads" in lines["processor"]
     assert "none that PyTorch can use" in lines["GPUs"]

@@ -13,8 +13,8 @@ from test_evaluation import FILES
 
 import vecparity.arguments
 import vecparity.commands.evaluate
-from vecparity import TaskConfig, document, metric_lines
-from vecparity.eval import main
+from vecparity import TaskConfig, document, metric_lines, strategy
+from vecparity.eval import _num_servers, main
 
 ROOT = Path(__file__).parent.parent
 SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
@@ -219,6 +219,30 @@ def test_results_that_cannot_be_written_are_still_printed(
     assert status == 6
     assert kinds(lines)[-1] == "TEST_METRICS"
     assert "eval_seed42.json: No space left on device" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ("--strategy isolated_cube default_4096", 2),
+        ("--strategy isolated_cube default_4096 --audit report", 4),
+        ("--strategy {mine} isolated_cube --seed 1 2", 3),
+        ("--strategy {mine} {mine}", 2),
+        ("--strategy {mine} --audit off", 1),
+        ("--strategy {mine} --sealed", 1),
+        ("--strategy {mine} --sealed --audit strict", 2),
+        ("--strategy {mine} --seal-key key", 1),
+    ],
+)
+def test_two_fork_servers_are_started_for_a_strategy_that_is_audited(
+    tmp_path: Path, arguments: str, count: int
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("# not bundled")
+    parsed = vecparity.arguments.parse(arguments.format(mine=mine).split())
+    assert parsed is not None
+    chosen = [strategy.load(each) for each in parsed[0].strategy for _ in parsed[0].seed]
+    assert _num_servers(chosen, parsed[0]) == count
 
 
 def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vecparity import rows
-from vecparity.runs import Run
+from vecparity import rows, strategy
+from vecparity.data import Dataset
+from vecparity.runs import Initial, Run
 
 # Of an honest strategy failing `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6
@@ -45,19 +46,40 @@ def call_digests(runs: Sequence[Run]) -> dict[str, str]:
     Returns:
         SHA-256 of every run's parameters and hyperparameters and of every secret's dataset, by the call's name.
     """
-    digests = {}
-    for run in runs:
-        hyperparameters = repr(astuple(run.optimizer)).encode()
-        digests[f"init_model {run.name}"] = _sha256(run.params)
-        digests[f"get_optimizer_config {run.name}"] = hashlib.sha256(hyperparameters).hexdigest()
+    initial = {(run.secret_index, run.order_index): (run.params, run.optimizer) for run in runs}
     datasets = {run.secret_index: run.dataset for run in runs}
-    for i, dataset in datasets.items():
-        digests[f"make_dataset secret={i}"] = _sha256(dataset.bits, dataset.labels)
+    return network_digests(initial) | dict(dataset_digest(i, dataset) for i, dataset in datasets.items())
+
+
+def network_digests(initial: Mapping[tuple[int, int], Initial]) -> dict[str, str]:
+    """Digests what `init_model` and `get_optimizer_config` made of each run, see `call_digests`.
+
+    Args:
+        initial: What each (secret, ordering) begins with.
+    """
+    digests = {}
+    for (i, j), (params, optimizer) in initial.items():
+        hyperparameters = repr(astuple(optimizer)).encode()
+        digests[f"init_model secret={i} order={j}"] = _sha256(params)
+        digests[f"get_optimizer_config secret={i} order={j}"] = hashlib.sha256(hyperparameters).hexdigest()
     return digests
+
+
+def dataset_digest(i: int, dataset: Dataset) -> tuple[str, str]:
+    """Names the call that made secret i's training set, and digests what it returned, see `call_digests`."""
+    return f"make_dataset secret={i}", _sha256(dataset.bits, dataset.labels)
 
 
 def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditFinding:
     """Whether calls made twice, under the same seeds, returned the same bytes. It has no false alarms.
+
+    The second calls are made in workers of a fork server of their own, with other process numbers and clocks
+    (`containment.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
+    addresses, on process numbers, on the state of numpy's global generator or any that the system seeds, on the clocks
+    of Python's `time` and `datetime` however coarsely they are read, and on how threads take turns, as far as two calls
+    show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores, its
+    libraries' versions), nor a clock that is read coarsely by another way (a file's time, `/proc/uptime`, numpy's
+    ``datetime64("now")``), nor a strategy that looks for signs of the second call.
 
     Args:
         first: What `call_digests` tells of the calls.
@@ -79,10 +101,10 @@ def file_unchanged(before: str, path: Path) -> AuditFinding:
 
     Args:
         before: SHA-256 of the file when it was loaded (`Strategy.sha256`).
-        path: Where it was.
+        path: Where it was; there may be anything now, or nothing.
     """
     try:
-        after = hashlib.sha256(path.read_bytes()).hexdigest()
+        after = hashlib.sha256(strategy.read(path)).hexdigest()
     except OSError as error:
         after = f"none: {error.strerror}"
     return AuditFinding(
@@ -106,7 +128,7 @@ def overlap(runs: Sequence[Run]) -> AuditFinding:
         runs: Of one evaluation.
     """
     secrets = {run.secret_index: run for run in runs}
-    overlaps = {i: rows.overlap(run.test_set, rows.distinct_keys(run.dataset)) for i, run in secrets.items()}
+    overlaps = {i: rows.overlap(run.test_set, rows.sorted_keys(run.dataset)) for i, run in secrets.items()}
     num_rows = sum(each.rows for each in overlaps.values())
     expected = sum(each.expected for each in overlaps.values())
     worst = min(overlaps, key=lambda i: overlaps[i].p_value)

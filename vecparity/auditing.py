@@ -2,7 +2,7 @@
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -72,13 +72,13 @@ def sealed_jobs(author: Author, seeds: Seeds, config: TaskConfig, mode: AuditMod
 
 
 def prepare(
-    made: Sequence[Run], again: Sequence[Run], sealed: Sequence[Run], config: TaskConfig, own: int, first: int
+    made: Sequence[Run], again: Mapping[str, str], sealed: Sequence[Run], config: TaskConfig, own: int, first: int
 ) -> tuple[list[Run], Audit]:
     """Prepares the audits of one evaluation.
 
     Args:
         made: The evaluation's runs, and those of further orderings.
-        again: The same runs from calls made a second time.
+        again: Digests of the same calls, made a second time (`audit.call_digests`).
         sealed: One run for each secret of the `sealed_jobs`.
         config: The settings.
         own: Position of the evaluation's first run among all that train.
@@ -105,7 +105,7 @@ def prepare(
     wanted = [run for run in further if id(run) in chosen]
     positions |= dict(zip(map(id, wanted), add(wanted), strict=True))
     audit = Audit(
-        settled=[repeatability(call_digests(made), call_digests(again)), overlap(ours)],
+        settled=[repeatability(call_digests(made), again), overlap(ours)],
         straight=[positions[id(run)] for run in straight],
         crossed=add(crossed_runs(pairs)),
         public=[positions[id(run)] for run in ours if run.order_index == 0] if sealed else [],

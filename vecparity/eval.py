@@ -20,6 +20,7 @@ from vecparity.errors import UsageError
 from vecparity.interruption import Interruption
 from vecparity.saying import fail, flush, say, show_warning
 from vecparity.spec import TaskConfig
+from vecparity.strategy import Strategy
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,11 +58,18 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         if "torch" not in sys.modules:  # which takes a second to load, and so do fork servers to start
-            count = len({chosen.sha256 for chosen, _ in jobs})
+            count = _num_servers([chosen for chosen, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         from vecparity.commands.evaluate import run
 
         return run(arguments, limits, plan, jobs, interruption)
+
+
+def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
+    """How many fork servers are needed: one for each strategy, and another for each that is audited."""
+    is_sealed = arguments.sealed or arguments.seal_key is not None
+    audited = {each.sha256 for each in strategies if each.audit_mode(arguments.audit, is_sealed=is_sealed) != "off"}
+    return len({each.sha256 for each in strategies}) + len(audited)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import vecparity
-from vecparity import reference
+from vecparity import reference, streams
 from vecparity.audit import file_unchanged
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import choose_device, choose_engine, device_name, make_engine
@@ -65,12 +65,15 @@ def evaluations(
     init_device = choose_device(options.init_device)
     needs_cuda = init_device.type == "cuda"
     level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
+    is_sealed = options.seal_key is not None
     sources = [
-        Source(index, chosen, options.seeds(seed), options.audit_of(chosen))
+        Source(index, chosen, options.seeds(seed), chosen.audit_mode(options.audit, is_sealed=is_sealed))
         for index, (chosen, seed) in enumerate(jobs)
     ]
     plan = [_plan(config, sources, protocol_name, options, device, level, recall) for config in configs]
 
+    if any(planned.asked for planned in plan):
+        streams.warn_of_others()
     began = time.perf_counter()
     missing = [(planned.config, planned.asked) for planned in plan if planned.asked and planned.kept is None]
     with Preparation(missing, level, options.limits, init_device, options.strategy_log) as preparation:

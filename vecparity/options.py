@@ -12,7 +12,6 @@ from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds
-from vecparity.strategy import Strategy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,9 +70,3 @@ class Options:
     def seeds(self, seed: int) -> Seeds:
         """Where the random numbers of an evaluation under a top-level seed come from."""
         return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
-
-    def audit_of(self, chosen: Strategy) -> AuditMode:
-        """How a strategy is audited."""
-        if self.audit is not None:
-            return self.audit
-        return "off" if self.seal_key or chosen.is_bundled else "report"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +10,13 @@ from types import TracebackType
 import torch
 
 from vecparity import auditing
+from vecparity.audit import dataset_digest, network_digests
 from vecparity.auditing import Audit, AuditMode
 from vecparity.containment.levels import Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
+from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.runs import Author, Initial, Run, initialise, make_runs
 from vecparity.seeds import Seeds
 from vecparity.spec import TaskConfig
@@ -55,7 +57,7 @@ class Preparation:
     """Yields the runs of one configuration after the other, and prepares the next ones' while those train.
 
     Every network of every configuration is initialised before any secret is shown to a strategy, so that no
-    initialisation can know one, by whatever way.
+    initialisation can know one, by whatever way. What is audited has a second sandbox, where its calls are made again.
 
     Args:
         plan: The settings of each configuration, and the evaluations to be made under them.
@@ -73,19 +75,26 @@ class Preparation:
         init_device: torch.device,
         strategy_log: Path | None = None,
     ) -> None:
-        chosen = {source.strategy.sha256: source.strategy for _, sources in plan for source in sources}
+        sources = [source for _, sources in plan for source in sources]
+        chosen = {source.strategy.sha256: source.strategy for source in sources}
+        audited = {source.strategy.sha256: source.strategy for source in sources if source.audit != "off"}
         with ExitStack() as stack:
             self._log = stack.enter_context(StrategyLog(strategy_log))
-            self._sandboxes = {
-                sha256: stack.enter_context(Sandbox(strategy, level, limits, self._log, init_device))
-                for sha256, strategy in chosen.items()
-            }
+
+            def start(strategy: Strategy, *, again: bool) -> Sandbox:
+                return stack.enter_context(Sandbox(strategy, level, limits, self._log, init_device, again=again))
+
+            authors = {sha256: start(strategy, again=False) for sha256, strategy in chosen.items()}
+            repeaters = {sha256: start(strategy, again=True) for sha256, strategy in audited.items()}
             self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
             self._stack = stack.pop_all()
-        self._plan = [
-            (config, [(source, self._sandboxes[source.strategy.sha256]) for source in sources])
-            for config, sources in plan
-        ]
+        self._sandboxes = [*authors.values(), *repeaters.values()]
+
+        def job(source: Source) -> _Job:
+            sha256 = source.strategy.sha256
+            return _Job(source, authors[sha256], None if source.audit == "off" else repeaters[sha256])
+
+        self._plan = [(config, [job(source) for source in sources]) for config, sources in plan]
 
     def __enter__(self) -> "Preparation":
         return self
@@ -93,7 +102,7 @@ class Preparation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for sandbox in self._sandboxes.values():  # what is being prepared ends with its workers
+        for sandbox in self._sandboxes:  # what is being prepared ends with its workers
             sandbox.kill()
         self._stack.close()
 
@@ -106,57 +115,105 @@ class Preparation:
             MachineError: A sandbox does not work.
         """
         with self._log.noted():
-            begun = [[_begin(source, author, config) for source, author in jobs] for config, jobs in self._plan]
-            pending = self._background.submit(_prepare, *self._plan[0], begun[0])
+            begun = [[_begin(job, config) for job in jobs] for config, jobs in self._plan]
+            again = [[_begin_again(job, config) for job in jobs] for config, jobs in self._plan]
+            pending = self._background.submit(_prepare, *self._plan[0], begun[0], again[0])
             for following in range(1, len(self._plan) + 1):
                 prepared = pending.result()
                 if following < len(self._plan):
-                    pending = self._background.submit(_prepare, *self._plan[following], begun[following])
+                    pending = self._background.submit(
+                        _prepare, *self._plan[following], begun[following], again[following]
+                    )
                 yield prepared
 
 
 @dataclass(frozen=True)
+class _Job:
+    """One evaluation to be prepared.
+
+    Attributes:
+        source: What it is made of.
+        author: Its strategy's sandbox.
+        repeater: The sandbox where its calls are made again, or None where it is not audited.
+    """
+
+    source: Source
+    author: Author
+    repeater: Author | None
+
+
+@dataclass(frozen=True)
 class _Begun:
-    """What a job's runs begin with under one configuration; the rest is for audits."""
+    """What a job's runs begin with under one configuration; what is sealed is for an audit."""
 
     initial: Mapping[tuple[int, int, int], Initial]
-    again: Mapping[tuple[int, int, int], Initial]
     sealed_jobs: Sequence[tuple[Author, Seeds]]
     sealed: Mapping[tuple[int, int, int], Initial]
 
 
-def _begin(source: Source, author: Author, config: TaskConfig) -> _Begun:
-    seeds, mode = source.seeds, source.audit
-    num_orderings = auditing.num_orderings(config, mode)
-    initial = initialise([(author, seeds)], config, num_orderings)
+def _begin(job: _Job, config: TaskConfig) -> _Begun:
+    seeds, mode = job.source.seeds, job.source.audit
+    initial = initialise([(job.author, seeds)], config, auditing.num_orderings(config, mode))
     if mode == "off":
-        return _Begun(initial, {}, [], {})
-    again = initialise([(author, seeds)], config, num_orderings)
-    sealed_jobs = auditing.sealed_jobs(author, seeds, config, mode)
-    return _Begun(initial, again, sealed_jobs, initialise(sealed_jobs, config, 1))
+        return _Begun(initial, [], {})
+    sealed_jobs = auditing.sealed_jobs(job.author, seeds, config, mode)
+    return _Begun(initial, sealed_jobs, initialise(sealed_jobs, config, 1))
 
 
-def _prepare(config: TaskConfig, jobs: Sequence[tuple[Source, Author]], begun: Sequence[_Begun]) -> Prepared:
+def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
+    """Makes the calls for a job's networks again, and digests them (`audit.call_digests`)."""
+    if job.repeater is None:
+        return {}
+    jobs = [(job.repeater, job.source.seeds)]
+    num_orderings = auditing.num_orderings(config, job.source.audit)
+    with called_again():
+        initial = initialise(jobs, config, num_orderings)
+    return network_digests({(i, j): begins for (_, i, j), begins in initial.items()})
+
+
+def _prepare(
+    config: TaskConfig, jobs: Sequence[_Job], begun: Sequence[_Begun], again: Sequence[dict[str, str]]
+) -> Prepared:
     made = [
         [
-            replace(run, evaluation=source.index)
+            replace(run, evaluation=job.source.index)
             for run in make_runs(
-                [(author, source.seeds)], config, auditing.num_orderings(config, source.audit), begins.initial
+                [(job.author, job.source.seeds)],
+                config,
+                auditing.num_orderings(config, job.source.audit),
+                begins.initial,
             )
         ]
-        for (source, author), begins in zip(jobs, begun, strict=True)
+        for job, begins in zip(jobs, begun, strict=True)
     ]
     runs = [run for ours in made for run in ours if run.order_index < config.num_orderings]
     audits: list[Audit | None] = []
-    for position, ((source, author), begins) in enumerate(zip(jobs, begun, strict=True)):
-        if source.audit == "off":
+    for position, (job, begins, networks_again) in enumerate(zip(jobs, begun, again, strict=True)):
+        if job.repeater is None:
             audits.append(None)
             continue
-        num_orderings = auditing.num_orderings(config, source.audit)
-        again = make_runs([(author, source.seeds)], config, num_orderings, begins.again)
+        digests = networks_again | _datasets_again(job.repeater, job.source.seeds, config)
         sealed = make_runs(begins.sealed_jobs, config, 1, begins.sealed)
         own = position * config.num_runs
-        more, audit = auditing.prepare(made[position], again, sealed, config, own, len(runs))
+        more, waiting = auditing.prepare(made[position], digests, sealed, config, own, len(runs))
         runs += more
-        audits.append(audit)
+        audits.append(waiting)
     return Prepared(runs, audits)
+
+
+def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[str, str]:
+    """Makes the training sets again, and digests each before the next one is made."""
+    with called_again():
+        return dict(
+            dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
+            for i, secret in enumerate(seeds.secrets(config))
+        )
+
+
+@contextmanager
+def called_again() -> Iterator[None]:
+    """Says of an error that it came from a call that had returned when it was first made."""
+    try:
+        yield
+    except (InvalidStrategyError, StrategyFailedError) as error:
+        raise type(error)(f"{error} (in a call made again to audit repeatability: the first one returned)") from error

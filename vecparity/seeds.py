@@ -83,9 +83,10 @@ class SealedSeeds:
     """Streams under a key: no seed tells anything about another, nor about the secrets, to whoever lacks the key.
 
     A seed is the beginning of an HMAC-SHA256 (RFC 2104) of what it is for: the stream's name, N, K, the top-level seed
-    and the indices. Torch's CPU generator heeds only the low 32 bits of a seed. That is harmless: trying all of them
-    to find the seed that a strategy sees, its run's or its dataset's, gives a seed that nothing else follows from,
-    and the seeds of test sets and orderings it does not see.
+    and the indices. The seeds that a strategy sees, its run's and its dataset's, have 32 bits: authors hand them to
+    `numpy.random.seed`, too, which takes no more, and torch's CPU generator heeds only the low 32 bits of any. That is
+    harmless: trying all of them to find the seed that a strategy sees gives a seed that nothing else follows from, and
+    the seeds of test sets and orderings it does not see.
 
     Args:
         key: 32 bytes, see `new_key`.
@@ -107,14 +108,13 @@ class SealedSeeds:
         return _draw_secrets(config, self._stream("secrets", config))
 
     def dataset_seed(self, config: TaskConfig, i: int) -> int:
-        # Authors hand this one to `numpy.random.seed`, too, which takes 32 bits.
         return self._stream("dataset", config, i) % 2**32
 
     def test_set_seed(self, config: TaskConfig, i: int) -> int:
         return self._stream("test set", config, i)
 
     def run_seed(self, config: TaskConfig, i: int, j: int) -> int:
-        return self._stream("run", config, i, j)
+        return self._stream("run", config, i, j) % 2**32
 
     def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
         return self._stream("ordering", config, i, j)

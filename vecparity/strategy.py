@@ -7,6 +7,7 @@ from pathlib import Path
 
 from vecparity.errors import UsageError
 from vecparity.files import read_whole
+from vecparity.names import AuditMode
 
 # Far more than anybody writes: a larger file is something else.
 _MOST_BYTES = 10 << 20
@@ -37,6 +38,12 @@ class Strategy:
         """Whether it is one of those that come with the package, byte for byte."""
         return self.sha256 in _bundled_digests()
 
+    def audit_mode(self, asked: AuditMode | None, *, is_sealed: bool) -> AuditMode:
+        """How it is audited: as asked for, by default reported on where it is not bundled and seeds are public."""
+        if asked is not None:
+            return asked
+        return "off" if is_sealed or self.is_bundled else "report"
+
 
 @cache
 def _bundled_digests() -> frozenset[str]:
@@ -58,10 +65,19 @@ def load(name_or_path: str | Path) -> Strategy:
     if not path.stem.isprintable():  # it stands in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:
-        source = read_whole(path, _MOST_BYTES)
+        source = read(path)
     except OSError as error:
         raise UsageError(
             f"strategy must be a Python file or one of {', '.join(bundled())}, got {str(name_or_path)!r}: "
             f"{error.strerror}"
         ) from error
     return Strategy(path.stem, str(path), source)
+
+
+def read(path: Path) -> bytes:
+    """Reads a strategy's file.
+
+    Raises:
+        OSError: It cannot be read, is no regular file, or is larger than a strategy is.
+    """
+    return read_whole(path, _MOST_BYTES)

@@ -26,7 +26,8 @@ def doctor(*, json: Switch = False) -> int:
     if json:
         show_json(asdict(found))
         return 0
-    show(Group(_facts(found), "", _engines(found.engines), "", _containment(found), "", _extras(found)))
+    tables = [_engines(found.engines), _containment(found), _streams(found), _extras(found)]
+    show(Group(_facts(found), *(part for table in tables for part in ("", table))))
     return 0
 
 
@@ -56,6 +57,18 @@ def _containment(found: "Diagnosis") -> Table:
     made = _table("containment", "", "")
     for level in found.containment:
         made.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
+    return made
+
+
+def _streams(found: "Diagnosis") -> Table:
+    words = {
+        "same": "as the original's",
+        "rounded": f"as the original's but for rounding ({found.capability})",
+        "other": "not the original's: compare with evaluations of this machine only",
+    }
+    made = _table("random", "", "")
+    for stream in found.streams:
+        made.add_row(stream.name, stream.how, words[stream.likeness])
     return made
 
 

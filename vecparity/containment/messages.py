@@ -25,6 +25,8 @@ from vecparity.network import parameter_shapes
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
 from vecparity.strategy import Strategy
 
+# What the fork server is asked for: a worker, or one in other surroundings, for a call that is made again.
+WORKER, WORKER_AGAIN = b"W", b"A"
 # The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds.
 READY = b"R"
 ENDED = struct.Struct("<id")

@@ -24,7 +24,15 @@ from vecparity.containment.conversation import Conversation, EndedError, ForgedE
 from vecparity.containment.levels import Level
 from vecparity.containment.limits import LimitReachedError, Limits, Usage
 from vecparity.containment.log import StrategyLog
-from vecparity.containment.messages import ENDED, READY, Request, decode_dataset, decode_parameters
+from vecparity.containment.messages import (
+    ENDED,
+    READY,
+    WORKER,
+    WORKER_AGAIN,
+    Request,
+    decode_dataset,
+    decode_parameters,
+)
 from vecparity.containment.processes import descendants
 from vecparity.containment.start import take_or_start
 from vecparity.data import Dataset
@@ -51,13 +59,22 @@ class Sandbox:
         limits: What each worker may use.
         log: Where everything goes that the strategy prints.
         device: Where ``init_model`` draws.
+        again: Whether workers have other surroundings (`surroundings`), for calls that are made a second time.
     """
 
     def __init__(
-        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: torch.device
+        self,
+        strategy: Strategy,
+        level: Level,
+        limits: Limits,
+        log: StrategyLog,
+        device: torch.device,
+        *,
+        again: bool = False,
     ) -> None:
         self._strategy, self._limits, self._device = strategy, limits, device
         self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
+        self._asks_for = WORKER_AGAIN if again else WORKER
         self._num_threads = torch.get_num_threads()  # in other threads it is another number
         self._is_ready = False
         self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
@@ -142,7 +159,7 @@ class Sandbox:
             usage = Usage(self._process.pid, self._limits, watches_all=self._level != "none")
             with workers_end:
                 try:
-                    socket.send_fds(self._control, [b"W"], [workers_end.fileno()])
+                    socket.send_fds(self._control, [self._asks_for], [workers_end.fileno()])
                 except OSError as error:
                     raise self._lost() from error
             conversation = Conversation(ours, self._control, usage)

@@ -16,8 +16,8 @@ import time
 
 import psutil
 
-from vecparity.containment import privileges, worker
-from vecparity.containment.messages import ENDED, READY
+from vecparity.containment import privileges, surroundings, worker
+from vecparity.containment.messages import ENDED, READY, WORKER_AGAIN
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
@@ -62,9 +62,12 @@ def _serve(control: socket.socket, level: str, reaches_only_its_own: bool) -> bo
     message, fds, _, _ = socket.recv_fds(control, 1, 1)
     if not message or not fds:
         return False
+    is_again = message == WORKER_AGAIN
+    if is_again:
+        surroundings.use_up_process_numbers()
     pid = os.fork()
     if pid == 0:
-        _work(control, socket.socket(fileno=fds[0]), level)
+        _work(control, socket.socket(fileno=fds[0]), level, is_again=is_again)
     os.close(fds[0])
     ended = _wait(control, pid, reaches_only_its_own)
     control.sendall(ENDED.pack(*ended))
@@ -72,12 +75,14 @@ def _serve(control: socket.socket, level: str, reaches_only_its_own: bool) -> bo
     return bool(control.recv(1))
 
 
-def _work(control: socket.socket, channel: socket.socket, level: str) -> None:
+def _work(control: socket.socket, channel: socket.socket, level: str, *, is_again: bool) -> None:
     """The worker's whole life."""
     try:
         control.close()
         os.setpgid(0, 0)  # so that the evaluator, too, can end most of what it starts at once
         privileges.enclose()
+        if is_again:
+            surroundings.shift_clocks()
         worker.serve(channel, level)
     except BaseException:
         os._exit(1)

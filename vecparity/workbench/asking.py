@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vecparity.data import Dataset
 from vecparity.network import build_network, flatten
+from vecparity.preparation import called_again
 from vecparity.runs import Author, Initial, initialise
 from vecparity.seeds import Seeds
 from vecparity.spec import OptimizerConfig, TaskConfig
@@ -53,8 +54,15 @@ class Networks:
     num_untouched: int
 
 
-def ask_networks(author: Author, seeds: Seeds, config: TaskConfig, num_secrets: int) -> Networks:
+def ask_networks(author: Author, repeater: Author, seeds: Seeds, config: TaskConfig, num_secrets: int) -> Networks:
     """Asks for the networks and hyperparameters of all runs, and again for those of the first secrets.
+
+    Args:
+        author: Who is asked.
+        repeater: Who is asked again.
+        seeds: Where random numbers come from.
+        config: The settings.
+        num_secrets: How many secrets are the first.
 
     Raises:
         InvalidStrategyError: The strategy does not load, or returned what the contract refuses.
@@ -69,7 +77,8 @@ def ask_networks(author: Author, seeds: Seeds, config: TaskConfig, num_secrets: 
     first = [initial[0, i, j] for i, j in places]
     repeatability = Repeatability(0, [], ["init_model", "get_optimizer_config"])
     if seconds * len(first) / len(initial) < _MOST_SECONDS_AGAIN:
-        again = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
+        with called_again():
+            again = repeater.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
         repeatability = _compare(places, first, again)
     params = torch.stack([params for params, _ in first]).unflatten(0, (num_secrets, config.num_orderings))
     num_untouched = sum(
@@ -85,8 +94,10 @@ def untouched(config: TaskConfig, run_seed: int) -> Float32[Tensor, " param"]:
         return flatten(dict(build_network(config.n_features, config.hidden_width).named_parameters())).detach()
 
 
-def ask_dataset(author: Author, seeds: Seeds, config: TaskConfig, i: int) -> tuple[Dataset, float, Repeatability]:
-    """Asks for secret i's training set.
+def ask_dataset(
+    author: Author, repeater: Author, seeds: Seeds, config: TaskConfig, i: int
+) -> tuple[Dataset, float, Repeatability]:
+    """Asks for secret i's training set, see `ask_networks`.
 
     Returns:
         The training set, how many seconds the strategy took, and whether a second call returned the same.
@@ -102,7 +113,8 @@ def ask_dataset(author: Author, seeds: Seeds, config: TaskConfig, i: int) -> tup
     seconds = time.perf_counter() - began
     if seconds >= _MOST_SECONDS_AGAIN:
         return dataset, seconds, Repeatability(0, [], [f"make_dataset secret={i}"])
-    again = author.training_set(config, secret, dataset_seed)
+    with called_again():
+        again = repeater.training_set(config, secret, dataset_seed)
     is_same = torch.equal(again.bits, dataset.bits) and torch.equal(again.labels, dataset.labels)
     return dataset, seconds, Repeatability(1, [] if is_same else [f"make_dataset secret={i}"], [])
 

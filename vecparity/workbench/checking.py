@@ -133,10 +133,16 @@ def check_all(
         if not 1 <= secrets <= config.num_hidden_secrets:
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
     loaded = chosen if isinstance(chosen, Strategy) else strategy.load(chosen)
-    with StrategyLog() as log, Sandbox(loaded, level, limits, log, torch.device("cpu")) as author, log.noted():
-        networks = _ask_for_all_networks(author, seeds, configs, secrets)
+    cpu = torch.device("cpu")
+    with (
+        StrategyLog() as log,
+        Sandbox(loaded, level, limits, log, cpu) as author,
+        Sandbox(loaded, level, limits, log, cpu, again=True) as repeater,
+        log.noted(),
+    ):
+        networks = _ask_for_all_networks(author, repeater, seeds, configs, secrets)
         checks = [
-            _check_one(loaded, author, seeds, config, level, answered)
+            _check_one(loaded, author, repeater, seeds, config, level, answered)
             for config, answered in zip(configs, networks, strict=True)
         ]
         printed = log.last_words()
@@ -144,14 +150,14 @@ def check_all(
 
 
 def _ask_for_all_networks(
-    author: Author, seeds: PublicSeeds, configs: Sequence[TaskConfig], secrets: int
+    author: Author, repeater: Author, seeds: PublicSeeds, configs: Sequence[TaskConfig], secrets: int
 ) -> list[Networks]:
     """Asks for networks; where they are refused, for a training set too, so that both refusals are known at once."""
     try:
-        return [ask_networks(author, seeds, config, secrets) for config in configs]
+        return [ask_networks(author, repeater, seeds, config, secrets) for config in configs]
     except InvalidStrategyError as refused:
         try:
-            ask_dataset(author, seeds, configs[0], 0)
+            ask_dataset(author, repeater, seeds, configs[0], 0)
         except (InvalidStrategyError, StrategyFailedError) as another:
             if str(another) != str(refused):
                 refused.add_note(f"and {another}")
@@ -159,12 +165,18 @@ def _ask_for_all_networks(
 
 
 def _check_one(
-    loaded: Strategy, author: Author, seeds: PublicSeeds, config: TaskConfig, level: Level, networks: Networks
+    loaded: Strategy,
+    author: Author,
+    repeater: Author,
+    seeds: PublicSeeds,
+    config: TaskConfig,
+    level: Level,
+    networks: Networks,
 ) -> Check:
     datasets, propagated, repeatability = [], [], networks.repeatability
     for i, params in enumerate(networks.params):
         secret = seeds.secrets(config)[i]
-        dataset, seconds, repeats = ask_dataset(author, seeds, config, i)
+        dataset, seconds, repeats = ask_dataset(author, repeater, seeds, config, i)
         test_set = make_test_set(config, secret, seeds.test_set_seed(config, i))
         datasets.append(dataset_facts(config, i, secret, dataset, test_set, seconds))
         propagated.append(propagate(config, params, dataset, test_set))

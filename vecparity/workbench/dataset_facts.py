@@ -78,14 +78,14 @@ def dataset_facts(
     """
     counts = pattern_counts(dataset, secret)
     constant = constant_features(dataset)
-    distinct = rows.distinct_keys(dataset)
+    ascending = rows.sorted_keys(dataset)
     num_examples = dataset.num_examples
     batches = -(-num_examples // config.batch_size)
     return DatasetFacts(
         secret_index=secret_index,
         secret=list(secret),
         num_examples=num_examples,
-        distinct_rows=len(distinct),
+        distinct_rows=rows.num_distinct(ascending),
         positive_rate=dataset.positive_rate,
         parity_rate=parity_rate(dataset, secret),
         patterns=Patterns(
@@ -96,7 +96,7 @@ def dataset_facts(
         ),
         constant_features=constant,
         constant_secret_features=[feature for feature in constant if feature in secret],
-        overlap=rows.overlap(test_set, distinct),
+        overlap=rows.overlap(test_set, ascending),
         batches_per_epoch=batches,
         last_batch=num_examples - (batches - 1) * config.batch_size,
         epochs=config.max_steps / batches,

@@ -9,12 +9,13 @@ from typing import get_args
 import torch
 
 import vecparity
-from vecparity import machine, native
+from vecparity import machine, native, streams
 from vecparity.choice import choose_device, choose_engine, why_not
 from vecparity.containment import levels
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.names import EngineName
 from vecparity.spec import TaskConfig
+from vecparity.streams import Likeness
 from vecparity.workbench import history
 from vecparity.workbench.speed import Speed, measure
 
@@ -62,6 +63,15 @@ class ExtraDiagnosis:
 
 
 @dataclass(frozen=True)
+class StreamDiagnosis:
+    """One random stream: what is drawn from it, how, and whether as the original drew it (`streams`)."""
+
+    name: str
+    how: str
+    likeness: Likeness
+
+
+@dataclass(frozen=True)
 class Diagnosis:
     """All that was found.
 
@@ -74,6 +84,7 @@ class Diagnosis:
         gpus: The models of the GPUs that torch can use.
         engines: All engines.
         containment: All levels, the strongest first.
+        streams: The random streams that an evaluation is made of.
         extras: The optional libraries.
         history: Where evaluations are recorded.
     """
@@ -86,6 +97,7 @@ class Diagnosis:
     gpus: list[str]
     engines: list[EngineDiagnosis]
     containment: list[ContainmentDiagnosis]
+    streams: list[StreamDiagnosis]
     extras: list[ExtraDiagnosis]
     history: str
 
@@ -104,6 +116,7 @@ def diagnose() -> Diagnosis:
         containment=[
             ContainmentDiagnosis(name, name == levels.choose("auto"), levels.why_not(name)) for name in LEVELS
         ],
+        streams=[StreamDiagnosis(stream.name, stream.how, likeness) for stream, likeness in streams.likenesses()],
         extras=[
             ExtraDiagnosis(library, _version(library), f"pip install 'vecparity[{extra}]'")
             for extra, library in _EXTRAS.items()

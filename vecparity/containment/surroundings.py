@@ -1,0 +1,94 @@
+"""Other surroundings for calls that are made again: process numbers and clocks that are not those of the first calls.
+
+A fork server of its own, a new interpreter, has its own hash seed, addresses and state of numpy's global generator. But
+both servers' workers may have the same small numbers in their namespaces, and both are asked within the same second.
+"""
+
+import datetime
+import time
+from collections.abc import Callable
+from functools import cache
+from threading import Thread
+from typing import Any, Self
+
+# A prime, so that the numbers that follow differ by every small modulus, too.
+_PROCESS_NUMBERS = 101
+# Every field of a date and a time becomes another: the year, the month and its day, the day of the week, and so on; and
+# a prime number of seconds.
+_SHIFT = datetime.timedelta(days=400, hours=5, minutes=7, seconds=13)
+_SHIFT_NS = int(_SHIFT.total_seconds()) * 10**9
+_CLOCKS = ("time", "monotonic", "perf_counter")
+# Of which kind is told by a number.
+_ABSOLUTE_CLOCKS = ("CLOCK_REALTIME", "CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME", "CLOCK_TAI")
+
+_Original = datetime.datetime
+
+
+class _Kind(type):
+    def __instancecheck__(cls, instance: object) -> bool:  # those that others have made are such, too
+        return isinstance(instance, _Original)
+
+
+class _Datetime(_Original, metaclass=_Kind):
+    """Asks `time` for the time: what it takes the place of asks the system."""
+
+    @classmethod
+    def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+        return cls.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls) -> Self:
+        return cls.fromtimestamp(time.time(), datetime.UTC).replace(tzinfo=None)
+
+    def __repr__(self) -> str:
+        return f"datetime.{super().__repr__()}"
+
+
+_Datetime.__name__ = _Datetime.__qualname__ = _Original.__name__
+_Datetime.__module__ = _Original.__module__
+
+
+@cache
+def use_up_process_numbers() -> None:
+    """Lets the processes to come have other numbers than those of a process that did not do this. Once is enough."""
+    for _ in range(_PROCESS_NUMBERS):  # a thread takes a number as a process does, and far less time
+        thread = Thread(target=int)
+        thread.start()
+        thread.join()
+
+
+def shift_clocks() -> None:
+    """Sets the clocks of Python's `time` and `datetime` 400 days, 5 hours, 7 minutes and 13 seconds on.
+
+    It is for a process in which nothing that took them from there has been loaded yet. The system's own are as they
+    were, and tell their time to whoever asks it by another way.
+    """
+    for name in _CLOCKS:
+        setattr(time, name, _later(getattr(time, name), _SHIFT_NS / 1e9))
+        setattr(time, f"{name}_ns", _later(getattr(time, f"{name}_ns"), _SHIFT_NS))
+    _shift_clocks_by_number()
+    for name in ("localtime", "gmtime", "ctime"):
+        setattr(time, name, _now_by_default(getattr(time, name)))
+    time.strftime = _now_as_a_tuple_by_default(time.strftime, 1)
+    time.asctime = _now_as_a_tuple_by_default(time.asctime, 0)
+    datetime.datetime = _Datetime  # type: ignore[misc]  # `date.today` asks `time.time` itself
+
+
+def _later(clock: Callable[[], Any], shift: float) -> Callable[[], Any]:
+    return lambda: clock() + shift
+
+
+def _shift_clocks_by_number() -> None:
+    numbers = {getattr(time, name) for name in _ABSOLUTE_CLOCKS if hasattr(time, name)}
+    gettime, gettime_ns = time.clock_gettime, time.clock_gettime_ns
+    time.clock_gettime = lambda clk_id: gettime(clk_id) + (_SHIFT_NS / 1e9 if clk_id in numbers else 0.0)
+    time.clock_gettime_ns = lambda clk_id: gettime_ns(clk_id) + (_SHIFT_NS if clk_id in numbers else 0)
+
+
+def _now_by_default(function: Callable[[float], Any]) -> Callable[..., Any]:
+    return lambda seconds=None: function(time.time() if seconds is None else seconds)
+
+
+def _now_as_a_tuple_by_default(function: Callable[..., str], num_arguments: int) -> Callable[..., str]:
+    """Gives a function the local time behind its other arguments, where it is not given one."""
+    return lambda *given: function(*given, *([] if len(given) > num_arguments else [time.localtime()]))
