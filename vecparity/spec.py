@@ -54,11 +54,13 @@ class TaskConfig:
             name, value = field.name, getattr(self, field.name)
             kind: type = float if field.type is float else int
             number = Real if kind is float else Integral
-            is_number = not isinstance(value, bool) and isinstance(value, number) and math.isfinite(value)
+            is_number = not isinstance(value, bool) and isinstance(value, number)
+            is_number = is_number and (kind is int or math.isfinite(value))
             _require(is_number, name, value, "a finite number" if kind is float else "an integer")
             if kind is int:
                 least = 0 if name in ("max_steps", "min_steps_before_stop") else 1
                 _require(value >= least, name, value, f"at least {least}")
+                _require(value < 2**63, name, value, "below 2 to the 63rd")
             # NumPy's numbers are welcome but do not travel further.
             object.__setattr__(self, name, kind(value))
         _require(
@@ -148,9 +150,9 @@ def task_config(
     Raises:
         UsageError: An unknown label, protocol or field, or a value that cannot be.
     """
-    if protocol not in PROTOCOLS:
+    if protocol not in tuple(PROTOCOLS):
         raise UsageError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
-    if label is not None and label not in CONFIGURATIONS:
+    if label is not None and label not in tuple(CONFIGURATIONS):
         raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, got {label!r}")
     settings: dict[str, Any] = PROTOCOLS[protocol] | (SMOKE if smoke else {})
     settings |= CONFIGURATIONS[label] if label else {}
