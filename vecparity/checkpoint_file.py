@@ -77,6 +77,15 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     return Snapshot(content["values"], safetensors.torch.load(tensors)), digest
 
 
+def differences(path: Path, of: dict[str, Any]) -> list[str]:
+    """Says how what a JSON's checkpoint is of differs from something else, field by field.
+
+    Raises:
+        RefusedError: Not there, truncated or altered.
+    """
+    return list(_differences("of", of, _parse(path).get("of")))
+
+
 def _render(content: dict[str, Any]) -> bytes:
     """As JSON, exactly: floats are written as Python reads them back."""
     text = json.dumps(content, allow_nan=False)
