@@ -16,6 +16,7 @@ from vecparity.errors import UsageError
 from vecparity.options import Options
 
 
+@pytest.mark.slow
 def test_what_has_a_text_may_be_given_as_one(tmp_path: Path) -> None:
     told = Noting()
     texts: dict[str, Any] = {"checkpoint": f"{tmp_path}/kept", "strategy_log": f"{tmp_path}/log", "dtype": "float64"}
