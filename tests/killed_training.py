@@ -79,7 +79,7 @@ def until_it_ends(
 
 def is_torn(directory: Path) -> bool:
     """Whether a write was killed: a temporary file, or tensors whose JSON did not follow."""
-    files = {path.name for path in directory.glob("t.*")}
+    files = {path.name for path in directory.glob("t-*.*.*")}
     tensors = [name for name in files if name.endswith(".safetensors")]
     return any(name.endswith(".tmp") for name in files) or any(
         name.replace(".safetensors", ".json") not in files for name in tensors

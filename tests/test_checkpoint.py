@@ -4,9 +4,12 @@ import errno
 import json
 import os
 import re
+import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,11 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.snapshot import Snapshot
 from vecparity.train import train
 
-IDENTITY = {"strategies": ["0a1b"], "config": {"max_steps": 50, "early_stop_acc": 0.999}, "seeds": (42, 43)}
+IDENTITY: dict[str, Any] = {
+    "strategies": ["0a1b"],
+    "config": {"max_steps": 50, "early_stop_acc": 0.999},
+    "seeds": (42, 43),
+}
 
 
 def state(step: int) -> Snapshot:
@@ -32,9 +39,32 @@ def state(step: int) -> Snapshot:
     return Snapshot({"step": step, "share": 0.1 + 0.2}, {"params": params, "active": params[:, 0] > 0})
 
 
-def begun(directory: Path, steps: int = 0, name: str = "n32-k8") -> Checkpoints:
+_OPEN: list[Checkpoints] = []
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    yield
+    close_all()
+
+
+def close_all() -> None:
+    while _OPEN:
+        _OPEN.pop().close()
+
+
+def opened(
+    directory: Path, identity: dict[str, Any] = IDENTITY, seconds: float = 60.0, label: str = "n32-k8"
+) -> Checkpoints:
+    """As by another process, after the end of all that had them open."""
+    close_all()
+    _OPEN.append(Checkpoints(directory, label, identity, seconds))
+    return _OPEN[-1]
+
+
+def begun(directory: Path, steps: int = 0, label: str = "n32-k8") -> Checkpoints:
     """Checkpoints of so many states, of steps 1, 2, ..."""
-    checkpoints = Checkpoints(directory, name, IDENTITY)
+    checkpoints = opened(directory, label=label)
     checkpoints.begin(make_runs())
     for step in range(1, steps + 1):
         checkpoints.save(state(step))
@@ -42,26 +72,27 @@ def begun(directory: Path, steps: int = 0, name: str = "n32-k8") -> Checkpoints:
 
 
 def reopened(directory: Path) -> Checkpoints:
-    checkpoints = Checkpoints(directory, "n32-k8", IDENTITY)
+    checkpoints = opened(directory)
     checkpoints.resume()
     return checkpoints
 
 
 def names(directory: Path) -> set[str]:
-    return {path.name for path in directory.iterdir()}
+    return {path.name for path in directory.iterdir() if path.suffix != ".lock"}
 
 
 def pair(stem: str) -> set[str]:
     return {f"{stem}.json", f"{stem}.safetensors"}
 
 
-RUNS = pair("n32-k8.runs")
+NAME = f"n32-k8-{sha256(json.dumps(IDENTITY, sort_keys=True).encode()).hexdigest()[:16]}"
+RUNS = pair(f"{NAME}.runs")
 
 
 def test_runs_come_back_bitwise_and_share_what_they_shared(tmp_path: Path) -> None:
     runs = make_runs()
     begun(tmp_path)
-    found = Checkpoints(tmp_path, "n32-k8", IDENTITY).resume()
+    found = opened(tmp_path).resume()
     assert found is not None
     for ours, run in zip(found, runs, strict=True):
         assert torch.equal(ours.params.view(torch.int32), run.params.view(torch.int32))
@@ -101,34 +132,34 @@ def test_what_is_no_number_is_not_written(tmp_path: Path) -> None:
 
 
 def test_nothing_to_go_on_from(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path / "new" / "directory", "n32-k8", IDENTITY)
+    checkpoints = opened(tmp_path / "new" / "directory")
     assert not checkpoints.exist()
     assert checkpoints.resume() is None
-    begun(tmp_path, 1, name="n50-k8")
-    assert Checkpoints(tmp_path, "n32-k8", IDENTITY).resume() is None
-    assert Checkpoints(tmp_path, "n50-k8", IDENTITY).exist()
+    begun(tmp_path, 1, label="n50-k8")
+    assert opened(tmp_path).resume() is None
+    assert opened(tmp_path, label="n50-k8").exist()
 
 
 def test_runs_without_a_state_start_at_the_first_step(tmp_path: Path) -> None:
     begun(tmp_path)
-    found = Checkpoints(tmp_path, "n32-k8", IDENTITY)
+    found = opened(tmp_path)
     assert found.exist()
     assert found.resume() is not None
     assert (found.state, found.kept_step) == (None, None)
 
 
 def test_the_last_two_generations_stay_and_nothing_else(tmp_path: Path) -> None:
-    foreign = {"notes.txt", "n32-k8.json", "n32-k80.runs.json.tmp"}
+    foreign = {"notes.txt", f"{NAME}.json", f"{NAME}0.runs.json.tmp", "n32-k8-0123456789abcdef.runs.safetensors"}
     for name in foreign:
         (tmp_path / name).touch()
     begun(tmp_path, 2)
-    for stray in ("n32-k8.state-000003.safetensors.tmp", "n32-k8.runs.json.tmp", "n32-k8.state-000009.safetensors"):
+    for stray in (f"{NAME}.state-000003.safetensors.tmp", f"{NAME}.runs.json.tmp", f"{NAME}.state-000009.safetensors"):
         (tmp_path / stray).touch()  # as a killed process leaves them
     checkpoints = reopened(tmp_path)
     checkpoints.save(state(3))
-    assert names(tmp_path) == RUNS | pair("n32-k8.state-000002") | pair("n32-k8.state-000003") | foreign
+    assert names(tmp_path) == RUNS | pair(f"{NAME}.state-000002") | pair(f"{NAME}.state-000003") | foreign
     checkpoints.save(state(4))
-    assert names(tmp_path) == RUNS | pair("n32-k8.state-000003") | pair("n32-k8.state-000004") | foreign
+    assert names(tmp_path) == RUNS | pair(f"{NAME}.state-000003") | pair(f"{NAME}.state-000004") | foreign
 
 
 def test_to_begin_removes_what_was_there(tmp_path: Path) -> None:
@@ -153,7 +184,7 @@ def with_content(path: Path, **changes: Any) -> None:
     path.write_bytes(checkpoint_file._render(content))
 
 
-JSON, TENSORS = "n32-k8.state-000002.json", "n32-k8.state-000002.safetensors"
+JSON, TENSORS = f"{NAME}.state-000002.json", f"{NAME}.state-000002.safetensors"
 BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "tensors altered": (lambda at: altered(at / TENSORS, -20), rf"{TENSORS}: expected SHA-256 \w+..., got \w+"),
     "tensors truncated": (lambda at: truncated(at / TENSORS), rf"{TENSORS}: expected SHA-256 .* bytes"),
@@ -195,7 +226,7 @@ def test_what_is_broken_is_refused_and_the_one_before_it_used(tmp_path: Path, ca
     assert len(warned) == 1
     assert found.state is not None and found.state.values == state(1).values
     found.save(state(3))  # and what follows does not stand beside the broken one
-    assert names(tmp_path) == RUNS | pair("n32-k8.state-000001") | pair("n32-k8.state-000003")
+    assert names(tmp_path) == RUNS | pair(f"{NAME}.state-000001") | pair(f"{NAME}.state-000003")
 
 
 def test_tensors_whose_json_was_never_written_are_not_missed(tmp_path: Path) -> None:
@@ -209,13 +240,13 @@ def test_where_none_is_whole_all_reasons_are_given(tmp_path: Path, case: str) ->
     breaks, reason = BROKEN[case]
     begun(tmp_path, 2)
     breaks(tmp_path)
-    truncated(tmp_path / "n32-k8.state-000001.safetensors")
+    truncated(tmp_path / f"{NAME}.state-000001.safetensors")
     with pytest.raises(UsageError) as raised:
         reopened(tmp_path)
     first, second = str(raised.value).split("; ")
-    assert first.startswith(f"no checkpoint of n32-k8 in {tmp_path} can be used: ")
+    assert first.startswith(f"no checkpoint of {NAME} in {tmp_path} can be used: ")
     assert re.search(reason, first)
-    assert second.startswith("n32-k8.state-000001.safetensors: expected SHA-256")
+    assert second.startswith(f"{NAME}.state-000001.safetensors: expected SHA-256")
     assert raised.value.exit_status == 2
 
 
@@ -233,27 +264,62 @@ def test_any_byte_of_the_json_and_of_the_tensors_is_guarded(tmp_path: Path) -> N
 IDENTITY_AS_READ = json.loads(json.dumps(IDENTITY))
 
 
-@pytest.mark.parametrize(
-    ("changes", "reason"),
-    [
-        ({"strategies": ["ffff"]}, r"strategies: expected \['ffff'\], got \['0a1b'\]$"),
-        ({"config": {"max_steps": 60, "early_stop_acc": 0.999}}, r"config.max_steps: expected 60, got 50$"),
-        ({"seeds": [42]}, r"seeds: expected \[42\], got \[42, 43\]$"),
-        ({"dtype": "float64"}, r"dtype: expected 'float64', got None$"),
-    ],
-)
-def test_another_trainings_checkpoints_are_refused(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+DIFFERENT: list[tuple[dict[str, Any], str]] = [
+    ({"strategies": ["ffff"]}, r"strategies: expected ['ffff'], got ['0a1b']"),
+    ({"config": {"max_steps": 60, "early_stop_acc": 0.999}}, r"config.max_steps: expected 60, got 50"),
+    ({"seeds": [42]}, r"seeds: expected [42], got [42, 43]"),
+    ({"dtype": "float64"}, r"dtype: expected 'float64', got None"),
+]
+
+
+@pytest.mark.parametrize(("changes", "difference"), DIFFERENT)
+def test_different_trainings_never_meet(tmp_path: Path, changes: dict[str, Any], difference: str) -> None:
     begun(tmp_path, 2)
+    with closing(Checkpoints(tmp_path, "n32-k8", IDENTITY | changes)) as other:
+        assert other.describe_nearest() == f"{NAME} ({difference})"
+        assert not other.exist() and other.resume() is None
+        other.begin(make_runs())
+        other.save(state(1))
+        assert len(names(tmp_path)) == 6 + 4
+        other.end()
+    assert names(tmp_path) == RUNS | pair(f"{NAME}.state-000001") | pair(f"{NAME}.state-000002")
+    assert reopened(tmp_path).kept_step == 2
+
+
+def test_the_nearest_of_several_is_described_by_a_few_differences(tmp_path: Path) -> None:
+    assert opened(tmp_path).describe_nearest() is None
+    begun(tmp_path)
+    truncated(tmp_path / f"{NAME}.runs.json")  # and what cannot be read is no neighbour
+    far = opened(tmp_path, {**IDENTITY, "seeds": [1], "dtype": "float64"})
+    far.begin(make_runs())
+    others = {"strategies": 1, "config": 2, "seeds": 3, "dtype": 4, "engine": 5}
+    said = opened(tmp_path, others).describe_nearest()
+    assert said is not None and said.startswith(f"{far.name} (")
+    assert said.count("expected") == 3 and said.endswith(" and 2 more)")
+    near = opened(tmp_path, {**IDENTITY, "seeds": [1]})
+    near.begin(make_runs())
+    said = opened(tmp_path).describe_nearest()
+    assert said == f"{near.name} (seeds: expected [42, 43], got [1])"
+
+
+@pytest.mark.parametrize(("changes", "difference"), DIFFERENT)
+def test_a_file_that_was_given_anothers_name_is_refused(
+    tmp_path: Path, changes: dict[str, Any], difference: str
+) -> None:
+    begun(tmp_path, 1)
+    other = opened(tmp_path, IDENTITY | changes)
+    for path in list(tmp_path.glob(f"{NAME}.*.*")):
+        path.rename(path.with_name(path.name.replace(NAME, other.name)))
     before = names(tmp_path)
-    with pytest.raises(UsageError, match=f"no checkpoint of n32-k8 .* can be used: n32-k8.runs.json: {reason}"):
-        Checkpoints(tmp_path, "n32-k8", IDENTITY | changes).resume()
+    with pytest.raises(UsageError, match=rf"{other.name}.runs.json: {re.escape(difference)}$"):
+        other.resume()
     assert names(tmp_path) == before
 
 
 def test_another_versions_checkpoints_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path, 2)
     monkeypatch.setattr(vecparity, "__version__", "9.9")
-    with pytest.raises(UsageError, match=r"n32-k8.runs.json: vecparity: expected '9.9', got '"):
+    with pytest.raises(UsageError, match=r"runs.json: vecparity: expected '9.9', got '"):
         reopened(tmp_path)
 
 
@@ -262,20 +328,8 @@ def test_another_versions_checkpoints_are_refused(tmp_path: Path, monkeypatch: p
 def test_states_are_nothing_without_their_runs(tmp_path: Path, name: str, breaks: Callable[[Path], None]) -> None:
     begun(tmp_path, 2)
     breaks(tmp_path / name)
-    with pytest.raises(UsageError, match=f"no checkpoint of n32-k8 in .* can be used: {name}: expected"):
+    with pytest.raises(UsageError, match=f"no checkpoint of {NAME} in .* can be used: {name}: expected"):
         reopened(tmp_path)
-
-
-@pytest.mark.parametrize("name", ["", "a.b", "a/b", "..", "n32 k8"])
-def test_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=f"letters, digits, - and _, got {name!r}"):
-        Checkpoints(tmp_path, name, {})
-
-
-@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf")])
-def test_a_time_that_cannot_be(tmp_path: Path, seconds: float) -> None:
-    with pytest.raises(UsageError, match=f"checkpoint_seconds must be a finite number, at least 0, got {seconds}"):
-        Checkpoints(tmp_path, "a", {}, seconds)
 
 
 def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
@@ -287,7 +341,7 @@ def test_a_directory_that_cannot_be(tmp_path: Path) -> None:
 def test_a_checkpoint_is_due_after_so_many_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    checkpoints = Checkpoints(tmp_path, "a", {}, seconds=10)
+    checkpoints = opened(tmp_path, seconds=10)
     checkpoints.begin(make_runs())
     for now[0], is_due in ((9.9, False), (10.0, True), (30.0, True)):
         assert checkpoints.is_due() == is_due
@@ -297,12 +351,6 @@ def test_a_checkpoint_is_due_after_so_many_seconds(tmp_path: Path, monkeypatch: 
 
 def full_disk(*arguments: Any) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def vanish(directory: Path) -> None:
-    for path in directory.iterdir():
-        path.unlink()
-    directory.rmdir()
 
 
 @pytest.mark.parametrize("function", ["replace", "fsync"])
@@ -352,15 +400,15 @@ def test_runs_that_could_not_be_kept_at_first_are_kept_later(tmp_path: Path, mon
 
 
 @pytest.mark.parametrize("replacement", [None, "file", "directory"])
-def test_a_directory_that_vanishes_does_not_end_the_training(tmp_path: Path, replacement: str | None) -> None:
+def test_a_directory_that_vanishes_is_made_again(tmp_path: Path, replacement: str | None) -> None:
     directory = tmp_path / "checkpoints"
     runs, engine = make_runs(), NativeEngine()
-    checkpoints = Checkpoints(directory, "n32-k8", {}, seconds=0)
+    checkpoints = opened(directory, seconds=0)
     checkpoints.begin(runs)
 
     def take_away(closed: Any) -> None:
         if closed.step == 20:
-            vanish(directory)
+            shutil.rmtree(directory)
             if replacement == "file":
                 directory.touch()
             elif replacement == "directory":
@@ -370,13 +418,44 @@ def test_a_directory_that_vanishes_does_not_end_the_training(tmp_path: Path, rep
         warnings.simplefilter("always")
         ends = train(runs, CONFIG, engine, torch.device("cpu"), torch.float32, take_away, checkpoints)
     assert ends == train_silently(runs, CONFIG, engine, torch.float32)
-    if replacement == "directory":  # and what is put there later is whole
-        assert not warned
-        assert names(directory) == RUNS | pair("n32-k8.state-000050") | pair("n32-k8.state-000051")
-        assert len(Checkpoints(directory, "n32-k8", {}).resume() or []) == 9
-    else:
+    if replacement == "file":
         assert len(warned) == 1 and "no checkpoint could be written" in str(warned[0].message)
-        assert [path.name for path in tmp_path.iterdir()] == (["checkpoints"] if replacement else [])
+        assert directory.is_file()
+        return
+    assert not warned
+    assert names(directory) == RUNS | pair(f"{NAME}.state-000050") | pair(f"{NAME}.state-000051")
+    with pytest.raises(UsageError, match="in use by another evaluation"):  # it is locked again, too
+        Checkpoints(directory, "n32-k8", IDENTITY)
+    assert len(opened(directory).resume() or []) == 9
+
+
+def test_what_another_began_where_the_directory_vanished_is_left_alone(tmp_path: Path) -> None:
+    directory = tmp_path / "checkpoints"
+    checkpoints = begun(directory, 1)
+    shutil.rmtree(directory)
+    with closing(Checkpoints(directory, "n32-k8", IDENTITY)) as others:
+        others.begin(make_runs())
+        others.save(state(7))
+        before = names(directory)
+        with pytest.warns(
+            UserWarning, match=r"no checkpoint could be written .* in use by another evaluation, pid \d+"
+        ):
+            checkpoints.save(state(2))
+        checkpoints.end()
+        assert names(directory) == before
+        with pytest.raises(UsageError, match="in use"):
+            Checkpoints(directory, "n32-k8", IDENTITY)
+
+
+def test_the_directory_goes_with_the_last_of_its_checkpoints(tmp_path: Path) -> None:
+    directory = tmp_path / "checkpoints"
+    first, second = Checkpoints(directory, "a", {}), Checkpoints(directory, "b", {})
+    first.begin(make_runs())
+    first.end()
+    assert directory.is_dir()  # with the other's lock alone
+    second.begin(make_runs())
+    second.end()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_snapshot_is_of_the_moment(tmp_path: Path) -> None:

@@ -282,5 +282,5 @@ def test_bundled_strategies() -> None:
 def test_what_is_no_evaluation_is_refused() -> None:
     mine = made("mine", [[(1_750, 0.9)]] * 3)
     for first, second, got in (("isolated_cube", mine, "'isolated_cube'"), (mine, ["a.json"], "'a.json'")):
-        with pytest.raises(UsageError, match=f"expected evaluations to compare .*, got {got}"):
+        with pytest.raises(UsageError, match=f"expected evaluations .*, got {got}"):
             compare(first, second)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """The real thing: on a CUDA device, against the original's figures, float64 and itself."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,16 +101,17 @@ def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_pa
     expected = train(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None)
     assert len({end.steps for end in expected}) > 2  # fewer runs go on than began
     for _ in range(4):
-        checkpoints = Checkpoints(tmp_path, "t", {}, seconds=1000)
-        if checkpoints.resume(Training(config, torch.float32)) is None:
-            checkpoints.begin(runs)
         pieces = iter(range(5))
-        with pytest.raises(InterruptedTrainingError):
-            train(
-                *(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints),
-                stop_requested=lambda: next(pieces) == 4,  # noqa: B023
-            )
-    checkpoints = Checkpoints(tmp_path, "t", {})
-    found = checkpoints.resume(Training(config, torch.float32))
-    assert found is not None
-    assert train(found, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints) == expected
+        with closing(Checkpoints(tmp_path, "t", {}, seconds=1000)) as checkpoints:
+            if checkpoints.resume(Training(config, torch.float32)) is None:
+                checkpoints.begin(runs)
+            with pytest.raises(InterruptedTrainingError):
+                train(
+                    *(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints),
+                    stop_requested=lambda: next(pieces) == 4,  # noqa: B023
+                )
+    with closing(Checkpoints(tmp_path, "t", {})) as checkpoints:
+        found = checkpoints.resume(Training(config, torch.float32))
+        assert found is not None
+        arguments = (found, config, make_engine(name), CUDA, torch.float32)
+        assert train(*arguments, lambda closed: None, checkpoints) == expected

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -76,15 +77,15 @@ def attempt(
     dtype: torch.dtype = torch.float32,
 ) -> Outcome | None:
     """Goes on, as another process would, for so many pieces; returns None if it was interrupted then."""
-    checkpoints = Checkpoints(directory, "t", {}, seconds=1000)
-    found = checkpoints.resume(Training(config, dtype))
-    if found is None:
-        checkpoints.begin(runs)
     closed: list[WindowClosed] = []
-    try:
-        ends = train(found or runs, config, engine, CPU, dtype, closed.append, checkpoints, after(pieces))
-    except InterruptedTrainingError:
-        return None
+    with closing(Checkpoints(directory, "t", {}, seconds=1000)) as checkpoints:
+        found = checkpoints.resume(Training(config, dtype))
+        if found is None:
+            checkpoints.begin(runs)
+        try:
+            ends = train(found or runs, config, engine, CPU, dtype, closed.append, checkpoints, after(pieces))
+        except InterruptedTrainingError:
+            return None
     return ends, closed
 
 
@@ -243,21 +244,21 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
         InterruptedTrainingError, match=r"^interrupted at step 4: nothing is kept without --checkpoint DIR$"
     ):
         train(*arguments, stop_requested=after(2))
-    checkpoints = Checkpoints(tmp_path, "t", {})
+    directory = tmp_path / "made" / "checkpoints"
+    checkpoints = Checkpoints(directory, "t", {})
     checkpoints.begin(runs)
-    go_on = f"--checkpoint {tmp_path} --resume goes on from step"
+    go_on = f"--checkpoint {directory} --resume goes on from step"
     with pytest.raises(InterruptedTrainingError, match=rf"^interrupted at step 4: {go_on} 4$") as raised:
         train(*arguments, checkpoints, after(2))
     assert raised.value.exit_status == 75
-    for path in tmp_path.iterdir():
-        path.unlink()
-    tmp_path.rmdir()
+    directory.parent.rename(tmp_path / "elsewhere")
     with (
         pytest.warns(UserWarning, match="no checkpoint could be written"),
         pytest.raises(InterruptedTrainingError) as said,
     ):
         train(*arguments, checkpoints, after(3))
     assert str(said.value) == f"interrupted at step 7: {go_on} 4"  # if the directory comes back
+    checkpoints.close()
 
 
 DRIVER = [sys.executable, str(Path(__file__).with_name("killed_training.py"))]

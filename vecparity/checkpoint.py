@@ -1,64 +1,67 @@
 """Checkpoints: where a killed training goes on.
 
-One directory holds those of one training or several, each under its own name: its runs (``NAME.runs``), kept once, so
-that to go on no strategy is called and nothing is drawn again; and its state (``NAME.state-000007``), every so many
-seconds a new generation, of which the last two stay.
+One directory holds those of one training or several, each under its own name, which is its identity's: its runs
+(``NAME.runs``), kept once, so that to go on no strategy is called and nothing is drawn again; its state
+(``NAME.state-000007``), every so many seconds a new generation, of which the last two stay; and a lock (``NAME.lock``),
+held by the process that trains. Trainings that differ in anything never touch each other's files.
 """
 
 import json
-import math
 import re
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vecparity import checkpoint_file, snapshot
 from vecparity.checkpoint_file import RefusedError
-from vecparity.errors import UsageError
-from vecparity.files import make_writable
+from vecparity.errors import MachineError, UsageError
+from vecparity.lock import Lock
 from vecparity.runs import Run
 from vecparity.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from vecparity.snapshot_coherence import Training
+# Differences from another training, in words.
+_MOST_NAMED = 3
 
 
 class Checkpoints:
-    """One training's checkpoints. First either `begin` or `resume`; then `vecparity.train.train` does the rest.
+    """One training's checkpoints, locked until `close`. First `begin` or `resume`; then `train.train` does the rest.
 
     Args:
-        directory: Where; made if it is not there. Trainings of other names may have theirs in it, too.
-        name: Of the training: letters, digits, ``-`` and ``_``.
+        directory: Where; made if it is not there. Other trainings may have theirs in it, too.
+        label: What the name begins with: letters, digits, ``-`` and ``_``.
         identity: All that has to be the same for the training to go on (strategies' hashes, seeds, settings, engine,
-            dtype and so on), as JSON has it. The package's version is always compared.
-        seconds: The least time between two generations; 0 for one after every piece of a window.
+            dtype and so on), as JSON has it; its SHA-256 is the rest of the name. The package's version is always
+            compared.
+        seconds: The least time between two generations, finite and not negative; 0 for one after every piece of a
+            window.
 
     Attributes:
+        name: Of its files.
         state: What `resume` found of the training; None at its first step.
         notes: What the caller keeps with the runs, as JSON has it.
         kept_step: The step of the newest state that is kept, or None.
 
     Raises:
-        UsageError: A name or a time that cannot be.
+        UsageError: Another process holds the lock.
         MachineError: The directory cannot be made or written.
     """
 
-    def __init__(self, directory: Path, name: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-            raise UsageError(f"a checkpoint's name must be of letters, digits, - and _, got {name!r}")
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise UsageError(f"checkpoint_seconds must be a finite number, at least 0, got {seconds!r}")
-        make_writable(directory, "checkpoint")
+    def __init__(self, directory: Path, label: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", label)
+        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
+        digest = sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
         self.directory = directory
-        self.name = name
+        self.name = f"{label}-{digest[:16]}"
         self.state: Snapshot | None = None
         self.notes: Any = None
         self.kept_step: int | None = None
-        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
         self._seconds = seconds
         self._saved_at = time.monotonic()
         self._runs: Sequence[Run] = []
@@ -66,6 +69,12 @@ class Checkpoints:
         self._whole: list[int] = []  # the generations that stay, ascending
         self._last = 0
         self._has_failed = False
+        self._lock = Lock(directory / f"{self.name}.lock")
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise MachineError(f"checkpoint must be a directory that can be written, got {error}") from error
 
     def exist(self) -> bool:
         """Whether there are any of this name, usable or not."""
@@ -128,9 +137,27 @@ class Checkpoints:
 
     def end(self) -> None:
         """Removes all of them, once what came of the training is safe elsewhere."""
-        self._remove()
-        with suppress(OSError):  # others have theirs in it
+        if self._lock.is_held():
+            self._remove()
+        self.close()
+
+    def close(self) -> None:
+        """Lets others have them, and removes the directory if nothing is in it, not even somebody's lock."""
+        self._lock.release()
+        with suppress(OSError):
             self.directory.rmdir()
+
+    def describe_nearest(self) -> str | None:
+        """Names the other training in the directory that differs in the least from this one, and in what it does."""
+        others = []
+        for path in sorted(self.directory.glob("*.runs.json")):
+            with suppress(RefusedError):  # or removed meanwhile
+                others.append((checkpoint_file.differences(path, self._identity), path.name.removesuffix(".runs.json")))
+        if not others:
+            return None
+        differences, name = min(others, key=lambda other: len(other[0]))
+        more = f" and {len(differences) - _MOST_NAMED} more" if len(differences) > _MOST_NAMED else ""
+        return f"{name} ({', '.join(differences[:_MOST_NAMED])}{more})"
 
     def is_due(self) -> bool:
         """Whether it is time to `save`."""
@@ -156,15 +183,17 @@ class Checkpoints:
 
     def _attempt(self, keep: Callable[[], None]) -> None:
         try:
+            self._lock.acquire()  # again, and the directory is made again, where somebody removed it
             keep()
             self._has_failed = False
-        except (OSError, MemoryError) as error:  # no reason to end a training
+        except (OSError, MemoryError, UsageError) as error:  # no reason to end a training
             if not self._has_failed:
                 warnings.warn(
                     f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
                 )
             self._has_failed = True
-        self._sweep()
+        if self._lock.is_held():
+            self._sweep()
 
     def _remove(self) -> None:
         with suppress(OSError):

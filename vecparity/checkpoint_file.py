@@ -110,6 +110,15 @@ def _load(path: Path, data: bytes) -> dict[str, torch.Tensor]:
         raise RefusedError(f"{path.name}: expected tensors, got {describe(error)}") from error
 
 
+def differences(path: Path, of: dict[str, Any]) -> list[str]:
+    """Says how what a JSON's checkpoint is of differs from something else, field by field.
+
+    Raises:
+        RefusedError: Not there, truncated or altered.
+    """
+    return list(_differences("of", of, _parse(path).get("of")))
+
+
 def _render(content: dict[str, Any]) -> bytes:
     """As JSON, exactly: floats are written as Python reads them back."""
     text = json.dumps(content, allow_nan=False)

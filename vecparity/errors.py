@@ -3,6 +3,8 @@
 Messages are one or two lines: what was expected, what was got, where.
 """
 
+from pathlib import Path
+
 _MOST_CHARACTERS = 200
 
 
@@ -16,6 +18,23 @@ class UsageError(VecparityError, ValueError):
     """A flag, setting or argument that cannot be (wrong use of the command or of the API)."""
 
     exit_status = 2
+
+
+class CheckpointExistsError(UsageError):
+    """A checkpoint of the very same evaluation is there, and nobody said to go on from it.
+
+    Args:
+        directory: Where.
+        name: What the checkpoint's files begin with.
+        resume: How to say it: an argument of ``evaluate``, or a flag of the command.
+    """
+
+    def __init__(self, directory: Path, name: str, resume: str = "resume=True") -> None:
+        super().__init__(
+            f"{directory} holds a checkpoint of this evaluation, {name}: {resume} goes on from it; to begin anew, "
+            "remove its files"
+        )
+        self.directory, self.name = directory, name
 
 
 class InvalidStrategyError(VecparityError):

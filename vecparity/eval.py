@@ -16,7 +16,7 @@ from vecparity.arguments import Arguments, parse
 from vecparity.containment import levels
 from vecparity.containment.limits import Limits
 from vecparity.containment.start import Ahead
-from vecparity.errors import UsageError
+from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.interruption import Interruption
 from vecparity.saying import fail, flush, say, show_warning
 from vecparity.spec import TaskConfig
@@ -39,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted: what had not been printed yet is lost")
         return 130
+    except CheckpointExistsError as error:
+        return fail(CheckpointExistsError(error.directory, error.name, "--resume"))
     except Exception as error:
         if parsed[0].debug:
             raise

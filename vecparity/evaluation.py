@@ -1,13 +1,14 @@
 """What an evaluation is when it is done: each run's end, the figures over all, and what made them."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.audit import AuditFinding
 from vecparity.auditing import AuditMode
 from vecparity.containment.levels import Level
-from vecparity.errors import AuditFailedError, DivergedError
+from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.spec import TaskConfig
 from vecparity.train import Curve
 
@@ -216,3 +217,17 @@ class Evaluation:
         from vecparity.workbench.report.notebook import fragment
 
         return fragment(self)
+
+
+def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:
+    """Takes one evaluation, or several, from a caller.
+
+    Raises:
+        UsageError: It is something else, or something else is among them.
+    """
+    is_several = isinstance(evaluations, Iterable) and not isinstance(evaluations, str)
+    given: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
+    for each in given:
+        if not isinstance(each, Evaluation):
+            raise UsageError(f"expected evaluations (evaluate makes one), got {each!r}")
+    return given

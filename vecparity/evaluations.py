@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance
 from vecparity.follower import Follower
 from vecparity.gathering import gather
-from vecparity.keeping import keep, notes_of
+from vecparity.keeping import keep, notes_of, warn_of_nothing_kept
 from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Preparation, Prepared, Source
@@ -54,7 +55,8 @@ def evaluations(
             its provenance but for the time that it took.
 
     Yields:
-        For each configuration one evaluation for each job, in order.
+        For each configuration one evaluation for each job, in order. Whoever has them safe asks for more after the
+        last: that removes all checkpoints. Whoever closes it before leaves them to be gone on from.
 
     Raises:
         InterruptedTrainingError: A stop was requested.
@@ -70,13 +72,19 @@ def evaluations(
         Source(index, chosen, options.seeds(seed), chosen.audit_mode(options.audit, is_sealed=is_sealed))
         for index, (chosen, seed) in enumerate(jobs)
     ]
-    plan = [_plan(config, sources, protocol_name, options, device, level, recall) for config in configs]
+    with ExitStack() as stack:
+        plan = [_plan(config, sources, protocol_name, options, device, level, recall, stack) for config in configs]
+        first = next((planned for planned in plan if planned.asked), None)  # later ones may not have begun
+        if options.resume and first and first.checkpoints is not None and first.kept is None:
+            warn_of_nothing_kept(first.checkpoints)
 
-    if any(planned.asked for planned in plan):
-        streams.warn_of_others()
-    began = time.perf_counter()
-    missing = [(planned.config, planned.asked) for planned in plan if planned.asked and planned.kept is None]
-    with Preparation(missing, level, options.limits, init_device, options.strategy_log) as preparation:
+        if first:
+            streams.warn_of_others()
+        began = time.perf_counter()
+        missing = [(planned.config, planned.asked) for planned in plan if planned.asked and planned.kept is None]
+        preparation = stack.enter_context(
+            Preparation(missing, level, options.limits, init_device, options.strategy_log)
+        )
         preparing = iter(preparation)
         for planned in plan:
             follower.begin(planned.config)
@@ -95,6 +103,9 @@ def evaluations(
             follower.finish(evaluated)
             yield evaluated
             began = time.perf_counter()
+        for planned in plan:
+            if planned.checkpoints is not None:
+                planned.checkpoints.end()
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,7 @@ def _plan(
     device: torch.device,
     level: Level,
     recall: Recall,
+    stack: ExitStack,
 ) -> _Planned:
     engine = choose_engine(options.engine, device, options.dtype, config)
     stamps = [
@@ -154,7 +166,9 @@ def _plan(
     recalled = {source.index: recall(config, stamp) for source, stamp in zip(sources, stamps, strict=True)}
     known = {index: evaluation for index, evaluation in recalled.items() if evaluation is not None}
     asked = [source for source in sources if source.index not in known]
-    checkpoints, kept = keep(options, config, asked, engine, device) if asked else (None, None)
+    checkpoints, kept = None, None
+    if asked or options.resume:  # what an interrupted command had recorded is known, and its checkpoint is to go
+        checkpoints, kept = keep(options, config, asked or sources, engine, device, stack)
     return _Planned(config, engine, stamps, known, asked, checkpoints, kept)
 
 

@@ -1,11 +1,11 @@
 """Evaluations in Python: `evaluate` one strategy, or `evaluate_many` in a single ensemble."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vecparity import spec
 from vecparity import strategy as strategies
@@ -18,6 +18,8 @@ from vecparity.spec import Protocol, TaskConfig
 from vecparity.strategy import Strategy
 from vecparity.workbench.history import History
 from vecparity.workbench.recording import Recorder
+
+Item = TypeVar("Item")
 
 
 def evaluate(
@@ -57,7 +59,7 @@ def evaluate_many(
         smoke: The short settings on top of the protocol; only with a label.
         followers: Told how it goes.
         history: Where to record the evaluations, if anywhere: a file, or a history opened with ``create=True``. An
-            evaluation that cannot be recorded is warned of, and returned all the same.
+            evaluation that cannot be recorded is warned of, and returned all the same; then its checkpoint stays.
         reuse: Take from there what would be evaluated again: the same source, settings, engine, device and versions.
         **options: Fields of `Options` and of `TaskConfig`, by name.
 
@@ -70,6 +72,10 @@ def evaluate_many(
         StrategyFailedError: A function of a strategy raised, hit a limit, or ended its process.
         MachineError: A single run does not fit into memory, or strategies cannot be contained as asked for.
     """
+    _require_bool("smoke", smoke)
+    _require_bool("reuse", reuse)
+    if not isinstance(config, str | TaskConfig):
+        raise UsageError(f"config must be one of {', '.join(spec.CONFIGURATIONS)}, or a TaskConfig, got {config!r}")
     how = Options(**{option.name: options.pop(option.name) for option in fields(Options) if option.name in options})
     if not isinstance(config, TaskConfig):
         config = spec.task_config(config, protocol=protocol, smoke=smoke, **options)
@@ -81,19 +87,22 @@ def evaluate_many(
         protocol_name = "custom"
     if reuse and history is None:
         raise UsageError("reuse goes with a history to take evaluations from, got none")
-    for follower in followers:
+    told = _listed("followers", followers, "a sequence of followers")
+    for follower in told:
         if not isinstance(follower, Follower):
             raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
-    loaded = [(each if isinstance(each, Strategy) else strategies.load(each), seed) for each, seed in jobs]
+    loaded = [_load(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
     with _opened(history) as opened:
         recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
-        made = evaluations(loaded, [config], protocol_name, how, Followers(followers), recall=recorder.recall)
+        made = evaluations(loaded, [config], protocol_name, how, Followers(told), recall=recorder.recall)
         with closing(made):
             evaluated = next(made)
-        try:
-            recorder.record(evaluated, loaded)
-        except MachineError as error:  # what was evaluated is worth more than its record
-            warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+            try:
+                recorder.record(evaluated, loaded)
+            except MachineError as error:  # what was evaluated is worth more than its record
+                warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+            else:
+                next(made, None)  # all is safe: checkpoints are removed
     return evaluated
 
 
@@ -102,5 +111,25 @@ def _opened(history: History | str | Path | None) -> AbstractContextManager[Hist
     if isinstance(history, str | Path):
         return History(history, create=True)
     if history is not None:
+        if not isinstance(history, History):
+            raise UsageError(f"history must be a file's path or an open History, got {history!r}")
         history.require_additions()
     return nullcontext(history)
+
+
+def _load(job: tuple[str | Path | Strategy, int]) -> tuple[Strategy, int]:
+    if not (isinstance(job, tuple | list) and len(job) == 2):
+        raise UsageError(f"jobs must be pairs of a strategy and a seed, got {job!r}")
+    chosen, seed = job
+    return chosen if isinstance(chosen, Strategy) else strategies.load(chosen), seed
+
+
+def _listed(name: str, given: Iterable[Item], expected: str) -> list[Item]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise UsageError(f"{name} must be {expected}, got {given!r}")
+    return list(given)
+
+
+def _require_bool(name: str, given: bool) -> None:
+    if not isinstance(given, bool):
+        raise UsageError(f"{name} must be True or False, got {given!r}")

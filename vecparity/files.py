@@ -7,7 +7,18 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from vecparity.errors import MachineError
+from vecparity.errors import MachineError, UsageError
+
+
+def to_path(given: object, name: str) -> Path:
+    """Takes a path, or its text, from a caller.
+
+    Raises:
+        UsageError: It is neither, or no path that a system could have; ``name`` is the argument's.
+    """
+    if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
+        raise UsageError(f"{name} must be a path, got {given!r}")
+    return Path(given)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -1,15 +1,17 @@
 """What of an evaluation is kept in checkpoints, and what has to be the same for it to go on."""
 
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 
+import vecparity
 from vecparity.checkpoint import Checkpoints
-from vecparity.choice import EngineName
-from vecparity.errors import UsageError
+from vecparity.choice import EngineName, device_name
+from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.options import Options
 from vecparity.preparation import Prepared, Source
 from vecparity.seeds import key_digest
@@ -23,27 +25,25 @@ def keep(
     sources: Sequence[Source],
     engine: EngineName,
     device: torch.device,
+    stack: ExitStack,
 ) -> tuple[Checkpoints | None, Prepared | None]:
-    """Opens the checkpoints of one configuration's training.
+    """Opens the checkpoints of one configuration's training, and has the stack close them.
 
     Returns:
         The checkpoints, if any are to be kept, and what they hold of the training, if it is to go on.
 
     Raises:
-        UsageError: Some are there but are not to be gone on from, or cannot be.
+        UsageError: Some are there but are not to be gone on from, or cannot be; or another process uses them.
         MachineError: The directory cannot be written.
     """
     if options.checkpoint is None:
         return None, None
-    name = config.label
     identity = _identity(options, config, sources, engine, device)
-    checkpoints = Checkpoints(options.checkpoint, name, identity, options.checkpoint_seconds)
+    checkpoints = Checkpoints(options.checkpoint, config.label, identity, options.checkpoint_seconds)
+    stack.enter_context(closing(checkpoints))
     if not options.resume:
         if checkpoints.exist():
-            raise UsageError(
-                f"{options.checkpoint} holds a checkpoint of {name}: --resume goes on from it, and to begin anew it "
-                "has to be removed"
-            )
+            raise CheckpointExistsError(options.checkpoint, checkpoints.name)
         return checkpoints, None
     runs = checkpoints.resume(Training(config, options.dtype))
     if runs is None:
@@ -51,13 +51,16 @@ def keep(
     try:
         audits = check_notes(checkpoints.notes, runs, config, [source.index for source in sources])
     except ValueError as error:
-        raise UsageError(f"no checkpoint of {name} in {options.checkpoint} can be used: {error}") from error
+        raise UsageError(f"no checkpoint {checkpoints.name} in {options.checkpoint} can be used: {error}") from error
     return checkpoints, Prepared(runs, audits)
 
 
-def discard(directory: Path, config: TaskConfig) -> None:
-    """Removes the checkpoints of one configuration's training."""
-    Checkpoints(directory, config.label, {}).end()
+def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
+    """Warns that an evaluation which was to go on begins, and how the nearest checkpoint is another's."""
+    said = f"there is no checkpoint {checkpoints.name} in {checkpoints.directory} to go on from, the evaluation begins"
+    if nearest := checkpoints.describe_nearest():
+        said += f"; the nearest is another's, {nearest}"
+    warnings.warn(said, stacklevel=2)
 
 
 def notes_of(prepared: Prepared) -> dict[str, Any]:
@@ -84,7 +87,10 @@ def _identity(
         "dtype": str(options.dtype),
         "device": device.type,
         "torch": torch.__version__,
+        "vecparity": vecparity.__version__,
     }
+    if device.type == "cuda":  # on another GPU, kernels are compiled otherwise
+        identity["gpu"] = device_name(device)
     if engine == "vmap":  # how it rounds depends on more
         identity |= {
             "chunk_runs": options.chunk_runs,

@@ -163,9 +163,9 @@ def task_config(
     Raises:
         UsageError: An unknown label, protocol or field, or a value that cannot be.
     """
-    if protocol not in PROTOCOLS:
+    if protocol not in tuple(PROTOCOLS):
         raise UsageError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
-    if label is not None and label not in CONFIGURATIONS:
+    if label is not None and label not in tuple(CONFIGURATIONS):
         raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, got {label!r}")
     settings: dict[str, Any] = PROTOCOLS[protocol] | (SMOKE if smoke else {})
     settings |= CONFIGURATIONS[label] if label else {}

@@ -6,7 +6,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from vecparity.errors import UsageError
-from vecparity.files import read_whole
+from vecparity.files import read_whole, to_path
 from vecparity.names import AuditMode
 
 # Far more than anybody writes: a larger file is something else.
@@ -61,7 +61,8 @@ def load(name_or_path: str | Path) -> Strategy:
     Raises:
         UsageError: Neither a bundled strategy nor a file that can be read, or its name cannot be printed.
     """
-    path = _BUNDLED / f"{name_or_path}.py" if str(name_or_path) in bundled() else Path(name_or_path)
+    given = to_path(name_or_path, "strategy")
+    path = _BUNDLED / f"{given}.py" if str(name_or_path) in bundled() else given
     if not path.stem.isprintable():  # it stands in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:

@@ -16,7 +16,6 @@ from vecparity.evaluations import evaluations
 from vecparity.files import make_writable
 from vecparity.follower import Followers
 from vecparity.interruption import Interruption
-from vecparity.keeping import discard
 from vecparity.metric_log import MetricLog
 from vecparity.options import Options
 from vecparity.progress import WindowClosed
@@ -77,39 +76,33 @@ def run(
         if arguments.tensorboard is not None:
             boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
         display = stack.enter_context(Display(arguments.progress, configs))
-        training = _Training(interruption)
-        follower = Followers([training, display, MetricLog(len(jobs), arguments.log, display.write), *boards])
+        follower = Followers(
+            [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
+        )
         protocol = spec.protocol_name(arguments.protocol, smoke=arguments.smoke)
         made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
         stack.enter_context(closing(made))
-        for (label, config), evaluated in zip(plan, made, strict=True):
+        for (label, config), evaluated in zip(plan, made, strict=False):
             for job, evaluation in enumerate(evaluated):
                 rows.append((config.label, evaluation))
                 status = max(status, _settle(evaluation, paths.get((label, job))))
             status = max(status, _record(records, evaluated, jobs))
+        if status != MachineError.exit_status:
+            next(made, None)  # all is written: checkpoints are removed
     display.show(tables.table(rows))
-    if options.checkpoint is not None and status != MachineError.exit_status:
-        for config in training.configs:
-            discard(options.checkpoint, config)
     return status or display.status
 
 
 class _Training:
-    """Notes what is trained, and while it is, that it can be kept. A `Follower`.
-
-    Attributes:
-        configs: Under what; what else lies in the checkpoints' directory is another's.
-    """
+    """Notes while something trains that it can be kept. A `Follower`."""
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
-        self.configs: set[TaskConfig] = set()
 
     def begin(self, config: TaskConfig) -> None:
-        self._config = config
+        pass
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
-        self.configs.add(self._config)
         self._interruption.can_be_kept = engine != "reference"
 
     def window(self, closed: WindowClosed) -> None:
@@ -159,10 +152,10 @@ def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[t
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:
-    """Where checkpoints go: where they are asked for, else to the results, each label's apart."""
+    """Where checkpoints go: where they are asked for, else beside the results."""
     if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
         return arguments.checkpoint
-    return arguments.output_dir / f"checkpoints_{arguments.label or 'eval'}"
+    return arguments.output_dir / "checkpoints"
 
 
 def _seal_key(arguments: Arguments) -> bytes | None:

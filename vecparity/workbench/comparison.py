@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.workbench import verdict
 from vecparity.workbench.by_secret import BySecret, SecretFigures, by_secret
@@ -97,10 +98,13 @@ def compare(
         names: What the sides are called; by default the strategies' names and what tells them apart.
 
     Raises:
-        UsageError: Settings that differ; a side of several strategies or seals, or with two evaluations of one seed.
+        UsageError: No evaluations; settings that differ; a side of several strategies or seals, or with two evaluations
+            of one seed.
         DivergedError: A run diverged: there is no score.
         AuditFailedError: A strict audit failed: there is no score.
     """
+    if names is not None and not (isinstance(names, tuple | list) and list(map(type, names)) == [str, str]):
+        raise UsageError(f"names must be two, one for each side, got {names!r}")
     one, other = pooled(first), pooled(second)
     require_same_settings([*one, *other])
     ours, theirs = by_secret(one), by_secret(other)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import Evaluation, listed
 
 # Of the provenance: what the figures may depend on, or what has been made sure of them.
 _MADE_WITH = ("engine", "dtype", "init_device", "vecparity", "audit")
@@ -41,12 +41,9 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     Raises:
         UsageError: None, or of several strategies or seals, or two under one seed.
     """
-    side = [evaluations] if isinstance(evaluations, Evaluation | str) else list(evaluations)
+    side = listed(evaluations)
     if not side:
         raise UsageError("expected at least one evaluation on each side of a comparison, got none")
-    for each in side:
-        if not isinstance(each, Evaluation):
-            raise UsageError(f"expected evaluations to compare (evaluate makes one), got {each!r}")
     provenances = [evaluation.provenance for evaluation in side]
     for what, got in (
         ("strategy", {made.strategy_sha256: f"{made.strategy} ({made.strategy_sha256[:8]})" for made in provenances}),

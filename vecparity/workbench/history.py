@@ -16,6 +16,7 @@ from vecparity import document
 from vecparity.coherence import require_line
 from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation import Evaluation
+from vecparity.files import to_path
 from vecparity.repetition import repetition
 from vecparity.spec import NAMED_PROTOCOLS, task_config
 from vecparity.strategy import Strategy
@@ -104,12 +105,12 @@ class History:
         path: The file.
 
     Raises:
-        UsageError: It is not there, not a history, or a newer version's.
+        UsageError: No path; or it is not there, not a history, or a newer version's.
         MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = False) -> None:
-        self.path = default_path() if path is None else Path(path)
+        self.path = default_path() if path is None else to_path(path, "the history's path")
         connection = connect(self.path, create=create)
         if connection is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
@@ -198,6 +199,8 @@ class History:
             UsageError: There is none of this id, or it is larger than any that is read.
             MachineError: It is damaged.
         """
+        if not isinstance(id_, int):
+            raise UsageError(f"an evaluation's id must be an integer, got {id_!r}")
         found = self._select("id = ?", id_) if abs(id_) < 2**63 else []
         if not found:
             raise UsageError(f"{self.path} has no evaluation {id_} (vecparity history lists them)")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import Evaluation, listed
 from vecparity.spec import CONFIGURATIONS
 from vecparity.workbench.by_secret import by_secret
 from vecparity.workbench.intervals import Interval, interval
@@ -33,9 +33,9 @@ def leaderboard(
         The best first.
 
     Raises:
-        UsageError: No league is given, and none of the evaluations is in one.
+        UsageError: Something else than evaluations; or no league is given, and none of the evaluations is in one.
     """
-    given = list(evaluations)
+    given = listed(evaluations)
     league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import Evaluation
-from vecparity.files import write_whole
+from vecparity.evaluation import Evaluation, listed
+from vecparity.files import to_path, write_whole
 from vecparity.workbench.report.page import html
 
 __all__ = ["html", "write_report"]
@@ -22,10 +22,10 @@ def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Pat
         UsageError: There are none, Matplotlib is not installed, or the path names no file.
         MachineError: It cannot be written.
     """
-    path = Path(path)
+    path = to_path(path, "the report's path")
     if not path.name:
         raise UsageError(f"the report must be written to a file, got {str(path)!r}")
-    text = html([evaluations] if isinstance(evaluations, Evaluation) else evaluations)
+    text = html(listed(evaluations))
     try:
         write_whole(path, text.encode())
     except OSError as error:
