@@ -14,6 +14,11 @@ _MIB = 1 << 20
 TICK_SECONDS = 0.02
 
 
+def num_cpus() -> int:
+    """How many CPUs the machine has."""
+    return os.cpu_count() or 1
+
+
 def _three_quarters_of_memory() -> float:
     return round(0.75 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / _GIB, 2)
 
@@ -57,7 +62,7 @@ class Limits:
     @property
     def threads(self) -> int:
         """How many threads all processes may have together; libraries start some for each CPU by themselves."""
-        return self.strategy_processes + 8 * (os.cpu_count() or 1)
+        return self.strategy_processes + 8 * num_cpus()
 
     def flag(self, name: str) -> str:
         """The flag that sets a limit, with its value, for errors."""

@@ -72,7 +72,7 @@ class Sandbox:
         """Ends every process of the sandbox and removes its files."""
         self.kill()
         self._control.close()
-        self._started.remove_scratch()
+        self._started.remove_directories()
 
     def kill(self) -> None:
         """Ends every process of the sandbox; who waits for one, in another thread, is told."""

@@ -9,18 +9,25 @@ import ctypes
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 
 from vecparity.containment import privileges, worker
+from vecparity.containment.levels import WITH_NAMESPACES
 from vecparity.containment.messages import ENDED, READY
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
+# Where processes share memory; with namespaces it is the sandbox's own.
+_SHARED = Path("/dev/shm")
 
 
 def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: str) -> None:
@@ -29,11 +36,11 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     Args:
         control_fd: The socket on which ends of channels come, one for each worker, and one byte to end that worker.
         level: The containment in force.
-        scratch: The one directory that a strategy may write to.
+        scratch: The path that the names of the workers' own directories begin with.
         evaluators_pid_namespace: Its link in /proc, to be sure of being in another before everything in it is killed.
     """
     control = socket.socket(fileno=control_fd)
-    os.chdir(scratch)
+    scratch_path = Path(scratch)
     if sys.platform == "linux":
         # Processes that a strategy leaves behind become children of this one, and are found.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -43,12 +50,16 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     if level == "landlock":
         from vecparity.containment.landlock import confine
 
-        confine(scratch)
+        confine(str(scratch_path.parent))
+    try:
+        _new_scratch(scratch_path).rmdir()
+    except OSError as error:
+        sys.exit(f"a scratch directory cannot be made: {error}")
     gc.collect()
     gc.freeze()  # what is here now is shared with all workers, and not looked through in each
     try:
         control.sendall(READY)
-        while _serve(control, level, reaches_only_its_own):
+        while _serve(control, level, scratch_path, reaches_only_its_own):
             control.sendall(READY)
     except OSError:
         pass  # the evaluator is gone
@@ -57,28 +68,49 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
         os._exit(0)
 
 
-def _serve(control: socket.socket, level: str, reaches_only_its_own: bool) -> bool:
+def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_own: bool) -> bool:
     """Has one worker live its life. Returns whether there may be another."""
     message, fds, _, _ = socket.recv_fds(control, 1, 1)
     if not message or not fds:
         return False
-    pid = os.fork()
-    if pid == 0:
-        _work(control, socket.socket(fileno=fds[0]), level)
-    os.close(fds[0])
-    ended = _wait(control, pid, reaches_only_its_own)
-    control.sendall(ENDED.pack(*ended))
-    _kill_everything(reaches_only_its_own)
+    scratch = _new_scratch(prefix)
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _work(control, socket.socket(fileno=fds[0]), level, scratch)
+        os.close(fds[0])
+        ended = _wait(control, pid, reaches_only_its_own)
+        control.sendall(ENDED.pack(*ended))
+    finally:
+        _kill_everything(reaches_only_its_own)
+        # What a worker leaves is not found by the next, nor by anybody when the evaluator is gone.
+        _remove([scratch] if level not in WITH_NAMESPACES else [*prefix.parent.iterdir(), *_SHARED.iterdir()])
     return bool(control.recv(1))
 
 
-def _work(control: socket.socket, channel: socket.socket, level: str) -> None:
+def _new_scratch(prefix: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=prefix.name, dir=prefix.parent))
+
+
+def _remove(paths: list[Path]) -> None:
+    """Removes files and directories, however deep they are and whatever their modes are."""
+    with contextlib.suppress(RecursionError):
+        for path in paths:
+            shutil.rmtree(path, ignore_errors=True)
+    if left := [str(path) for path in paths if os.path.lexists(path)]:
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", *left], stderr=subprocess.DEVNULL, check=False)
+
+
+def _work(control: socket.socket, channel: socket.socket, level: str, scratch: Path) -> None:
     """The worker's whole life."""
     try:
         control.close()
         os.setpgid(0, 0)  # so that the evaluator, too, can end most of what it starts at once
         privileges.enclose()
-        worker.serve(channel, level)
+        os.chdir(scratch)
+        os.environ["HOME"] = os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+        worker.serve(channel, level, scratch)
     except BaseException:
         os._exit(1)
     os._exit(0)  # nothing that a strategy registered runs at the exit

@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -23,12 +24,13 @@ from vecparity.containment.messages import (
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
 
 
-def serve(channel: socket.socket, level: str) -> None:
+def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     """Reads a request, calls the strategy, and replies.
 
     Args:
         channel: To the evaluator.
         level: The containment in force.
+        scratch: The worker's own directory, empty.
     """
     request = read_request(lambda length: _receive(channel, length))
     if level != "none":
@@ -36,7 +38,7 @@ def serve(channel: socket.socket, level: str) -> None:
         request.limits.apply(counts_processes=has_namespaces, bounds_memory=request.device == "cpu")
     torch.set_num_threads(request.num_threads)
     try:
-        kind, payload = _call(request)
+        kind, payload = _call(request, scratch)
     except (InvalidStrategyError, StrategyFailedError) as error:
         limit = _limit_behind(error.__cause__, request)
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
@@ -49,8 +51,10 @@ def serve(channel: socket.socket, level: str) -> None:
         channel.sendall(part)
 
 
-def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
-    loaded = interface.load(request.strategy, torch.device(request.device))
+def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
+    directory = scratch / "strategy"
+    directory.mkdir()
+    loaded = interface.load(request.strategy, torch.device(request.device), directory)
     if request.run_seeds:
         return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
     return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
