@@ -25,9 +25,11 @@ from vecparity.network import parameter_shapes
 from vecparity.spec import OptimizerConfig, Secret, TaskConfig
 from vecparity.strategy import Strategy
 
-# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds.
+# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds; or, before
+# that and under a number that is no wait status, how many bytes of its namespaces' memory are in use.
 READY = b"R"
 ENDED = struct.Struct("<id")
+IN_USE = -1
 HEADER = struct.Struct("<cQ")
 # What a worker says when it is done with a call (P and D), or could not do it.
 PARAMETERS, DATASET, INVALID, FAILED = b"P", b"D", b"I", b"F"

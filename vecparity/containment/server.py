@@ -20,12 +20,15 @@ from pathlib import Path
 
 import psutil
 
-from vecparity.containment import privileges, worker
+from vecparity.containment import memory, privileges, worker
 from vecparity.containment.levels import WITH_NAMESPACES
-from vecparity.containment.messages import ENDED, READY
+from vecparity.containment.messages import ENDED, IN_USE, READY
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
+# Between two looks at the memory of the sandbox's own namespaces, and the least change that is told.
+_LOOK_SECONDS = 0.02
+_TOLD_BYTES = 1 << 20
 # Where processes share memory; with namespaces it is the sandbox's own.
 _SHARED = Path("/dev/shm")
 
@@ -57,15 +60,23 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
         sys.exit(f"a scratch directory cannot be made: {error}")
     gc.collect()
     gc.freeze()  # what is here now is shared with all workers, and not looked through in each
+    status = os.EX_OK
     try:
         control.sendall(READY)
         while _serve(control, level, scratch_path, reaches_only_its_own):
             control.sendall(READY)
+    except _NoWorkerError as error:
+        sys.stderr.write(f"{error}\n")
+        status = os.EX_OSERR
     except OSError:
         pass  # the evaluator is gone
     finally:
         _kill_everything(reaches_only_its_own)
-        os._exit(0)
+        os._exit(status)
+
+
+class _NoWorkerError(Exception):
+    """The machine lets the server start no worker."""
 
 
 def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_own: bool) -> bool:
@@ -73,19 +84,34 @@ def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_ow
     message, fds, _, _ = socket.recv_fds(control, 1, 1)
     if not message or not fds:
         return False
-    scratch = _new_scratch(prefix)
+    has_namespaces = level in WITH_NAMESPACES
     try:
-        pid = os.fork()
+        scratch = _new_scratch(prefix)
+    except OSError as error:
+        if has_namespaces:  # there only a strategy can have closed or filled the place
+            raise
+        raise _NoWorkerError(f"a scratch directory cannot be made: {error}") from error
+    try:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            raise _NoWorkerError(f"a process cannot be forked: {error}") from error
         if pid == 0:
             _work(control, socket.socket(fileno=fds[0]), level, scratch)
         os.close(fds[0])
-        ended = _wait(control, pid, reaches_only_its_own)
+        ended = _wait(control, pid, reaches_only_its_own, [prefix.parent, _SHARED] if has_namespaces else [])
         control.sendall(ENDED.pack(*ended))
     finally:
         _kill_everything(reaches_only_its_own)
         # What a worker leaves is not found by the next, nor by anybody when the evaluator is gone.
-        _remove([scratch] if level not in WITH_NAMESPACES else [*prefix.parent.iterdir(), *_SHARED.iterdir()])
+        _remove([*prefix.parent.iterdir(), *_SHARED.iterdir()] if has_namespaces else [scratch])
     return bool(control.recv(1))
+
+
+def _bytes_in_use(directory: Path) -> int:
+    """Bytes of the file system that a directory is on."""
+    status = os.statvfs(directory)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
 
 
 def _new_scratch(prefix: Path) -> Path:
@@ -116,12 +142,22 @@ def _work(control: socket.socket, channel: socket.socket, level: str, scratch: P
     os._exit(0)  # nothing that a strategy registered runs at the exit
 
 
-def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool) -> tuple[int, float]:
-    """Waits for a worker to end, or for the word to end it, with all that it started."""
+def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memory: list[Path]) -> tuple[int, float]:
+    """Waits for a worker to end, or for the word to end it, with all that it started.
+
+    Meanwhile it tells what directories in memory, and segments of shared memory, have grown to.
+    """
+    told, next_look = 0, 0.0
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return status, usage.ru_utime + usage.ru_stime
+        if in_memory and time.monotonic() >= next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            in_use = sum(map(_bytes_in_use, in_memory)) + sum(size for _, _, size in memory.segments().values())
+            if abs(in_use - told) >= _TOLD_BYTES:
+                control.sendall(ENDED.pack(IN_USE, in_use))
+                told = in_use
         if select.select([control], [], [], _TICK_SECONDS)[0]:
             _kill(reaches_only_its_own)
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from vecparity.containment import levels
 from vecparity.containment.levels import WITH_NAMESPACES, Level
 from vecparity.containment.limits import Limits
-from vecparity.errors import MachineError
+from vecparity.errors import MachineError, UsageError
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,9 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
         try:
             scratch = Path(tempfile.gettempdir(), f"vecparity-{secrets.token_hex(8)}-")
         except OSError as error:
-            raise MachineError(f"a temporary directory must be one that can be written (TMPDIR), got {error}") from error
+            raise MachineError(
+                f"TMPDIR must be a directory that can be written, got {error}"
+            ) from error
     control, servers_end = socket.socketpair()
     with servers_end:
         command = levels.command(level, servers_end.fileno(), scratch, limits, needs_cuda=needs_cuda)
@@ -118,6 +120,8 @@ class Ahead:
         return self._servers.pop() if kind == self._kind and self._servers else None
 
 
+# The process that has first taken a fork server: this one, or one that it was forked from.
+_takers: dict[str, int] = {}
 # What the command has started, if it has.
 _ahead: list[Ahead] = []
 
@@ -132,7 +136,19 @@ def output_pipe() -> tuple[int, int]:
 
 
 def take_or_start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Started:
-    """Takes a fork server that was started ahead, or starts one, see `start`."""
+    """Takes a fork server that was started ahead, or starts one, see `start`.
+
+    Raises:
+        MachineError: See `start`.
+        UsageError: This process was forked from one that has taken some: torch's threads are not there any more, and
+            whoever waited for them would wait for ever.
+    """
+    taker = _takers.setdefault("first", os.getpid())
+    if taker != os.getpid():
+        raise UsageError(
+            f"strategies must be run in a process that was not forked from one that has run some (process {taker}): "
+            "use the spawn start method, as in multiprocessing.get_context('spawn')"
+        )
     for ahead in _ahead:
         if started := ahead.take((level, limits, needs_cuda)):
             return started

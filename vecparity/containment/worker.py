@@ -23,6 +23,9 @@ from vecparity.containment.messages import (
 )
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
 
+# What torch says.
+_NO_MEMORY = "can't allocate memory"
+
 
 def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     """Reads a request, calls the strategy, and replies.
@@ -62,15 +65,16 @@ def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
 
 def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
-    if isinstance(error, MemoryError) or (error and "can't allocate memory" in describe(error)):
-        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
-    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
-        return f"hit the limit {request.limits.flag('strategy_file_size')} (MiB): "
-    if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
-        return f"hit the limit {request.limits.flag('strategy_processes')}: "
-    return ""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (error and _NO_MEMORY in describe(error)):
+        name, words = "strategy_memory", "a process asked for more than {most} GiB"
+    elif number in (errno.EFBIG, errno.ENOSPC):
+        name, words = "strategy_file_size", "its files, or one, would have been larger than {most} MiB"
+    elif isinstance(error, BlockingIOError) and number == errno.EAGAIN:
+        name, words = "strategy_processes", "it asked for more processes or threads than {most} allows"
+    else:
+        return ""
+    return f"hit the limit {request.limits.reached(name, words, by_kernel=True)}: "
 
 
 def _words(text: str) -> bytes:
