@@ -394,7 +394,7 @@ def test_memory_that_a_neighbour_frees_hides_nothing(holder: Any) -> None:
     usage = Usage(ours.pid, Limits(strategy_memory=0.06), watches_all=True)
     os.close(taken)
     holder.take(ours)
-    with pytest.raises(LimitReachedError, match="--strategy-memory 0.06"):
+    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0\.06"):
         usage.check()
 
 

@@ -7,7 +7,7 @@ process has open, with or without a name, and segments of System V. All of it is
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -28,11 +28,10 @@ def resident(pid: int) -> tuple[int, int] | None:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
     except OSError:
         return None
-    values = dict(line.split(":", 1) for line in lines if line.startswith("Rss"))
+    values = {line.split()[0]: int(line.split()[1]) * _KIB for line in lines if line.startswith("Rss")}
     if not values:
         return None
-    anonymous, shared = (int(values.get(name, "0").split()[0]) * _KIB for name in ("RssAnon", "RssShmem"))
-    return anonymous, shared
+    return values.get("RssAnon:", 0), values.get("RssShmem:", 0)
 
 
 def open_files(pid: int, devices: frozenset[int]) -> dict[File, int]:
@@ -59,7 +58,7 @@ def open_files(pid: int, devices: frozenset[int]) -> dict[File, int]:
     return found
 
 
-def exact(pids: Iterable[int], devices: frozenset[int]) -> int:
+def exact(pids: Sequence[int], devices: frozenset[int]) -> int:
     """Bytes that processes hold together, whatever they share counted once, but for segments of System V."""
     own, files = 0, defaultdict[File, int](int)
     for pid in pids:

@@ -75,6 +75,7 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
                 pass_fds=[servers_end.fileno()],
                 env=levels.environment(scratch),
                 cwd="/",
+                umask=0o077,  # nothing is anybody else's business, and what is made can be used
                 start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
             )
         except OSError as error:
