@@ -47,7 +47,7 @@ def evaluated(
     """Runs the command under a shell that has first done something."""
     arguments = [*SETTINGS.split(), "--containment", level, "--strategy", str(path), *more]
     command = ["sh", "-c", f'{shell}\n exec "$@"', "sh", python, *flags.split(), "-m", "vecparity.eval", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}), cwd=cwd, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}), cwd=cwd, timeout=400)
 
 
 def assert_scored(done: subprocess.CompletedProcess[str]) -> None:
@@ -63,9 +63,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    "shell", ["ulimit -t 600; ulimit -f 2000; ulimit -n 64", "trap '' CHLD; umask 777"]
-)
+@pytest.mark.parametrize("shell", ["ulimit -t 600; ulimit -f 2000; ulimit -n 64", "trap '' CHLD; umask 777"])
 def test_a_shell_with_rules_of_its_own(level: Level, path: Path, shell: str) -> None:
     assert_scored(evaluated(level, path, shell=shell))
 

@@ -53,6 +53,4 @@ def search_path() -> list[str]:
 @cache
 def _package_parents() -> dict[str, Path]:
     specs = ((package, find_spec(package)) for package in _PACKAGES)
-    return {
-        package: Path(spec.origin).parent.parent.resolve() for package, spec in specs if spec and spec.origin
-    }
+    return {package: Path(spec.origin).parent.parent.resolve() for package, spec in specs if spec and spec.origin}

@@ -5,7 +5,7 @@ import resource
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 
 import psutil
 
@@ -73,10 +73,11 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             name, value = field.name, getattr(self, field.name)
-            kind, number, words = (int, Integral, "a whole number") if field.type is int else (float, Real, "a number")
-            if isinstance(value, bool) or not isinstance(value, number | float):
+            kind: type = int if field.type is int else float
+            words = "a whole number" if kind is int else "a number"
+            if isinstance(value, bool) or not isinstance(value, Real):
                 raise UsageError(f"{name} must be {words}, got {value!r}")
-            if not value > 0:
+            if not value > 0:  # nor is what is no number
                 raise UsageError(f"{name} must be above 0, got {value}")
             if value > _MOST[name]:
                 raise UsageError(f"{name} must be at most {_MOST[name]}, got {value}")

@@ -60,9 +60,7 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
         try:
             scratch = Path(tempfile.gettempdir(), f"vecparity-{secrets.token_hex(8)}-")
         except OSError as error:
-            raise MachineError(
-                f"TMPDIR must be a directory that can be written, got {error}"
-            ) from error
+            raise MachineError(f"TMPDIR must be a directory that can be written, got {error}") from error
     control, servers_end = socket.socketpair()
     with servers_end:
         command = levels.command(level, servers_end.fileno(), scratch, limits, needs_cuda=needs_cuda)
