@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from vecparity.containment import levels
-from vecparity.containment.levels import LEVELS, Level
+from vecparity.containment.levels import LEVELS, WITH_NAMESPACES, Level
 
 pytestmark = pytest.mark.slow
 
@@ -95,13 +95,18 @@ def test_an_interpreter_with_a_relative_path(level: Level, path: Path, tmp_path:
 def test_a_temporary_directory_that_is_odd(level: Level, path: Path, tmp_path: Path, tmpdir: str) -> None:
     if tmpdir != "missing":
         (tmp_path / tmpdir).mkdir(mode=0o500 if tmpdir == "read-only" else 0o700)
-    assert_scored(evaluated(level, path, env={"TMPDIR": str(tmp_path / tmpdir)}))
+    done = evaluated(level, path, env={"TMPDIR": str(tmp_path / tmpdir)})
+    if tmpdir == "read-only" and os.geteuid() == 0 and level not in WITH_NAMESPACES:
+        # A superuser may write there, and takes it; a fork server has given that right up.
+        assert done.returncode == 6
+        assert "a scratch directory cannot be made (TMPDIR): [Errno 13] Permission denied" in done.stderr
+    else:
+        assert_scored(done)
 
 
 @pytest.mark.parametrize("flags", ["-I", "-O -W error"])
 def test_what_python_would_heed(level: Level, tmp_path: Path, flags: str) -> None:
     (tmp_path / "torch.py").write_text("raise SystemExit('not this one')")
-    (tmp_path / "gone").mkdir()
     path = tmp_path / "stratégie 统.py"
     path.write_text(STRATEGY)
     env = {
@@ -112,8 +117,8 @@ def test_what_python_would_heed(level: Level, tmp_path: Path, flags: str) -> Non
         "PYTHONSAFEPATH": "1",
         "PYTHONSTARTUP": "/nowhere",
     }
-    shell = 'unset HOME; rmdir "$PWD"'
-    assert_scored(evaluated(level, path, flags=flags, env=env, shell=shell, cwd=tmp_path / "gone"))
+    cwd = tmp_path if flags == "-I" else None
+    assert_scored(evaluated(level, path, flags=flags, env=env, shell="unset HOME", cwd=cwd))
 
 
 def test_a_process_that_was_forked_from_an_evaluator_says_so(tmp_path: Path) -> None:

@@ -75,7 +75,8 @@ class Limits:
             name, value = field.name, getattr(self, field.name)
             kind: type = int if field.type is int else float
             words = "a whole number" if kind is int else "a number"
-            if isinstance(value, bool) or not isinstance(value, Real):
+            is_number = isinstance(value, Real) and not isinstance(value, bool)
+            if not is_number:
                 raise UsageError(f"{name} must be {words}, got {value!r}")
             if not value > 0:  # nor is what is no number
                 raise UsageError(f"{name} must be above 0, got {value}")

@@ -57,7 +57,7 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     try:
         _new_scratch(scratch_path).rmdir()
     except OSError as error:
-        sys.exit(f"a scratch directory cannot be made: {error}")
+        sys.exit(f"a scratch directory cannot be made (TMPDIR): {error}")
     gc.collect()
     gc.freeze()  # what is here now is shared with all workers, and not looked through in each
     status = os.EX_OK
