@@ -24,6 +24,7 @@ _BEHIND_THE_BORDER = [
     "adamw",
     "containment.conversation",
     "containment.log",
+    "containment.memory",
     "containment.messages",
     "containment.processes",
     "containment.sandbox",

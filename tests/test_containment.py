@@ -212,8 +212,12 @@ def test_how_a_worker_ended_is_told() -> None:
         converse(b"", request(), ENDED.pack(signal.SIGSEGV, 0.0))
     with pytest.raises(EndedError, match="by signal 63"):
         converse(b"", request(), ENDED.pack(63, 0.0))
-    with pytest.raises(LimitReachedError, match="--strategy-cpu-seconds 3600: more CPU seconds"):
-        converse(b"", request(), ENDED.pack(signal.SIGKILL, 3600.0))
+    said = (
+        r"--strategy-cpu-seconds 60: it used 60 s of CPU time, over the limit of 60 s \(--strategy-cpu-seconds raises"
+    )
+    asked = replace(request(), limits=Limits(strategy_cpu_seconds=60))
+    with pytest.raises(LimitReachedError, match=said):
+        converse(b"", asked, ENDED.pack(signal.SIGKILL, 60.0))
     with pytest.raises(EndedError, match=r"exit status 3"):
         converse(b"", request(), ENDED.pack(3 << 8, 0.0))
 
@@ -233,7 +237,8 @@ def test_a_worker_that_says_nothing_has_its_time() -> None:
     asked = replace(request(), limits=Limits(strategy_seconds=0.1))
     with ours, workers, control, servers:
         conversation = Conversation(ours, control, Usage(os.getpid(), asked.limits, watches_all=False))
-        with pytest.raises(LimitReachedError, match=r"^--strategy-seconds 0\.1: more seconds than that$"):
+        said = r"^--strategy-seconds 0\.1: it did not finish within 0\.1 s \(--strategy-seconds raises it\)$"
+        with pytest.raises(LimitReachedError, match=said):
             conversation.reply(asked)
         with pytest.raises(LimitReachedError):
             conversation.send(bytes(1 << 24))  # it reads nothing, either
@@ -249,8 +254,36 @@ def test_limits_are_above_0(name: str, value: float) -> None:
         Limits(**{name: value})  # type: ignore[arg-type]
 
 
-def test_limits_are_named_by_their_flags() -> None:
-    assert Limits(strategy_file_size=3).flag("strategy_file_size") == "--strategy-file-size 3"
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("strategy_memory", float("inf"), "at most 1048576, got inf"),
+        ("strategy_seconds", 1e10, "at most 1000000000, got 10000000000.0"),
+        ("strategy_processes", 10**9, "at most 4194304, got 1000000000"),
+        ("strategy_file_size", 10**30, "at most 1073741824, got 1" + "0" * 30),
+        ("strategy_cpu_seconds", 1.5, "a whole number, got 1.5"),
+        ("strategy_cpu_seconds", True, "a whole number, got True"),
+        ("strategy_memory", "2", "a number, got '2'"),
+    ],
+)
+def test_limits_that_no_kernel_takes_are_refused(name: str, value: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{name} must be {said}$"):
+        Limits(**{name: value})
+
+
+def test_limits_are_numbers_of_any_kind() -> None:
+    made = Limits(strategy_cpu_seconds=np.int64(3), strategy_seconds=np.float32(2), strategy_memory=1)  # type: ignore[arg-type]
+    assert [type(made.strategy_cpu_seconds), type(made.strategy_seconds), type(made.strategy_memory)] == [
+        int,
+        float,
+        float,
+    ]
+
+
+def test_a_limit_that_is_reached_is_named_by_its_flag() -> None:
+    assert Limits(strategy_file_size=3).reached("strategy_file_size", "over {most} MiB") == (
+        "--strategy-file-size 3: over 3 MiB (--strategy-file-size raises it)"
+    )
 
 
 @pytest.fixture
@@ -282,23 +315,103 @@ def test_descendants_are_found_on_old_kernels_too(sleepers: int, monkeypatch: py
     assert list(descendants(sleepers)) == expected
 
 
-def test_use_is_watched_from_outside(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_counted_from_outside(sleepers: int) -> None:
     def usage(**changed: Any) -> Usage:
         made = Usage(sleepers, Limits(**changed), watches_all=True)
         made._most_processes -= len(list(descendants(sleepers)))  # as if they had come since
         return made
 
     usage(strategy_processes=3).check()
-    with pytest.raises(LimitReachedError, match="--strategy-processes 2: more processes at a time"):
+    with pytest.raises(LimitReachedError, match="--strategy-processes 2: more processes at a time than that, 3"):
         usage(strategy_processes=2).check()
-    monkeypatch.setattr(limits, "own_memory", lambda pid: 1 << 28)
-    usage(strategy_memory=0.75).check()
-    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0\.7: more memory than so many GiB"):
-        usage(strategy_memory=0.7).check()
-    made = usage(strategy_memory=1.1)
-    monkeypatch.setattr(limits, "shared_memory", lambda: 1 << 50)
-    with pytest.raises(LimitReachedError, match=r"--strategy-memory 1.1"):
-        made.check()
+
+
+MIB = 1 << 20
+# Memory that a process below may take: 64 MiB each, then it says so and waits.
+HOLDINGS = {
+    "its own": "kept = bytearray(os.urandom(1)) * (64 << 20)",
+    "mapped": "kept = mmap.mmap(-1, 64 << 20); kept.write(bytes(64 << 20))",
+    "mapped by two": "kept = mmap.mmap(-1, 64 << 20); kept.write(bytes(64 << 20)); os.fork() or time.sleep(1000)",
+    "a file without a name": "kept = os.memfd_create('x'); os.write(kept, bytes(64 << 20))",
+    "a mapped file without a name": (
+        "file = os.memfd_create('x'); os.write(file, bytes(64 << 20))\n"
+        "kept = mmap.mmap(file, 64 << 20); sum(kept[::4096])"
+    ),
+    "a file that was removed": (
+        "file = tempfile.TemporaryFile(dir='/dev/shm', buffering=0); file.write(bytes(64 << 20))"
+    ),
+    "a segment": (
+        "c = ctypes.CDLL(None); c.shmat.restype = ctypes.c_void_p; number = c.shmget(0, 64 << 20, 0o600)\n"
+        "place = c.shmat(number, None, 0); ctypes.memset(place, 1, 64 << 20); c.shmdt(ctypes.c_void_p(place))\n"
+        "sys.stdin.close = lambda: c.shmctl(number, 0, None)"
+    ),
+}
+
+
+@pytest.fixture
+def holder() -> Iterator[Any]:
+    """Makes processes, each of which has another below it that takes memory when it is told to."""
+    holders: list[subprocess.Popen[str]] = []
+
+    def hold(what: str) -> subprocess.Popen[str]:
+        code = f"import ctypes, mmap, os, sys, tempfile, time\ninput()\n{HOLDINGS[what]}\n"
+        code += "print('taken', flush=True); sys.stdin.read(); sys.stdin.close()"
+        shell = ["sh", "-c", 'exec 3<&0; "$@" <&3 & wait', "sh", sys.executable, "-c", code]
+        holders.append(subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        while not list(descendants(holders[-1].pid)):
+            time.sleep(0.01)
+        return holders[-1]
+
+    def take(holder: subprocess.Popen[str]) -> None:
+        assert holder.stdin and holder.stdout
+        print(file=holder.stdin, flush=True)
+        assert holder.stdout.readline() == "taken\n"
+
+    yield SimpleNamespace(hold=hold, take=take)
+    for holder in holders:
+        for pid, _ in list(descendants(holder.pid))[1:]:
+            os.kill(pid, signal.SIGKILL)
+        holder.communicate()
+
+
+@pytest.mark.parametrize("what", HOLDINGS)
+def test_memory_is_counted_once_and_its_holder_is_charged(holder: Any, what: str) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("needs Linux")
+    ours, neighbours = holder.hold(what), holder.hold(what)
+    usages = {limit: Usage(ours.pid, Limits(strategy_memory=limit / 1024), watches_all=True) for limit in (62, 120)}
+    holder.take(neighbours)
+    usages[62].check()
+    holder.take(ours)
+    usages[120].check()
+    usages[62]._next_look = 0
+    with pytest.raises(LimitReachedError, match=r"it used 0\.\d+ GiB, over the limit of 0\.0605469 GiB"):
+        usages[62].check()
+
+
+def test_memory_that_a_neighbour_frees_hides_nothing(holder: Any) -> None:
+    taken = os.memfd_create("neighbour")
+    os.write(taken, bytes(256 * MIB))
+    ours = holder.hold("a file without a name")
+    usage = Usage(ours.pid, Limits(strategy_memory=0.06), watches_all=True)
+    os.close(taken)
+    holder.take(ours)
+    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0\.06"):
+        usage.check()
+
+
+def test_what_the_server_tells_of_its_namespaces_is_counted() -> None:
+    ours, workers = socket.socketpair()
+    control, servers = socket.socketpair()
+    usage = Usage(os.getpid(), Limits(strategy_memory=64.0), watches_all=True, has_namespaces=True)
+    with ours, workers, control, servers:
+        conversation = Conversation(ours, control, usage)
+        servers.sendall(ENDED.pack(messages.IN_USE, 65 << 30))
+        conversation._wait()
+        assert conversation.ended is None
+        usage._next_look = 0
+        with pytest.raises(LimitReachedError, match=r"it used 6\d(\.\d)? GiB, over the limit of 64 GiB"):
+            usage.check()
 
 
 def test_threads_are_counted(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -381,12 +494,38 @@ def test_namespaces_that_cannot_be_made_are_said(monkeypatch: pytest.MonkeyPatch
     assert levels.why_not.__wrapped__("none") is None
 
 
+def test_a_level_that_cannot_be_tried_in_time_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "_TRY_SECONDS", 0.1)
+    monkeypatch.setattr(levels, "_BWRAP", ("sh", "-c", "sleep 100"))
+    monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name))
+    assert levels.why_not.__wrapped__("bwrap") == "cannot make its namespaces here: sh did not end within 0.1 s"
+    monkeypatch.setattr(levels, "_BWRAP", ("/nowhere/bwrap",))
+    assert "No such file" in str(levels.why_not.__wrapped__("bwrap"))
+
+
 def test_little_of_the_environment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "hidden")
-    for level in LEVELS:
-        made = levels.environment(level, Path("/tmp/x"))
-        assert "API_TOKEN" not in made
-        assert made["HOME"] == made["TMPDIR"] == ("/tmp/x" if level in ("limits", "none") else "/scratch")
+    assert "API_TOKEN" not in levels.environment(None)
+
+
+def test_nobody_is_blamed_for_threads_that_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1000")
+    monkeypatch.setenv("MKL_NUM_THREADS", "1,2")
+    made = levels.environment(None)
+    assert made["OMP_NUM_THREADS"] == str(os.cpu_count())
+    assert made["MKL_NUM_THREADS"] == "1,2"
+
+
+def test_a_new_root_hides_nothing_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken, free, linked = tmp_path / "taken", tmp_path / "free", tmp_path / "linked"
+    (taken / "venv").mkdir(parents=True)
+    free.mkdir()
+    linked.symlink_to(taken)
+    monkeypatch.setattr(levels, "directories", lambda: (str(taken / "venv"),))
+    monkeypatch.setattr(levels, "_UNNEEDED", (str(tmp_path / "missing"), str(linked), str(taken), str(free)))
+    assert levels._mount_point() == str(free)
+    free.rmdir()
+    assert levels._mount_point() is None
 
 
 # --- the log ---
@@ -525,11 +664,14 @@ def is_zombie(pid: int) -> bool:
 
 def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "_START", "raise SystemExit('no server today')")
-    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
-        with pytest.raises(MachineError, match=r"did not start \(perhaps --containment limits does\): no server today"):
-            sandbox.training_set(CONFIG, (1, 2, 3), 1)
-        scratch = sandbox._started.scratch
-    assert not scratch.exists()
+    said = r"did not start \(perhaps --containment limits does\): no server today"
+    with (
+        StrategyLog() as log,
+        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox,
+        pytest.raises(MachineError, match=said),
+    ):
+        sandbox.training_set(CONFIG, (1, 2, 3), 1)
+    assert sandbox._started.directories() == []
 
 
 @pytest.mark.slow
@@ -544,7 +686,7 @@ def test_servers_started_ahead_are_taken_by_who_wants_such_ones_and_else_ended()
             assert sandbox._started is not left
     for server in (left, taken):
         assert server.process.returncode is not None
-        assert not server.scratch.exists()
+        assert server.directories() == []
     with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         assert sandbox._started not in (left, taken)
 
@@ -606,27 +748,184 @@ def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
         killer.join()
         if kills_server:  # what it can no longer end is still in its worker's group
             os.killpg(started[0], signal.SIGKILL)
-        scratch = sandbox._started.scratch
+        assert not kills_server or len(sandbox._started.directories()) == 1
     await_end(started)
-    assert not scratch.exists()
+    assert sandbox._started.directories() == []
 
 
 @pytest.mark.slow
-def test_an_evaluator_that_is_gone_leaves_nothing_running(tmp_path: Path) -> None:
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.5, 2.0, "asked"])
+@pytest.mark.parametrize("level", LEVELS)
+def test_an_evaluator_that_is_killed_leaves_nothing(tmp_path: Path, level: Level, moment: float | str) -> None:
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
     code = (
         "import sys, torch; from test_containment import *\n"
-        "log = StrategyLog(); sandbox = Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU)\n"
-        "print(sandbox._process.pid, sandbox._started.scratch, flush=True)\n"
+        f"log = StrategyLog(); print('begun', flush=True); sandbox = Sandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
         "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )
-    with Child([sys.executable, "-c", code], cwd=Path(__file__).parent, stdout=subprocess.PIPE) as evaluator:
+    with Child(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    ) as evaluator:
         assert evaluator.stdout
-        server, scratch = evaluator.stdout.readline().decode().split()
-        await_that(lambda: len(list(descendants(int(server)))) == 2)
-        left = [pid for pid, _ in descendants(int(server))]
+        assert evaluator.stdout.readline() == b"begun\n"
+        if isinstance(moment, float):
+            time.sleep(moment)
+        else:
+            await_that(lambda: is_asked(started_by(evaluator.pid)))
+        left = started_by(evaluator.pid)
         evaluator.kill()
-    await_end([int(server), *left])
-    Path(scratch).rmdir()  # what is left of the scratch directory, nobody is there to remove
+    await_end(left)  # a server that is still loading torch notices then
+    assert os.listdir(tmp_path) == []
+
+
+def started_by(pid: int) -> list[int]:
+    return [pid for pid, _ in descendants(pid)]
+
+
+def is_asked(pids: list[int]) -> bool:
+    """Whether the strategy has forked: two processes that do nothing but sleep below the same server."""
+    parents = [psutil.Process(pid).ppid() for pid in pids if psutil.pid_exists(pid)]
+    return len(pids) >= 3 and parents[-1] == pids[-2] and parents[-2] == pids[-3]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_call_leaves_no_file_for_the_next(sandboxes: Any, level: Level) -> None:
+    body = (
+        "import os, shutil, tempfile, torch\nfrom pathlib import Path\n"
+        "def make_dataset(s, c, d):\n"
+        "    home = Path(os.environ['HOME'])\n"
+        "    assert home == Path.cwd() == Path(tempfile.gettempdir()) == Path(os.environ['TMPDIR'])\n"
+        "    assert os.listdir(home) == ['strategy'], os.listdir(home)\n"
+        "    (home / 'kept').write_text('x')\n"
+        "    (home.parent / 'vecparity-kept').write_text('x') if home.parent == Path('/scratch') else None\n"
+        "    assert home.parent != Path('/scratch') or len(os.listdir(home.parent)) == 2\n"
+        "    return torch.ones(2, c.n_features), torch.ones(2)\n"
+    )
+    for _ in range(2):
+        made = sandboxes(level, written(GOOD + body)).training_set(CONFIG, (1, 2, 3), 1)
+        assert made.num_examples == 2
+    assert sandboxes(level, BUNDLED)._started.directories() == []
+
+
+OWN_SOURCE = """
+import inspect
+import io
+import os
+import traceback
+import warnings
+from pathlib import Path
+
+import torch
+
+
+@torch.jit.script
+def parity(x: torch.Tensor) -> torch.Tensor:
+    return x.sum(dim=1) % 2
+
+
+class Widget:
+    pass
+
+
+def fails():
+    raise ValueError("é")
+
+
+def init_model(model, config): pass
+def get_optimizer_config(config): return dict(lr=1, wd=0, beta1=.5, beta2=.5)
+
+
+def make_dataset(secret, config, seed):
+    assert Path(__file__).is_absolute()
+    assert Path(__file__).read_bytes() == SOURCE.encode()
+    assert Path(__file__).name == NAME
+    assert os.listdir(Path(__file__).parent) == [NAME]
+    assert inspect.getsource(fails).startswith("def fails")
+    assert inspect.getsource(Widget).startswith("class Widget")
+    assert inspect.getsourcefile(fails) == PATH
+    try:
+        fails()
+    except ValueError:
+        assert 'raise ValueError("é")' in traceback.format_exc()
+        assert PATH in traceback.format_exc()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.warn("careful")
+    assert caught[0].filename == PATH
+    Path(__file__).write_text("something else")
+    x = torch.ones(4, config.n_features)
+    return x, parity(x[:, list(secret)])
+
+
+SOURCE = Path(__file__).read_text()
+"""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("where", ["absolute", "relative", "elsewhere"])
+def test_a_strategy_has_its_own_source(sandboxes: Any, level: Level, where: str, tmp_path: Path) -> None:
+    path = {"absolute": f"{tmp_path}/mine é.py", "relative": "mine é.py", "elsewhere": "/usr/lib/mine é.py"}[where]
+    own = written(OWN_SOURCE + f"NAME = 'mine é.py'\nPATH = {path!r}\n")
+    if where == "absolute":
+        Path(path).write_bytes(b"changed since it was read")
+        (tmp_path / "beside.txt").write_text("not part of it")
+    for _ in range(2):
+        made = sandboxes(level, replace(own, path=path)).training_set(CONFIG, (1, 2, 3), 1)
+        assert made.labels.tolist() == [1] * 4
+    if where == "absolute":
+        assert Path(path).read_bytes() == b"changed since it was read"
+    broken = replace(written(GOOD + "def make_dataset(s, c, d): 1 / 0"), path=path)
+    with pytest.raises(StrategyFailedError, match=f"^{path}:3: make_dataset raised ZeroDivisionError"):
+        sandboxes(level, broken).training_set(CONFIG, (1, 2, 3), 1)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_worker_has_as_many_threads_as_there_are_cpus_at_most(
+    sandboxes: Any, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 100_000)
+    body = "import torch\ndef make_dataset(s, c, d):\n    n = torch.get_num_threads()\n"
+    body += "    return torch.ones(n, c.n_features), torch.ones(n)\n"
+    sandbox = sandboxes(level, written(GOOD + body))
+    with StrategyLog() as log, pytest.MonkeyPatch.context() as patched:
+        patched.setattr("vecparity.containment.sandbox.take_or_start", lambda *them, **more: sandbox._started)
+        monkeypatch.setattr(sandbox, "_num_threads", Sandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
+    assert sandbox.training_set(CONFIG, (1, 2, 3), 1).num_examples == os.cpu_count()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", ["bwrap", "landlock"])
+@pytest.mark.parametrize("place", [".", "/dev/shm"])
+def test_files_in_memory_are_memory(level: Level, place: str) -> None:
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    body = "import time\ndef make_dataset(s, c, d):\n    for i in range(36):\n"
+    body += f"        open(f'{place}/{{i}}', 'wb').write(bytes(64 << 20))\n    time.sleep(1000)\n"
+    limits = Limits(strategy_memory=2, strategy_file_size=4096, strategy_seconds=60)
+    said = r"hit the limit --strategy-memory 2\.0: it used 2(\.\d+)? GiB"
+    with (
+        StrategyLog() as log,
+        Sandbox(written(GOOD + body), level, limits, log, CPU) as sandbox,
+        pytest.raises(StrategyFailedError, match=said),
+    ):
+        sandbox.training_set(CONFIG, (1, 2, 3), 1)
+
+
+@pytest.mark.parametrize("level", ["limits", "none"])
+def test_a_worker_that_cannot_be_started_is_no_strategys_fault(
+    level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    (tmp_path / "gone").mkdir()
+    with StrategyLog() as log, Sandbox(BUNDLED, level, Limits(), log, CPU) as sandbox:
+        sandbox.initialise(CONFIG, [1])
+        (tmp_path / "gone").rmdir()
+        with pytest.raises(MachineError, match="the sandbox cannot start a worker: a scratch directory cannot be made"):
+            sandbox.training_set(CONFIG, (1, 2, 3), 1)
 
 
 def test_capabilities_are_given_up_and_others_cannot_be_signalled() -> None:

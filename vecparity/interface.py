@@ -5,7 +5,9 @@ numbers, packed bits. This code runs beside the strategy, in a worker, so that w
 reason; the evaluator checks what it gets once more, as bytes. Source: contract section 3.
 """
 
+import io
 import json
+import linecache
 import math
 import random
 import sys
@@ -13,6 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import decode_source
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -95,13 +98,24 @@ class Interface:
             return accepted_dataset(returned, config)
 
 
-def load(strategy: Strategy, device: torch.device = _CPU) -> Interface:
+def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None = None) -> Interface:
     """Executes a strategy's file, in any of the contract's three forms.
+
+    Args:
+        strategy: The file.
+        device: Where ``init_model`` draws.
+        directory: A directory that is there and empty, for a copy of the file to be named by ``__file__``: the bytes
+            that are executed, which the strategy may read and change. Without one ``__file__`` is the user's path.
 
     Raises:
         InvalidStrategyError: The file does not load, or lacks one of the three functions.
     """
-    module = _execute(strategy.source, strategy.path, f"strategy_{strategy.sha256[:16]}")
+    file = strategy.path
+    if directory is not None:
+        copy = directory / Path(strategy.path).name
+        copy.write_bytes(strategy.source)
+        file = str(copy)
+    module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
     for name in _FUNCTIONS:
         if not callable(getattr(module, name, None)):
             got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
@@ -110,13 +124,18 @@ def load(strategy: Strategy, device: torch.device = _CPU) -> Interface:
     return Interface(path=strategy.path, device=device, **functions)
 
 
-def _execute(source: bytes, path: str, module_name: str) -> ModuleType:
+def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleType:
     module = ModuleType(module_name)
-    module.__file__ = path
+    module.__file__ = file
     vars(module).update(_SCOPE)
     sys.modules[module_name] = module  # where dataclasses looks up the names in its fields' annotations
     try:
-        exec(compile(source, path, "exec"), vars(module))
+        code = compile(source, path, "exec")
+        # The path need not be there for this process, or hold the same bytes any more: tracebacks, warnings,
+        # `inspect` and `torch.jit.script` find the lines here.
+        lines = io.StringIO(decode_source(source)).readlines()
+        linecache.cache[path] = (len(source), None, lines, path)
+        exec(code, vars(module))
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)

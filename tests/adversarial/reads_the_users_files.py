@@ -23,7 +23,8 @@ INSTALLED += [sys.prefix, os.path.dirname(vecparity.__file__), os.path.dirname(t
 
 
 def init_model(model, config):
-    for path in (Path(__file__).with_name("diary"), Path(__file__), Path("/etc/passwd"), Path("/etc/hostname")):
+    own = Path(init_model.__code__.co_filename)  # the user's file, of which __file__ is a copy
+    for path in (own.with_name("diary"), own, Path("/etc/passwd"), Path("/etc/hostname")):
         with suppress(OSError):
             raise RuntimeError(f"read the user's {path.name}: {path.read_text()[:10]}")
     for path in ("/root", "/home", "/run", "/var", "/mnt", "/tmp"):

@@ -14,7 +14,7 @@ from vecparity.arguments import Switch, Whole
 from vecparity.commands.output import show_json
 from vecparity.containment import levels
 from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
+from vecparity.containment.limits import CheckLimits, Limits
 from vecparity.containment.start import Ahead
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
 from vecparity.saying import fail, say
@@ -36,7 +36,7 @@ def check(
     json: Switch = False,
     containment: Containment = "auto",
     require_containment: Level | None = None,
-    limits: Limits = Limits(),  # noqa: B008
+    limits: CheckLimits = CheckLimits(),  # noqa: B008
 ) -> int:
     """Look at a strategy's answers without training: datasets, initial networks, hyperparameters, and what is refused.
 

@@ -10,6 +10,7 @@ from vecparity.containment.messages import (
     ENDED,
     FAILED,
     HEADER,
+    IN_USE,
     INVALID,
     MOST_WORDS,
     ForgedError,
@@ -111,7 +112,11 @@ class Conversation:
             return
         except OSError:
             ended = b""
-        self.ended = ENDED.unpack(ended) if len(ended) == ENDED.size else (0, 0.0)
+        status, value = ENDED.unpack(ended) if len(ended) == ENDED.size else (0, 0.0)
+        if status == IN_USE:
+            self._usage.told = int(value)
+        else:
+            self.ended = status, value
 
     def _without_reply(self, request: Request) -> Exception:
         """What is to be said of a worker that ended, or closed its channel, without a reply."""
@@ -121,8 +126,9 @@ class Conversation:
         limits = request.limits
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
-            if number == signal.SIGXCPU or cpu_seconds >= limits.strategy_cpu_seconds:
-                return LimitReachedError(f"{limits.flag('strategy_cpu_seconds')}: more CPU seconds than that")
+            if number == signal.SIGXCPU or cpu_seconds >= limits.cpu_seconds[0]:
+                words = f"it used {cpu_seconds:.3g} s of CPU time, over the limit of {{most}} s"
+                return LimitReachedError(limits.reached("strategy_cpu_seconds", words, by_kernel=True))
             return EndedError(f"ended its process by {_name(number)}")
         return EndedError(f"ended its process (exit status {os.waitstatus_to_exitcode(status)}) instead of returning")
 

@@ -17,6 +17,22 @@ DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 @cache
+def executable() -> str:
+    """Python's path as it is within: a virtual environment's own where the links from there are seen within, too."""
+    path = first = _in_real_directory(sys.executable)
+    while os.path.islink(path):
+        if not any(path.startswith(f"{directory}/") for directory in directories()):
+            return os.path.realpath(path)
+        path = _in_real_directory(os.path.join(os.path.dirname(path), os.readlink(path)))
+    return first
+
+
+def _in_real_directory(path: str) -> str:
+    directory, name = os.path.split(path)
+    return os.path.join(os.path.realpath(directory), name)
+
+
+@cache
 def directories() -> tuple[str, ...]:
     """The directories of the Python installation, the packages installed in it, and this package's own."""
     found = {"/usr", sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
@@ -24,7 +40,7 @@ def directories() -> tuple[str, ...]:
     for package, parent in _package_parents().items():
         # A package that lies in somebody's project is shown without the project.
         found.add(str(parent) if parent.name in _SHARED else str(parent / package))
-    found |= {os.path.realpath(path) for path in found}
+    found = {path for path in found if path == os.path.normpath(path)} | {os.path.realpath(path) for path in found}
     existing = sorted(path for path in found if path != "/" and os.path.isdir(path))
     return tuple(path for path in existing if not any(path.startswith(f"{other}/") for other in existing))
 
@@ -36,5 +52,5 @@ def search_path() -> list[str]:
 
 @cache
 def _package_parents() -> dict[str, Path]:
-    specs = {package: find_spec(package) for package in _PACKAGES}
-    return {package: Path(spec.origin).parent.parent for package, spec in specs.items() if spec and spec.origin}
+    specs = ((package, find_spec(package)) for package in _PACKAGES)
+    return {package: Path(spec.origin).parent.parent.resolve() for package, spec in specs if spec and spec.origin}

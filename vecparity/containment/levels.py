@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from vecparity.containment.installation import DEVICES, SYSTEM, directories, search_path
-from vecparity.containment.limits import Limits
+from vecparity.containment.installation import DEVICES, SYSTEM, directories, executable, search_path
+from vecparity.containment.limits import Limits, num_cpus
 from vecparity.containment.privileges import pid_namespace
 from vecparity.errors import UsageError
 
@@ -35,15 +35,19 @@ _BWRAP = (
     *("--proc", "/proc", "--dev", "/dev"),
 )
 _SCRATCH = "/scratch"
+# Directories that most machines have, and that a sandbox need not see.
+_UNNEEDED = ("/mnt", "/media", "/srv", "/boot", "/home", "/opt", "/root", "/var/tmp", "/tmp", "/run", "/var")
+# To be sure that namespaces can be made.
+_TRY_SECONDS = 20
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 # What a strategy may know of the environment.
 _ENVIRONMENT = (
     "PATH",
     "LANG",
     "LC_ALL",
     "LD_LIBRARY_PATH",
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
+    *_THREADS,
 )
 
 
@@ -99,45 +103,69 @@ def why_not(level: Level) -> str | None:
             return "needs a kernel with Landlock (5.13 or newer, listed in /sys/kernel/security/lsm)"
         if not all(map(shutil.which, ("unshare", "setpriv", "mount", "chroot"))):
             return "needs unshare, setpriv, mount and chroot, which are not installed (apt install util-linux mount)"
-        return _try([*_UNSHARE, f"{_MOUNT_PROC} /proc; {_MOUNT_MEMORY}4k memory /tmp; {_WITHOUT_CAPABILITIES} true"])
+        if (place := _mount_point()) is None:
+            return f"needs a directory that nothing needed is in, to mount on (mkdir {_UNNEEDED[0]})"
+        return _try([*_UNSHARE, f"{_MOUNT_PROC} /proc; {_MOUNT_MEMORY}4k root {place}; {_WITHOUT_CAPABILITIES} true"])
     return None
 
 
 def _try(command: Sequence[str]) -> str | None:
-    tried = subprocess.run(command, capture_output=True, text=True, timeout=20)
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TRY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"cannot make its namespaces here: {command[0]} did not end within {_TRY_SECONDS} s"
+    except OSError as error:
+        return f"cannot make its namespaces here: {error}"
     if tried.returncode == 0:
         return None
     return f"cannot make its namespaces here: {' '.join(tried.stderr.split()) or f'status {tried.returncode}'}"
 
 
-def command(level: Level, control_fd: int, scratch: Path, limits: Limits, *, needs_cuda: bool) -> list[str]:
+def _mount_point() -> str | None:
+    """A directory to mount the new root on, in the sandbox's mount namespace: nothing within may need what it hides."""
+    needed = [os.path.realpath(path) for path in (*SYSTEM, *directories(), *os.get_exec_path())]
+    for place in filter(os.path.isdir, _UNNEEDED):
+        hidden = os.path.realpath(place)
+        if not any(path == hidden or path.startswith(f"{hidden}/") for path in needed):
+            return hidden
+    return None
+
+
+def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits, *, needs_cuda: bool) -> list[str]:
     """The command that starts a fork server in containment.
 
     Args:
         level: How strongly.
         control_fd: Its socket to the evaluator.
-        scratch: A directory of its own, which bwrap and landlock replace with one in memory.
+        scratch: The path that the names of its workers' directories begin with; None where namespaces have their own.
         limits: What workers may use.
         needs_cuda: Whether ``init_model`` draws on a GPU.
     """
     # Isolated: of the environment and the current directory nothing is imported.
-    python = [sys.executable, "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
-    python += [str(control_fd), level, _inside(level, scratch), pid_namespace()]
+    python = [executable(), "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
+    python += [str(control_fd), level, str(scratch or f"{_SCRATCH}/worker-"), pid_namespace()]
     if level == "bwrap":
         return [*_BWRAP, *_mounts(limits, needs_cuda), "--", *python]
     if level == "landlock":
-        return [*_UNSHARE, "; ".join(_new_root(scratch, limits)), "sh", *python]
+        return [*_UNSHARE, "; ".join(_new_root(limits)), "sh", *python]
     return python
 
 
 _START = "from vecparity.containment.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
 
 
-def environment(level: Level, scratch: Path) -> dict[str, str]:
-    """The environment of a fork server and all that it starts."""
-    inside = _inside(level, scratch)
+def environment(scratch: Path | None) -> dict[str, str]:
+    """The environment of a fork server and all that it starts; a worker's home is its own directory.
+
+    Args:
+        scratch: See `command`.
+    """
+    home = str(scratch.parent) if scratch else _SCRATCH
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    return kept | {"HOME": inside, "TMPDIR": inside, "USER": "strategy", "LOGNAME": "strategy"}
+    for name in _THREADS:  # a strategy is not blamed for threads that somebody else asked for
+        if kept.get(name, "").isdecimal():
+            kept[name] = str(min(int(kept[name]), num_cpus()))
+    return kept | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
 
 
 def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
@@ -151,15 +179,16 @@ def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
     if needs_cuda:
         for device in sorted(Path("/dev").glob("nvidia*")):
             mounts += ["--dev-bind", str(device), str(device)]
-    return [*mounts, "--remount-ro", "/", "--chdir", _SCRATCH]
+    return [*mounts, "--remount-ro", "/", "--chdir", "/"]
 
 
-def _new_root(scratch: Path, limits: Limits) -> list[str]:
+def _new_root(limits: Limits) -> list[str]:
     """Shell commands that enter a root directory in memory where there is nothing but the installation.
 
     Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
     """
-    commands = [f"{_MOUNT_MEMORY}1m root {shlex.quote(str(scratch))}", f"cd {shlex.quote(str(scratch))}"]
+    place = _mount_point()
+    commands = [f"{_MOUNT_MEMORY}1m root {place}", f"cd {place}"]
     commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
     commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
     for path in (*DEVICES, *SYSTEM, *directories()):
@@ -175,8 +204,3 @@ def _new_root(scratch: Path, limits: Limits) -> list[str]:
             if path not in DEVICES:  # Landlock does not know of modes and times
                 commands += [f"mount -o remount,bind,ro {target}"]
     return [*commands, f'exec chroot . {_WITHOUT_CAPABILITIES} "$@"']
-
-
-def _inside(level: Level, scratch: Path) -> str:
-    """The scratch directory as the strategy sees it."""
-    return _SCRATCH if level in WITH_NAMESPACES else str(scratch)

@@ -27,9 +27,11 @@ from vecparity.strategy import Strategy
 
 # What the fork server is asked for: a worker, or one in other surroundings, for a call that is made again.
 WORKER, WORKER_AGAIN = b"W", b"A"
-# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds.
+# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds; or, before
+# that and under a number that is no wait status, how many bytes of its namespaces' memory are in use.
 READY = b"R"
 ENDED = struct.Struct("<id")
+IN_USE = -1
 HEADER = struct.Struct("<cQ")
 # What a worker says when it is done with a call (P and D), or could not do it.
 PARAMETERS, DATASET, INVALID, FAILED = b"P", b"D", b"I", b"F"

@@ -18,20 +18,6 @@ def descendants(pid: int) -> Iterator[tuple[int, int]]:
                 yield child, len(_threads(child))
 
 
-def own_memory(pid: int) -> int:
-    """Bytes of memory that a process does not share."""
-    try:
-        memory = psutil.Process(pid).memory_info()
-    except psutil.NoSuchProcess:
-        return 0
-    return int(memory.rss - getattr(memory, "shared", 0))
-
-
-def shared_memory() -> int:
-    """Bytes on this machine that no process's own memory tells: files in memory, with or without a name."""
-    return int(getattr(psutil.virtual_memory(), "shared", 0))
-
-
 def _children(pid: int) -> list[int]:
     try:
         threads = _threads(pid)

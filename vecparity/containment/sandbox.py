@@ -7,6 +7,7 @@ can have, within a time, and words are words.
 import os
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,10 +23,11 @@ from torch import Tensor
 from vecparity.containment import levels
 from vecparity.containment.conversation import Conversation, EndedError, ForgedError
 from vecparity.containment.levels import Level
-from vecparity.containment.limits import LimitReachedError, Limits, Usage
+from vecparity.containment.limits import LimitReachedError, Limits, Usage, num_cpus
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.messages import (
     ENDED,
+    IN_USE,
     READY,
     WORKER,
     WORKER_AGAIN,
@@ -75,7 +77,9 @@ class Sandbox:
         self._strategy, self._limits, self._device = strategy, limits, device
         self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
         self._asks_for = WORKER_AGAIN if again else WORKER
-        self._num_threads = torch.get_num_threads()  # in other threads it is another number
+        # In other threads it is another number. More than there are CPUs would be threads that the strategy has to
+        # answer for.
+        self._num_threads = min(torch.get_num_threads(), num_cpus())
         self._is_ready = False
         self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
         self._process, self._control = self._started.process, self._started.control
@@ -89,7 +93,7 @@ class Sandbox:
         """Ends every process of the sandbox and removes its files."""
         self.kill()
         self._control.close()
-        self._started.remove_scratch()
+        self._started.remove_directories()
 
     def kill(self) -> None:
         """Ends every process of the sandbox; who waits for one, in another thread, is told."""
@@ -156,7 +160,12 @@ class Sandbox:
             self._is_ready = True
         ours, workers_end = socket.socketpair()
         with ours:
-            usage = Usage(self._process.pid, self._limits, watches_all=self._level != "none")
+            usage = Usage(
+                self._process.pid,
+                self._limits,
+                watches_all=self._level != "none",
+                has_namespaces=self._has_namespaces,
+            )
             with workers_end:
                 try:
                     socket.send_fds(self._control, [self._asks_for], [workers_end.fileno()])
@@ -179,11 +188,12 @@ class Sandbox:
         """Ends the worker and all that it started, and waits until the server can fork the next."""
         with suppress(OSError):  # the next wait says that it is gone
             self._control.sendall(b"E")
-        if not has_ended:
-            self._await_server(_SERVER_SECONDS, ENDED.size)
+        while not has_ended:
+            status, _ = ENDED.unpack(self._await_server(_SERVER_SECONDS, ENDED.size))
+            has_ended = status != IN_USE
         self._await_server(_SERVER_SECONDS)
 
-    def _await_server(self, seconds: float, length: int = len(READY)) -> None:
+    def _await_server(self, seconds: float, length: int = len(READY)) -> bytes:
         """Waits until the server has said so many bytes.
 
         Raises:
@@ -192,14 +202,17 @@ class Sandbox:
         """
         self._control.settimeout(seconds)
         try:
-            if len(self._control.recv(length, socket.MSG_WAITALL)) == length:
-                return
+            if len(said := self._control.recv(length, socket.MSG_WAITALL)) == length:
+                return said
         except OSError:
             pass
         raise self._lost()
 
     def _lost(self) -> StrategyFailedError | MachineError:
         if self._is_ready:
+            with suppress(subprocess.TimeoutExpired):
+                if self._process.wait(_TICK_SECONDS * 500) == os.EX_OSERR:
+                    return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
             path = self._strategy.path
             return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
         reason = self._log.last_words() or "no reason given"

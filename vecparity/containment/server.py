@@ -9,18 +9,28 @@ import ctypes
 import gc
 import os
 import select
+import shutil
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import psutil
 
-from vecparity.containment import privileges, surroundings, worker
-from vecparity.containment.messages import ENDED, READY, WORKER_AGAIN
+from vecparity.containment import memory, privileges, surroundings, worker
+from vecparity.containment.levels import WITH_NAMESPACES
+from vecparity.containment.messages import ENDED, IN_USE, READY, WORKER_AGAIN
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
+# Between two looks at the memory of the sandbox's own namespaces, and the least change that is told.
+_LOOK_SECONDS = 0.02
+_TOLD_BYTES = 1 << 20
+# Where processes share memory; with namespaces it is the sandbox's own.
+_SHARED = Path("/dev/shm")
 
 
 def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: str) -> None:
@@ -29,11 +39,11 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     Args:
         control_fd: The socket on which ends of channels come, one for each worker, and one byte to end that worker.
         level: The containment in force.
-        scratch: The one directory that a strategy may write to.
+        scratch: The path that the names of the workers' own directories begin with.
         evaluators_pid_namespace: Its link in /proc, to be sure of being in another before everything in it is killed.
     """
     control = socket.socket(fileno=control_fd)
-    os.chdir(scratch)
+    scratch_path = Path(scratch)
     if sys.platform == "linux":
         # Processes that a strategy leaves behind become children of this one, and are found.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -43,58 +53,116 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     if level == "landlock":
         from vecparity.containment.landlock import confine
 
-        confine(scratch)
+        confine(str(scratch_path.parent))
+    try:
+        _new_scratch(scratch_path).rmdir()
+    except OSError as error:
+        sys.exit(f"a scratch directory cannot be made (TMPDIR): {error}")
     gc.collect()
     gc.freeze()  # what is here now is shared with all workers, and not looked through in each
+    status = os.EX_OK
     try:
         control.sendall(READY)
-        while _serve(control, level, reaches_only_its_own):
+        while _serve(control, level, scratch_path, reaches_only_its_own):
             control.sendall(READY)
+    except _NoWorkerError as error:
+        sys.stderr.write(f"{error}\n")
+        status = os.EX_OSERR
     except OSError:
         pass  # the evaluator is gone
     finally:
         _kill_everything(reaches_only_its_own)
-        os._exit(0)
+        os._exit(status)
 
 
-def _serve(control: socket.socket, level: str, reaches_only_its_own: bool) -> bool:
+class _NoWorkerError(Exception):
+    """The machine lets the server start no worker."""
+
+
+def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_own: bool) -> bool:
     """Has one worker live its life. Returns whether there may be another."""
     message, fds, _, _ = socket.recv_fds(control, 1, 1)
     if not message or not fds:
         return False
+    has_namespaces = level in WITH_NAMESPACES
+    try:
+        scratch = _new_scratch(prefix)
+    except OSError as error:
+        if has_namespaces:  # there only a strategy can have closed or filled the place
+            raise
+        raise _NoWorkerError(f"a scratch directory cannot be made: {error}") from error
     is_again = message == WORKER_AGAIN
-    if is_again:
-        surroundings.use_up_process_numbers()
-    pid = os.fork()
-    if pid == 0:
-        _work(control, socket.socket(fileno=fds[0]), level, is_again=is_again)
-    os.close(fds[0])
-    ended = _wait(control, pid, reaches_only_its_own)
-    control.sendall(ENDED.pack(*ended))
-    _kill_everything(reaches_only_its_own)
+    try:
+        try:
+            if is_again:
+                surroundings.use_up_process_numbers()
+            pid = os.fork()
+        except OSError as error:
+            raise _NoWorkerError(f"a process cannot be forked: {error}") from error
+        if pid == 0:
+            _work(control, socket.socket(fileno=fds[0]), level, scratch, is_again=is_again)
+        os.close(fds[0])
+        ended = _wait(control, pid, reaches_only_its_own, [prefix.parent, _SHARED] if has_namespaces else [])
+        control.sendall(ENDED.pack(*ended))
+    finally:
+        _kill_everything(reaches_only_its_own)
+        # What a worker leaves is not found by the next, nor by anybody when the evaluator is gone.
+        _remove([*prefix.parent.iterdir(), *_SHARED.iterdir()] if has_namespaces else [scratch])
     return bool(control.recv(1))
 
 
-def _work(control: socket.socket, channel: socket.socket, level: str, *, is_again: bool) -> None:
+def _bytes_in_use(directory: Path) -> int:
+    """Bytes of the file system that a directory is on."""
+    status = os.statvfs(directory)
+    return (status.f_blocks - status.f_bfree) * status.f_frsize
+
+
+def _new_scratch(prefix: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=prefix.name, dir=prefix.parent))
+
+
+def _remove(paths: list[Path]) -> None:
+    """Removes files and directories, however deep they are and whatever their modes are."""
+    with contextlib.suppress(RecursionError):
+        for path in paths:
+            shutil.rmtree(path, ignore_errors=True)
+    if left := [str(path) for path in paths if os.path.lexists(path)]:
+        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+            subprocess.run([*command, "--", *left], stderr=subprocess.DEVNULL, check=False)
+
+
+def _work(control: socket.socket, channel: socket.socket, level: str, scratch: Path, *, is_again: bool) -> None:
     """The worker's whole life."""
     try:
         control.close()
         os.setpgid(0, 0)  # so that the evaluator, too, can end most of what it starts at once
         privileges.enclose()
+        os.chdir(scratch)
+        os.environ["HOME"] = os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
         if is_again:
             surroundings.shift_clocks()
-        worker.serve(channel, level)
+        worker.serve(channel, level, scratch)
     except BaseException:
         os._exit(1)
     os._exit(0)  # nothing that a strategy registered runs at the exit
 
 
-def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool) -> tuple[int, float]:
-    """Waits for a worker to end, or for the word to end it, with all that it started."""
+def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memory: list[Path]) -> tuple[int, float]:
+    """Waits for a worker to end, or for the word to end it, with all that it started.
+
+    Meanwhile it tells what directories in memory, and segments of shared memory, have grown to.
+    """
+    told, next_look = 0, 0.0
     while True:
         ended, status, usage = os.wait4(pid, os.WNOHANG)
         if ended:
             return status, usage.ru_utime + usage.ru_stime
+        if in_memory and time.monotonic() >= next_look:
+            next_look = time.monotonic() + _LOOK_SECONDS
+            in_use = sum(map(_bytes_in_use, in_memory)) + sum(size for _, _, size in memory.segments().values())
+            if abs(in_use - told) >= _TOLD_BYTES:
+                control.sendall(ENDED.pack(IN_USE, in_use))
+                told = in_use
         if select.select([control], [], [], _TICK_SECONDS)[0]:
             _kill(reaches_only_its_own)
 

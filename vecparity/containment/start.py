@@ -1,7 +1,7 @@
 """Starting a contained fork server, now or ahead of time. Needs no torch, and so can be done before that is loaded."""
 
 import os
-import shutil
+import secrets
 import signal
 import socket
 import subprocess
@@ -12,23 +12,35 @@ from pathlib import Path
 from types import TracebackType
 
 from vecparity.containment import levels
-from vecparity.containment.levels import Level
+from vecparity.containment.levels import WITH_NAMESPACES, Level
 from vecparity.containment.limits import Limits
-from vecparity.errors import MachineError
+from vecparity.errors import MachineError, UsageError
 
 
 @dataclass(frozen=True)
 class Started:
-    """A fork server's first process, the evaluator's end of the socket to it, and its directory on this machine."""
+    """A fork server's first process and the evaluator's end of the socket to it.
+
+    Attributes:
+        process: Of the server, or of what contains it.
+        control: The socket.
+        scratch: The path that the names of its workers' directories begin with; None where they are in memory that is
+            gone with the server. The server makes and removes them, so that none is left when the evaluator is killed.
+    """
 
     process: "subprocess.Popen[bytes]"
     control: socket.socket
-    scratch: Path
+    scratch: Path | None
 
-    def remove_scratch(self) -> None:
-        """Removes the directory, however deep it is and whatever its modes are."""
-        for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
-            subprocess.run([*command, "--", str(self.scratch)], stderr=subprocess.DEVNULL, check=False)
+    def directories(self) -> list[Path]:
+        """The workers' directories that are there."""
+        return list(self.scratch.parent.glob(f"{self.scratch.name}*")) if self.scratch else []
+
+    def remove_directories(self) -> None:
+        """Removes what a server that was killed could not, however deep it is and whatever its modes are."""
+        if left := [str(path) for path in self.directories()]:
+            for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+                subprocess.run([*command, "--", *left], stderr=subprocess.DEVNULL, check=False)
 
 
 def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Started:
@@ -43,7 +55,12 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
     Raises:
         MachineError: It cannot be started.
     """
-    scratch = Path(tempfile.mkdtemp(prefix="vecparity-"))
+    scratch = None
+    if level not in WITH_NAMESPACES:
+        try:
+            scratch = Path(tempfile.gettempdir(), f"vecparity-{secrets.token_hex(8)}-")
+        except OSError as error:
+            raise MachineError(f"TMPDIR must be a directory that can be written, got {error}") from error
     control, servers_end = socket.socketpair()
     with servers_end:
         command = levels.command(level, servers_end.fileno(), scratch, limits, needs_cuda=needs_cuda)
@@ -54,13 +71,13 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
                 stdout=output,
                 stderr=output,
                 pass_fds=[servers_end.fileno()],
-                env=levels.environment(level, scratch),
-                cwd=scratch,
+                env=levels.environment(scratch),
+                cwd="/",
+                umask=0o077,  # nothing is anybody else's business, and what is made can be used
                 start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
             )
         except OSError as error:
             control.close()
-            shutil.rmtree(scratch, ignore_errors=True)
             raise MachineError(f"the {level} containment could not be started: {error}") from error
     return Started(process, control, scratch)
 
@@ -93,7 +110,7 @@ class Ahead:
             with suppress(ProcessLookupError):
                 os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait()
-            server.remove_scratch()
+            server.remove_directories()
         for end in self.pipe or ():
             os.close(end)
 
@@ -102,6 +119,8 @@ class Ahead:
         return self._servers.pop() if kind == self._kind and self._servers else None
 
 
+# The process that has first taken a fork server: this one, or one that it was forked from.
+_takers: dict[str, int] = {}
 # What the command has started, if it has.
 _ahead: list[Ahead] = []
 
@@ -116,7 +135,19 @@ def output_pipe() -> tuple[int, int]:
 
 
 def take_or_start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Started:
-    """Takes a fork server that was started ahead, or starts one, see `start`."""
+    """Takes a fork server that was started ahead, or starts one, see `start`.
+
+    Raises:
+        MachineError: See `start`.
+        UsageError: This process was forked from one that has taken some: torch's threads are not there any more, and
+            whoever waited for them would wait for ever.
+    """
+    taker = _takers.setdefault("first", os.getpid())
+    if taker != os.getpid():
+        raise UsageError(
+            f"strategies must be run in a process that was not forked from one that has run some (process {taker}): "
+            "use the spawn start method, as in multiprocessing.get_context('spawn')"
+        )
     for ahead in _ahead:
         if started := ahead.take((level, limits, needs_cuda)):
             return started

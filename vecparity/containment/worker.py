@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -22,13 +23,17 @@ from vecparity.containment.messages import (
 )
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
 
+# What torch says.
+_NO_MEMORY = "can't allocate memory"
 
-def serve(channel: socket.socket, level: str) -> None:
+
+def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     """Reads a request, calls the strategy, and replies.
 
     Args:
         channel: To the evaluator.
         level: The containment in force.
+        scratch: The worker's own directory, empty.
     """
     request = read_request(lambda length: _receive(channel, length))
     if level != "none":
@@ -36,7 +41,7 @@ def serve(channel: socket.socket, level: str) -> None:
         request.limits.apply(counts_processes=has_namespaces, bounds_memory=request.device == "cpu")
     torch.set_num_threads(request.num_threads)
     try:
-        kind, payload = _call(request)
+        kind, payload = _call(request, scratch)
     except (InvalidStrategyError, StrategyFailedError) as error:
         limit = _limit_behind(error.__cause__, request)
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
@@ -49,8 +54,10 @@ def serve(channel: socket.socket, level: str) -> None:
         channel.sendall(part)
 
 
-def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
-    loaded = interface.load(request.strategy, torch.device(request.device))
+def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
+    directory = scratch / "strategy"
+    directory.mkdir()
+    loaded = interface.load(request.strategy, torch.device(request.device), directory)
     if request.run_seeds:
         return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
     return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
@@ -58,15 +65,16 @@ def _call(request: Request) -> tuple[bytes, Sequence[bytes]]:
 
 def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
-    if isinstance(error, MemoryError) or (error and "can't allocate memory" in describe(error)):
-        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return f"hit the limit {request.limits.flag('strategy_memory')} (GiB): "
-    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
-        return f"hit the limit {request.limits.flag('strategy_file_size')} (MiB): "
-    if isinstance(error, BlockingIOError) and error.errno == errno.EAGAIN:
-        return f"hit the limit {request.limits.flag('strategy_processes')}: "
-    return ""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (error and _NO_MEMORY in describe(error)):
+        name, words = "strategy_memory", "a process asked for more than {most} GiB"
+    elif number in (errno.EFBIG, errno.ENOSPC):
+        name, words = "strategy_file_size", "its files, or one, would have been larger than {most} MiB"
+    elif isinstance(error, BlockingIOError) and number == errno.EAGAIN:
+        name, words = "strategy_processes", "it asked for more processes or threads than {most} allows"
+    else:
+        return ""
+    return f"hit the limit {request.limits.reached(name, words, by_kernel=True)}: "
 
 
 def _words(text: str) -> bytes:

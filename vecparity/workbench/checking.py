@@ -10,7 +10,7 @@ import torch
 from vecparity import spec, strategy
 from vecparity.containment import levels
 from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
+from vecparity.containment.limits import CheckLimits, Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
 from vecparity.data import make_test_set
@@ -104,7 +104,7 @@ def check(
     else:
         settings = spec.task_config(config, protocol=protocol)
     level = levels.choose(containment, require_containment)
-    return check_all(strategy, [settings], seed, secrets, level, limits or Limits())[0]
+    return check_all(strategy, [settings], seed, secrets, level, limits or CheckLimits())[0]
 
 
 def check_all(

@@ -1,0 +1,111 @@
+"""Memory that a sandbox's processes hold, and nobody else on the machine: their own, and what they share.
+
+What is shared has no owner that the kernel tells: it is memory mapped by several processes, files in memory that some
+process has open, with or without a name, and segments of System V. All of it is counted once, where it is exact.
+"""
+
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+_KIB = 1 << 10
+# Columns of /proc/sysvipc/shm.
+_SHMID, _CPID, _CUID, _RSS = 1, 4, 9, 14
+# A file in memory: device and inode.
+File = tuple[int, int]
+
+
+class HiddenError(Exception):
+    """A process does not let others see what it holds."""
+
+
+def resident(pid: int) -> tuple[int, int] | None:
+    """Bytes that a process has in memory of its own, and shared with others; None when it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    values = {line.split()[0]: int(line.split()[1]) * _KIB for line in lines if line.startswith("Rss")}
+    if not values:
+        return None
+    return values.get("RssAnon:", 0), values.get("RssShmem:", 0)
+
+
+def open_files(pid: int, devices: frozenset[int]) -> dict[File, int]:
+    """Bytes of the files in memory that a process has open, on some devices.
+
+    Raises:
+        HiddenError: The process does not let them be seen.
+    """
+    found = {}
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as entries:
+            for entry in entries:
+                try:
+                    status = entry.stat()
+                except FileNotFoundError:
+                    continue
+                if stat.S_ISREG(status.st_mode) and status.st_dev in devices:
+                    found[status.st_dev, status.st_ino] = status.st_blocks * 512
+    except (FileNotFoundError, ProcessLookupError):
+        pass
+    except PermissionError as error:
+        if resident(pid) is not None:  # one that is ending is nobody's any more
+            raise HiddenError from error
+    return found
+
+
+def exact(pids: Sequence[int], devices: frozenset[int]) -> int:
+    """Bytes that processes hold together, whatever they share counted once, but for segments of System V."""
+    own, files = 0, defaultdict[File, int](int)
+    for pid in pids:
+        for is_own, file, num_bytes in _mappings(pid):
+            if is_own:
+                own += num_bytes
+            elif file[0] in devices:
+                files[file] += num_bytes
+    held: dict[File, int] = {}
+    for pid in pids:
+        held |= open_files(pid, devices)
+    return own + sum(max(files[file], held.get(file, 0)) for file in {*files, *held})
+
+
+def _mappings(pid: int) -> Iterator[tuple[bool, File, int]]:
+    """Yields for each mapping whether it is of a process's own memory, its file, and its share of bytes in memory."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines()
+    except OSError:
+        return
+    is_own, file, is_counted = False, (0, 0), False
+    for line in lines:
+        name, *values = line.split(maxsplit=5)
+        if not name.endswith(":"):  # addresses, permissions, offset, device, inode, path
+            permissions, _, device, inode, *path = values
+            major, minor = (int(number, 16) for number in device.split(":"))
+            is_own, file = permissions[3] == "p", (os.makedev(major, minor), int(inode))
+            is_counted = not "".join(path).startswith("/SYSV")
+        elif is_counted and name == ("Anonymous:" if is_own and file[1] else "Pss:"):
+            yield is_own, file, int(values[0]) * _KIB
+
+
+@cache
+def memory_device() -> int:
+    """The device of memory that is shared without a directory: one for the whole machine."""
+    file = os.memfd_create("vecparity")
+    try:
+        return os.fstat(file).st_dev
+    finally:
+        os.close(file)
+
+
+def segments() -> dict[int, tuple[int, int, int]]:
+    """System V's segments of shared memory, by their number: who made each, process and user, and bytes in memory."""
+    try:
+        lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    except OSError:
+        return {}
+    rows = [[int(value) for value in line.split()] for line in lines]
+    return {row[_SHMID]: (row[_CPID], row[_CUID], row[_RSS]) for row in rows}
