@@ -148,7 +148,8 @@ def test_an_endless_loop(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", make_dataset="while True: pass")
     status, out, err = run(path, "--strategy-seconds", "1", "--json")
     assert status == 4
-    said = f"{path}: make_dataset hit the limit --strategy-seconds 1.0: more seconds than that"
+    said = f"{path}: make_dataset hit the limit --strategy-seconds 1.0: "
+    said += "it did not finish within 1 s (--strategy-seconds raises it)"
     assert err == f"vecparity: error: {said}\n"
     content = json.loads(out)
     assert (content["error"], content["file"], content["line"]) == (said, str(path), None)
