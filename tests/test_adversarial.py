@@ -127,7 +127,7 @@ def cases() -> Iterator[Any]:
 class InProcess:
     """What a sandbox is for, without one."""
 
-    def __init__(self, strategy: Strategy, *others: object) -> None:
+    def __init__(self, strategy: Strategy, *others: object, again: bool = False) -> None:
         self._loaded = interface.load(strategy)
 
     def __enter__(self) -> "InProcess":
@@ -172,12 +172,14 @@ class Pool:
         self.log = StrategyLog()
         self.made: dict[Any, Pooled] = {}
 
-    def sandbox(self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any) -> Sandbox:
-        key = level, limits
+    def sandbox(
+        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any, *, again: bool = False
+    ) -> Sandbox:
+        key = level, limits, again
         if key not in self.made:
             with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
                 patched.setattr(tempfile, "tempdir", None)
-                self.made[key] = Pooled(strategy, level, limits, self.log, device)
+                self.made[key] = Pooled(strategy, level, limits, self.log, device, again=again)
         return self.made[key].serve(strategy)
 
     def processes(self) -> set[int]:
