@@ -257,6 +257,7 @@ def test_two_refusals_are_told_at_once(tmp_path: Path) -> None:
     assert "make_dataset: y must contain only 0 and 1, got 2.0" in another
 
 
+@pytest.mark.slow
 def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:
     """In a sandbox: the same words, and the same last words of the strategy."""
     path = write(tmp_path / "mine.py", top="print('loaded')", make_dataset="raise ValueError('only here')")

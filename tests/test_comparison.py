@@ -256,7 +256,7 @@ def called_different(
 
 @pytest.mark.parametrize("draw", [normal, bimodal])
 @pytest.mark.parametrize(
-    ("secrets", "times"), [(5, 200), *(pytest.param(n, 1_000, marks=pytest.mark.slow) for n in (3, 5, 10))]
+    ("secrets", "times"), [(5, 100), *(pytest.param(n, 1_000, marks=pytest.mark.slow) for n in (3, 5, 10))]
 )
 def test_identical_strategies_are_called_different_in_each_figure_once_in_20_and_in_either_once_in_10(
     draw: Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]], secrets: int, times: int

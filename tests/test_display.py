@@ -43,7 +43,8 @@ def on_a_terminal(arguments: str, columns: int, **environment: str) -> bytes:
     return written
 
 
-@pytest.mark.parametrize("no_color", [pytest.param("", marks=pytest.mark.slow), "1"])
+@pytest.mark.slow
+@pytest.mark.parametrize("no_color", ["", "1"])
 def test_metric_lines_and_display_on_one_terminal(run: Run, no_color: str) -> None:  # noqa: F811
     _, quiet, _ = run(f"{SHORT} --all-configs")
     written = on_a_terminal(f"{SHORT} --all-configs", 80, NO_COLOR=no_color)

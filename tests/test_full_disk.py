@@ -41,6 +41,7 @@ def test_a_full_disk_loses_no_results_and_leaves_no_torn_file(tmp_path: Path) ->
     assert done.stderr.endswith("LEFT\n"), "no file is left"
 
 
+@pytest.mark.slow
 @needs_mount
 def test_a_read_only_disk_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
     done = mounted("ro", tmp_path, "--max-steps 1")

@@ -47,7 +47,7 @@ def assert_same_in_distribution(evaluation: Evaluation, final: dict[str, Any]) -
     assert evaluation.metrics.num_runs == final["num_runs"]
 
 
-@pytest.mark.parametrize("engine", ["native", "vmap"])
+@pytest.mark.parametrize("engine", ["native", pytest.param("vmap", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("case", [case for case in CASES if case.startswith("isolated_cube_n")])
 def test_smoke_of_isolated_cube_stops_every_run_where_the_original_did(case: str, engine: EngineName) -> None:
     runs = [[run.secret_index, run.order_index, run.steps] for run in smoke(case, engine).results]

@@ -1,10 +1,12 @@
 """The command, interrupted by real signals and killed, and gone on with."""
 
+import io
 import json
 import re
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from killed_evaluations import kill_and_go_on
 from processes import Child, await_that
 from test_eval import Run, run  # noqa: F401
 
+from vecparity.eval import main
 from vecparity.interruption import Interruption
 
 # Long enough to be interrupted in the first of three configurations, or in the second.
@@ -57,9 +60,10 @@ def end_after(lines: int, number: signal.Signals, arguments: str) -> tuple[int, 
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
     """Standard output and JSON of an evaluation never interrupted."""
     directory = tmp_path_factory.mktemp("whole")
-    done = subprocess.run(command(f"{SETTINGS} --output-dir {directory}"), check=True, capture_output=True, text=True)
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(f"{SETTINGS} --output-dir {directory}".split()) == 0
     assert sorted(path.name for path in directory.iterdir()) == [f"n{n}-k8_seed42.json" for n in (32, 50, 64)]
-    return done.stdout.splitlines(), results(directory)
+    return printed.getvalue().splitlines(), results(directory)
 
 
 # In the first configuration, and in the second: 4 runs x 61 windows each.
@@ -72,7 +76,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str
     ],
 )
 def test_signalled_and_gone_on_with(
-    tmp_path: Path, whole: tuple[list[str], dict[str, Any]], number: signal.Signals, lines: int
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    whole: tuple[list[str], dict[str, Any]],
+    number: signal.Signals,
+    lines: int,
 ) -> None:
     arguments = f"{SETTINGS} --output-dir {tmp_path} --checkpoint-seconds 0"
     status, err = end_after(lines, number, arguments)
@@ -82,12 +90,13 @@ def test_signalled_and_gone_on_with(
         assert status == 75
         assert f"--checkpoint {tmp_path}/checkpoints --resume goes on from step" in err
     assert results(tmp_path) != whole[1]
-    done = subprocess.run(command(f"{arguments} --resume"), check=True, capture_output=True, text=True)
-    assert done.stdout.splitlines() == whole[0]
+    status, printed, _ = run(f"{arguments} --resume")
+    assert (status, printed) == (0, whole[0])
     assert results(tmp_path) == whole[1]
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 3, "no checkpoints are left"
 
 
+@pytest.mark.slow
 def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
     status, err = end_after(8, signal.SIGINT, SETTINGS)
     assert status == 130
