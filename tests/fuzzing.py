@@ -18,7 +18,7 @@ import time
 import warnings
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -274,8 +274,9 @@ def checkpoints(directory: Path) -> Fuzz:
         runs = some_runs()
         kept.begin(runs)
         go_on(runs, kept, pieces)
+        kept.close()
         files = []
-        for stem in ("t.runs", "t.state-000001"):
+        for stem in (f"{kept.name}.runs", f"{kept.name}.state-000001"):
             path = kept.directory / stem
             content = json.loads(path.with_name(f"{stem}.json").read_text())["content"]
             tensors = path.with_name(f"{stem}.safetensors").read_bytes()
@@ -312,10 +313,9 @@ def checkpoints(directory: Path) -> Fuzz:
         if isinstance(files[1][1], dict) and isinstance(files[1][1].get("of"), dict):
             files[1][1]["of"]["runs_sha256"] = digest
         write(*files[1])
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), closing(Checkpoints(place, "t", identity, seconds=1000)) as kept:
             warnings.simplefilter("error")
             try:
-                kept = Checkpoints(place, "t", identity, seconds=1000)
                 runs = kept.resume(Training(SETTINGS, torch.float32))
             except UsageError as error:
                 refused(error)

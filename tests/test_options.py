@@ -77,7 +77,7 @@ def test_numbers_and_paths_are_plain_ones_from_here_on() -> None:
         ("strategy", None, "a path"),
         ("strategy", "a\0b/c.py", "a path"),
         ("max_steps", "30", "an integer"),
-        ("max_steps", 10**30, "below 2 to the 63rd"),
+        ("max_steps", 10**30, "at most 2147483647"),
         ("seed", "42", "an integer"),
     ],
 )

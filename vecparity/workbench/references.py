@@ -12,8 +12,8 @@ from vecparity.evaluation import Evaluation
 from vecparity.strategy import Strategy
 from vecparity.workbench.history import History
 
-# More digits no id has.
-_ID = "[0-9]{1,18}"
+# Python reads no number of thousands of digits.
+_ID = "[0-9]{1,100}"
 
 
 @dataclass(frozen=True)
