@@ -176,7 +176,8 @@ class Usage:
         self._most_processes = len(others) + limits.strategy_processes
         self._most_threads = sum(num_threads for _, num_threads in others) + limits.threads
         shared = [path for path in _SHARED if not has_namespaces and os.path.exists(path)]
-        self._devices = frozenset([memory.memory_device(), *(os.stat(path).st_dev for path in shared)])
+        devices = [memory.memory_device(), *(os.stat(path).st_dev for path in shared)]
+        self._devices = frozenset(device for device in devices if device is not None)
         self._others_segments = memory.segments().keys()
         self._sees_all = all(self._sees(pid) for pid in (root, *(pid for pid, _ in others)))
 

@@ -92,8 +92,10 @@ def _mappings(pid: int) -> Iterator[tuple[bool, File, int]]:
 
 
 @cache
-def memory_device() -> int:
-    """The device of memory that is shared without a directory: one for the whole machine."""
+def memory_device() -> int | None:
+    """The device of memory that is shared without a directory: one for the whole machine; None but on Linux."""
+    if not hasattr(os, "memfd_create"):
+        return None
     file = os.memfd_create("vecparity")
     try:
         return os.fstat(file).st_dev
