@@ -91,6 +91,15 @@ def test_an_interpreter_with_a_relative_path(level: Level, path: Path, tmp_path:
     assert_scored(evaluated(level, path, python=str(python), cwd=tmp_path / "a" / "b"))
 
 
+def test_programs_in_a_directory_of_links(level: Level, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for directory in os.environ["PATH"].split(":"):
+        for program in Path(directory).glob("*"):
+            if not (link := tmp_path / "bin" / program.name).is_symlink():
+                link.symlink_to(program)
+    assert_scored(evaluated(level, path, env={"PATH": str(tmp_path / "bin")}))
+
+
 @pytest.mark.parametrize("tmpdir", ["missing", "with spaces\nand lines", "read-only"])
 def test_a_temporary_directory_that_is_odd(level: Level, path: Path, tmp_path: Path, tmpdir: str) -> None:
     if tmpdir != "missing":

@@ -188,7 +188,8 @@ def _new_root(limits: Limits) -> list[str]:
     Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
     """
     place = _mount_point()
-    commands = [f"{_MOUNT_MEMORY}1m root {place}", f"cd {place}"]
+    # Where the user's programs are may not be within.
+    commands = ['PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"', f"{_MOUNT_MEMORY}1m root {place}", f"cd {place}"]
     commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
     commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
     for path in (*DEVICES, *SYSTEM, *directories()):
