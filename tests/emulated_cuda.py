@@ -29,6 +29,10 @@ def why_not() -> str | None:
     return None if _COMPILER else "needs g++"
 
 
+class HangError(Exception):
+    """An emulated kernel does not end."""
+
+
 @dataclass
 class EmulatedGpu:
     """A GPU that gives every run ``cluster_blocks`` blocks, however many runs there are.
@@ -62,7 +66,9 @@ class EmulatedGpu:
         words = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in arguments]
         assert all(one.is_contiguous() for one in arguments if isinstance(one, torch.Tensor))
         launch = library(self.plan, self.source).launch
-        launch((ctypes.c_uint64 * len(words))(*words), num_clusters, ctypes.c_uint(self.seed), int(self.truncates_sums))
+        options = (num_clusters, ctypes.c_uint(self.seed), int(self.truncates_sums))
+        if not launch((ctypes.c_uint64 * len(words))(*words), *options):
+            raise HangError("threads wait for each other for ever")
 
 
 def engine(cluster_blocks: int = 1, **options: object) -> CudaEngine:

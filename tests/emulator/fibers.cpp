@@ -32,6 +32,7 @@ Grid* grid = nullptr;
 namespace {
 constexpr std::size_t kStackBytes = 64 << 10;
 constexpr int kSavedRegisters = 6;
+constexpr std::size_t kPatience = 1000;  // turns of a fiber; its stack is just given up
 }  // namespace
 
 Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed)
@@ -59,16 +60,18 @@ Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t 
     }
 }
 
-void Grid::run(const std::function<void()>& kernel) {
+bool Grid::run(const std::function<void()>& kernel) {
     kernel_ = kernel;
     grid = this;
     switch_to(0, &caller_);
     grid = nullptr;
+    return num_done_ == static_cast<int>(fibers_.size());
 }
 
 void Grid::enter() {
     grid->kernel_();
     grid->fibers_[grid->current_].is_done = true;
+    grid->idle_ = 0;
     void* nowhere;
     if (++grid->num_done_ == static_cast<int>(grid->fibers_.size())) switch_stack(&nowhere, grid->caller_);
     grid->switch_to(grid->next(), &nowhere);
@@ -94,6 +97,7 @@ int Grid::next() {
 
 void Grid::yield() {
     const int here = current_, there = next();
+    if (++idle_ > kPatience * fibers_.size()) switch_stack(&fibers_[here].stack_pointer, caller_);
     if (there != here) switch_to(there, &fibers_[here].stack_pointer);
 }
 
@@ -102,6 +106,7 @@ void Grid::wait(Barrier& barrier, int threads) {
     if (++barrier.arrived == threads) {
         barrier.arrived = 0;
         ++barrier.generation;
+        idle_ = 0;
     } else {
         while (barrier.generation == generation) yield();
     }

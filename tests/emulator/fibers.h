@@ -45,8 +45,8 @@ class Grid {
   public:
     Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed);
 
-    // Calls `kernel` on every thread of every block.
-    void run(const std::function<void()>& kernel);
+    // Calls `kernel` on every thread of every block; returns false if they wait for each other for ever.
+    bool run(const std::function<void()>& kernel);
 
     int thread() const { return fibers_[current_].thread; }
     int rank() const { return fibers_[current_].block % cluster_blocks_; }
@@ -72,6 +72,7 @@ class Grid {
             compute(warp.in, warp.out[generation % 2]);
             warp.arrived = 0;
             ++warp.generation;
+            idle_ = 0;
         } else {
             while (warp.generation == generation) yield();
         }
@@ -89,6 +90,7 @@ class Grid {
     unsigned seed_;
     int current_ = 0;
     int num_done_ = 0;
+    std::size_t idle_ = 0;  // turns since something that fibers wait for has happened
     void* caller_ = nullptr;
     std::function<void()> kernel_;
     std::vector<Block> blocks_;
