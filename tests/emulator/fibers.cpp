@@ -32,7 +32,8 @@ Grid* grid = nullptr;
 namespace {
 constexpr std::size_t kStackBytes = 64 << 10;
 constexpr int kSavedRegisters = 6;
-constexpr std::size_t kPatience = 1000;  // turns of a fiber; its stack is just given up
+constexpr unsigned kMostTurns = 4096;
+constexpr std::size_t kPatience = 4000;  // turns of a fiber; its stack is just given up
 }  // namespace
 
 Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed)
@@ -82,17 +83,34 @@ void Grid::switch_to(int fiber, void** from) {
     switch_stack(from, fibers_[fiber].stack_pointer);
 }
 
-// The fiber after the current one that is not done, or after a random one.
+unsigned Grid::random(unsigned bound) {
+    seed_ = seed_ * 1664525u + 1013904223u;
+    return (seed_ >> 8) % bound;
+}
+
+// The fiber after the current one that is not done: of all, or of the warp whose turn it is.
 int Grid::next() {
     const int count = static_cast<int>(fibers_.size());
     int fiber = current_;
-    if (seed_) {
-        seed_ = seed_ * 1664525u + 1013904223u;
-        fiber = static_cast<int>((seed_ >> 8) % static_cast<unsigned>(count));
+    if (!seed_) {
+        do fiber = fiber + 1 == count ? 0 : fiber + 1;
+        while (fibers_[fiber].is_done);
+        return fiber;
     }
-    do fiber = fiber + 1 == count ? 0 : fiber + 1;
-    while (fibers_[fiber].is_done);
-    return fiber;
+    for (;;) {
+        if (turns_left_ == 0) {
+            turns_left_ = 1 + random(kMostTurns);
+            fiber = static_cast<int>(random(static_cast<unsigned>(count)));
+        }
+        const int first = fiber / kLanes * kLanes;
+        for (int i = 1; i <= kLanes; ++i) {
+            const int lane = (fiber + i) % kLanes;
+            if (fibers_[first + lane].is_done) continue;
+            --turns_left_;
+            return first + lane;
+        }
+        turns_left_ = 0;  // the whole warp is done
+    }
 }
 
 void Grid::yield() {

@@ -1,6 +1,7 @@
 // A grid of blocks on one CPU thread: every GPU thread is a fiber, and fibers take turns where they wait for others: at
 // barriers, at what a warp does together, and while they poll memory. In between a fiber is alone, so that what it does
-// is atomic; a barrier that is missing shows when fibers go on in a random order (`seed`).
+// is atomic. With a `seed`, warps drawn at random get a random number of turns at a time, so that some run far ahead of
+// others: then a barrier that is missing shows.
 #pragma once
 
 #include <cstdint>
@@ -85,10 +86,12 @@ class Grid {
     void wait(Barrier& barrier, int threads);
     void switch_to(int fiber, void** from);
     int next();
+    unsigned random(unsigned bound);
 
     int cluster_blocks_, block_threads_;
     unsigned seed_;
     int current_ = 0;
+    unsigned turns_left_ = 0;  // of the warp whose turn it is
     int num_done_ = 0;
     std::size_t idle_ = 0;  // turns since something that fibers wait for has happened
     void* caller_ = nullptr;
