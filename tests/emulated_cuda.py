@@ -1,4 +1,4 @@
-"""The CUDA kernel on a CPU: its own source, compiled with the emulator beside it (`emulator/`) for each set of sizes."""
+"""The CUDA kernel on a CPU: its own source, compiled with the emulator (`emulator/`) for each set of sizes."""
 
 import ctypes
 import functools

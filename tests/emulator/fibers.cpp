@@ -1,5 +1,6 @@
 #include "fibers.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -32,8 +33,9 @@ Grid* grid = nullptr;
 namespace {
 constexpr std::size_t kStackBytes = 64 << 10;
 constexpr int kSavedRegisters = 6;
-constexpr unsigned kMostTurns = 4096;
-constexpr std::size_t kPatience = 4000;  // turns of a fiber; its stack is just given up
+constexpr unsigned kMostTurns = 1 << 12;
+constexpr unsigned kMostClusterTurns = 1 << 19;
+constexpr int kPatience = 32 * kMostClusterTurns;  // turns in which nothing happens
 }  // namespace
 
 Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed)
@@ -99,8 +101,14 @@ int Grid::next() {
     }
     for (;;) {
         if (turns_left_ == 0) {
+            if (cluster_turns_left_ == 0) {
+                cluster_turns_left_ = 1 + random(kMostClusterTurns);
+                cluster_ = random(static_cast<unsigned>(clusters_.size()));
+            }
             turns_left_ = 1 + random(kMostTurns);
-            fiber = static_cast<int>(random(static_cast<unsigned>(count)));
+            cluster_turns_left_ -= std::min(cluster_turns_left_, turns_left_);
+            const unsigned threads = static_cast<unsigned>(block_threads_ * cluster_blocks_);
+            fiber = static_cast<int>(cluster_ * threads + random(threads));
         }
         const int first = fiber / kLanes * kLanes;
         for (int i = 1; i <= kLanes; ++i) {
@@ -109,13 +117,13 @@ int Grid::next() {
             --turns_left_;
             return first + lane;
         }
-        turns_left_ = 0;  // the whole warp is done
+        turns_left_ = cluster_turns_left_ = 0;  // the whole warp is done
     }
 }
 
 void Grid::yield() {
     const int here = current_, there = next();
-    if (++idle_ > kPatience * fibers_.size()) switch_stack(&fibers_[here].stack_pointer, caller_);
+    if (++idle_ > kPatience) switch_stack(&fibers_[here].stack_pointer, caller_);
     if (there != here) switch_to(there, &fibers_[here].stack_pointer);
 }
 

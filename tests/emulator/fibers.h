@@ -1,7 +1,7 @@
 // A grid of blocks on one CPU thread: every GPU thread is a fiber, and fibers take turns where they wait for others: at
 // barriers, at what a warp does together, and while they poll memory. In between a fiber is alone, so that what it does
-// is atomic. With a `seed`, warps drawn at random get a random number of turns at a time, so that some run far ahead of
-// others: then a barrier that is missing shows.
+// is atomic. With a `seed`, clusters drawn at random, and in them warps, get a random number of turns at a time, so that
+// some run far ahead of others: then a barrier that is missing shows.
 #pragma once
 
 #include <cstdint>
@@ -91,9 +91,10 @@ class Grid {
     int cluster_blocks_, block_threads_;
     unsigned seed_;
     int current_ = 0;
-    unsigned turns_left_ = 0;  // of the warp whose turn it is
+    unsigned cluster_ = 0, cluster_turns_left_ = 0;  // whose turn it is
+    unsigned turns_left_ = 0;                        // of the warp whose turn it is
     int num_done_ = 0;
-    std::size_t idle_ = 0;  // turns since something that fibers wait for has happened
+    int idle_ = 0;  // turns since something that fibers wait for has happened
     void* caller_ = nullptr;
     std::function<void()> kernel_;
     std::vector<Block> blocks_;
