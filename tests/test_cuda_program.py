@@ -2,9 +2,11 @@
 
 import re
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -239,6 +241,74 @@ def test_it_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     assert "compute capability 8.0 or newer" in str(why_not("cuda", CUDA, torch.float32, TaskConfig()))
     assert isinstance(make_engine("cuda", None), CudaEngine)
+
+
+class StandIn:
+    """cuda-core, as far as it is used, with a GPU of 132 multiprocessors that runs 66 clusters."""
+
+    LEGACY_DEFAULT_STREAM = "legacy"
+
+    def __init__(self) -> None:
+        self.launched: list[Any] = []
+        self.num_clusters = 66
+        self.kernel = SimpleNamespace(
+            handle=7,
+            occupancy=SimpleNamespace(
+                max_active_clusters=lambda config, stream: self.num_clusters,
+                max_active_blocks_per_multiprocessor=lambda threads, shared_bytes: 1,
+            ),
+        )
+        properties = SimpleNamespace(multiprocessor_count=132, max_shared_memory_per_block_optin=HOPPER_BYTES)
+        self.Device = lambda index: SimpleNamespace(properties=properties, set_current=lambda: None)
+        self.ObjectCode = SimpleNamespace(from_cubin=lambda cubin: SimpleNamespace(get_kernel=lambda name: self.kernel))
+        self.Stream = SimpleNamespace(from_handle=lambda handle: handle)
+        self.LaunchConfig = lambda **options: options
+
+    def launch(self, *arguments: Any) -> None:
+        self.launched.append(arguments)
+
+
+@pytest.fixture
+def stand_in(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    core = StandIn()
+    monkeypatch.setattr(program, "_core", lambda: core)
+    monkeypatch.setattr(program, "_allow_shared_bytes", lambda kernel, shared_bytes, device: None)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    return core
+
+
+def test_what_is_launched(stand_in: StandIn, compilations: list[str]) -> None:
+    gpu = program.Gpu(torch.device("cuda", 0))
+    assert (gpu.multiprocessors, gpu.shared_bytes, gpu.has_clusters) == (132, HOPPER_BYTES, True)
+    plan, single = Plan(64, 512, 128, 2), Plan(32, 512, 128, 1)
+    assert gpu.program(plan) is gpu.program(plan)
+    assert (gpu.program(plan).num_clusters, gpu.program(single).num_clusters) == (66, 132)
+    assert compilations == ["sm_90a"] * 2
+    tensor = torch.zeros(3)
+    gpu.program(plan).launch(50, [tensor, 9])
+    config = {"grid": 50, "cluster": 2, "block": 256, "shmem_size": plan.shared_bytes}
+    assert stand_in.launched == [("legacy", config, stand_in.kernel, tensor.data_ptr(), 9)]
+
+
+def test_what_a_gpu_refuses_is_an_error_of_one_line(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: Any) -> None:
+        raise RuntimeError("CUDA_ERROR_UNKNOWN\nmore")
+
+    gpu, plan = program.Gpu(torch.device("cuda", 0)), Plan(64, 512, 128, 2)
+    monkeypatch.setattr(stand_in, "launch", fail)
+    with pytest.raises(MachineError, match=r"^the kernel cannot be launched: RuntimeError: CUDA_ERROR_UNKNOWN$"):
+        gpu.program(plan).launch(1, [])
+    monkeypatch.setattr(program, "_allow_shared_bytes", fail)
+    with pytest.raises(MachineError, match=r"^the kernel for sm_90a cannot be loaded: .*UNKNOWN$"):
+        gpu.program(Plan(64, 512, 128, 4))
+
+
+def test_a_gpu_that_runs_no_cluster(stand_in: StandIn) -> None:
+    stand_in.num_clusters = 0
+    with pytest.raises(MachineError, match="this GPU cannot run a cluster of 2 blocks"):
+        program.Gpu(torch.device("cuda", 0)).program(Plan(64, 512, 128, 2))
 
 
 @pytest.mark.parametrize(("capability", "name"), [((8, 0), "sm_80"), ((9, 0), "sm_90a"), ((12, 0), "sm_120a")])

@@ -1,7 +1,7 @@
 // A grid of blocks on one CPU thread: every GPU thread is a fiber, and fibers take turns where they wait for others: at
 // barriers, at what a warp does together, and while they poll memory. In between a fiber is alone, so that what it does
-// is atomic. With a `seed`, clusters drawn at random, and in them warps, get a random number of turns at a time, so that
-// some run far ahead of others: then a barrier that is missing shows.
+// is atomic. With a `seed`, clusters drawn at random, and in them warps, get a random number of turns at a time, so
+// that some run far ahead of others: then a barrier that is missing shows.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // The gradients of a warp's units, and their update. With error the loss's gradient by z, and
-// G[u, n] = sum over rows of error * x_n where h_u > 0, they are dW1[u, n] = w2[u] * G[u, n], db1[u] = w2[u] * G[u, bias]
-// and, since relu(h) = h where h > 0 and h is linear in W1 and b1,
+// G[u, n] = sum over rows of error * x_n where h_u > 0, they are dW1[u, n] = w2[u] * G[u, n],
+// db1[u] = w2[u] * G[u, bias] and, since relu(h) = h where h > 0 and h is linear in W1 and b1,
 // dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. G comes out of `multiply_add` in the thread that has
 // the weight.
 #ifndef VECPARITY_BACKWARD

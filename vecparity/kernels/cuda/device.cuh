@@ -1,4 +1,4 @@
-// What only a GPU can do, each in one function: tensor cores, shuffles, barriers, clusters, and memory that blocks share.
+// What only a GPU can do, each in one function: tensor cores, shuffles, barriers, clusters, memory that blocks share.
 // The tests' emulator defines the same functions on a CPU; all other files are plain C++.
 #ifndef VECPARITY_DEVICE
 #define VECPARITY_DEVICE
@@ -94,7 +94,8 @@ DEVICE void load_matrices_transposed(unsigned (&to)[4], unsigned address) {
 
 // sums [16, 8] += a [16, 16] * b [16, 8].
 DEVICE void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
@@ -104,6 +105,7 @@ DEVICE void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, 
 DEVICE void block_barrier() { __syncthreads(); }
 
 DEVICE void cluster_barrier() {
+    __syncwarp();  // `aligned`: where one thread alone did something before
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }

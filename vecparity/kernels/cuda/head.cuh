@@ -14,8 +14,10 @@ DEVICE float gather_z(Shared& shared, const Thread& thread, int parity) {
         z = tree_sum<kWarps>([&](int warp) { return shared.z_of_warp[warp][thread.index]; });
         if constexpr (kBlocks > 1)
             UNROLL
-            for (int block = 0; block < kBlocks; ++block)
-                store_to_block(block, shared_address(&shared.z_of_block[parity][thread.block][thread.index]), bits_of(z));
+            for (int block = 0; block < kBlocks; ++block) {
+                const unsigned address = shared_address(&shared.z_of_block[parity][thread.block][thread.index]);
+                store_to_block(block, address, bits_of(z));
+            }
     }
     if constexpr (kBlocks > 1) {
         cluster_barrier();

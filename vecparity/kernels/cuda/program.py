@@ -106,28 +106,33 @@ class LoadedProgram:
         cubin = kept_cubin(plan, architecture)
         self._plan = plan
         self._device = device
-        torch.cuda.init()
-        core.Device(device.index).set_current()  # the context that torch has, too
         try:
-            self._kernel = core.ObjectCode.from_cubin(cubin).get_kernel(NAME)
-            _allow_shared_bytes(self._kernel, plan.shared_bytes, device)
-            self.num_clusters = self._most_clusters()
+            with torch.cuda.device(device):
+                core.Device(device.index).set_current()  # in the context that torch has, too
+                self._kernel = core.ObjectCode.from_cubin(cubin).get_kernel(NAME)
+                _allow_shared_bytes(self._kernel, plan.shared_bytes, device)
+                self.num_clusters = self._most_clusters()
         except Exception as error:
             raise MachineError(f"the kernel for {architecture} cannot be loaded: {describe(error)}") from error
+        if self.num_clusters < 1:
+            raise MachineError(f"this GPU cannot run a cluster of {plan.cluster_blocks} blocks (--engine triton can)")
 
     def launch(self, num_clusters: int, arguments: Sequence[Tensor | int]) -> None:
         """See `engines.cuda.Program.launch`."""
         words = [one.data_ptr() if isinstance(one, Tensor) else one for one in arguments]
         core = _core()
-        with torch.cuda.device(self._device):
-            core.launch(self._stream(), self._config(num_clusters), self._kernel, *words)
+        try:
+            with torch.cuda.device(self._device):
+                core.launch(self._stream(), self._config(num_clusters), self._kernel, *words)
+        except Exception as error:
+            raise MachineError(f"the kernel cannot be launched: {describe(error)}") from error
 
     def _most_clusters(self) -> int:
         occupancy = self._kernel.occupancy
         if self._plan.cluster_blocks > 1:
             return int(occupancy.max_active_clusters(self._config(1), stream=self._stream()))
         blocks = occupancy.max_active_blocks_per_multiprocessor(self._plan.threads, self._plan.shared_bytes)
-        return int(blocks) * torch.cuda.get_device_properties(self._device).multi_processor_count
+        return int(blocks) * int(_core().Device(self._device.index).properties.multiprocessor_count)
 
     def _config(self, num_clusters: int) -> Any:
         plan = self._plan
@@ -138,17 +143,19 @@ class LoadedProgram:
         )
 
     def _stream(self) -> Any:
-        return _core().Stream.from_handle(torch.cuda.current_stream(self._device).cuda_stream)
+        core = _core()
+        handle = torch.cuda.current_stream(self._device).cuda_stream
+        return core.Stream.from_handle(handle) if handle else core.LEGACY_DEFAULT_STREAM
 
 
 class Gpu:
     """See `engines.cuda.Processor`."""
 
     def __init__(self, device: torch.device) -> None:
-        properties = torch.cuda.get_device_properties(device)
-        self.multiprocessors = properties.multi_processor_count
-        self.shared_bytes = properties.shared_memory_per_block_optin
-        self.has_clusters = (properties.major, properties.minor) >= _CLUSTERS
+        properties = _core().Device(device.index).properties
+        self.multiprocessors: int = properties.multiprocessor_count
+        self.shared_bytes: int = properties.max_shared_memory_per_block_optin
+        self.has_clusters = torch.cuda.get_device_capability(device) >= _CLUSTERS
         self._device = device
         self._programs: dict[Plan, LoadedProgram] = {}
 

@@ -31,7 +31,8 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
     for (int tile = 0; tile < kTiles; ++tile) load_tile(tiles[tile], shared, state, thread, tile);
     Param b2 = state.load(kB2);
 
-    const long long first_row = arguments.first_row[run], first_batch = static_cast<long long>(run) * arguments.num_steps;
+    const long long first_row = arguments.first_row[run];
+    const long long first_batch = static_cast<long long>(run) * arguments.num_steps;
     const Rows rows = {arguments.bits + first_row * kRowWords * 8, arguments.labels + first_row,
                        arguments.indices + first_batch * BATCH_SIZE, arguments.lengths + first_batch, end_step};
     const float *step_size = arguments.step_size + first_batch,
