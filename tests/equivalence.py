@@ -191,6 +191,23 @@ def trace_runs(case: dict[str, Any]) -> tuple[list[Run], TaskConfig]:
     return runs_of_strategies([(interface.load(load(case["strategy"])), PublicSeeds(case["seed"]))], config), config
 
 
+# At its 26th step a ReLU is within 3e-7 of zero (benchmarks/LOG.md): which side it falls to is a matter of rounding.
+CHAOTIC = {"clean_noisy_cube_n64": (0, 1)}
+
+
+def steady_trace(
+    cases: dict[str, Any], name: str, num_runs: int | None = None
+) -> tuple[list[Run], TaskConfig, dict[str, Any]]:
+    """The first or all runs of a traced evaluation, its settings and the case, but for the run that is chaotic."""
+    case = cases[name]
+    runs, config = trace_runs(case)
+    kept = {(run.secret_index, run.order_index): run for run in runs}
+    kept.pop(CHAOTIC.get(name, (-1, -1)), None)
+    kept = dict(list(kept.items())[:num_runs])
+    rows = {key: [row for row in case["trace"][key] if tuple(row[:2]) in kept] for key in ("train", "runs")}
+    return list(kept.values()), config, {**case, "trace": {**case["trace"], **rows}}
+
+
 def assert_follows_trace(case: dict[str, Any], runs: Sequence[Run], ends: Sequence[Trained]) -> None:
     """Compares every loss and accuracy, and where runs ended, with the original's."""
     expected = case["trace"]
