@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from types import TracebackType
 
 import torch
@@ -114,30 +115,25 @@ class Schedule:
         return None if num_steps is None else self._background.submit(self._fill, self._num_runs, num_steps)
 
     def _fill(self, num_runs: int, num_steps: int) -> Window:
-        filled = self._memory(num_runs, num_steps)
+        shape = (num_runs, num_steps, self._batch_size)
+        sizes = [prod(shape), prod(shape[:2])]
+        indices, lengths = self._memory(sum(sizes)).split(sizes)
+        filled = Window(indices.view(shape), lengths.view(shape[:2]))
         self._orderings.fill(filled.indices.numpy(), filled.lengths.numpy(), self._threads)
         if self._stream is None:
             return filled
         with torch.cuda.stream(self._stream):
-            on_device = (
-                tensor.to(self._stream.device, non_blocking=True) for tensor in (filled.indices, filled.lengths)
-            )
-            window = Window(*on_device)
+            on_device = [tensor.to(self._stream.device, non_blocking=True) for tensor in (indices, lengths)]
         self._stream.synchronize()  # in the background: whoever takes the window need not wait
-        return window
+        return Window(on_device[0].view(shape), on_device[1].view(shape[:2]))
 
-    def _memory(self, num_runs: int, num_steps: int) -> Window:
+    def _memory(self, size: int) -> Int32[Tensor, " size"]:
         """Room for a window: new on a CPU, where it is handed out; pinned and used again where it is only copied."""
-        shape = (num_runs, num_steps, self._batch_size)
-        sizes = [num_runs * num_steps * self._batch_size, num_runs * num_steps]
         if self._stream is None:
-            memory = torch.empty(sum(sizes), dtype=torch.int32)
-        else:
-            if self._pinned is None or len(self._pinned) < sum(sizes):
-                self._pinned = torch.empty(sum(sizes), dtype=torch.int32, pin_memory=True)
-            memory = self._pinned[: sum(sizes)]
-        indices, lengths = memory.split(sizes)
-        return Window(indices.view(shape), lengths.view(shape[:2]))
+            return torch.empty(size, dtype=torch.int32)
+        if self._pinned is None or len(self._pinned) < size:
+            self._pinned = torch.empty(size, dtype=torch.int32, pin_memory=True)
+        return self._pinned[:size]
 
     def _take(self, pending: Future[Window], runs: Int64[Tensor, " kept"]) -> Window:
         """Gathers from a window that was prepared for more runs; the next is prepared for these."""
