@@ -1,8 +1,13 @@
+import re
+from collections.abc import Callable
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 from vecparity import choice, native
-from vecparity.choice import EngineName, choose_engine, why_not
+from vecparity.choice import EngineName, choose_engine, explain_auto, why_not
+from vecparity.engines import cuda
 from vecparity.errors import UsageError
 from vecparity.spec import TaskConfig, task_config
 
@@ -10,42 +15,108 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 BENCHMARK = task_config("n64-k8")
 
 
+LIBRARIES = {"cuda", "cuda.core", "cuda.bindings", "triton"}
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes the machine one with a GPU of a compute capability, with some libraries."""
+
+    def gpu(capability: tuple[int, int], libraries: set[str] = LIBRARIES, shared_bytes: int = 227 << 10) -> None:
+        found = SimpleNamespace(shared_bytes=shared_bytes, has_clusters=capability >= (9, 0))
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+        monkeypatch.setattr(cuda, "_gpu", lambda device: found)
+        monkeypatch.setattr(choice, "find_spec", lambda name: name if name in libraries else None)
+
+    return gpu
+
+
 @pytest.mark.parametrize(
-    ("device", "dtype", "config", "expected"),
+    ("dtype", "config", "expected"),
+    [(torch.float32, BENCHMARK, "native"), (torch.float64, BENCHMARK, "vmap")],
+)
+def test_auto_on_a_cpu(dtype: torch.dtype, config: TaskConfig, expected: EngineName) -> None:
+    assert choose_engine("auto", CPU, dtype, config) == expected
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtype", "config", "expected", "said"),
     [
-        (CPU, torch.float32, BENCHMARK, "native"),
-        (CPU, torch.float64, BENCHMARK, "vmap"),
-        (CUDA, torch.float32, BENCHMARK, "triton"),
-        (CUDA, torch.float32, TaskConfig(n_features=256), "triton"),
-        (CUDA, torch.float64, BENCHMARK, "vmap"),
-        (CUDA, torch.float32, TaskConfig(n_features=257), "vmap"),
-        (CUDA, torch.float32, TaskConfig(hidden_width=24), "vmap"),
-        (CUDA, torch.float32, TaskConfig(batch_size=512), "vmap"),
+        ((9, 0), torch.float32, BENCHMARK, "cuda", "the fastest on this GPU"),
+        ((12, 0), torch.float32, BENCHMARK, "cuda", "the fastest on this GPU"),
+        ((8, 6), torch.float32, TaskConfig(), "triton", "cuda is faster only with clusters .*9.0 or newer.*, got 8.6"),
+        (
+            (7, 5),
+            torch.float32,
+            BENCHMARK,
+            "vmap",
+            "cuda needs a GPU of compute capability 8.0 .* got 7.5; triton needs",
+        ),
+        ((9, 0), torch.float64, BENCHMARK, "vmap", "cuda trains float32, got torch.float64; triton trains float32"),
+        ((9, 0), torch.float32, TaskConfig(n_features=200), "triton", "cuda trains up to 128 features, got"),
+        ((9, 0), torch.float32, TaskConfig(n_features=257), "vmap", "cuda .*; triton trains up to 256 features"),
+        ((9, 0), torch.float32, TaskConfig(batch_size=512), "vmap", "cuda .*; triton trains batches"),
     ],
 )
-def test_auto_takes_the_fastest_that_can(
-    device: torch.device, dtype: torch.dtype, config: TaskConfig, expected: EngineName
+def test_auto_on_a_gpu(
+    gpu: Callable[..., None],
+    capability: tuple[int, int],
+    dtype: torch.dtype,
+    config: TaskConfig,
+    expected: EngineName,
+    said: str,
 ) -> None:
-    assert choose_engine("auto", device, dtype, config) == expected
+    gpu(capability)
+    assert choose_engine("auto", CUDA, dtype, config) == expected
+    assert re.match(f"{expected}: {said}", explain_auto(CUDA, dtype, config))
 
 
-def test_auto_without_triton(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+def test_auto_where_the_kernel_has_no_room(gpu: Callable[..., None]) -> None:
+    gpu((9, 0), shared_bytes=16 << 10)
+    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
+    assert "triton: cuda has no room for a run" in explain_auto(CUDA, torch.float32, BENCHMARK)
+
+
+@pytest.mark.parametrize("missing", ["cuda", "cuda.core", "cuda.bindings"])
+def test_auto_without_cuda_core(gpu: Callable[..., None], missing: str) -> None:
+    gpu((9, 0), LIBRARIES - {missing})
+    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
+    with pytest.raises(UsageError, match=r"the cuda engine needs NVIDIA's cuda-core: pip install 'vecparity\[cuda\]'"):
+        choose_engine("cuda", CUDA, torch.float32, BENCHMARK)
+
+
+def test_auto_without_any_library(gpu: Callable[..., None]) -> None:
+    gpu((9, 0), set())
     assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "vmap"
     with pytest.raises(UsageError, match="the triton engine needs Triton: pip install triton"):
         choose_engine("triton", CUDA, torch.float32, BENCHMARK)
 
 
-def test_auto_on_a_gpu_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "vmap"
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 0))
-    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
+def test_cuda_is_had_without_clusters_by_asking_for_it(gpu: Callable[..., None]) -> None:
+    gpu((8, 0))
+    assert choose_engine("cuda", CUDA, torch.float32, TaskConfig(n_features=32)) == "cuda"
+
+
+def test_all_that_an_engine_lacks_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    said = r"trains on CUDA \(compute capability 8.0 or newer\), got cpu; needs {}: pip install {}"
+    problems = [why_not(name, CPU, torch.float32, BENCHMARK) for name in ("cuda", "triton")]
+    assert re.fullmatch(said.format("NVIDIA's cuda-core", r"'vecparity\[cuda\]'"), problems[0] or "")
+    assert re.fullmatch(said.format("Triton", "triton"), problems[1] or "")
+
+
+def test_why_auto_is_slow_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "PROBLEM", "was not built")
+    no_gpu = "there is no GPU that PyTorch can use"
+    assert explain_auto(CPU, torch.float32, BENCHMARK) == f"vmap: {no_gpu}; native was not built"
+    monkeypatch.undo()
+    assert explain_auto(CPU, torch.float32, BENCHMARK) == f"native: {no_gpu}"
 
 
 def test_an_engine_that_cannot_is_refused() -> None:
-    with pytest.raises(UsageError, match="the triton engine trains on CUDA, got cpu"):
+    with pytest.raises(UsageError, match=r"the triton engine trains on CUDA .*, got cpu"):
         choose_engine("triton", CPU, torch.float32, BENCHMARK)
     with pytest.raises(UsageError, match=r"the native engine .*float64"):
         choose_engine("native", CPU, torch.float64, BENCHMARK)
@@ -54,7 +125,6 @@ def test_an_engine_that_cannot_is_refused() -> None:
 def test_why_not_follows_the_engines_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_not("native", CPU, torch.float32, BENCHMARK) is None
     assert why_not("native", CUDA, torch.float32, BENCHMARK) == "trains float32 on the CPU, got torch.float32 on cuda"
-    assert why_not("triton", CPU, torch.float32, BENCHMARK) == "trains on CUDA, got cpu"
     assert why_not("vmap", CPU, torch.float64, BENCHMARK) is None
     assert why_not("reference", CUDA, torch.float64, BENCHMARK) is None
     monkeypatch.setattr(native, "_native", None)

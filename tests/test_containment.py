@@ -20,7 +20,7 @@ import torch
 from processes import Child, await_that
 
 from vecparity import data, interface, strategy
-from vecparity.containment import levels, limits, messages, privileges
+from vecparity.containment import levels, limits, messages, privileges, start
 from vecparity.containment.conversation import Conversation, EndedError
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.containment.limits import LimitReachedError, Limits, Usage
@@ -505,13 +505,23 @@ def test_a_level_that_cannot_be_tried_in_time_is_said(monkeypatch: pytest.Monkey
 
 def test_little_of_the_environment_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_TOKEN", "hidden")
-    assert "API_TOKEN" not in levels.environment(None)
+    assert "API_TOKEN" not in levels.environment(None, needs_cuda=False)
+
+
+@pytest.mark.parametrize(("needs_cuda", "seen"), [(False, ""), (True, "0")])
+def test_a_sandbox_sees_a_gpu_only_to_draw_on_it(monkeypatch: pytest.MonkeyPatch, needs_cuda: bool, seen: str) -> None:
+    environments: list[dict[str, str]] = []
+    popen = lambda command, *, env, **how: environments.append(env)  # noqa: E731
+    monkeypatch.setattr(start, "subprocess", SimpleNamespace(Popen=popen, DEVNULL=subprocess.DEVNULL))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    start.start("none", Limits(), sys.stderr.fileno(), needs_cuda=needs_cuda).control.close()
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == [seen]
 
 
 def test_nobody_is_blamed_for_threads_that_the_environment_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1000")
     monkeypatch.setenv("MKL_NUM_THREADS", "1,2")
-    made = levels.environment(None)
+    made = levels.environment(None, needs_cuda=False)
     assert made["OMP_NUM_THREADS"] == str(os.cpu_count())
     assert made["MKL_NUM_THREADS"] == "1,2"
 

@@ -13,6 +13,7 @@ from test_cli import Run, run  # noqa: F401
 from vecparity import native, streams
 from vecparity.choice import choose_device, choose_engine
 from vecparity.containment import levels
+from vecparity.errors import MachineError
 from vecparity.spec import TaskConfig
 from vecparity.workbench import doctor, history, speed
 
@@ -42,9 +43,22 @@ def test_as_json(run: Run) -> None:  # noqa: F811
     assert [level["name"] for level in found["containment"] if level["is_auto"]] == [levels.choose("auto")]
     assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in streams.STREAMS]
     assert {stream["likeness"] for stream in found["streams"]} <= {"same", "rounded"}
-    assert {extra["name"]: extra["version"] for extra in found["extras"]} == {
+    extras = {extra["name"]: extra["version"] for extra in found["extras"]}
+    assert {name: extras.pop(name) for name in ("matplotlib", "pandas", "tensorboard")} == {
         name: version(name) for name in ("matplotlib", "pandas", "tensorboard")
     }
+    assert extras.keys() == {"cuda-core"}  # which there is for Linux only
+    assert found["auto"].startswith(f"{auto}: ")
+
+
+def test_an_engine_that_cannot_be_measured_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(name: str, device: torch.device) -> None:
+        raise MachineError("NVRTC cannot compile the kernel")
+
+    monkeypatch.setattr(doctor, "measure", measure)
+    found = {engine.name: engine for engine in doctor.diagnose().engines}
+    assert found["vmap"].why_not == "cannot be measured: NVRTC cannot compile the kernel"
+    assert found["vmap"].speed is None
 
 
 def lines_of(out: str) -> dict[str, str]:
@@ -66,7 +80,9 @@ def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPat
     assert (status, err) == (0, "")
     lines = lines_of(out)
     assert lines["native"].split() == ["native", "cpu", "—", "was", "not", "built"]
-    assert "trains on CUDA, got cpu" in lines["triton"]
+    assert "trains on CUDA (compute capability 8.0 or newer), got cpu" in lines["triton"]
+    assert "trains on CUDA (compute capability 8.0 or newer), got cpu" in lines["cuda"]
+    assert lines["auto"].split(maxsplit=1)[1] == "vmap: there is no GPU that PyTorch can use; native was not built"
     assert lines["vmap"].split()[:3] == ["vmap", "auto", "cpu"]
     assert "needs what bwrap needs" in lines["bwrap"] and "auto" not in lines["bwrap"]
     assert lines["none"].split() == ["none", "auto", "available"]

@@ -291,7 +291,7 @@ def test_where_it_was_not_built_vmap_takes_its_place(monkeypatch: pytest.MonkeyP
 
 def native_permutation(size: int, seed: int, epochs: int) -> torch.Tensor:
     """Of the last epoch, drawn by the twin itself."""
-    indices, lengths = torch.zeros(1, epochs, size, dtype=torch.int32), torch.zeros(1, epochs, dtype=torch.int32)
+    indices, lengths = torch.empty(1, epochs, size, dtype=torch.int32), torch.empty(1, epochs, dtype=torch.int32)
     native.extension().Orderings([size], [seed % 2**64]).fill(indices.numpy(), lengths.numpy(), 1)
     return indices[0, -1]
 

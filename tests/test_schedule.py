@@ -1,5 +1,7 @@
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vecparity import native
+from vecparity.orderings import make_orderings
 from vecparity.schedule import Schedule, Window
 
 PERMUTATIONS = golden("seeding")["permutations"]
@@ -82,6 +85,42 @@ def test_runs_that_go_on_keep_their_place() -> None:
         schedule.take(torch.tensor([0]))
         with pytest.raises(StopIteration):
             next(schedule)
+
+
+def test_runs_that_go_on_are_gathered_in_the_stream_that_fills_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any other stream, the memory gathered from could be filled anew before it was read."""
+    events: list[str] = []
+
+    class Stream:
+        def synchronize(self) -> None:
+            events.append("synchronize")
+
+    @contextmanager
+    def stream(entered: Any) -> Iterator[None]:
+        events.append("enter")
+        yield
+        events.append("leave")
+
+    def take(window: Window, runs: torch.Tensor) -> Window:
+        events.append("gather")
+        return Window(window.indices[runs], window.lengths[runs])
+
+    monkeypatch.setattr(torch.cuda, "stream", stream)
+    monkeypatch.setattr(Window, "take", take)
+    with Schedule([50, 7], [1, 2], 10, [4]) as schedule:
+        assert schedule._pending is not None and schedule._pending.result().num_steps == 4
+        schedule._stream = Stream()  # type: ignore[assignment]
+        schedule.take(torch.tensor([1]))
+        assert len(schedule._pending.result().indices) == 1
+    assert events == ["enter", "gather", "leave", "synchronize"]
+
+
+def test_memory_that_is_used_again_leaves_nothing_behind() -> None:
+    indices, lengths = torch.full((1, 5, 8), -1, dtype=torch.int32), torch.full((1, 5), -1, dtype=torch.int32)
+    make_orderings([19], [5]).fill(indices.numpy(), lengths.numpy(), 1)
+    assert lengths.tolist() == [[8, 8, 3, 8, 8]]
+    assert indices[0, :3].flatten()[:19].sort().values.tolist() == list(range(19))
+    assert indices[0, 2, 3:].tolist() == [0] * 5
 
 
 def test_what_lies_beyond_a_short_batch_is_a_row() -> None:

@@ -1,15 +1,19 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
 from conftest import CPU
 from equivalence import CONFIG, make_runs, train_silently
 
+from vecparity import train as training
 from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.engines.native import NativeEngine
 from vecparity.ensemble import Ensemble
+from vecparity.errors import MachineError
 from vecparity.runs import Run
 from vecparity.schedule import Window
 from vecparity.spec import OptimizerConfig
@@ -131,3 +135,72 @@ def test_a_run_may_diverge_in_any_piece_of_a_window() -> None:
         engine = ScriptedEngine([[0.0] * 8, [0.5] * 8], diverges={0: step})
         ends = train(numbered_runs(2), LONG_WINDOWS, engine, CPU, torch.float32, lambda closed: None)
         assert (ends[0].steps, ends[0].diverged, ends[1].steps) == (step, True, 1300)
+
+
+class IdleEngine(ScriptedEngine):
+    """Looks at nothing."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        ensemble.step += window.num_steps
+        sums = torch.full((ensemble.num_runs,), window.num_steps / 2, dtype=torch.float64)
+        return WindowMetrics(sums, sums, torch.full((ensemble.num_runs,), window.num_steps))
+
+
+def test_the_host_waits_for_a_device_once_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[str] = []
+    for name in ("tolist", "item", "cpu", "__bool__", "__int__", "__float__", "__index__"):
+        look = getattr(torch.Tensor, name)
+
+        def counting(tensor: torch.Tensor, *, name: str = name, look: Any = look) -> Any:
+            waits.append(name)
+            return look(tensor)
+
+        monkeypatch.setattr(torch.Tensor, name, counting)
+    runs, at_windows = numbered_runs(3), list[int]()
+    config = replace(STOPPING, log_interval=10, early_stop_acc=2)
+    train(runs, config, IdleEngine(), CPU, torch.float32, lambda closed: at_windows.append(len(waits)))
+    assert [after - before for before, after in pairwise(at_windows)] == [1, 1, 1]
+    assert len(waits) - at_windows[-1] == 2  # the scores, and all else that is told of runs that end
+
+
+def test_windows_are_told_of_while_the_next_one_trains_where_the_host_need_not_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    events: list[str] = []
+
+    class Noting(ScriptedEngine):
+        def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+            events.append(f"train to {ensemble.step + window.num_steps}")
+            return super().advance(ensemble, window)
+
+    def trained() -> list[str]:
+        events.clear()
+        config = replace(STOPPING, max_steps=10, log_interval=5)
+        engine = Noting([[0.5] * 3] * 2)
+        train(numbered_runs(2), config, engine, CPU, torch.float32, lambda closed: events.append(f"tell {closed.step}"))
+        return list(events)
+
+    assert trained() == ["train to 1", "tell 1", "train to 5", "tell 5", "train to 10", "tell 10"]
+    monkeypatch.setattr(training, "_computes_meanwhile", lambda device: True)
+    assert trained() == ["train to 1", "train to 5", "tell 1", "train to 10", "tell 5", "tell 10"]
+
+
+def test_a_window_that_closed_is_told_of_whatever_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_computes_meanwhile", lambda device: True)
+
+    class Failing(ScriptedEngine):
+        def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+            if ensemble.step == 5:
+                raise MachineError("out of memory")
+            return super().advance(ensemble, window)
+
+    told: list[int] = []
+    with pytest.raises(MachineError):
+        train(
+            *(numbered_runs(2), STOPPING, Failing([[0.5] * 3] * 2), CPU, torch.float32),
+            lambda closed: told.append(closed.step),
+        )
+    assert told == [1, 5]

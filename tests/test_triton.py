@@ -32,7 +32,7 @@ pytestmark = [
 
 from vecparity import triton_kernel  # noqa: E402
 from vecparity.engines.triton import TritonEngine  # noqa: E402
-from vecparity.errors import UsageError  # noqa: E402
+from vecparity.errors import MachineError, UsageError  # noqa: E402
 from vecparity.spec import TaskConfig  # noqa: E402
 
 SMALL = replace(CONFIG, hidden_width=32, batch_size=16, max_steps=5)
@@ -110,6 +110,30 @@ def test_frozen_and_diverging_runs(two_windows: Any) -> None:
     assert [int(count) for run, count in enumerate(num_batches) if run not in (1, 3)] == [5] * 7
     assert ensemble.active.tolist() == [run not in (1, 3) for run in range(len(runs))]
     assert (first.loss + second.loss).isfinite().all()
+
+
+def test_out_of_memory_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatch, two_windows: Any) -> None:
+    def no_memory(*sizes: Any, **how: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nmore")
+
+    ensemble, window = start(make_runs(SMALL), config=SMALL), next(two_windows)
+    with monkeypatch.context() as patched:
+        patched.setattr(torch, "empty", no_memory)
+        with pytest.raises(MachineError, match=r"out of memory with 9 runs in training: .* allocate 2\.00 GiB\.$"):
+            TritonEngine().advance(ensemble, window)
+    assert ensemble.step == 0
+
+
+def test_one_compilation_serves_windows_of_any_number_of_steps() -> None:
+    """Of 1 step, of 249 and of a multiple of 16 would else be three."""
+    program = (
+        "from vecparity.triton_kernel import train_window\n"
+        "print(*(p.name for p in train_window.params if p.do_not_specialize))"
+    )
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    made = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.split() == ["num_steps"]
 
 
 COMPILE = """

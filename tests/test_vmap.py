@@ -1,5 +1,8 @@
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -173,6 +176,26 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory(monkeypatch: pytest.Mon
     (window,) = windows(runs, [1])
     with pytest.raises(RuntimeError, match="a bug"):
         VmapEngine().advance(start(runs), window)
+
+
+def test_other_threads_may_allocate_while_a_step_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA's default error mode would end the recording when the schedule's thread allocates the next window."""
+    modes: list[str] = []
+
+    @contextmanager
+    def graph(recorded: object, capture_error_mode: str = "global") -> Iterator[None]:
+        modes.append(capture_error_mode)
+        yield
+
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: stream)
+    monkeypatch.setattr(torch.cuda, "stream", nullcontext)
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", object)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    gradients = vmap.stacked_gradients(CONFIG.n_features, CONFIG.hidden_width)
+    steps.Steps(start(make_runs()), 9, 5, CONFIG.batch_size, gradients).capture()
+    assert modes == ["thread_local"]
 
 
 @pytest.mark.gpu

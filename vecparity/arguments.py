@@ -43,7 +43,7 @@ class Arguments:
         all_configs: All three configurations, one after another.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
         smoke: A short evaluation, to see that everything works.
-        engine: What trains. reference is the sequential evaluator; triton needs a GPU.
+        engine: What trains. reference is the sequential evaluator; cuda and triton need a GPU.
         device: Where it trains. auto takes CUDA if there is one.
         init_device: Where init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.

@@ -17,6 +17,10 @@ from vecparity.spec import TaskConfig
 
 # The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
 _AMPERE = (8, 0)
+# From which blocks form clusters, as the cuda engine needs them to be faster than others.
+_HOPPER = (9, 0)
+# The fastest first. After them comes vmap, which trains everything.
+_FASTEST: dict[str, tuple[EngineName, ...]] = {"cuda": ("cuda", "triton"), "cpu": ("native",)}
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -46,14 +50,33 @@ def choose_engine(name: EngineName, device: torch.device, dtype: torch.dtype, co
         if problem := why_not(name, device, dtype, config):
             raise UsageError(f"the {name} engine {problem}")
         return name
-    if device.type == "cuda":
-        return "vmap" if why_not("triton", device, dtype, config) else "triton"
-    if why_not_native(device, dtype):
-        return "vmap"
-    if not why_not("native", device, dtype, config):
-        return "native"
-    warnings.warn(f"the native engine {native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
-    return "vmap"
+    chosen, _ = _choose(device, dtype, config)
+    if chosen == "vmap" and why_not_native(device, dtype) is None:
+        warnings.warn(f"the native engine {native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
+    return chosen
+
+
+def explain_auto(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str:
+    """Says why ``--engine auto`` takes there what it takes."""
+    chosen, passed_over = _choose(device, dtype, config)
+    if device.type != "cuda":
+        passed_over = ["there is no GPU that PyTorch can use", *passed_over]
+    return f"{chosen}: {'; '.join(passed_over) or 'the fastest on this GPU'}"
+
+
+def _choose(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> tuple[EngineName, list[str]]:
+    """Returns the fastest engine, and why each that might be faster is passed over."""
+    passed_over: list[str] = []
+    for name in _FASTEST[device.type]:
+        problem = why_not(name, device, dtype, config)
+        if problem is None and name == "cuda" and (capability := _capability(device)) and capability < _HOPPER:
+            problem = (
+                f"is faster only with clusters of blocks (compute capability 9.0 or newer), got {_dotted(capability)}"
+            )
+        if problem is None:
+            return name, passed_over
+        passed_over.append(f"{name} {problem}")
+    return "vmap", passed_over
 
 
 def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
@@ -68,32 +91,43 @@ def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: 
 
 
 def _why_not_cuda(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
-    if device.type != "cuda":
-        return f"trains on CUDA, got {device}"
-    if not (find_spec("cuda") and find_spec("cuda.core")):
-        return "needs NVIDIA's cuda-core: pip install 'vecparity[cuda]'"
+    is_installed = find_spec("cuda") and find_spec("cuda.core") and find_spec("cuda.bindings")
+    if problem := _lacks(device, None if is_installed else "NVIDIA's cuda-core: pip install 'vecparity[cuda]'"):
+        return problem
     from vecparity.engines.cuda import why_not, why_not_on
 
     sizes = (config.n_features, config.hidden_width, config.batch_size)
     if problem := why_not(*sizes, dtype):
         return problem
-    if not torch.cuda.is_available():
-        return None
-    if (capability := torch.cuda.get_device_capability(device)) < _AMPERE:
-        return f"needs a GPU of compute capability 8.0 or newer, for its instructions, got {capability}"
-    return why_not_on(device, *sizes)
+    return why_not_on(device, *sizes) if torch.cuda.is_available() else None
 
 
 def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
-    if device.type != "cuda":
-        return f"trains on CUDA, got {device}"
-    if not find_spec("triton"):
-        return "needs Triton: pip install triton"
-    if torch.cuda.is_available() and (capability := torch.cuda.get_device_capability(device)) < _AMPERE:
-        return f"needs a GPU of compute capability 8.0 or newer, for its bfloat16 products, got {capability}"
+    if problem := _lacks(device, None if find_spec("triton") else "Triton: pip install triton"):
+        return problem
     from vecparity.engines.triton import why_not
 
     return why_not(config.n_features, config.hidden_width, config.batch_size, dtype)
+
+
+def _lacks(device: torch.device, missing: str | None) -> str | None:
+    """What an engine for a GPU lacks of the machine: all of it, so that nobody finds out one after the other."""
+    lacks: list[str] = []
+    if device.type != "cuda":
+        lacks.append(f"trains on CUDA (compute capability 8.0 or newer), got {device}")
+    elif (capability := _capability(device)) and capability < _AMPERE:
+        lacks.append(f"needs a GPU of compute capability 8.0 or newer, got {_dotted(capability)}")
+    if missing:
+        lacks.append(f"needs {missing}")
+    return "; ".join(lacks) or None
+
+
+def _capability(device: torch.device) -> tuple[int, int] | None:
+    return torch.cuda.get_device_capability(device) if torch.cuda.is_available() else None
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return ".".join(map(str, capability))
 
 
 def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:

@@ -41,6 +41,10 @@ class Dataset:
         """Share of rows with label 1."""
         return float(self.labels.sum(dtype=torch.int64)) / self.num_examples
 
+    def to(self, device: torch.device) -> "Dataset":
+        """Returns it on a device."""
+        return Dataset(self.bits.to(device), self.labels.to(device), self.n_features)
+
 
 def parity_labels(x: Shaped[Tensor, "row feature"], secret: Secret) -> Float32[Tensor, " row"]:
     """Returns the parity of each row's bits in ``secret``, 0.0 or 1.0 (contract section 1)."""

@@ -77,7 +77,7 @@ class Ensemble:
             beta2=per_run("beta2"),
             first_row=torch.tensor([starts[id(run.dataset)] for run in runs], device=device),
             used=torch.stack([used[id(run.dataset)] for run in runs]).to(device),
-            data=replace(data, bits=data.bits.to(device), labels=data.labels.to(device)),
+            data=data.to(device),
             hidden_width=hidden_width,
             num_started=len(runs),
         )

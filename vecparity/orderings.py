@@ -23,7 +23,7 @@ class _Ordering:
         self.position = 0
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray) -> None:
-        """Writes the next batches: indices [step, batch], zero on entry, and lengths [step]."""
+        """Writes the next batches: indices [step, batch], zero beyond a short one, and lengths [step]."""
         num_steps, batch_size = indices.shape
         flat = indices.reshape(-1)
         step = 0
@@ -35,6 +35,7 @@ class _Ordering:
             # Only an epoch's last batch is short, so the epoch's rows lie without gaps.
             rows = min(len(rest), steps * batch_size)
             flat[step * batch_size : step * batch_size + rows] = rest[:rows]
+            flat[step * batch_size + rows : (step + steps) * batch_size] = 0
             lengths[step : step + steps] = batch_size
             lengths[step + steps - 1] = rows - (steps - 1) * batch_size
             self.position += rows
@@ -62,7 +63,7 @@ class Orderings(Protocol):
     """Many runs' walks through their epochs."""
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
-        """Writes the next batches: indices [run, step, batch], zero on entry, and lengths [run, step]."""
+        """Writes the next batches: indices [run, step, batch], zero beyond a short one, and lengths [run, step]."""
 
     def skip(self, num_steps: int, batch_size: int, threads: int) -> None:
         """Goes on as if the first batches had been filled; before any `fill`."""

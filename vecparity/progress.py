@@ -120,25 +120,26 @@ class Progress:
             runs are in neither.
         """
         assert self.sums is not None
-        step, metrics = self.ensemble.step, self.sums
-        num_steps, num_batches = step - self.opened, metrics.num_batches.tolist()
-        losses, accuracies = ((sums / metrics.num_batches).tolist() for sums in (metrics.loss, metrics.accuracy))
+        step = self.ensemble.step
+        num_steps = step - self.opened
+        losses, accuracies, num_batches = self.sums.on_host()
         kept: list[int] = []
         finished: list[int] = []
         for position, run in enumerate(self.live):
             if num_batches[position] < num_steps:
                 self.trained[run] = Trained(self.opened + num_batches[position] + 1, None, self.curves[run], None)
                 continue
-            self.curves[run].append(step, losses[position], accuracies[position])
-            self.good_windows[run] = _count_good(config, step, accuracies[position], self.good_windows[run])
+            loss, accuracy = losses[position] / num_steps, accuracies[position] / num_steps
+            self.curves[run].append(step, loss, accuracy)
+            self.good_windows[run] = _count_good(config, step, accuracy, self.good_windows[run])
             is_finished = self.good_windows[run] == config.early_stop_windows
             (finished if is_finished else kept).append(position)
         closed = sorted(kept + finished)
         shown = WindowClosed(
             step=step,
             runs=[self.live[position] for position in closed],
-            loss=[losses[position] for position in closed],
-            accuracy=[accuracies[position] for position in closed],
+            loss=[self.curves[self.live[position]].loss[-1] for position in closed],
+            accuracy=[self.curves[self.live[position]].accuracy[-1] for position in closed],
             live=[self.live[position] for position in kept],
         )
         self.opened, self.sums = step, None

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from math import prod
 from types import TracebackType
 
 import torch
@@ -65,6 +66,7 @@ class Schedule:
         self._orderings.skip(first_step, batch_size, self._threads)
         # Copies have a stream of their own, or they would wait for the window in training.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._pinned: Tensor | None = None
         self._background = ThreadPoolExecutor(1, "schedule")
         self._pending = self._prepare()
 
@@ -104,26 +106,42 @@ class Schedule:
 
     def take(self, runs: Int64[Tensor, " kept"]) -> None:
         """Goes on with some of the runs only, in the order given."""
-        pending = self._pending
-        if pending is not None:
-            self._pending = self._background.submit(lambda: pending.result().take(runs))
-        # Behind what is still being prepared for all of them.
-        self._background.submit(self._orderings.take, runs.tolist()).result()
         self._num_runs = len(runs)
+        if self._pending is not None:  # or there is nothing to go on with
+            self._pending = self._background.submit(self._take, self._pending, runs)
 
     def _prepare(self) -> Future[Window] | None:
         num_steps = next(self._window_lengths, None)
         return None if num_steps is None else self._background.submit(self._fill, self._num_runs, num_steps)
 
     def _fill(self, num_runs: int, num_steps: int) -> Window:
-        is_pinned = self._stream is not None
-        indices = torch.zeros(num_runs, num_steps, self._batch_size, dtype=torch.int32, pin_memory=is_pinned)
-        lengths = torch.empty(num_runs, num_steps, dtype=torch.int32, pin_memory=is_pinned)
-        self._orderings.fill(indices.numpy(), lengths.numpy(), self._threads)
+        shape = (num_runs, num_steps, self._batch_size)
+        sizes = [prod(shape), prod(shape[:2])]
+        indices, lengths = self._memory(sum(sizes)).split(sizes)
+        filled = Window(indices.view(shape), lengths.view(shape[:2]))
+        self._orderings.fill(filled.indices.numpy(), filled.lengths.numpy(), self._threads)
         if self._stream is None:
-            return Window(indices, lengths)
+            return filled
         with torch.cuda.stream(self._stream):
-            on_device = (tensor.to(self._stream.device, non_blocking=True) for tensor in (indices, lengths))
-            window = Window(*on_device)
+            on_device = [tensor.to(self._stream.device, non_blocking=True) for tensor in (indices, lengths)]
         self._stream.synchronize()  # in the background: whoever takes the window need not wait
+        return Window(on_device[0].view(shape), on_device[1].view(shape[:2]))
+
+    def _memory(self, size: int) -> Int32[Tensor, " size"]:
+        """Room for a window: new on a CPU, where it is handed out; pinned and used again where it is only copied."""
+        if self._stream is None:
+            return torch.empty(size, dtype=torch.int32)
+        if self._pinned is None or len(self._pinned) < size:
+            self._pinned = torch.empty(size, dtype=torch.int32, pin_memory=True)
+        return self._pinned[:size]
+
+    def _take(self, pending: Future[Window], runs: Int64[Tensor, " kept"]) -> Window:
+        """Gathers from a window that was prepared for more runs; the next is prepared for these."""
+        self._orderings.take(runs.tolist())
+        if self._stream is None:
+            return pending.result().take(runs)
+        # In the stream that fills windows: in another, what is gathered from could be filled anew before it is read.
+        with torch.cuda.stream(self._stream):
+            window = pending.result().take(runs)
+        self._stream.synchronize()
         return window

@@ -1,6 +1,7 @@
 """The loop over windows: advance, look, stop, compact, keep a checkpoint. Source: contract section 5."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import accumulate
 
 import torch
@@ -86,12 +87,26 @@ def _go_on(
     first_step, device = progress.ensemble.step, progress.ensemble.params.device
     live = [runs[run] for run in progress.live]
     closes = set(accumulate(config.window_lengths()))
-    with Schedule.of(live, config.batch_size, _pieces(config, first_step), device, first_step) as schedule:
+    untold: list[WindowClosed] = []
+
+    def tell() -> None:
+        while untold:
+            on_window(untold.pop(0))
+
+    with (
+        Schedule.of(live, config.batch_size, _pieces(config, first_step), device, first_step) as schedule,
+        ExitStack() as at_the_end,
+    ):
+        at_the_end.callback(tell)
         for window in schedule:
-            progress.add(engine.advance(progress.ensemble, window))
+            metrics = engine.advance(progress.ensemble, window)
+            tell()
+            progress.add(metrics)
             if progress.ensemble.step in closes:
                 closed, kept, finished = progress.close(config)
-                on_window(closed)
+                untold.append(closed)
+                if not _computes_meanwhile(device):
+                    tell()
                 _finish(progress, finished, runs, engine)
                 if len(kept) < len(progress.live):
                     progress.take(kept)
@@ -103,6 +118,11 @@ def _go_on(
     progress.take([])
 
 
+def _computes_meanwhile(device: torch.device) -> bool:
+    """Whether an engine goes on by itself once it was told to: followers hear of a window while the next one trains."""
+    return device.type != "cpu"
+
+
 def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], engine: Engine) -> None:
     """Tests the runs at some positions, at their end."""
     if not positions:
@@ -111,10 +131,11 @@ def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], e
     params, finished = ensemble.params[list(positions)], [progress.live[position] for position in positions]
     scores = engine.test(params, [runs[run].test_set for run in finished], ensemble.hidden_width)
     # The last update of all may overflow with no loss after it to show that.
-    are_finite = params.isfinite().all(dim=1).tolist()
+    are_finite = params.isfinite().all(dim=1, keepdim=True)
     weights = unflatten(params, parameter_shapes(ensemble.n_features, ensemble.hidden_width))["0.weight"]
-    first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean").tolist()
-    for run, is_finite, score, first_layer in zip(finished, are_finite, scores.tolist(), first_layers, strict=True):
+    first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
+    told = torch.cat([are_finite, first_layers], dim=1).tolist()
+    for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
         ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
         progress.trained[run] = Trained(ensemble.step, *ended)
 

@@ -39,7 +39,7 @@ def _update(
     tl.store(exp_avg_sq + at, v, mask=mask)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_steps"])  # or a window of 1 step, or of a multiple of 16, is compiled for anew
 def train_window(
     params,  # [run, param]: W1 [W, N], b1 [W], w2 [W], b2
     exp_avg,  # [run, param]

@@ -37,6 +37,7 @@ def _facts(found: "Diagnosis") -> Table:
     made.add_row("system", found.system)
     made.add_row("processor", f"{found.processor} ({found.capability}), {found.threads} threads")
     made.add_row("GPUs", ", ".join(found.gpus) or "none that PyTorch can use")
+    made.add_row("auto", found.auto)
     made.add_row("history", found.history)
     return made
 

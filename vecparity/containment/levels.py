@@ -154,17 +154,20 @@ def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits,
 _START = "from vecparity.containment.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
 
 
-def environment(scratch: Path | None) -> dict[str, str]:
+def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
     """The environment of a fork server and all that it starts; a worker's home is its own directory.
 
     Args:
         scratch: See `command`.
+        needs_cuda: See `command`. Otherwise no GPU is seen there, whose memory and time are the training's.
     """
     home = str(scratch.parent) if scratch else _SCRATCH
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     for name in _THREADS:  # a strategy is not blamed for threads that somebody else asked for
         if kept.get(name, "").isdecimal():
             kept[name] = str(min(int(kept[name]), num_cpus()))
+    if not needs_cuda:
+        kept["CUDA_VISIBLE_DEVICES"] = ""
     return kept | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
 
 

@@ -71,7 +71,7 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
                 stdout=output,
                 stderr=output,
                 pass_fds=[servers_end.fileno()],
-                env=levels.environment(scratch),
+                env=levels.environment(scratch, needs_cuda=needs_cuda),
                 cwd="/",
                 umask=0o077,  # nothing is anybody else's business, and what is made can be used
                 start_new_session=True,  # an interrupt from the keyboard is the evaluator's business

@@ -37,6 +37,11 @@ class WindowMetrics:
             torch.empty(num_runs, dtype=torch.int64, device=device),
         )
 
+    def on_host(self) -> tuple[list[float], list[float], list[int]]:
+        """Waits for the engine, and returns the losses, accuracies and numbers of batches in one transfer."""
+        loss, accuracy, num_batches = torch.stack([self.loss, self.accuracy, self.num_batches.double()]).tolist()
+        return loss, accuracy, list(map(int, num_batches))
+
     @classmethod
     def add(cls, parts: "Sequence[WindowMetrics]") -> "WindowMetrics":
         """Joins the parts of one window, in order: their sums are added."""

@@ -65,7 +65,8 @@ class Steps:
         torch.cuda.current_stream(self._params.device).wait_stream(aside)
         self._step.zero_()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Another thread may allocate meanwhile, as the schedule's does for the next window.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._make_step()
         self._graph = graph
 

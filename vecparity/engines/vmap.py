@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -77,8 +77,11 @@ class VmapEngine:
         self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
     ) -> Float64[Tensor, " run"]:
         """See `Engine.test`."""
-        shares = [accuracy(one, test_set, hidden_width) for one, test_set in zip(params, test_sets, strict=True)]
-        return torch.tensor(shares, dtype=torch.float64)
+        there = {id(data): data.to(params.device) for data in test_sets}  # runs share test sets
+        correct = [
+            _count_correct(one, there[id(data)], hidden_width) for one, data in zip(params, test_sets, strict=True)
+        ]
+        return torch.stack(correct).cpu() / torch.tensor([data.num_examples for data in test_sets], dtype=torch.float64)
 
     def _advance_chunks(
         self, ensemble: Ensemble, window: Window, chunks: Sequence[slice]
@@ -184,16 +187,15 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
     return gradients
 
 
-def accuracy(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> float:
-    """Returns the share of a dataset's rows that a network labels right (contract section 5)."""
+def _count_correct(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> Int64[Tensor, ""]:
+    """Counts the rows of a dataset that a network labels right (contract section 5); waits for nothing."""
     network = build_skeleton(dataset.n_features, hidden_width)
     parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
     correct = torch.zeros((), dtype=torch.int64, device=params.device)
     for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):
-        x = unpack(bits.to(params.device), dataset.n_features, params.dtype)
-        p = functional_call(network, parameters, (x,)).squeeze(-1)
-        correct += ((p >= 0.5) == labels.to(params.device).bool()).sum()
-    return int(correct) / dataset.num_examples
+        p = functional_call(network, parameters, (unpack(bits, dataset.n_features, params.dtype),)).squeeze(-1)
+        correct += ((p >= 0.5) == labels.bool()).sum()
+    return correct
 
 
 def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:

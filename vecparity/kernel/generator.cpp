@@ -44,24 +44,29 @@ void Generator::skip(std::int64_t count) {
 
 // Fisher and Yates: position i is swapped with one of those from i on, chosen by remainder.
 void randperm(Generator& generator, std::int64_t size, std::int32_t* permutation) {
+    constexpr std::int64_t in_cache = 8192;
     for (std::int64_t i = 0; i < size; ++i) permutation[i] = static_cast<std::int32_t>(i);
     std::int32_t chosen[Generator::kStateSize];
     for (std::int64_t done = 0; done < size - 1;) {
         int count;
         const std::uint32_t* draws = generator.draws(&count);
         if (count > size - 1 - done) count = static_cast<int>(size - 1 - done);
+        const std::int32_t left = static_cast<std::int32_t>(size - done);
         for (int i = 0; i < count; ++i) {
             // A division of doubles is exact enough for whole 32-bit numbers (a quotient is either whole or at least
-            // 2^-32 of itself away from it), and unlike a remainder of integers it vectorises.
-            double draw = draws[i], choices = static_cast<double>(size - done - i);
-            double quotient = static_cast<double>(static_cast<std::int64_t>(draw / choices));
-            chosen[i] = static_cast<std::int32_t>(draw - quotient * choices);
+            // 2^-32 of itself away from it), and unlike a remainder of integers it vectorises, as do conversions from
+            // and to signed integers: with two choices or more a quotient is below 2^31.
+            double draw = static_cast<double>(static_cast<std::int32_t>(draws[i] ^ 0x80000000u)) + 0x80000000u;
+            double choices = static_cast<double>(left - i);
+            double quotient = static_cast<double>(static_cast<std::int32_t>(draw / choices));
+            chosen[i] = static_cast<std::int32_t>(draw - quotient * choices) + i;
         }
         generator.consume(count);
         std::int32_t* from = permutation + done;
-        for (int i = 0; i < count; ++i) __builtin_prefetch(from + i + chosen[i], 1);
+        if (size > in_cache)
+            for (int i = 0; i < count; ++i) __builtin_prefetch(from + chosen[i], 1);
         for (int i = 0; i < count; ++i) {
-            std::int32_t* to = from + i + chosen[i];
+            std::int32_t* to = from + chosen[i];
             std::int32_t kept = from[i];
             from[i] = *to;
             *to = kept;

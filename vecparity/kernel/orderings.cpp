@@ -20,7 +20,8 @@ void Ordering::fill(
     for (std::int64_t step = 0; step < num_steps; ++step) {
         if (position_ == static_cast<std::int64_t>(permutation_.size())) begin_epoch();
         std::int64_t length = std::min(batch_size, num_examples_ - position_);
-        std::copy_n(permutation_.begin() + position_, length, indices + step * batch_size);
+        std::int32_t* beyond = std::copy_n(permutation_.begin() + position_, length, indices + step * batch_size);
+        std::fill_n(beyond, batch_size - length, 0);
         lengths[step] = static_cast<std::int32_t>(length);
         position_ += length;
     }

@@ -13,7 +13,7 @@ class Ordering {
   public:
     Ordering(std::int64_t num_examples, std::uint64_t seed) : num_examples_(num_examples), generator_(seed) {}
 
-    // Writes the next batches: indices [step, batch], zero on entry, and lengths [step].
+    // Writes the next batches: indices [step, batch], zero beyond a short one, and lengths [step].
     void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size);
 
     // Goes on as if the first batches had been filled, with only the draws of the epochs behind; before any `fill`.

@@ -10,9 +10,10 @@ import torch
 
 import vecparity
 from vecparity import machine, native, streams
-from vecparity.choice import choose_device, choose_engine, why_not
+from vecparity.choice import choose_device, choose_engine, explain_auto, why_not
 from vecparity.containment import levels
 from vecparity.containment.levels import LEVELS, Level
+from vecparity.errors import MachineError
 from vecparity.names import EngineName
 from vecparity.spec import TaskConfig
 from vecparity.streams import Likeness
@@ -20,7 +21,7 @@ from vecparity.workbench import history
 from vecparity.workbench.speed import Speed, measure
 
 # What is installed with each extra.
-_EXTRAS = {"report": "matplotlib", "pandas": "pandas", "tensorboard": "tensorboard"}
+_EXTRAS = {"report": "matplotlib", "pandas": "pandas", "tensorboard": "tensorboard", "cuda": "cuda-core"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Diagnosis:
         capability: The vector instructions that torch uses of it.
         threads: CPU threads that torch uses.
         gpus: The models of the GPUs that torch can use.
+        auto: The engine that ``--engine auto`` takes for the benchmark's networks, and why.
         engines: All engines.
         containment: All levels, the strongest first.
         streams: The random streams that an evaluation is made of.
@@ -95,6 +97,7 @@ class Diagnosis:
     capability: str
     threads: int
     gpus: list[str]
+    auto: str
     engines: list[EngineDiagnosis]
     containment: list[ContainmentDiagnosis]
     streams: list[StreamDiagnosis]
@@ -112,6 +115,7 @@ def diagnose() -> Diagnosis:
         capability=stamp["capability"],
         threads=torch.get_num_threads(),
         gpus=[torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        auto=explain_auto(choose_device("auto"), torch.float32, TaskConfig()),
         engines=_engines(),
         containment=[
             ContainmentDiagnosis(name, name == levels.choose("auto"), levels.why_not(name)) for name in LEVELS
@@ -137,7 +141,12 @@ def _engine(name: EngineName, auto: EngineName, device: torch.device, config: Ta
     where = torch.device("cpu") if name == "native" else device
     problem = why_not(name, where, torch.float32, config)
     kernel_levels = native.levels() if name == "native" and native.is_available() else []
-    speed = None if problem else measure(name, where)
+    speed = None
+    if problem is None:
+        try:
+            speed = measure(name, where)
+        except MachineError as error:  # as of a kernel that cannot be compiled
+            problem = f"cannot be measured: {error}"
     return EngineDiagnosis(name, where.type, name == auto, problem, kernel_levels, speed)
 
 
