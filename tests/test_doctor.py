@@ -16,7 +16,7 @@ from vecparity.containment import levels
 from vecparity.spec import TaskConfig
 from vecparity.workbench import doctor, history, speed
 
-ENGINES = ["native", "triton", "vmap", "reference"]
+ENGINES = ["native", "cuda", "triton", "vmap", "reference"]
 
 
 @pytest.fixture(autouse=True)

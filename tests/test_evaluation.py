@@ -127,7 +127,7 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ({"jobs": [("isolated_cube", "42")]}, "seed must be an integer, got '42'"),
         ({"config": "n99"}, "config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"),
         ({"config": TaskConfig(), "smoke": True}, "go with a label: expected one as config, got a TaskConfig"),
-        ({"engine": "fast"}, "engine must be one of auto, native, triton, vmap, reference, got 'fast'"),
+        ({"engine": "fast"}, "engine must be one of auto, native, cuda, triton, vmap, reference, got 'fast'"),
         ({"engine": "triton", "device": "cpu"}, "the triton engine trains on CUDA, got cpu"),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),

@@ -15,8 +15,8 @@ from vecparity.machine import cpu_name
 from vecparity.names import DeviceName, EngineName
 from vecparity.spec import TaskConfig
 
-# The compute capability from which tensor cores multiply bfloat16.
-_BFLOAT16 = (8, 0)
+# The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
+_AMPERE = (8, 0)
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -60,9 +60,28 @@ def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: 
     """Why an engine cannot train such an ensemble there, in words that may follow its name, or None."""
     if name == "native":
         return why_not_native(device, dtype) or (None if native.is_available() else native.PROBLEM)
+    if name == "cuda":
+        return _why_not_cuda(device, dtype, config)
     if name == "triton":
         return _why_not_triton(device, dtype, config)
     return None
+
+
+def _why_not_cuda(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
+    if device.type != "cuda":
+        return f"trains on CUDA, got {device}"
+    if not (find_spec("cuda") and find_spec("cuda.core")):
+        return "needs NVIDIA's cuda-core: pip install 'vecparity[cuda]'"
+    from vecparity.engines.cuda import why_not, why_not_on
+
+    sizes = (config.n_features, config.hidden_width, config.batch_size)
+    if problem := why_not(*sizes, dtype):
+        return problem
+    if not torch.cuda.is_available():
+        return None
+    if (capability := torch.cuda.get_device_capability(device)) < _AMPERE:
+        return f"needs a GPU of compute capability 8.0 or newer, for its instructions, got {capability}"
+    return why_not_on(device, *sizes)
 
 
 def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
@@ -70,7 +89,7 @@ def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig
         return f"trains on CUDA, got {device}"
     if not find_spec("triton"):
         return "needs Triton: pip install triton"
-    if torch.cuda.is_available() and (capability := torch.cuda.get_device_capability(device)) < _BFLOAT16:
+    if torch.cuda.is_available() and (capability := torch.cuda.get_device_capability(device)) < _AMPERE:
         return f"needs a GPU of compute capability 8.0 or newer, for its bfloat16 products, got {capability}"
     from vecparity.engines.triton import why_not
 
@@ -82,6 +101,10 @@ def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
     # The others are imported where they are used: torch.func takes longer to load than a small evaluation to train.
     if name == "native":
         return NativeEngine()
+    if name == "cuda":
+        from vecparity.engines.cuda import CudaEngine
+
+        return CudaEngine()
     if name == "triton":
         from vecparity.engines.triton import TritonEngine
 

@@ -2,6 +2,6 @@
 
 from typing import Literal
 
-EngineName = Literal["auto", "native", "triton", "vmap", "reference"]
+EngineName = Literal["auto", "native", "cuda", "triton", "vmap", "reference"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 AuditMode = Literal["off", "report", "strict"]

@@ -1,0 +1,89 @@
+"""The CUDA kernel on a CPU: its own source, compiled with the emulator beside it (`emulator/`) for each set of sizes."""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from vecparity.engines.cuda import CudaEngine
+from vecparity.kernels.cuda.plan import Plan
+
+KERNEL = Path(__file__).parents[1] / "vecparity" / "kernels" / "cuda"
+_EMULATOR = Path(__file__).parent / "emulator"
+_COMPILER = shutil.which("g++")
+
+
+def why_not() -> str | None:
+    """What keeps the kernel from being emulated here, or None."""
+    if platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
+        return "fibers are switched by x86-64 Linux's own instructions"
+    return None if _COMPILER else "needs g++"
+
+
+@dataclass
+class EmulatedGpu:
+    """A GPU that gives every run ``cluster_blocks`` blocks, however many runs there are.
+
+    Attributes:
+        cluster_blocks: Blocks that a run gets.
+        num_clusters: That run at the same time.
+        seed: Of the order in which threads go on; 0 is in turns.
+        truncates_sums: Whether sums of products lose what their last bit has no room for, or are rounded.
+        source: The kernel's directory.
+        launched: Plans that were launched.
+    """
+
+    cluster_blocks: int = 1
+    num_clusters: int = 1
+    seed: int = 0
+    truncates_sums: bool = False
+    source: Path = KERNEL
+    shared_bytes: int = 227 * 1024
+    has_clusters: bool = True
+    launched: tuple[Plan, ...] = ()
+
+    multiprocessors = 0
+
+    def program(self, plan: Plan) -> "EmulatedGpu":
+        self.plan = Plan(plan.n_features, plan.hidden_width, plan.batch_size, self.cluster_blocks)
+        assert self.plan.fits(self.shared_bytes)
+        return self
+
+    def launch(self, num_clusters: int, arguments: Sequence[torch.Tensor | int]) -> None:
+        words = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in arguments]
+        assert all(one.is_contiguous() for one in arguments if isinstance(one, torch.Tensor))
+        launch = library(self.plan, self.source).launch
+        launch((ctypes.c_uint64 * len(words))(*words), num_clusters, ctypes.c_uint(self.seed), int(self.truncates_sums))
+
+
+def engine(cluster_blocks: int = 1, **options: object) -> CudaEngine:
+    return CudaEngine(EmulatedGpu(cluster_blocks, **options))  # type: ignore[arg-type]
+
+
+@functools.cache
+def _directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="vecparity-emulator-"))
+
+
+@functools.cache
+def library(plan: Plan, source: Path = KERNEL) -> ctypes.CDLL:
+    """Compiles the kernel for a plan."""
+    macros = [f"-D{name}={value}" for name, value in plan.macros.items()]
+    name = hashlib.sha256(" ".join([*macros, str(source)]).encode()).hexdigest()[:16]
+    path = _directory() / f"{name}.so"
+    flags = ["-O2", "-std=c++20", "-march=native", "-ffp-contract=off", "-Wno-psabi", "-shared", "-fPIC"]
+    files = [_EMULATOR / "emulator.cpp", _EMULATOR / "fibers.cpp"]
+    assert _COMPILER is not None
+    command = [_COMPILER, *flags, *macros, f"-I{_EMULATOR}", f"-I{source}", *map(str, files), "-o", str(path)]
+    made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    assert made.returncode == 0, made.stderr
+    return ctypes.CDLL(str(path))

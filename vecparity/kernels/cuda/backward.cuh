@@ -1,0 +1,102 @@
+// The gradients of a warp's units, and their update. With error the loss's gradient by z, and
+// G[u, n] = sum over rows of error * x_n where h_u > 0, they are dW1[u, n] = w2[u] * G[u, n], db1[u] = w2[u] * G[u, bias]
+// and, since relu(h) = h where h > 0 and h is linear in W1 and b1,
+// dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. G comes out of `multiply_add` in the thread that has
+// the weight.
+#ifndef VECPARITY_BACKWARD
+#define VECPARITY_BACKWARD
+
+#include "forward.cuh"
+#include "head.cuh"
+
+namespace vecparity {
+
+// G of one tile, scaled as the errors are; the bias comes last (in columns that are all the same).
+using Gradients = float[kFeatureTiles + 1][4];
+
+constexpr unsigned kTwoOnes = 0x3C003C00u;  // in fp16
+
+DEVICE void multiply_errors(const Shared& shared, const Thread& thread, const Positive (&positive)[kTiles],
+                            Gradients (&gradients)[kTiles]) {
+    UNROLL
+    for (int tile = 0; tile < kTiles; ++tile)
+        UNROLL
+        for (int column = 0; column <= kFeatureTiles; ++column)
+            UNROLL
+            for (int e = 0; e < 4; ++e) gradients[tile][column][e] = 0;
+    UNROLL
+    for (int step = 0; step < kRowSteps; ++step) {
+        unsigned high[kTiles][4], low[kTiles][4];  // [unit, row] errors where h > 0
+        UNROLL
+        for (int k = 0; k < 2; ++k) {
+            const int row_tile = 2 * step + k;
+            const Uint2 terms = shared.error_terms[row_tile * 4 + thread.pair];
+            UNROLL
+            for (int tile = 0; tile < kTiles; ++tile)
+                UNROLL
+                for (int half = 0; half < 2; ++half) {
+                    const unsigned mask = mask_of_signs(positive[tile].of_half[half] << row_tile);
+                    high[tile][2 * k + half] = terms.x & mask;
+                    low[tile][2 * k + half] = terms.y & mask;
+                }
+        }
+        UNROLL
+        for (int column = 0; column < kFeatureTiles; column += 2) {
+            unsigned x[4];  // [row, feature] of two columns of features
+            load_matrices_transposed(x, address_of(shared, step * 16 + thread.lane % 16, column + thread.lane / 16));
+            UNROLL
+            for (int tile = 0; tile < kTiles; ++tile)
+                UNROLL
+                for (int i = 0; i < 2; ++i)
+                    multiply_add(gradients[tile][column + i], low[tile], x[2 * i], x[2 * i + 1]);
+            UNROLL
+            for (int tile = 0; tile < kTiles; ++tile)
+                UNROLL
+                for (int i = 0; i < 2; ++i)
+                    multiply_add(gradients[tile][column + i], high[tile], x[2 * i], x[2 * i + 1]);
+        }
+        UNROLL
+        for (int tile = 0; tile < kTiles; ++tile) {
+            multiply_add(gradients[tile][kFeatureTiles], low[tile], kTwoOnes, kTwoOnes);
+            multiply_add(gradients[tile][kFeatureTiles], high[tile], kTwoOnes, kTwoOnes);
+        }
+    }
+}
+
+// Updates a tile's weights, whose moments are in shared memory, and its units. `unscale` takes G to the mean over rows.
+DEVICE void update_tile(Tile& tile, const Gradients& gradients, Float4 (*moments)[2][kThreads], int thread_index,
+                        float unscale, const Coefficients& by) {
+    float w2_gradient[2] = {0, 0};
+    const float factor[2] = {tile.units[0].w2.value * unscale, tile.units[1].w2.value * unscale};
+    UNROLL
+    for (int column = 0; column < kFeatureTiles; ++column) {
+        float(&weights)[4] = tile.weights[column];
+        Float4& kept_exp_avg = moments[column][0][thread_index];
+        Float4& kept_exp_avg_sq = moments[column][1][thread_index];
+        Float4 exp_avg = kept_exp_avg, exp_avg_sq = kept_exp_avg_sq;
+        const float(&g)[4] = gradients[column];
+        UNROLL
+        for (int e = 0; e < 4; ++e) w2_gradient[e / 2] = fmaf(weights[e], g[e], w2_gradient[e / 2]);
+        by.update(weights[0], exp_avg.x, exp_avg_sq.x, factor[0] * g[0]);
+        by.update(weights[1], exp_avg.y, exp_avg_sq.y, factor[0] * g[1]);
+        by.update(weights[2], exp_avg.z, exp_avg_sq.z, factor[1] * g[2]);
+        by.update(weights[3], exp_avg.w, exp_avg_sq.w, factor[1] * g[3]);
+        kept_exp_avg = exp_avg;
+        kept_exp_avg_sq = exp_avg_sq;
+    }
+    UNROLL
+    for (int half = 0; half < 2; ++half) {
+        Param &b1 = tile.units[half].b1, &w2 = tile.units[half].w2;
+        float sum = w2_gradient[half];
+        sum += shuffle_xor(sum, 1);
+        sum += shuffle_xor(sum, 2);
+        const float g = gradients[kFeatureTiles][2 * half];
+        sum = fmaf(b1.value, g, sum);
+        by.update(b1.value, b1.exp_avg, b1.exp_avg_sq, factor[half] * g);
+        by.update(w2.value, w2.exp_avg, w2.exp_avg_sq, sum * unscale);
+    }
+    split_weights(tile);
+}
+
+}  // namespace vecparity
+#endif

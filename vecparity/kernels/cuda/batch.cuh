@@ -1,0 +1,93 @@
+// A batch's rows, from indices in global memory to fp16 in shared memory, fetched while the step before is computed.
+#ifndef VECPARITY_BATCH
+#define VECPARITY_BATCH
+
+#include "shape.cuh"
+
+namespace vecparity {
+
+// Where a run's rows are; one byte of a row is a chunk of 8 features.
+struct Rows {
+    const unsigned char* bits;
+    const unsigned char* labels;
+    const int* indices;  // [step, BATCH_SIZE]
+    const int* lengths;  // [step]
+    int num_steps;       // up to which there are batches
+};
+
+// One thread's share: some chunks of one row, and of the first kRows threads one row's label.
+class BatchReader {
+    static constexpr int kThreadsPerRow = kThreads / kRows;
+    static constexpr int kRowChunks = kFeatures / 8;
+    static constexpr int kChunks = kRowChunks > kThreadsPerRow ? kRowChunks / kThreadsPerRow : 1;
+
+  public:
+    DEVICE BatchReader(const Rows& rows, const Thread& thread, int first_step)
+        : rows_(rows), row_(thread.index / kThreadsPerRow), first_chunk_(thread.index % kThreadsPerRow * kChunks),
+          label_row_(thread.index) {
+        fetch_index(first_step);
+        fetch_row();
+        fetch_index(first_step + 1);
+    }
+
+    // Writes the batch that was fetched last.
+    DEVICE void expand(Shared& shared, int length) const {
+        if (first_chunk_ >= kRowChunks) return;
+        UNROLL
+        for (int i = 0; i < kChunks; ++i) {
+            const unsigned byte =
+                row_ < length ? static_cast<unsigned>(bits_[i / 8] >> (8 * (i % 8))) & 0xff : 0;
+            Uint4 halves;
+            halves.x = two_halves(byte);
+            halves.y = two_halves(byte >> 2);
+            halves.z = two_halves(byte >> 4);
+            halves.w = two_halves(byte >> 6);
+            *reinterpret_cast<Uint4*>(&shared.rows[row_][chunk_of(row_, first_chunk_ + i) * 8]) = halves;
+        }
+    }
+
+    DEVICE int label() const { return label_; }
+
+    // Fetches the batch of `step`, whose indices are there, and asks for the next one's.
+    DEVICE void fetch(int step) {
+        if (step >= rows_.num_steps) return;
+        fetch_row();
+        fetch_index(step + 1);
+    }
+
+  private:
+    // Two bits to two halves, 0 or 1.
+    static DEVICE unsigned two_halves(unsigned bits) { return ((bits & 1) | (bits & 2) << 15) * 0x3C00u; }
+
+    DEVICE void fetch_index(int step) {
+        if (step >= rows_.num_steps) return;
+        const int* batch = rows_.indices + static_cast<long long>(step) * BATCH_SIZE;
+        index_ = row_ < BATCH_SIZE ? batch[row_] : 0;
+        label_index_ = label_row_ < BATCH_SIZE ? batch[label_row_] : 0;
+    }
+
+    DEVICE void fetch_row() {
+        const unsigned char* from = rows_.bits + static_cast<long long>(index_) * kRowWords * 8 + first_chunk_;
+        if (first_chunk_ >= kRowChunks) from = rows_.bits;
+        if constexpr (kChunks >= 8) {
+            UNROLL
+            for (int word = 0; word < kChunks / 8; ++word)
+                bits_[word] = reinterpret_cast<const unsigned long long*>(from)[word];
+        } else if constexpr (kChunks == 4) {
+            bits_[0] = *reinterpret_cast<const unsigned*>(from);
+        } else if constexpr (kChunks == 2) {
+            bits_[0] = *reinterpret_cast<const unsigned short*>(from);
+        } else {
+            bits_[0] = *from;
+        }
+        label_ = rows_.labels[label_index_];
+    }
+
+    const Rows& rows_;
+    const int row_, first_chunk_, label_row_;
+    int index_ = 0, label_index_ = 0, label_ = 0;
+    unsigned long long bits_[(kChunks + 7) / 8];
+};
+
+}  // namespace vecparity
+#endif

@@ -1,0 +1,101 @@
+// The hidden layer: z of every row, added up over a warp's units, and where ReLU lets h pass. h itself is not kept.
+#ifndef VECPARITY_FORWARD
+#define VECPARITY_FORWARD
+
+#include "adamw.cuh"
+
+namespace vecparity {
+
+// For each half of a tile the rows with h > 0: bit 15 - i tells of row 8 * i + 2 * pair, bit 31 - i of the one after.
+struct Positive {
+    unsigned of_half[2];
+};
+
+// Eight values a lane, one for each group, to their sums over the eight lanes of a pair: a group's in its own lane.
+DEVICE float sum_over_groups(float (&values)[8], int lane) {
+    UNROLL
+    for (int width = 4; width > 0; width /= 2) {
+        const bool is_upper = lane & 4 * width;
+        UNROLL
+        for (int i = 0; i < width; ++i) {
+            const float given = is_upper ? values[i] : values[i + width];
+            const float kept = is_upper ? values[i + width] : values[i];
+            values[i] = kept + shuffle_xor(given, 4 * width);
+        }
+    }
+    return values[0];
+}
+
+// -scale * h of a strip's rows: sums[tile][rows 8 * i ...][fragment].
+DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, int strip, int lane,
+                           float (&sums)[kTiles][kStripTiles][4]) {
+    UNROLL
+    for (int tile = 0; tile < kTiles; ++tile)
+        UNROLL
+        for (int i = 0; i < kStripTiles; ++i)
+            UNROLL
+            for (int e = 0; e < 4; ++e) sums[tile][i][e] = tiles[tile].units[e / 2].minus_scaled_b1;
+    UNROLL
+    for (int step = 0; step < kFeatureSteps; step += 2) {
+        unsigned x[kStripTiles][4];  // of two steps over the features
+        UNROLL
+        for (int i = 0; i < kStripTiles; ++i)
+            load_matrices(x[i], address_of(shared, strip * kStripRows + i * 8 + lane % 8, step * 2 + lane / 8));
+        UNROLL
+        for (int k = 0; k < 2; ++k) {
+            // Small terms first. A tile's products are not one after the other, but a strip apart.
+            UNROLL
+            for (int tile = 0; tile < kTiles; ++tile)
+                UNROLL
+                for (int i = 0; i < kStripTiles; ++i)
+                    multiply_add(sums[tile][i], tiles[tile].low[step + k], x[i][2 * k], x[i][2 * k + 1]);
+            UNROLL
+            for (int tile = 0; tile < kTiles; ++tile)
+                UNROLL
+                for (int i = 0; i < kStripTiles; ++i)
+                    multiply_add(sums[tile][i], tiles[tile].high[step + k], x[i][2 * k], x[i][2 * k + 1]);
+        }
+    }
+}
+
+// Adds up z over a tile's units, then over the warp's tiles, into shared memory.
+DEVICE void forward(const Tile (&tiles)[kTiles], Shared& shared, const Thread& thread, Positive (&positive)[kTiles]) {
+    unsigned signs[kTiles][4];
+    UNROLL
+    for (int tile = 0; tile < kTiles; ++tile)
+        UNROLL
+        for (int e = 0; e < 4; ++e) signs[tile][e] = 0;
+    UNROLL
+    for (int strip = 0; strip < kStrips; ++strip) {
+        float sums[kTiles][kStripTiles][4];
+        multiply_strip(tiles, shared, strip, thread.lane, sums);
+        float z[kTiles];
+        UNROLL
+        for (int tile = 0; tile < kTiles; ++tile) {
+            const Unit(&units)[2] = tiles[tile].units;
+            float terms[8];  // of rows 8 * i + 2 * pair + column
+            UNROLL
+            for (int i = 0; i < kStripTiles; ++i) {
+                const float(&sum)[4] = sums[tile][i];
+                UNROLL
+                for (int e = 0; e < 4; ++e) signs[tile][e] = shift_in_sign(signs[tile][e], sum[e]);
+                UNROLL
+                for (int column = 0; column < 2; ++column)
+                    terms[2 * i + column] = fmaf(units[1].unscaled_w2, relu(-sum[2 + column]),
+                                                 units[0].unscaled_w2 * relu(-sum[column]));
+            }
+            z[tile] = sum_over_groups(terms, thread.lane);
+        }
+        const int row = strip * kStripRows + thread.group / 2 * 8 + 2 * thread.pair + thread.group % 2;
+        shared.z_of_warp[thread.warp][row] = tree_sum<kTiles>([&](int tile) { return z[tile]; });
+    }
+    UNROLL
+    for (int tile = 0; tile < kTiles; ++tile)
+        UNROLL
+        for (int half = 0; half < 2; ++half)
+            positive[tile].of_half[half] =
+                signs[tile][2 * half] << (16 - kRowTiles) | signs[tile][2 * half + 1] << (32 - kRowTiles);
+}
+
+}  // namespace vecparity
+#endif

@@ -1,0 +1,140 @@
+"""Sizes of one compilation of the kernel: what is padded, and how a run is spread over warps and blocks."""
+
+from dataclasses import dataclass
+
+_TILE_UNITS = 16
+_WARP_SIZE = 32
+_STRIP_ROWS = 32
+# Warps of a block, where there are tiles for so many: two for each of a multiprocessor's four schedulers.
+_WARPS = 8
+# Weights of 16 units that a thread has registers for, in units of 8 features.
+_MOST_COLUMNS = 16
+_MOST_FEATURES = 128
+_MOST_UNITS = 1024
+_MOST_ROWS = 128
+# More is not portable between GPUs.
+_MOST_BLOCKS = 8
+
+# Steps that a cluster takes a run through before another run's turn comes.
+_STEPS_IN_PIECE = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How one run is trained.
+
+    Attributes:
+        n_features: N, up to 128.
+        hidden_width: W, up to 1 024.
+        batch_size: Up to 128.
+        cluster_blocks: Blocks that train a run together: 1, 2, 4 or 8.
+    """
+
+    n_features: int
+    hidden_width: int
+    batch_size: int
+    cluster_blocks: int
+
+    @property
+    def features(self) -> int:
+        """N, padded to one of the widths of a row."""
+        return next(width for width in (32, 64, 128) if width >= self.n_features)
+
+    @property
+    def rows(self) -> int:
+        """The batch, padded likewise."""
+        return next(rows for rows in (32, 64, 128) if rows >= self.batch_size)
+
+    @property
+    def units(self) -> int:
+        """W, padded to a power of two, so that z is added up in a full binary tree, whatever the number of blocks."""
+        fewest = self._fewest_warps * _TILE_UNITS
+        return max(fewest, 1 << (self.hidden_width - 1).bit_length())
+
+    @property
+    def warps(self) -> int:
+        """Warps of a block."""
+        return min(_WARPS, self._block_tiles)
+
+    @property
+    def tiles_per_warp(self) -> int:
+        return self._block_tiles // self.warps
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block."""
+        return self.warps * _WARP_SIZE
+
+    @property
+    def shared_bytes(self) -> int:
+        """Shared memory of a block (``Shared`` in shape.cuh)."""
+        moments = 2 * 16 * self.tiles_per_warp * (self.features // 8) * self.threads
+        z = 4 * self.rows * (self.warps + 2 * self.cluster_blocks)
+        errors = (8 // 2 + 4) * self.rows
+        strips = 3 * 4 * (self.rows // _STRIP_ROWS)
+        return -(-(moments + 2 * self.rows * self.features + z + errors + strips + 8) // 16) * 16
+
+    @property
+    def macros(self) -> dict[str, int]:
+        """What the source is compiled with."""
+        return {
+            "N_FEATURES": self.n_features,
+            "FEATURES": self.features,
+            "HIDDEN_WIDTH": self.hidden_width,
+            "UNITS": self.units,
+            "BATCH_SIZE": self.batch_size,
+            "ROWS": self.rows,
+            "CLUSTER_BLOCKS": self.cluster_blocks,
+            "WARPS": self.warps,
+            "TILES_PER_WARP": self.tiles_per_warp,
+            "SHARED_BYTES": self.shared_bytes,
+        }
+
+    def fits(self, shared_bytes: int) -> bool:
+        """Tells whether a block has the warps, the registers and the shared memory."""
+        return (
+            self._block_tiles >= self._fewest_warps
+            and self.tiles_per_warp * (self.features // 8) <= _MOST_COLUMNS
+            and self.shared_bytes <= shared_bytes
+        )
+
+    @property
+    def _block_tiles(self) -> int:
+        return self.units // _TILE_UNITS // self.cluster_blocks
+
+    @property
+    def _fewest_warps(self) -> int:
+        """A thread for every row."""
+        return self.rows // _WARP_SIZE
+
+
+def why_not(n_features: int, hidden_width: int, batch_size: int) -> str | None:
+    """What keeps the kernel from training such networks on any GPU, in words that may follow its name, or None."""
+    if n_features > _MOST_FEATURES:
+        return f"trains up to {_MOST_FEATURES} features, got n_features={n_features}"
+    if hidden_width > _MOST_UNITS:
+        return f"trains up to {_MOST_UNITS} hidden units, got hidden_width={hidden_width}"
+    if batch_size > _MOST_ROWS:
+        return f"trains batches of up to {_MOST_ROWS} rows, got batch_size={batch_size}"
+    return None
+
+
+def plans(n_features: int, hidden_width: int, batch_size: int, shared_bytes: int, has_clusters: bool) -> list[Plan]:
+    """Plans that a GPU with so much shared memory a block can run, by ascending number of blocks."""
+    sizes = [1, 2, 4, _MOST_BLOCKS] if has_clusters else [1]
+    every = [Plan(n_features, hidden_width, batch_size, blocks) for blocks in sizes]
+    return [plan for plan in every if plan.fits(shared_bytes)]
+
+
+def choose(candidates: list[Plan], num_runs: int, multiprocessors: int) -> Plan:
+    """Returns the plan with the most blocks a run that leaves every run its own; else the one with the fewest.
+
+    All give bitwise the same result: only time depends on it.
+    """
+    roomy = [plan for plan in candidates if num_runs * plan.cluster_blocks <= multiprocessors]
+    return roomy[-1] if roomy else candidates[0]
+
+
+def steps_in_piece(num_runs: int, num_steps: int, num_clusters: int) -> int:
+    """Steps that a cluster takes a run through at a time: all of them, where there is a cluster for every run."""
+    return num_steps if num_runs <= num_clusters else min(num_steps, _STEPS_IN_PIECE)

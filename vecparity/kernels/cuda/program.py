@@ -1,0 +1,199 @@
+"""The kernel on a GPU: compiled by NVRTC, kept, loaded and launched through NVIDIA's ``cuda-core``.
+
+A compiled kernel (cubin) is kept in the user's cache directory under the digest of all that it was made from. A file
+begins with the digest of what follows: one that was damaged is compiled anew.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+from vecparity.errors import MachineError, describe
+from vecparity.files import write_whole
+from vecparity.kernels.cuda.plan import Plan
+
+NAME = "train_window"
+INSTALL = "pip install 'vecparity[cuda]'"
+_DIRECTORY = Path(__file__).parent
+_CLUSTERS = (9, 0)  # the compute capability from which blocks form clusters
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A kernel for one kind of GPU.
+
+    Attributes:
+        cubin: Its machine code.
+        log: What the assembler said of it: registers, spilled bytes.
+    """
+
+    cubin: bytes
+    log: str
+
+
+def compile_kernel(plan: Plan, architecture: str) -> Compiled:
+    """Compiles the kernel; needs no GPU.
+
+    Args:
+        plan: The sizes.
+        architecture: As in ``sm_90a``.
+
+    Raises:
+        MachineError: ``cuda-core`` or NVRTC is missing, or NVRTC refuses.
+    """
+    core = _core()
+    options = core.ProgramOptions(
+        name=f"{NAME}.cu",
+        arch=architecture,
+        std="c++17",
+        fma=False,  # a product is rounded before it is added, but where the code says fmaf
+        include_path=[str(_DIRECTORY)],
+        define_macro=[(name, str(value)) for name, value in plan.macros.items()],
+        ptxas_options=["-v"],
+    )
+    log = StringIO()
+    try:
+        program = core.Program((_DIRECTORY / f"{NAME}.cu").read_text(), "c++", options)
+        cubin = program.compile("cubin", logs=log).code
+    except Exception as error:  # of several classes, by what is missing
+        raise MachineError(f"NVRTC cannot compile the kernel for {architecture}: {describe(error)}") from error
+    return Compiled(bytes(cubin), log.getvalue())
+
+
+def kept_cubin(plan: Plan, architecture: str) -> bytes:
+    """Returns the kernel's machine code, from the user's cache if it is there; else compiles it.
+
+    Raises:
+        MachineError: As `compile_kernel`.
+    """
+    path = platformdirs.user_cache_path("vecparity", appauthor=False) / "cuda" / _digest(plan, architecture)
+    try:
+        kept = path.read_bytes()
+    except OSError:
+        kept = b""
+    if kept[:_DIGEST_BYTES] == hashlib.sha256(kept[_DIGEST_BYTES:]).digest():
+        return kept[_DIGEST_BYTES:]
+    cubin = compile_kernel(plan, architecture).cubin
+    with suppress(OSError):  # then it is compiled again the next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, hashlib.sha256(cubin).digest() + cubin)
+    return cubin
+
+
+def architecture_of(capability: tuple[int, int]) -> str:
+    """The name by which NVRTC knows GPUs of a compute capability, with what only they can do."""
+    major, minor = capability
+    return f"sm_{major}{minor}" + ("a" if capability >= _CLUSTERS else "")
+
+
+class LoadedProgram:
+    """See `engines.cuda.Program`."""
+
+    def __init__(self, plan: Plan, device: torch.device) -> None:
+        core = _core()
+        architecture = architecture_of(torch.cuda.get_device_capability(device))
+        cubin = kept_cubin(plan, architecture)
+        self._plan = plan
+        self._device = device
+        torch.cuda.init()
+        core.Device(device.index).set_current()  # the context that torch has, too
+        try:
+            self._kernel = core.ObjectCode.from_cubin(cubin).get_kernel(NAME)
+            _allow_shared_bytes(self._kernel, plan.shared_bytes, device)
+            self.num_clusters = self._most_clusters()
+        except Exception as error:
+            raise MachineError(f"the kernel for {architecture} cannot be loaded: {describe(error)}") from error
+
+    def launch(self, num_clusters: int, arguments: Sequence[Tensor | int]) -> None:
+        """See `engines.cuda.Program.launch`."""
+        words = [one.data_ptr() if isinstance(one, Tensor) else one for one in arguments]
+        core = _core()
+        with torch.cuda.device(self._device):
+            core.launch(self._stream(), self._config(num_clusters), self._kernel, *words)
+
+    def _most_clusters(self) -> int:
+        occupancy = self._kernel.occupancy
+        if self._plan.cluster_blocks > 1:
+            return int(occupancy.max_active_clusters(self._config(1), stream=self._stream()))
+        blocks = occupancy.max_active_blocks_per_multiprocessor(self._plan.threads, self._plan.shared_bytes)
+        return int(blocks) * torch.cuda.get_device_properties(self._device).multi_processor_count
+
+    def _config(self, num_clusters: int) -> Any:
+        plan = self._plan
+        # Where there are clusters, cuda-core counts the grid in them.
+        cluster = plan.cluster_blocks if plan.cluster_blocks > 1 else None
+        return _core().LaunchConfig(
+            grid=num_clusters, cluster=cluster, block=plan.threads, shmem_size=plan.shared_bytes
+        )
+
+    def _stream(self) -> Any:
+        return _core().Stream.from_handle(torch.cuda.current_stream(self._device).cuda_stream)
+
+
+class Gpu:
+    """See `engines.cuda.Processor`."""
+
+    def __init__(self, device: torch.device) -> None:
+        properties = torch.cuda.get_device_properties(device)
+        self.multiprocessors = properties.multi_processor_count
+        self.shared_bytes = properties.shared_memory_per_block_optin
+        self.has_clusters = (properties.major, properties.minor) >= _CLUSTERS
+        self._device = device
+        self._programs: dict[Plan, LoadedProgram] = {}
+
+    def program(self, plan: Plan) -> LoadedProgram:
+        """See `engines.cuda.Processor.program`."""
+        if plan not in self._programs:
+            self._programs[plan] = LoadedProgram(plan, self._device)
+        return self._programs[plan]
+
+
+def gpu(device: torch.device) -> Gpu:
+    """Returns a device's GPU, the same object each time: it has the kernels that were loaded."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return _gpu_of(index)
+
+
+@cache
+def _gpu_of(index: int) -> Gpu:
+    return Gpu(torch.device("cuda", index))
+
+
+def _core() -> Any:
+    try:
+        import cuda.core
+    except ImportError as error:
+        raise MachineError(f"the cuda engine needs NVIDIA's cuda-core: {INSTALL}") from error
+    return cuda.core
+
+
+def _allow_shared_bytes(kernel: Any, shared_bytes: int, device: torch.device) -> None:
+    """Lets blocks have more than 48 KB of shared memory, which cuda-core has no word for."""
+    from cuda.bindings import driver
+
+    attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    (error,) = driver.cuKernelSetAttribute(attribute, shared_bytes, kernel.handle, device.index)
+    if int(error):
+        raise RuntimeError(f"{shared_bytes} bytes of shared memory a block: {error}")
+
+
+def _digest(plan: Plan, architecture: str) -> str:
+    sources = [path.read_bytes() for path in sorted(_DIRECTORY.glob("*.cu*"))]
+    made_from = [*sources, repr(plan).encode(), architecture.encode(), _nvrtc_version().encode()]
+    return hashlib.sha256(b"\0".join(made_from)).hexdigest()
+
+
+def _nvrtc_version() -> str:
+    from cuda.bindings import nvrtc
+
+    return str(nvrtc.nvrtcVersion())

@@ -1,0 +1,103 @@
+// The sizes that a compilation is for, and what a block keeps in shared memory. Sizes come from `plan.py` as macros.
+#ifndef VECPARITY_SHAPE
+#define VECPARITY_SHAPE
+
+#include "device.cuh"
+
+namespace vecparity {
+
+// A tile is what one `mma` makes: 16 hidden units. See README.md for which thread holds what of it.
+constexpr int kTileUnits = 16;
+constexpr int kWarpSize = 32;
+constexpr int kStripRows = 32;  // rows of a batch that a warp takes through the network at a time: one a lane
+
+constexpr int kFeatures = FEATURES;  // N_FEATURES, padded
+constexpr int kUnits = UNITS;        // HIDDEN_WIDTH, padded
+constexpr int kRows = ROWS;          // BATCH_SIZE, padded
+constexpr int kRowWords = (N_FEATURES + 63) / 64;
+constexpr int kBlocks = CLUSTER_BLOCKS;  // that train one run together
+constexpr int kWarps = WARPS;            // of a block
+constexpr int kTiles = TILES_PER_WARP;
+constexpr int kThreads = kWarps * kWarpSize;
+
+constexpr int kFeatureSteps = kFeatures / 16;  // an `mma` adds up over 16 features, or rows
+constexpr int kFeatureTiles = kFeatures / 8;   // and makes 8 columns
+constexpr int kRowSteps = kRows / 16;
+constexpr int kRowTiles = kRows / 8;
+constexpr int kStrips = kRows / kStripRows;
+constexpr int kStripTiles = kStripRows / 8;
+
+constexpr long long kNumParams = HIDDEN_WIDTH * (N_FEATURES + 2LL) + 1;
+
+static_assert(kFeatures == 32 || kFeatures == 64 || kFeatures == 128, "rows are swizzled for these");
+static_assert(kUnits == kBlocks * kWarps * kTiles * kTileUnits, "every tile has a warp");
+static_assert(kRows <= 128 && kThreads % kRows == 0, "a row has a thread of its own at least");
+static_assert(kFeatures >= N_FEATURES && kUnits >= HIDDEN_WIDTH && kRows >= BATCH_SIZE, "only ever padded");
+
+struct Shared {
+    Float4 moments[kTiles * kFeatureTiles][2][kThreads];  // exp_avg, exp_avg_sq of each thread's weights
+    unsigned short rows[kRows][kFeatures];                // fp16, in 16-byte chunks that `chunk_of` has swizzled
+    Uint2 error_terms[kRows / 2];                         // two rows' errors, scaled: high and low terms
+    float z_of_warp[kWarps][kRows];
+    float z_of_block[2][kBlocks][kRows];  // by the step's parity: the next step's may come before these are read
+    float error[kRows];                   // the loss's gradient by z, times the number of rows
+    float strip_log_likelihood[kStrips];
+    int strip_correct[kStrips];
+    unsigned strip_error[kStrips];  // the bits of the largest error
+    float error_sum;
+    int ticket;
+};
+static_assert(sizeof(Shared) == SHARED_BYTES, "plan.py knows how much shared memory to ask for");
+
+// Where the 8 features of a chunk lie in a row, so that eight rows' chunks lie in different banks.
+DEVICE int chunk_of(int row, int chunk) { return chunk ^ (kFeatures == 32 ? row >> 1 & 3 : row & 7); }
+
+DEVICE unsigned address_of(const Shared& shared, int row, int chunk) {
+    return shared_address(&shared.rows[row][chunk_of(row, chunk) * 8]);
+}
+
+// A thread's place. In fragments, `group` is a row (or a column) and `pair` two columns next to each other.
+struct Thread {
+    int index, warp, lane, group, pair;
+    int block;  // of the cluster
+
+    DEVICE Thread()
+        : index(thread_index()),
+          warp(index / kWarpSize),
+          lane(index % kWarpSize),
+          group(lane / 4),
+          pair(lane % 4),
+          block(kBlocks > 1 ? cluster_rank() : 0) {}
+
+    // The hidden unit in a half (row `group` or `group + 8`) of one of its warp's tiles.
+    DEVICE int unit(int tile, int half) const {
+        return ((block * kWarps + warp) * kTiles + tile) * kTileUnits + half * 8 + group;
+    }
+
+    DEVICE bool has_row() const { return index < kRows; }
+};
+
+// Waits for all threads that train the run.
+DEVICE void run_barrier() {
+    if constexpr (kBlocks > 1)
+        cluster_barrier();
+    else
+        block_barrier();
+}
+
+// Adds in the order of a binary tree whatever the number of values: what lies in which warp or block does not matter.
+template <int Count, typename Value>
+DEVICE float tree_sum(Value value) {
+    static_assert((Count & (Count - 1)) == 0, "a full tree");
+    float sums[Count];
+    UNROLL
+    for (int i = 0; i < Count; ++i) sums[i] = value(i);
+    UNROLL
+    for (int width = 1; width < Count; width *= 2)
+        UNROLL
+        for (int i = 0; i < Count; i += 2 * width) sums[i] += sums[i + width];
+    return sums[0];
+}
+
+}  // namespace vecparity
+#endif

@@ -1,0 +1,89 @@
+// A run's parameters and moments between global memory and the threads that own them.
+#ifndef VECPARITY_STATE
+#define VECPARITY_STATE
+
+#include "adamw.cuh"
+
+namespace vecparity {
+
+// Flat: W1 [W, N], b1 [W], w2 [W], b2 [1].
+struct State {
+    float *params, *exp_avg, *exp_avg_sq;
+
+    DEVICE State of_run(long long run) const {
+        const long long first = run * kNumParams;
+        return {params + first, exp_avg + first, exp_avg_sq + first};
+    }
+
+    DEVICE Param load(int at) const {
+        return {load_shared_state(params + at), load_shared_state(exp_avg + at), load_shared_state(exp_avg_sq + at)};
+    }
+
+    DEVICE void store(int at, const Param& param) const {
+        params[at] = param.value;
+        exp_avg[at] = param.exp_avg;
+        exp_avg_sq[at] = param.exp_avg_sq;
+    }
+};
+
+constexpr int kFirstB1 = HIDDEN_WIDTH * N_FEATURES;
+constexpr int kFirstW2 = kFirstB1 + HIDDEN_WIDTH;
+constexpr int kB2 = kFirstW2 + HIDDEN_WIDTH;
+
+DEVICE bool is_unit(int unit) { return kUnits == HIDDEN_WIDTH || unit < HIDDEN_WIDTH; }
+DEVICE bool is_feature(int feature) { return kFeatures == N_FEATURES || feature < N_FEATURES; }
+
+// Units and features of the padding are 0, and stay it: they have no gradient.
+DEVICE void load_tile(Tile& tile, Shared& shared, const State& state, const Thread& thread, int index) {
+    UNROLL
+    for (int column = 0; column < kFeatureTiles; ++column) {
+        Param params[4];
+        UNROLL
+        for (int e = 0; e < 4; ++e) {
+            const int unit = thread.unit(index, e / 2), feature = column * 8 + 2 * thread.pair + e % 2;
+            params[e] = {0, 0, 0};
+            if (is_unit(unit) && is_feature(feature)) params[e] = state.load(unit * N_FEATURES + feature);
+            tile.weights[column][e] = params[e].value;
+        }
+        Float4(&moments)[2][kThreads] = shared.moments[index * kFeatureTiles + column];
+        moments[0][thread.index] = {params[0].exp_avg, params[1].exp_avg, params[2].exp_avg, params[3].exp_avg};
+        moments[1][thread.index] = {params[0].exp_avg_sq, params[1].exp_avg_sq, params[2].exp_avg_sq,
+                                    params[3].exp_avg_sq};
+    }
+    UNROLL
+    for (int half = 0; half < 2; ++half) {
+        const int unit = thread.unit(index, half);
+        tile.units[half].b1 = tile.units[half].w2 = {0, 0, 0};
+        if (!is_unit(unit)) continue;
+        tile.units[half].b1 = state.load(kFirstB1 + unit);
+        tile.units[half].w2 = state.load(kFirstW2 + unit);
+    }
+    split_weights(tile);
+}
+
+DEVICE void store_tile(const Tile& tile, const Shared& shared, const State& state, const Thread& thread, int index) {
+    UNROLL
+    for (int column = 0; column < kFeatureTiles; ++column) {
+        const Float4(&moments)[2][kThreads] = shared.moments[index * kFeatureTiles + column];
+        const Float4 exp_avg = moments[0][thread.index], exp_avg_sq = moments[1][thread.index];
+        const float m[4] = {exp_avg.x, exp_avg.y, exp_avg.z, exp_avg.w};
+        const float v[4] = {exp_avg_sq.x, exp_avg_sq.y, exp_avg_sq.z, exp_avg_sq.w};
+        UNROLL
+        for (int e = 0; e < 4; ++e) {
+            const int unit = thread.unit(index, e / 2), feature = column * 8 + 2 * thread.pair + e % 2;
+            if (is_unit(unit) && is_feature(feature))
+                state.store(unit * N_FEATURES + feature, {tile.weights[column][e], m[e], v[e]});
+        }
+    }
+    if (thread.pair != 0) return;
+    UNROLL
+    for (int half = 0; half < 2; ++half) {
+        const int unit = thread.unit(index, half);
+        if (!is_unit(unit)) continue;
+        state.store(kFirstB1 + unit, tile.units[half].b1);
+        state.store(kFirstW2 + unit, tile.units[half].w2);
+    }
+}
+
+}  // namespace vecparity
+#endif
