@@ -22,17 +22,20 @@ app = App(help=__doc__)
 Several = Parameter(consume_multiple=True)
 
 
-def evaluate(protocol: str, engine: str, strategy: str, device: str) -> dict[str, Any]:
+def evaluate(protocol: str, engine: str, strategy: str, device: str, *, smoke: bool = False) -> dict[str, Any]:
     """Runs ``python -m vecparity.eval --all-configs`` and gathers what it printed and wrote, and when."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "vecparity.eval", "--all-configs", "--strategy", strategy]
         command += ["--protocol", protocol, "--engine", engine, "--device", device, "--output-dir", directory]
+        command += ["--smoke"] if smoke else []
         threads = faster_threads() if engine == "reference" and device == "cpu" else None
         command += [] if threads is None else ["--threads", str(threads)]
         began = time.perf_counter()
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            first_window = next(time.perf_counter() - began for line in process.stdout if "TRAIN_METRICS" in line)
+            first_window = next(
+                (time.perf_counter() - began for line in process.stdout if "TRAIN_METRICS" in line), float("nan")
+            )
             process.stdout.read()
             _, status, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -42,7 +45,7 @@ def evaluate(protocol: str, engine: str, strategy: str, device: str) -> dict[str
         files = [json.loads(path.read_text()) for path in sorted(Path(directory).iterdir())]
     return {
         "protocol": protocol,
-        "engine": engine,
+        "engine": files[0]["provenance"]["engine"],
         "strategy": strategy,
         "threads": threads,
         "seconds": seconds,
@@ -78,25 +81,34 @@ def main(
     protocol: Literal["full", "published"] = "full",
     engine: Annotated[tuple[str, ...] | None, Several] = None,
     strategy: str = "isolated_cube",
+    smoke: bool = False,
     output: str | None = None,
+    output_dir: Path = machine.RESULTS,
 ) -> Path:
-    """Measures, prints a table and writes JSON into ``benchmarks/results/``.
+    """Measures, prints a table and writes ``<output-dir>/<output>.json``, anew after each engine.
 
     Args:
         device: Where to train.
         protocol: How many runs, and for how long.
-        engine: Engines to run it with, one after the other; by default native and reference, on CUDA triton and vmap.
+        engine: Engines to run it with, one after the other; by default native and reference, on CUDA auto
+            and vmap.
         strategy: What to evaluate.
+        smoke: A short evaluation, to see that everything works.
         output: Name of the JSON file; by default end_to_end_<protocol>, with _cuda there.
+        output_dir: Directory of the JSON file.
     """
     table = Table("protocol", "engine", "configuration", title=f"--all-configs --strategy {strategy}")
     for column in ("test accuracy", "mean steps", "runs", "seconds"):
         table.add_column(column, justify="right")
     console = Console()
-    measured = []
-    for each in engine or (("native", "reference") if device == "cpu" else ("triton", "vmap")):
-        result = evaluate(protocol, each, strategy, device)
+    measured: list[dict[str, Any]] = []
+    content = {"machine": machine.describe(), "measured": measured}
+    output = output or f"end_to_end_{protocol}{'' if device == 'cpu' else '_cuda'}"
+    for asked in engine or (("native", "reference") if device == "cpu" else ("auto", "vmap")):
+        result = evaluate(protocol, asked, strategy, device, smoke=smoke)
+        each = result["engine"]
         measured.append(result)
+        path = machine.save(output, content, output_dir)
         for made in result["configurations"]:
             figures = (f"{made['test_accuracy']:.6f}", f"{made['mean_steps']:,.0f}", str(made["num_runs"]))
             table.add_row(protocol, each, f"N={made['n_features']}", *figures, f"{made['seconds']:.1f}")
@@ -104,10 +116,6 @@ def main(
         memory, start = result["peak_memory_bytes"] / 1e6, result["seconds_to_first_window"]
         console.print(f"{each}: {start:.1f} s to the first window, {memory:,.0f} MB at most")
     console.print(table)
-    suffix = "" if device == "cpu" else "_cuda"
-    path = machine.save(
-        output or f"end_to_end_{protocol}{suffix}", {"machine": machine.describe(), "measured": measured}
-    )
     console.print(f"written to {path}")
     return path
 

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -99,17 +98,16 @@ def run(stage: Stage, python: str, directory: Path, environment: Mapping[str, st
 
 
 def run_all(
-    stages: Sequence[Stage], pythons: Iterator[str], directory: Path, environment: Mapping[str, str]
+    stages: Sequence[Stage], pythons: Iterator[str], directory: Path, environment: Mapping[str, str], summary: str
 ) -> list[Outcome]:
     """Runs stages in order and tells of each as it ends; stages that an interruption leaves are skipped.
-
-    ``<directory>/stages.json`` has what became of those that have ended.
 
     Args:
         stages: What to run.
         pythons: The Python that runs the next stage: one may install another for those after it.
         directory: Where to write.
         environment: Variables of the stages.
+        summary: Name of the JSON file with what became of those that have ended.
     """
     outcomes: list[Outcome] = []
     interrupted = False
@@ -127,7 +125,7 @@ def run_all(
             outcome = Outcome(stage.name, "failed", seconds, stage.seconds, "interrupted")
         outcomes.append(outcome)
         _say(f"  {outcome.status} after {outcome.seconds:g} s{': ' * bool(outcome.reason)}{outcome.reason}")
-        save("stages", {"stages": [asdict(each) for each in outcomes]}, directory)
+        save(summary, {"stages": [asdict(each) for each in outcomes]}, directory)
     return outcomes
 
 
@@ -165,11 +163,11 @@ def save(name: str, content: Mapping[str, object], directory: Path) -> None:
 
 
 def last_line(log: Path) -> str:
-    """Returns the last line that is not empty, without what a terminal would not print."""
+    """Returns the last line with a word in it, without what a terminal would not print."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
-    text = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    text = next((line.strip(" │\r") for line in reversed(lines) if any(map(str.isalnum, line))), "")
     return "".join(character for character in text if character.isprintable())
 
 
@@ -195,4 +193,4 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, flush=True, file=sys.stdout)
+    print(line, flush=True)

@@ -19,7 +19,7 @@ def stage(name: str, program: str, seconds: float = 60) -> Stage:
 
 
 def outcomes(stages: list[Stage], directory: Path) -> dict[str, Outcome]:
-    return {each.name: each for each in run_all(stages, repeat(sys.executable), directory, os.environ)}
+    return {each.name: each for each in run_all(stages, repeat(sys.executable), directory, os.environ, "stages")}
 
 
 def writes(path: Path) -> str:
@@ -92,7 +92,7 @@ def test_an_interruption_ends_the_stage_and_tells_what_there_is(tmp_path: Path) 
         "sleep = f'from pathlib import Path; Path({str(where / \"begun\")!r}).touch(); import time; time.sleep(1000)'\n"
         "stages = [Stage('a', ('-c', ''), 60), Stage('b', ('-c', sleep), 900), Stage('c', ('-c', ''), 60)]\n"
         "with terminable():\n"
-        "    print(table(run_all(stages, repeat(sys.executable), where, os.environ)))\n"
+        "    print(table(run_all(stages, repeat(sys.executable), where, os.environ, 'stages')))\n"
     )
     output = tmp_path / "output"
     with output.open("w") as file, Child([sys.executable, "-c", program], stdout=file) as child:
