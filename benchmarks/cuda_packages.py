@@ -66,7 +66,7 @@ def fetch(python_version: str) -> None:
     if pip(sys.executable, "download", *options, *WHEELS):
         raise SystemExit(f"pip cannot fetch all wheels for Python {python_version}")
     found = shutil.which(f"python{python_version}")
-    if found is None:
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
         print(f"python{python_version} is not here: the native extension will need a C++ compiler and CMake there")
     elif pip(found, "wheel", "--no-deps", "--wheel-dir", str(WHEELHOUSE), str(ROOT)):
         raise SystemExit(f"pip cannot build vecparity's wheel for Python {python_version}")

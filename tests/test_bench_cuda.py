@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
+import shutil
 import stat
 import subprocess
 import sys
 import tomllib
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -55,6 +58,7 @@ def test_an_engine_may_be_chosen() -> None:
     assert "cuda" not in chosen["throughput"][3:] + chosen["jax"]
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_broken_fails_and_the_others_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -140,10 +144,9 @@ def test_wheels_are_all_that_pyproject_asks_for() -> None:
             needs = distribution(name).requires or []
         except ModuleNotFoundError:
             continue
-        needed = [
-            need for need in map(Requirement, needs) if need.marker is None or need.marker.evaluate({"extra": ""})
-        ]
-        assert {canonicalize_name(need.name) for need in needed} <= known, name
+        for need in map(Requirement, needs):
+            is_needed = need.marker is None or need.marker.evaluate({"extra": ""})
+            assert not is_needed or canonicalize_name(need.name) in known, (name, need.name)
 
 
 def wheel(path: Path, package: str, files: dict[str, str]) -> None:
@@ -218,13 +221,9 @@ def test_a_trace_that_is_not_followed_is_told_unless_it_is_the_chaotic_run(
     monkeypatch.setattr(kernels, "TRACES", tmp_path / "traces.json")
     if is_chaotic:
         monkeypatch.setattr(kernels, "CHAOTIC", ("isolated_cube_n32", 0, 1))
-    try:
+    told = "run (0, 1) is 1.0e-04 from the original's losses, more than 1e-05"
+    with nullcontext() if is_chaotic else pytest.raises(SystemExit, match=re.escape(told)):
         kernels.traces("vmap", device="cpu", trace=("isolated_cube_n32",), runs=2, max_steps=2, output_dir=tmp_path)
-    except SystemExit as ended:
-        assert not is_chaotic
-        assert "run (0, 1) is 1.0e-04 from the original's losses, more than 1e-05" in str(ended)
-    else:
-        assert is_chaotic
     (entry,) = json.loads((tmp_path / "traces_vmap.json").read_text())["traces"]
     assert [each["run"] for each in entry["differences"]] == [[0, 0], [0, 1]]
     assert entry["differences"][1]["difference"] == pytest.approx(1e-4, rel=1e-2)
@@ -252,8 +251,12 @@ def test_the_readme_shows_a_gpus_figures_once_they_are_there(tmp_path: Path, mon
     write(tmp_path, "throughput", MACHINE, measured=[{"n_features": 64, "num_runs": 100, "medians": medians}])
     made = {"num_runs": 100, "mean_steps": 1750.0}
     evaluation = {
-        **{"strategy": "isolated_cube", "engine": "cuda", "configurations": [made, made], "seconds": 5.0},
-        **{"seconds_to_first_window": 3.5, "training_seconds": [0.25, 0.5]},
+        "strategy": "isolated_cube",
+        "engine": "cuda",
+        "configurations": [made, made],
+        "seconds": 5.0,
+        "seconds_to_first_window": 3.5,
+        "training_seconds": [0.25, 0.5],
     }
     write(tmp_path, "isolated_cube", MACHINE, measured=[evaluation])
     text = "\n".join(gpu_table.tables(tmp_path))
@@ -265,11 +268,8 @@ def test_the_readme_shows_a_gpus_figures_once_they_are_there(tmp_path: Path, mon
         "| isolated_cube | cuda | 200 | 1,750 | 0.8 s | 1.5 s | 5.0 s |",
     ):
         assert line in text.splitlines()
-    results = {
-        path.name: path.read_text() for path in readme.RESULTS.glob("*.json") if not path.name.startswith("gpu_")
-    }
-    for name, content in results.items():
-        (tmp_path / name).write_text(content)
+    for name in ("end_to_end_full", "throughput"):
+        shutil.copy(readme.RESULTS / f"{name}.json", tmp_path)
     monkeypatch.setattr(readme, "RESULTS", tmp_path)
     shown = readme.render(readme.README.read_text())
     assert text in shown
