@@ -1,4 +1,4 @@
-"""The CUDA kernel on a CPU: its own source, compiled with the emulator beside it (`emulator/`) for each set of sizes."""
+"""The CUDA kernel on a CPU: its own source, compiled with the emulator (`emulator/`) for each set of sizes."""
 
 import ctypes
 import functools
@@ -27,6 +27,10 @@ def why_not() -> str | None:
     if platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
         return "fibers are switched by x86-64 Linux's own instructions"
     return None if _COMPILER else "needs g++"
+
+
+class HangError(Exception):
+    """An emulated kernel does not end."""
 
 
 @dataclass
@@ -62,7 +66,9 @@ class EmulatedGpu:
         words = [one.data_ptr() if isinstance(one, torch.Tensor) else one for one in arguments]
         assert all(one.is_contiguous() for one in arguments if isinstance(one, torch.Tensor))
         launch = library(self.plan, self.source).launch
-        launch((ctypes.c_uint64 * len(words))(*words), num_clusters, ctypes.c_uint(self.seed), int(self.truncates_sums))
+        options = (num_clusters, ctypes.c_uint(self.seed), int(self.truncates_sums))
+        if not launch((ctypes.c_uint64 * len(words))(*words), *options):
+            raise HangError("threads wait for each other for ever")
 
 
 def engine(cluster_blocks: int = 1, **options: object) -> CudaEngine:

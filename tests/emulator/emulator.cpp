@@ -19,10 +19,10 @@ void call(void (*kernel)(Parameters...), const std::uint64_t* words) {
 
 }  // namespace
 
-// Launches clusters with the kernel's arguments, 8 bytes each.
-extern "C" void launch(const std::uint64_t* words, int num_clusters, unsigned seed, int truncates_sums) {
+// Launches clusters with the kernel's arguments, 8 bytes each; returns 0 where they come to no end.
+extern "C" int launch(const std::uint64_t* words, int num_clusters, unsigned seed, int truncates_sums) {
     using namespace vecparity;
     vecparity::truncates_sums = truncates_sums;
     emulator::Grid grid(num_clusters, kBlocks, kThreads, sizeof(Shared), seed);
-    grid.run([&] { call(train_window, words); });
+    return grid.run([&] { call(train_window, words); });
 }

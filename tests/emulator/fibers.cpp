@@ -1,5 +1,6 @@
 #include "fibers.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -32,6 +33,9 @@ Grid* grid = nullptr;
 namespace {
 constexpr std::size_t kStackBytes = 64 << 10;
 constexpr int kSavedRegisters = 6;
+constexpr unsigned kMostTurns = 1 << 12;
+constexpr unsigned kMostClusterTurns = 1 << 19;
+constexpr int kPatience = 32 * kMostClusterTurns;  // turns in which nothing happens
 }  // namespace
 
 Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed)
@@ -59,16 +63,18 @@ Grid::Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t 
     }
 }
 
-void Grid::run(const std::function<void()>& kernel) {
+bool Grid::run(const std::function<void()>& kernel) {
     kernel_ = kernel;
     grid = this;
     switch_to(0, &caller_);
     grid = nullptr;
+    return num_done_ == static_cast<int>(fibers_.size());
 }
 
 void Grid::enter() {
     grid->kernel_();
     grid->fibers_[grid->current_].is_done = true;
+    grid->idle_ = 0;
     void* nowhere;
     if (++grid->num_done_ == static_cast<int>(grid->fibers_.size())) switch_stack(&nowhere, grid->caller_);
     grid->switch_to(grid->next(), &nowhere);
@@ -79,21 +85,45 @@ void Grid::switch_to(int fiber, void** from) {
     switch_stack(from, fibers_[fiber].stack_pointer);
 }
 
-// The fiber after the current one that is not done, or after a random one.
+unsigned Grid::random(unsigned bound) {
+    seed_ = seed_ * 1664525u + 1013904223u;
+    return (seed_ >> 8) % bound;
+}
+
+// The fiber after the current one that is not done: of all, or of the warp whose turn it is.
 int Grid::next() {
     const int count = static_cast<int>(fibers_.size());
     int fiber = current_;
-    if (seed_) {
-        seed_ = seed_ * 1664525u + 1013904223u;
-        fiber = static_cast<int>((seed_ >> 8) % static_cast<unsigned>(count));
+    if (!seed_) {
+        do fiber = fiber + 1 == count ? 0 : fiber + 1;
+        while (fibers_[fiber].is_done);
+        return fiber;
     }
-    do fiber = fiber + 1 == count ? 0 : fiber + 1;
-    while (fibers_[fiber].is_done);
-    return fiber;
+    for (;;) {
+        if (turns_left_ == 0) {
+            if (cluster_turns_left_ == 0) {
+                cluster_turns_left_ = 1 + random(kMostClusterTurns);
+                cluster_ = random(static_cast<unsigned>(clusters_.size()));
+            }
+            turns_left_ = 1 + random(kMostTurns);
+            cluster_turns_left_ -= std::min(cluster_turns_left_, turns_left_);
+            const unsigned threads = static_cast<unsigned>(block_threads_ * cluster_blocks_);
+            fiber = static_cast<int>(cluster_ * threads + random(threads));
+        }
+        const int first = fiber / kLanes * kLanes;
+        for (int i = 1; i <= kLanes; ++i) {
+            const int lane = (fiber + i) % kLanes;
+            if (fibers_[first + lane].is_done) continue;
+            --turns_left_;
+            return first + lane;
+        }
+        turns_left_ = cluster_turns_left_ = 0;  // the whole warp is done
+    }
 }
 
 void Grid::yield() {
     const int here = current_, there = next();
+    if (++idle_ > kPatience) switch_stack(&fibers_[here].stack_pointer, caller_);
     if (there != here) switch_to(there, &fibers_[here].stack_pointer);
 }
 
@@ -102,6 +132,7 @@ void Grid::wait(Barrier& barrier, int threads) {
     if (++barrier.arrived == threads) {
         barrier.arrived = 0;
         ++barrier.generation;
+        idle_ = 0;
     } else {
         while (barrier.generation == generation) yield();
     }

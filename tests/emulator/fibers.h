@@ -1,6 +1,7 @@
 // A grid of blocks on one CPU thread: every GPU thread is a fiber, and fibers take turns where they wait for others: at
 // barriers, at what a warp does together, and while they poll memory. In between a fiber is alone, so that what it does
-// is atomic; a barrier that is missing shows when fibers go on in a random order (`seed`).
+// is atomic. With a `seed`, clusters drawn at random, and in them warps, get a random number of turns at a time, so that
+// some run far ahead of others: then a barrier that is missing shows.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +46,8 @@ class Grid {
   public:
     Grid(int num_clusters, int cluster_blocks, int block_threads, std::size_t shared_bytes, unsigned seed);
 
-    // Calls `kernel` on every thread of every block.
-    void run(const std::function<void()>& kernel);
+    // Calls `kernel` on every thread of every block; returns false if they wait for each other for ever.
+    bool run(const std::function<void()>& kernel);
 
     int thread() const { return fibers_[current_].thread; }
     int rank() const { return fibers_[current_].block % cluster_blocks_; }
@@ -72,6 +73,7 @@ class Grid {
             compute(warp.in, warp.out[generation % 2]);
             warp.arrived = 0;
             ++warp.generation;
+            idle_ = 0;
         } else {
             while (warp.generation == generation) yield();
         }
@@ -84,11 +86,15 @@ class Grid {
     void wait(Barrier& barrier, int threads);
     void switch_to(int fiber, void** from);
     int next();
+    unsigned random(unsigned bound);
 
     int cluster_blocks_, block_threads_;
     unsigned seed_;
     int current_ = 0;
+    unsigned cluster_ = 0, cluster_turns_left_ = 0;  // whose turn it is
+    unsigned turns_left_ = 0;                        // of the warp whose turn it is
     int num_done_ = 0;
+    int idle_ = 0;  // turns since something that fibers wait for has happened
     void* caller_ = nullptr;
     std::function<void()> kernel_;
     std::vector<Block> blocks_;

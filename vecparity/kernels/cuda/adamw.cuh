@@ -23,9 +23,9 @@ struct Param {
     float value, exp_avg, exp_avg_sq;
 };
 
-// What a hidden unit has besides its weights: the same in the four lanes of its group.
+// What a hidden unit has besides its weights: the same in the four lanes of its group. (Moments: `unit_moments`.)
 struct Unit {
-    Param b1, w2;
+    float b1, w2;
     float minus_scaled_b1;  // where a sum of scaled weights begins
     float unscaled_w2;      // what takes such a sum to z
 };
@@ -67,7 +67,7 @@ DEVICE void split_weights(Tile& tile) {
     UNROLL
     for (int half = 0; half < 2; ++half) {
         Unit& unit = tile.units[half];
-        float largest = fabsf(unit.b1.value);
+        float largest = fabsf(unit.b1);
         UNROLL
         for (int column = 0; column < kFeatureTiles; ++column)
             UNROLL
@@ -75,8 +75,8 @@ DEVICE void split_weights(Tile& tile) {
         largest = fmaxf(largest, shuffle_xor(largest, 1));
         largest = fmaxf(largest, shuffle_xor(largest, 2));
         scales[half] = Scale(bits_of(largest), 14);
-        unit.minus_scaled_b1 = 0.0f - scales[half].factor * unit.b1.value;
-        unit.unscaled_w2 = unit.w2.value * scales[half].inverse;
+        unit.minus_scaled_b1 = 0.0f - scales[half].factor * unit.b1;
+        unit.unscaled_w2 = unit.w2 * scales[half].inverse;
     }
     UNROLL
     for (int column = 0; column < kFeatureTiles; ++column)

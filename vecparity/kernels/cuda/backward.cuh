@@ -63,16 +63,17 @@ DEVICE void multiply_errors(const Shared& shared, const Thread& thread, const Po
     }
 }
 
-// Updates a tile's weights, whose moments are in shared memory, and its units. `unscale` takes G to the mean over rows.
-DEVICE void update_tile(Tile& tile, const Gradients& gradients, Float4 (*moments)[2][kThreads], int thread_index,
+// Updates one of the thread's tiles. `unscale` takes G to the mean over rows.
+DEVICE void update_tile(Tile& tile, const Gradients& gradients, Shared& shared, const Thread& thread, int index,
                         float unscale, const Coefficients& by) {
     float w2_gradient[2] = {0, 0};
-    const float factor[2] = {tile.units[0].w2.value * unscale, tile.units[1].w2.value * unscale};
+    const float factor[2] = {tile.units[0].w2 * unscale, tile.units[1].w2 * unscale};
     UNROLL
     for (int column = 0; column < kFeatureTiles; ++column) {
         float(&weights)[4] = tile.weights[column];
-        Float4& kept_exp_avg = moments[column][0][thread_index];
-        Float4& kept_exp_avg_sq = moments[column][1][thread_index];
+        Float4(&moments)[2][kThreads] = shared.moments[index * kFeatureTiles + column];
+        Float4& kept_exp_avg = moments[0][thread.index];
+        Float4& kept_exp_avg_sq = moments[1][thread.index];
         Float4 exp_avg = kept_exp_avg, exp_avg_sq = kept_exp_avg_sq;
         const float(&g)[4] = gradients[column];
         UNROLL
@@ -86,14 +87,17 @@ DEVICE void update_tile(Tile& tile, const Gradients& gradients, Float4 (*moments
     }
     UNROLL
     for (int half = 0; half < 2; ++half) {
-        Param &b1 = tile.units[half].b1, &w2 = tile.units[half].w2;
+        float &b1 = tile.units[half].b1, &w2 = tile.units[half].w2;
+        Float4& kept = shared.unit_moments[index][half][thread.index / 4];
+        Float4 moments = kept;
         float sum = w2_gradient[half];
         sum += shuffle_xor(sum, 1);
         sum += shuffle_xor(sum, 2);
         const float g = gradients[kFeatureTiles][2 * half];
-        sum = fmaf(b1.value, g, sum);
-        by.update(b1.value, b1.exp_avg, b1.exp_avg_sq, factor[half] * g);
-        by.update(w2.value, w2.exp_avg, w2.exp_avg_sq, sum * unscale);
+        sum = fmaf(b1, g, sum);
+        by.update(b1, moments.x, moments.y, factor[half] * g);
+        by.update(w2, moments.z, moments.w, sum * unscale);
+        kept = moments;
     }
     split_weights(tile);
 }

@@ -77,24 +77,19 @@ DEVICE void sum_errors(Shared& shared, const Thread& thread) {
     if (thread.lane == 0) shared.error_sum = sum;
 }
 
-// A window's sums so far.
-struct Metrics {
-    double loss, accuracy;
-    long long num_batches;
-
-    DEVICE void add(const Shared& shared, int length) {
-        float log_likelihood = 0;
-        int correct = 0;
-        UNROLL
-        for (int strip = 0; strip < kStrips; ++strip) {
-            log_likelihood += shared.strip_log_likelihood[strip];
-            correct += shared.strip_correct[strip];
-        }
-        loss += static_cast<double>(-log_likelihood / static_cast<float>(length));
-        accuracy += static_cast<double>(static_cast<float>(correct) / static_cast<float>(length));
-        ++num_batches;
+// One thread adds the batch's mean loss and accuracy to the window's.
+DEVICE void add_metrics(Shared& shared, int length) {
+    float log_likelihood = 0;
+    int correct = 0;
+    UNROLL
+    for (int strip = 0; strip < kStrips; ++strip) {
+        log_likelihood += shared.strip_log_likelihood[strip];
+        correct += shared.strip_correct[strip];
     }
-};
+    shared.metrics.loss += static_cast<double>(-log_likelihood / static_cast<float>(length));
+    shared.metrics.accuracy += static_cast<double>(static_cast<float>(correct) / static_cast<float>(length));
+    ++shared.metrics.num_batches;
+}
 
 }  // namespace vecparity
 #endif

@@ -69,10 +69,12 @@ class Plan:
     def shared_bytes(self) -> int:
         """Shared memory of a block (``Shared`` in shape.cuh)."""
         moments = 2 * 16 * self.tiles_per_warp * (self.features // 8) * self.threads
+        moments += 2 * 16 * self.tiles_per_warp * (self.threads // 4)  # of b1 and w2
         z = 4 * self.rows * (self.warps + 2 * self.cluster_blocks)
         errors = (8 // 2 + 4) * self.rows
         strips = 3 * 4 * (self.rows // _STRIP_ROWS)
-        return -(-(moments + 2 * self.rows * self.features + z + errors + strips + 8) // 16) * 16
+        metrics = 3 * 8
+        return -(-(moments + 2 * self.rows * self.features + z + errors + strips + metrics + 8) // 16) * 16
 
     @property
     def macros(self) -> dict[str, int]:

@@ -49,9 +49,10 @@ def compile_kernel(plan: Plan, architecture: str) -> Compiled:
         architecture: As in ``sm_90a``.
 
     Raises:
-        MachineError: ``cuda-core`` or NVRTC is missing, or NVRTC refuses.
+        MachineError: ``cuda-core`` or NVRTC is missing, or NVRTC refuses the source or the architecture.
     """
     core = _core()
+    _nvrtc_version()
     options = core.ProgramOptions(
         name=f"{NAME}.cu",
         arch=architecture,
@@ -194,6 +195,9 @@ def _digest(plan: Plan, architecture: str) -> str:
 
 
 def _nvrtc_version() -> str:
-    from cuda.bindings import nvrtc
+    try:
+        from cuda.bindings import nvrtc
 
-    return str(nvrtc.nvrtcVersion())
+        return str(nvrtc.nvrtcVersion())
+    except Exception as error:  # of several classes, by what is missing
+        raise MachineError(f"the cuda engine needs NVRTC: pip install nvidia-cuda-nvrtc ({describe(error)})") from error

@@ -34,9 +34,18 @@ static_assert(kUnits == kBlocks * kWarps * kTiles * kTileUnits, "every tile has 
 static_assert(kRows <= 128 && kThreads % kRows == 0, "a row has a thread of its own at least");
 static_assert(kFeatures >= N_FEATURES && kUnits >= HIDDEN_WIDTH && kRows >= BATCH_SIZE, "only ever padded");
 
+// A run's sums over a window, so far.
+struct Metrics {
+    double loss, accuracy;
+    long long num_batches;
+};
+
 struct Shared {
     Float4 moments[kTiles * kFeatureTiles][2][kThreads];  // exp_avg, exp_avg_sq of each thread's weights
+    // Those of b1, and of w2, of each unit: the four threads that share one write the same.
+    Float4 unit_moments[kTiles][2][kThreads / 4];
     unsigned short rows[kRows][kFeatures];                // fp16, in 16-byte chunks that `chunk_of` has swizzled
+    Metrics metrics;                                      // in a cluster's first block
     Uint2 error_terms[kRows / 2];                         // two rows' errors, scaled: high and low terms
     float z_of_warp[kWarps][kRows];
     float z_of_block[2][kBlocks][kRows];  // by the step's parity: the next step's may come before these are read

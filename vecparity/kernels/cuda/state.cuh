@@ -53,10 +53,14 @@ DEVICE void load_tile(Tile& tile, Shared& shared, const State& state, const Thre
     UNROLL
     for (int half = 0; half < 2; ++half) {
         const int unit = thread.unit(index, half);
-        tile.units[half].b1 = tile.units[half].w2 = {0, 0, 0};
-        if (!is_unit(unit)) continue;
-        tile.units[half].b1 = state.load(kFirstB1 + unit);
-        tile.units[half].w2 = state.load(kFirstW2 + unit);
+        Param b1 = {0, 0, 0}, w2 = {0, 0, 0};
+        if (is_unit(unit)) {
+            b1 = state.load(kFirstB1 + unit);
+            w2 = state.load(kFirstW2 + unit);
+        }
+        tile.units[half].b1 = b1.value;
+        tile.units[half].w2 = w2.value;
+        shared.unit_moments[index][half][thread.index / 4] = {b1.exp_avg, b1.exp_avg_sq, w2.exp_avg, w2.exp_avg_sq};
     }
     split_weights(tile);
 }
@@ -80,8 +84,9 @@ DEVICE void store_tile(const Tile& tile, const Shared& shared, const State& stat
     for (int half = 0; half < 2; ++half) {
         const int unit = thread.unit(index, half);
         if (!is_unit(unit)) continue;
-        state.store(kFirstB1 + unit, tile.units[half].b1);
-        state.store(kFirstW2 + unit, tile.units[half].w2);
+        const Float4 moments = shared.unit_moments[index][half][thread.index / 4];
+        state.store(kFirstB1 + unit, {tile.units[half].b1, moments.x, moments.y});
+        state.store(kFirstW2 + unit, {tile.units[half].w2, moments.z, moments.w});
     }
 }
 

@@ -24,7 +24,7 @@ struct Arguments {
 
 // Takes the run through steps first_step to end_step - 1; returns false where its loss ceased to be finite.
 DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread& thread, int run, int first_step,
-                        int end_step, Metrics& metrics) {
+                        int end_step) {
     const State state = arguments.state.of_run(run);
     Tile tiles[kTiles];
     UNROLL
@@ -68,10 +68,9 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
         multiply_errors(shared, thread, positive, gradients);
         UNROLL
         for (int tile = 0; tile < kTiles; ++tile)
-            update_tile(tiles[tile], gradients[tile], &shared.moments[tile * kFeatureTiles], thread.index,
-                        scale.inverse * share, by);
+            update_tile(tiles[tile], gradients[tile], shared, thread, tile, scale.inverse * share, by);
         by.update(b2.value, b2.exp_avg, b2.exp_avg_sq, shared.error_sum * share);
-        if (thread.index == 0) metrics.add(shared, length);
+        if (thread.index == 0) add_metrics(shared, length);
         block_barrier();  // nobody reads this batch any more
     }
 
@@ -111,23 +110,23 @@ DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
             while (load_acquire(arguments.pieces_done + run) < piece) pause();
         block_barrier();
 
-        Metrics metrics = {0, 0, 0};
         const bool is_writer = thread.block == 0 && thread.index == 0;
+        if (is_writer) shared.metrics = {0, 0, 0};
         if (is_writer && piece > 0)
-            metrics = {load_shared_state(arguments.loss + run), load_shared_state(arguments.accuracy + run),
-                       load_shared_state(arguments.num_batches + run)};
+            shared.metrics = {load_shared_state(arguments.loss + run), load_shared_state(arguments.accuracy + run),
+                              load_shared_state(arguments.num_batches + run)};
         const int first_step = piece * arguments.steps_in_piece;
         const int end_step = first_step + arguments.steps_in_piece < arguments.num_steps
                                  ? first_step + arguments.steps_in_piece
                                  : arguments.num_steps;
         bool is_active = load_shared_state(arguments.active + run);
-        if (is_active) is_active = train_piece(arguments, shared, thread, run, first_step, end_step, metrics);
+        if (is_active) is_active = train_piece(arguments, shared, thread, run, first_step, end_step);
         publish();
         run_barrier();  // everything is stored, and no block's shared memory is written to any more
         if (is_writer) {
-            arguments.loss[run] = metrics.loss;
-            arguments.accuracy[run] = metrics.accuracy;
-            arguments.num_batches[run] = metrics.num_batches;
+            arguments.loss[run] = shared.metrics.loss;
+            arguments.accuracy[run] = shared.metrics.accuracy;
+            arguments.num_batches[run] = shared.metrics.num_batches;
             arguments.active[run] = is_active;
             store_release(arguments.pieces_done + run, piece + 1);
         }
