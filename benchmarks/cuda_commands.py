@@ -83,7 +83,7 @@ def versions(*, device: DeviceName = "cuda", output: str = "versions", output_di
         print(f"{name}: {programs[name]}")
     has_gpu = torch.cuda.is_available()
     properties = torch.cuda.get_device_properties(0) if has_gpu else None
-    content = {
+    content: dict[str, Any] = {
         "machine": machine.describe(),
         "packages": found,
         "programs": programs,
@@ -276,7 +276,7 @@ def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) 
     status = subprocess.run([*command, *files], cwd=TESTS.parent, check=False).returncode
     if not report.exists():
         raise SystemExit(f"pytest ended with status {status}")
-    cases = [
+    cases: list[dict[str, Any]] = [
         {
             "name": f"{case.get('classname')}::{case.get('name')}",
             "seconds": float(case.get("time", 0)),

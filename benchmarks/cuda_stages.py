@@ -10,10 +10,12 @@ end, and the exit status, say that it did.
 """
 
 import argparse
+import json
 import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import cuda_packages, gpu_table, stages
@@ -165,6 +167,7 @@ def run(made: list[Stage], environment: Path, directory: Path, is_rehearsal: boo
         variables["PATH"] = f"{STAND_INS}{os.pathsep}{variables.get('PATH', os.defpath)}"
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(STAND_INS.parent), variables.get("PYTHONPATH")]))
         variables["CUDA_VISIBLE_DEVICES"] = ""
+        variables["XDG_CACHE_HOME"] = str(environment.parent / "cache")  # what is compiled is compiled anew
     before = cuda_packages.extensions()
     try:
         with stages.terminable():
@@ -172,6 +175,9 @@ def run(made: list[Stage], environment: Path, directory: Path, is_rehearsal: boo
     finally:
         for extension in cuda_packages.extensions() - before:  # or later changes to its source would go unseen
             extension.unlink()
+    if (versions := directory / "gpu_versions.json").exists():
+        ended = [asdict(outcome) for outcome in outcomes]
+        stages.save("gpu_stages", {"machine": json.loads(versions.read_text())["machine"], "stages": ended}, directory)
     print("\n" + "\n".join(gpu_table.tables(directory)))
     print(f"\n{stages.table(outcomes)}\nwritten to {directory}")
     return int(any(outcome.status == "failed" for outcome in outcomes))

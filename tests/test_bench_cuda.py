@@ -28,10 +28,11 @@ SCRIPT = ROOT / "scripts" / "bench_cuda"
 @pytest.mark.slow
 def test_the_rehearsal_goes_through_every_stage(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    command = [SCRIPT, "--rehearse", "--output", tmp_path]
+    command = [str(SCRIPT), "--rehearse", "--output", str(tmp_path)]
     done = subprocess.run(command, env=os.environ | {"PATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     content = json.loads((tmp_path / "gpu_stages.json").read_text())
+    assert content["machine"] == json.loads((tmp_path / "gpu_versions.json").read_text())["machine"]
     ended = {stage["name"].removeprefix("gpu_"): stage for stage in content["stages"]}
     assert list(ended) == list(cuda_stages.LIMITS)
     lacking = {name for name, stage in ended.items() if stage["status"] == "skipped"}
@@ -230,7 +231,7 @@ def test_a_trace_that_is_not_followed_is_told_unless_it_is_the_chaotic_run(
     assert ("problem" in entry) != is_chaotic
 
 
-MACHINE = {"gpu": "NVIDIA H0", "torch": "2.99"}
+MACHINE: dict[str, str | None] = {"gpu": "NVIDIA H0", "torch": "2.99"}
 
 
 def write(directory: Path, name: str, machine: dict[str, str | None], **content: object) -> None:
