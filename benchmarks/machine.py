@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 import vecparity
+from vecparity.files import write_whole
 from vecparity.machine import cpu_name
 
 RESULTS = Path(__file__).parent / "results"
@@ -44,8 +45,9 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def save(name: str, content: dict[str, Any]) -> Path:
-    """Writes ``benchmarks/results/<name>.json``."""
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1) + "\n")
+def save(name: str, content: dict[str, Any], directory: Path = RESULTS) -> Path:
+    """Writes ``<directory>/<name>.json``, whole or not at all: whoever writes may be ended at any time."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / f"{name}.json"
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
     return path

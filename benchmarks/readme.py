@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import gpu_table
 from benchmarks.machine import RESULTS
 
 README = Path(__file__).parent.parent / "README.md"
@@ -46,13 +47,13 @@ def evaluation_table(content: dict[str, Any]) -> list[str]:
 
 def throughput_table(content: dict[str, Any]) -> list[str]:
     """Medians of every case."""
-    names = list(content["measured"][0]["medians"])
+    names = list(dict.fromkeys(name for case in content["measured"] for name in case["medians"]))
     lines = [
         "| rows | N | runs | " + " | ".join(names) + " |",
         "| --- " * (3 + len(names)) + "|",
     ]
     for case in content["measured"]:
-        medians = [f"{rate:,.0f}" for rate in case["medians"].values()]
+        medians = [f"{case['medians'][name]:,.0f}" if name in case["medians"] else "failed" for name in names]
         lines.append(f"| {case['rows']} | {case['n_features']} | {case['num_runs']} | {' | '.join(medians)} |")
     lines += ["", f"Run-steps per second, medians of {content['repeats']}, on {machine_line(content['machine'])}."]
     return lines
@@ -89,6 +90,7 @@ def render(text: str) -> str:
         "evaluation": evaluation_table(load("end_to_end_full")),
         "ratio": ratio_table(load("throughput")),
         "throughput": throughput_table(load("throughput")),
+        "gpu": gpu_table.tables(RESULTS),  # nothing, until `scripts/bench_cuda` has run on one
     }
     for name, lines in tables.items():
         begin, end = f"<!-- {name} table -->", f"<!-- end of {name} table -->"

@@ -35,6 +35,10 @@ app = App(help=__doc__)
 Several = Parameter(consume_multiple=True)
 
 
+class GateError(Exception):
+    """A contender does not train as the oracle does."""
+
+
 def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig, device: torch.device) -> float:
     """Trains the runs with a contender and some of them with the oracle, step by step.
 
@@ -42,7 +46,7 @@ def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig, device: 
         The largest difference of any step's loss, in nats.
 
     Raises:
-        SystemExit: It is larger than the contract allows: a speed without the right answer means nothing.
+        GateError: It is larger than the contract allows: a speed without the right answer means nothing.
     """
     train_window = contender.prepare(runs, config, 1, device)
     ours = torch.stack([train_window() for _ in range(GATE_STEPS)], dim=1)[:GATE_RUNS]
@@ -51,9 +55,7 @@ def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig, device: 
     theirs = torch.tensor([end.curve.loss for end in ends], dtype=torch.float64)
     worst = float((ours - theirs).abs().max())
     if not worst <= GATE_TOLERANCE:
-        raise SystemExit(
-            f"{contender.name}: losses differ from the oracle's by {worst:.1e}, more than {GATE_TOLERANCE}"
-        )
+        raise GateError(f"losses differ from the oracle's by {worst:.1e}, more than {GATE_TOLERANCE}")
     return worst
 
 
@@ -79,15 +81,31 @@ def prepare(
 def measure(
     case: Case, contenders: Sequence[Contender], device: torch.device, pool: Pool, repeats: int
 ) -> dict[str, Any]:
-    """Rates of every contender and of the oracle, in turn, `repeats` times."""
+    """Rates of every contender and of the oracle, in turn, `repeats` times.
+
+    A contender that misses the gate, or raises an error, has no rate but an entry in `problems`.
+    """
     runs, config = case.make()
     cores = machine.cores()
-    differences = {contender.name: gate(contender, runs, config, device) for contender in contenders}
-    prepared, peak_memory = {}, {}
+    differences: dict[str, float] = {}
+    prepared: dict[str, tuple[TrainWindow, int]] = {}
+    peak_memory: dict[str, int | None] = {}
+    problems: dict[str, str] = {}
     for contender in contenders:
+        try:
+            differences[contender.name] = gate(contender, runs, config, device)
+        except Exception as error:
+            problems[contender.name] = describe(error)
+    for contender in contenders:
+        if contender.name in problems:
+            continue
         before = reset_peak_memory(device)
-        prepared[contender.name] = prepare(contender, runs, config, device)
-        peak_memory[contender.name] = before and torch.cuda.max_memory_allocated(device) - before
+        try:
+            prepared[contender.name] = prepare(contender, runs, config, device)
+        except Exception as error:
+            problems[contender.name] = describe(error)
+        else:
+            peak_memory[contender.name] = before and torch.cuda.max_memory_allocated(device) - before
     measure_peer: dict[str, Callable[[], float]] = {"oracle": lambda: oracle.one_process(runs[0], config, 500, device)}
     if device.type == "cpu":
         oracle.sharded(pool, cores, runs[0], config, 10)  # warm-up: imports
@@ -97,12 +115,19 @@ def measure(
         for name, rate in measure_peer.items():
             rates[name].append(rate())
         for name, (train_window, run_steps) in prepared.items():
-            rates[name].append(run_steps / time_window(train_window))
+            if name in problems:
+                continue
+            try:
+                rates[name].append(run_steps / time_window(train_window))
+            except Exception as error:
+                problems[name] = describe(error)
+                del rates[name]
     return {
         "rows": case.rows,
         "n_features": case.n_features,
         "num_runs": case.num_runs,
         "gate_loss_difference": differences,
+        "problems": problems,
         "run_steps_per_second": rates,
         "medians": {name: statistics.median(values) for name, values in rates.items()},
         "microseconds_per_step": {
@@ -112,6 +137,12 @@ def measure(
         "dense_flops_per_run_step": dense_flops(config),
         "state_bytes_per_run_step": state_bytes(config),
     }
+
+
+def describe(error: Exception) -> str:
+    """Says in one line why a contender has no rate."""
+    first_line = (str(error).splitlines() or [""])[0]
+    return first_line if isinstance(error, GateError) else f"{type(error).__name__}: {first_line}"
 
 
 def reset_peak_memory(device: torch.device) -> int | None:
@@ -132,8 +163,11 @@ def main(
     contender: Annotated[tuple[str, ...] | None, Several] = None,
     repeats: int = 5,
     output: str | None = None,
+    output_dir: Path = machine.RESULTS,
 ) -> Path:
-    """Measures, prints a table and writes ``benchmarks/results/<output>.json``.
+    """Measures, prints a table and writes ``<output-dir>/<output>.json``, anew after each case.
+
+    The exit status is 1 if a contender failed.
 
     Args:
         device: Where to train.
@@ -143,6 +177,7 @@ def main(
         contender: What to measure beside the oracle; by default everything, but on CUDA no stacks of torch.func's.
         repeats: Measurements of each, in turn with its peers; medians are reported.
         output: Name of the JSON file; by default throughput, or throughput_cuda.
+        output_dir: Directory of the JSON file.
     """
     console, progress = Console(), Console(stderr=True)
     known = [each.name for each in CONTENDERS]
@@ -164,25 +199,36 @@ def main(
     cases = [Case(kind, n, count) for kind in rows for n in n_features for count in runs]
     table = Table("rows", "N", "runs", title="run-steps per second (medians of measurements in one run)")
     peers = ("oracle", "oracle sharded") if device == "cpu" else ("oracle",)
-    for column in (*peers, *(each.name for each in chosen)):
+    columns = (*peers, *(each.name for each in chosen))
+    for column in columns:
         table.add_column(column, justify="right")
+    failed: dict[str, None] = {}
+    said: list[str] = []
+    output = output or ("throughput" if device == "cpu" else "throughput_cuda")
     measured: list[dict[str, Any]] = []
+    content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}
     with multiprocessing.get_context("spawn").Pool(machine.cores()) as pool:
         for case in track(cases, console=progress):
             measured.append(measure(case, chosen, on, pool, repeats))
-            medians = measured[-1]["medians"].values()
+            medians, problems = measured[-1]["medians"], measured[-1]["problems"]
             measured[-1]["share_of_limits"] = {
                 name: {
                     "dense_flops": peak_flops and rate * measured[-1]["dense_flops_per_run_step"] / peak_flops,
                     "state_bytes": rate * measured[-1]["state_bytes_per_run_step"] / bandwidth,
                 }
-                for name, rate in measured[-1]["medians"].items()
+                for name, rate in medians.items()
             }
-            table.add_row(case.rows, str(case.n_features), str(case.num_runs), *(f"{rate:,.0f}" for rate in medians))
+            path = machine.save(output, content, output_dir)
+            rates = (f"{medians[name]:,.0f}" if name in medians else "failed" for name in columns)
+            table.add_row(case.rows, str(case.n_features), str(case.num_runs), *rates)
+            failed |= dict.fromkeys(problems)
+            said += [f"{case}: {name}: {problem}" for name, problem in problems.items()]
     console.print(table)
-    content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}
-    path = machine.save(output or ("throughput" if device == "cpu" else "throughput_cuda"), content)
+    console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)
     console.print(f"written to {path}")
+    if failed:
+        count = sum(1 for each in measured if each["problems"])
+        raise SystemExit(f"{count} of {len(cases)} cases have a contender that failed: {', '.join(failed)}")
     return path
 
 

@@ -8,13 +8,15 @@ from torch import Tensor
 
 from benchmarks.cases import Contender, TrainWindow
 from vecparity import native
+from vecparity.choice import why_not
 from vecparity.engines import Engine
+from vecparity.engines.cuda import CudaEngine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig
+from vecparity.spec import TaskConfig, task_config
 
 
 def prepare_with(
@@ -50,8 +52,15 @@ def why_not_triton(device: torch.device) -> str | None:
     return None if find_spec("triton") else "pip install triton"
 
 
+def why_not_cuda(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return "it trains on CUDA"
+    return why_not("cuda", device, torch.float32, task_config())
+
+
 CONTENDERS = [
     Contender("native", why_not_native, prepare_with(NativeEngine)),
+    Contender("cuda", why_not_cuda, prepare_with(CudaEngine)),
     Contender("triton", why_not_triton, prepare_with(make_triton_engine)),
     Contender("vmap", lambda device: None, prepare_with(VmapEngine)),
 ]

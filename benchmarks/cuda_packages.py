@@ -1,0 +1,164 @@
+"""Packages for a machine with a GPU and no network: fetched where there is one, installed there.
+
+python3 -m benchmarks.cuda_packages fetch 3.12         wheels for that Python into wheelhouse/
+python3 -m benchmarks.cuda_packages install DIRECTORY  an environment of what this Python lacks of them
+python3 -m benchmarks.cuda_packages extension          the native extension, built or carried, into vecparity/
+
+Needs nothing but Python and pip.
+"""
+
+import argparse
+import shutil
+import site
+import subprocess
+import sys
+import tempfile
+import tomllib
+import venv
+import zipfile
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+WHEELHOUSE = ROOT / "wheelhouse"
+PACKAGE = ROOT / "vecparity"
+# A machine with a GPU has these, chosen for its driver; they are large. CMake is a program there.
+PRESENT = ("torch", "triton", "numpy", "scipy")
+# What pyproject.toml asks for to evaluate, to build, and for the tests that need a GPU, with what those need.
+WHEELS = (
+    *("attrs", "beartype", "cuda-bindings", "cuda-core", "cuda-pathfinder", "cyclopts", "docstring-parser", "docutils"),
+    *("einops", "hypothesis", "iniconfig", "jaxtyping", "jinja2", "landlockpy", "markdown-it-py", "markupsafe"),
+    *("mdurl", "msgspec", "nanobind", "ninja", "packaging", "pathspec", "platformdirs", "pluggy", "psutil", "pygments"),
+    *("pytest", "pytest-timeout", "rich", "rich-rst", "safetensors", "scikit-build-core", "sortedcontainers"),
+    *("typing-extensions", "wadler-lindig"),
+)
+TEST_PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "beartype")
+# Without these an engine, or the extension, is missing and no more.
+OPTIONAL = ("cuda-core", "cuda-bindings", "scikit-build-core", "nanobind", "ninja")
+
+
+def name_of(requirement: str) -> str:
+    """The package's name in a requirement, in lower case."""
+    end = next((i for i, letter in enumerate(requirement) if not (letter.isalnum() or letter in "-_.")), None)
+    return requirement[:end].lower().replace("_", "-")
+
+
+def requirements() -> list[str]:
+    """What pyproject.toml asks for to evaluate on CUDA, to build and for the tests that need a GPU."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    tests = [each for each in extras["test"] if name_of(each) in TEST_PACKAGES]
+    return [*project["project"]["dependencies"], *extras["cuda"], *project["build-system"]["requires"], "ninja", *tests]
+
+
+def pip(python: str, *arguments: str) -> int:
+    """Runs pip, whose output is this program's; returns its exit status."""
+    return subprocess.run([python, "-m", "pip", "--disable-pip-version-check", *arguments], check=False).returncode
+
+
+def fetch(python_version: str) -> None:
+    """Downloads wheels, and builds this package's where that Python is here.
+
+    Raises:
+        SystemExit: pip fails.
+    """
+    options = ["--dest", str(WHEELHOUSE), "--no-deps", "--only-binary=:all:", "--python-version", python_version]
+    if pip(sys.executable, "download", *options, *WHEELS):
+        raise SystemExit(f"pip cannot fetch all wheels for Python {python_version}")
+    found = shutil.which(f"python{python_version}")
+    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+        print(f"python{python_version} is not here: the native extension will need a C++ compiler and CMake there")
+    elif pip(found, "wheel", "--no-deps", "--wheel-dir", str(WHEELHOUSE), str(ROOT)):
+        raise SystemExit(f"pip cannot build vecparity's wheel for Python {python_version}")
+
+
+def install(directory: Path) -> None:
+    """Makes a virtual environment that sees this Python's packages, and installs what these lack.
+
+    Contained strategies see directories named site-packages: so the environment's are called.
+
+    Raises:
+        SystemExit: Something that is needed is missing.
+    """
+    venv.create(directory, symlinks=True, with_pip=False)
+    python = str(directory / "bin" / "python")
+    code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    own = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    # What installs itself by a .pth file does so in Python's own directories only: not again from the others.
+    own_directories = [path for path in site.getsitepackages() if Path(path).is_dir()]
+    others = [path for path in sys.path if path.endswith("-packages") and path not in own_directories]
+    lines = [*(f"import site; site.addsitedir({path!r})" for path in own_directories), *others]
+    (own / "packages.pth").write_text("\n".join(lines) + "\n")
+
+    wheels = ["--no-index", "--find-links", str(WHEELHOUSE)] if WHEELHOUSE.is_dir() else ["--no-index"]
+    options = ["install", "--quiet", *wheels]
+    wanted = requirements()
+    present = [each for each in wanted if name_of(each) in PRESENT]
+    optional = [each for each in wanted if name_of(each) in OPTIONAL]
+    needed = [each for each in wanted if each not in (*present, *optional)]
+    # What the large ones need is theirs to have.
+    missing = [each for each in present if pip(python, *options, "--no-deps", each)]
+    if pip(python, *options, *needed):
+        missing += [each for each in needed if pip(python, *options, each)]
+    if pip(python, *options, *optional):
+        lacking = [each for each in optional if pip(python, *options, each)]
+        print(f"without {', '.join(lacking)}")
+    if missing:
+        raise SystemExit(f"neither installed nor in wheelhouse/: {', '.join(missing)}")
+
+
+def install_extension(package: Path) -> None:
+    """Puts the native extension into the package's directory, unless this Python has one already.
+
+    Built here if it can be; else taken from a wheel of this package in wheelhouse/.
+
+    Raises:
+        SystemExit: Neither is possible.
+    """
+    check = "from vecparity import native; raise SystemExit(not native.is_available())"
+    if package == PACKAGE and not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
+        print("the native extension is installed already")
+        return
+    with tempfile.TemporaryDirectory() as built:
+        options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", built]
+        pip(sys.executable, "wheel", *options, str(ROOT))
+        for wheel in [*Path(built).glob("*.whl"), *WHEELHOUSE.glob("vecparity-*.whl")]:
+            if extract(wheel, package):
+                print(f"the native extension of {wheel.name} is in {package}")
+                return
+    raise SystemExit("no native extension: it needs a C++ compiler, CMake, scikit-build-core and nanobind, or a wheel")
+
+
+def extract(wheel: Path, package: Path) -> bool:
+    """Takes the extension for this Python out of a wheel, if it has one."""
+    with zipfile.ZipFile(wheel) as archive:
+        for suffix in EXTENSION_SUFFIXES:
+            name = f"vecparity/_native{suffix}"
+            if name in archive.namelist():
+                (package / f"_native{suffix}").write_bytes(archive.read(name))
+                return True
+    return False
+
+
+def extensions(package: Path = PACKAGE) -> set[Path]:
+    """Native extensions in the package's directory."""
+    return set(package.glob("_native*.so"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("fetch").add_argument("python_version")
+    commands.add_parser("install").add_argument("directory", type=Path)
+    commands.add_parser("extension")
+    chosen = parser.parse_args()
+    if chosen.command == "fetch":
+        fetch(chosen.python_version)
+    elif chosen.command == "install":
+        install(chosen.directory)
+    else:
+        install_extension(PACKAGE)
+
+
+if __name__ == "__main__":
+    main()

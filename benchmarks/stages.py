@@ -1,0 +1,196 @@
+"""Runs commands one after another, each with a time limit, a log and a JSON file; what fails does not stop the rest.
+
+Needs nothing but Python: it also runs the stage that installs what the others need.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+SKIPPED = 77  # the exit status of a stage that this machine lacks something for; its last line says what
+_GRACE_SECONDS = 2.0
+_LOG_TAIL_BYTES = 4096
+
+Status = Literal["passed", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A command.
+
+    Attributes:
+        name: Of its log, and of the JSON file that the command may write.
+        command: Arguments for Python, without Python.
+        seconds: The longest it may take.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage ended.
+
+    Attributes:
+        name: The stage's.
+        status: Passed, failed or skipped.
+        seconds: Taken.
+        limit: The most that it could have taken, in seconds.
+        reason: Why it did not pass.
+    """
+
+    name: str
+    status: Status
+    seconds: float
+    limit: float
+    reason: str
+
+
+def run(stage: Stage, python: str, directory: Path, environment: Mapping[str, str]) -> Outcome:
+    """Runs a stage and waits for its end, at most until its limit.
+
+    All processes of its process group are ended with it. Its output goes to ``<directory>/logs/<name>.log``.
+    """
+    log = directory / "logs" / f"{stage.name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+
+    def ended(status: Status, reason: str = "") -> Outcome:
+        return Outcome(stage.name, status, round(time.monotonic() - began, 1), stage.seconds, reason)
+
+    with log.open("wb") as file:
+        try:
+            process = subprocess.Popen(
+                [python, *stage.command],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            return ended("failed", str(error))
+        try:
+            code = process.wait(stage.seconds)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            return ended("failed", f"did not end within {stage.seconds:g} s")
+        except BaseException:
+            _end(process)
+            raise
+        _signal_group(process, signal.SIGKILL)  # what it left behind
+    if code == 0:
+        return ended("passed")
+    reason = last_line(log)
+    if code == SKIPPED:
+        return ended("skipped", reason)
+    status = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
+    return ended("failed", f"{status}: {reason}" if reason else status)
+
+
+def run_all(
+    stages: Sequence[Stage], pythons: Iterator[str], directory: Path, environment: Mapping[str, str], summary: str
+) -> list[Outcome]:
+    """Runs stages in order and tells of each as it ends; stages that an interruption leaves are skipped.
+
+    Args:
+        stages: What to run.
+        pythons: The Python that runs the next stage: one may install another for those after it.
+        directory: Where to write.
+        environment: Variables of the stages.
+        summary: Name of the JSON file with what became of those that have ended.
+    """
+    outcomes: list[Outcome] = []
+    interrupted = False
+    for stage in stages:
+        if interrupted:
+            outcomes.append(Outcome(stage.name, "skipped", 0.0, stage.seconds, "interrupted"))
+            continue
+        _say(f"{stage.name} (at most {stage.seconds:g} s)")
+        began = time.monotonic()
+        try:
+            outcome = run(stage, next(pythons), directory, environment)
+        except KeyboardInterrupt:
+            interrupted = True
+            seconds = round(time.monotonic() - began, 1)
+            outcome = Outcome(stage.name, "failed", seconds, stage.seconds, "interrupted")
+        outcomes.append(outcome)
+        _say(f"  {outcome.status} after {outcome.seconds:g} s{': ' * bool(outcome.reason)}{outcome.reason}")
+        save(summary, {"stages": [asdict(each) for each in outcomes]}, directory)
+    return outcomes
+
+
+def table(outcomes: Sequence[Outcome]) -> str:
+    """Lists all stages, and how many passed, failed and were skipped."""
+    width = max(len(outcome.name) for outcome in outcomes)
+    lines = [
+        f"{each.name:<{width}}  {each.status:<7}  {each.seconds:6.1f} of {each.limit:4g} s  {each.reason}".rstrip()
+        for each in outcomes
+    ]
+    counts = [(status, sum(each.status == status for each in outcomes)) for status in ("passed", "failed", "skipped")]
+    return "\n".join([*lines, ", ".join(f"{count} {status}" for status, count in counts)])
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Lets SIGTERM and SIGHUP interrupt, so that the running stage is ended and the table is printed."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def save(name: str, content: Mapping[str, object], directory: Path) -> None:
+    """Writes ``<directory>/<name>.json``, whole or not at all."""
+    temporary = directory / f"{name}.json.tmp"
+    temporary.write_text(json.dumps(content, indent=1) + "\n")
+    temporary.replace(directory / f"{name}.json")
+
+
+def last_line(log: Path) -> str:
+    """Returns the last line with a word in it, without what a terminal would not print."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
+        lines = file.read().decode(errors="replace").split("\n")
+    text = next((line.strip(" │\r") for line in reversed(lines) if any(map(str.isalnum, line))), "")
+    return "".join(character for character in text if character.isprintable())
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a stage's process group; one that even SIGKILL does not end, as inside a driver, is left to itself."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal_group(process, number)
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+        _signal_group(process, signal.SIGKILL)
+        return
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError:  # all that is left of it is zombies, on some systems
+        return
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
