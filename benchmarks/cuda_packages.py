@@ -101,8 +101,7 @@ def install(directory: Path) -> None:
     if pip(python, *options, *needed):
         missing += [each for each in needed if pip(python, *options, each)]
     if pip(python, *options, *optional):
-        lacking = [each for each in optional if pip(python, *options, each)]
-        print(f"without {', '.join(lacking)}")
+        print("without " + ", ".join(each for each in optional if pip(python, *options, each)))
     if missing:
         raise SystemExit(f"neither installed nor in wheelhouse/: {', '.join(missing)}")
 

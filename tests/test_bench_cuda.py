@@ -167,9 +167,10 @@ def test_what_python_lacks_is_installed_from_the_wheelhouse(tmp_path: Path, monk
     pytest.importorskip("pip")
     wheelhouse = tmp_path / "wheelhouse"
     wheelhouse.mkdir()
-    wheel(wheelhouse / "vecparity_carried-1.0-py3-none-any.whl", "vecparity-carried", {"vecparity_carried.py": "x = 1"})
+    wheel(wheelhouse / "vecparity_carried-1.0-py3-none-any.whl", "vecparity_carried", {"vecparity_carried.py": "x = 1"})
     monkeypatch.setattr(cuda_packages, "WHEELHOUSE", wheelhouse)
-    monkeypatch.setattr(cuda_packages, "requirements", lambda: ["vecparity-carried", "pytest", "numpy", "cuda-nowhere"])
+    wanted = ["vecparity-carried", "pytest", "numpy"]
+    monkeypatch.setattr(cuda_packages, "requirements", lambda: [*wanted, "cuda-nowhere", "ninja"])
     with pytest.raises(SystemExit, match=r"^neither installed nor in wheelhouse/: cuda-nowhere$"):
         cuda_packages.install(tmp_path / "environment")
     code = "import vecparity_carried, pytest, torch; print(vecparity_carried.__file__)"
