@@ -1,5 +1,6 @@
 """The CUDA kernel on a CPU: its own source, compiled with the emulator (`emulator/`) for each set of sizes."""
 
+import atexit
 import ctypes
 import functools
 import hashlib
@@ -9,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,13 +21,20 @@ from vecparity.kernels.cuda.plan import Plan
 KERNEL = Path(__file__).parents[1] / "vecparity" / "kernels" / "cuda"
 _EMULATOR = Path(__file__).parent / "emulator"
 _COMPILER = shutil.which("g++")
+_FLAGS = ["-O2", "-std=c++20", "-march=native", "-ffp-contract=off", "-Wno-psabi"]
 
 
+@functools.cache
 def why_not() -> str | None:
     """What keeps the kernel from being emulated here, or None."""
     if platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
         return "fibers are switched by x86-64 Linux's own instructions"
-    return None if _COMPILER else "needs g++"
+    if _COMPILER is None:
+        return "needs g++"
+    program = "#include <bit>\nint x = std::bit_cast<int>(1.0f); _Float16 y;"
+    command = [_COMPILER, *_FLAGS, "-x", "c++", "-fsyntax-only", "-"]
+    tried = subprocess.run(command, input=program, capture_output=True, text=True, check=False)
+    return None if tried.returncode == 0 else "needs a g++ that knows C++20 and _Float16"
 
 
 class HangError(Exception):
@@ -43,7 +51,6 @@ class EmulatedGpu:
         seed: Of the order in which threads go on; 0 is in turns.
         truncates_sums: Whether sums of products lose what their last bit has no room for, or are rounded.
         source: The kernel's directory.
-        launched: Plans that were launched.
     """
 
     cluster_blocks: int = 1
@@ -53,12 +60,10 @@ class EmulatedGpu:
     source: Path = KERNEL
     shared_bytes: int = 227 * 1024
     has_clusters: bool = True
-    launched: tuple[Plan, ...] = ()
-
-    multiprocessors = 0
+    multiprocessors: int = 1
 
     def program(self, plan: Plan) -> "EmulatedGpu":
-        self.plan = Plan(plan.n_features, plan.hidden_width, plan.batch_size, self.cluster_blocks)
+        self.plan = replace(plan, cluster_blocks=self.cluster_blocks)
         assert self.plan.fits(self.shared_bytes)
         return self
 
@@ -77,7 +82,9 @@ def engine(cluster_blocks: int = 1, **options: object) -> CudaEngine:
 
 @functools.cache
 def _directory() -> Path:
-    return Path(tempfile.mkdtemp(prefix="vecparity-emulator-"))
+    directory = Path(tempfile.mkdtemp(prefix="vecparity-emulator-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return directory
 
 
 @functools.cache
@@ -86,10 +93,20 @@ def library(plan: Plan, source: Path = KERNEL) -> ctypes.CDLL:
     macros = [f"-D{name}={value}" for name, value in plan.macros.items()]
     name = hashlib.sha256(" ".join([*macros, str(source)]).encode()).hexdigest()[:16]
     path = _directory() / f"{name}.so"
-    flags = ["-O2", "-std=c++20", "-march=native", "-ffp-contract=off", "-Wno-psabi", "-shared", "-fPIC"]
     files = [_EMULATOR / "emulator.cpp", _EMULATOR / "fibers.cpp"]
     assert _COMPILER is not None
-    command = [_COMPILER, *flags, *macros, f"-I{_EMULATOR}", f"-I{source}", *map(str, files), "-o", str(path)]
+    command = [
+        _COMPILER,
+        *_FLAGS,
+        "-shared",
+        "-fPIC",
+        *macros,
+        f"-I{_EMULATOR}",
+        f"-I{source}",
+        *map(str, files),
+        "-o",
+        str(path),
+    ]
     made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     assert made.returncode == 0, made.stderr
     return ctypes.CDLL(str(path))

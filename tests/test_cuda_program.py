@@ -305,6 +305,20 @@ def test_what_a_gpu_refuses_is_an_error_of_one_line(stand_in: StandIn, monkeypat
         gpu.program(Plan(64, 512, 128, 4))
 
 
+def test_a_gpu_that_cannot_be_asked_is_a_reason(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(index: int) -> None:
+        raise RuntimeError("CUDA_ERROR_NO_DEVICE")
+
+    monkeypatch.setattr(choice, "find_spec", lambda name: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 99)
+    assert why_not("cuda", CUDA, torch.float32, task_config("n64-k8")) is None
+    monkeypatch.setattr(stand_in, "Device", fail)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 98)
+    problem = why_not("cuda", CUDA, torch.float32, task_config("n64-k8"))
+    assert problem == "cannot be used: cuda-core cannot use cuda:98: RuntimeError: CUDA_ERROR_NO_DEVICE"
+
+
 def test_a_gpu_that_runs_no_cluster(stand_in: StandIn) -> None:
     stand_in.num_clusters = 0
     with pytest.raises(MachineError, match="this GPU cannot run a cluster of 2 blocks"):

@@ -152,9 +152,13 @@ class Gpu:
     """See `engines.cuda.Processor`."""
 
     def __init__(self, device: torch.device) -> None:
-        properties = _core().Device(device.index).properties
-        self.multiprocessors: int = properties.multiprocessor_count
-        self.shared_bytes: int = properties.max_shared_memory_per_block_optin
+        core = _core()
+        try:
+            properties = core.Device(device.index).properties
+            self.multiprocessors: int = properties.multiprocessor_count
+            self.shared_bytes: int = properties.max_shared_memory_per_block_optin
+        except Exception as error:  # an old driver's, say
+            raise MachineError(f"cuda-core cannot use {device}: {describe(error)}") from error
         self.has_clusters = torch.cuda.get_device_capability(device) >= _CLUSTERS
         self._device = device
         self._programs: dict[Plan, LoadedProgram] = {}
