@@ -99,18 +99,12 @@ def _why_not_cuda(device: torch.device, dtype: torch.dtype, config: TaskConfig) 
     sizes = (config.n_features, config.hidden_width, config.batch_size)
     if problem := why_not(*sizes, dtype):
         return problem
-<<<<<<< HEAD
-    return why_not_on(device, *sizes) if torch.cuda.is_available() else None
-=======
     if not torch.cuda.is_available():
         return None
-    if (capability := torch.cuda.get_device_capability(device)) < _AMPERE:
-        return f"needs a GPU of compute capability 8.0 or newer, for its instructions, got {capability}"
     try:
         return why_not_on(device, *sizes)
     except MachineError as error:
         return f"cannot be used: {error}"
->>>>>>> cuda
 
 
 def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
