@@ -234,7 +234,8 @@ def test_what_an_ensemble_cannot_be_trained_on() -> None:
 
 
 def test_it_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert why_not("cuda", CPU, torch.float32, TaskConfig()) == "trains on CUDA, got cpu"
+    problem = why_not("cuda", CPU, torch.float32, TaskConfig())
+    assert problem == "trains on CUDA (compute capability 8.0 or newer), got cpu"
     monkeypatch.setattr(choice, "find_spec", lambda name: True)
     assert why_not("cuda", CUDA, torch.float64, TaskConfig()) == "trains float32, got torch.float64"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
