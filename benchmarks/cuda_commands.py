@@ -1,4 +1,4 @@
-"""What `scripts/bench_cuda` runs beside the benchmarks: versions, compilation, NVIDIA's tools, tests, JAX.
+"""The parts of `scripts/bench_cuda` that are no benchmarks: versions, compilation, NVIDIA's tools, tests, JAX.
 
 python -m benchmarks.cuda_commands versions
 

@@ -44,7 +44,7 @@ def name_of(requirement: str) -> str:
 
 
 def requirements() -> list[str]:
-    """What pyproject.toml asks for to evaluate on CUDA, to build and for the tests that need a GPU."""
+    """The packages in pyproject.toml to evaluate on CUDA, to build and for the tests that need a GPU."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     tests = [each for each in extras["test"] if name_of(each) in TEST_PACKAGES]

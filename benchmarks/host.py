@@ -1,4 +1,4 @@
-"""What the host does for each window of training, beside the engine: permutations, copies, metrics, metric lines.
+"""The host's work for each window of training, beside the engine: permutations, copies, metrics, metric lines.
 
 python -m benchmarks.host
 

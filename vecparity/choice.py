@@ -116,7 +116,7 @@ def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig
 
 
 def _lacks(device: torch.device, missing: str | None) -> str | None:
-    """What an engine for a GPU lacks of the machine: all of it, so that nobody finds out one after the other."""
+    """Lists all that an engine for a GPU lacks of the machine, so that nobody finds out one after the other."""
     lacks: list[str] = []
     if device.type != "cuda":
         lacks.append(f"trains on CUDA (compute capability 8.0 or newer), got {device}")

@@ -38,7 +38,7 @@ _DIGITS = 6
 
 
 class _Envelope(Struct):
-    """What shows that it is an evaluation, and of which format."""
+    """The keys that show that it is an evaluation, and of which format."""
 
     config: Raw
     metrics: Raw

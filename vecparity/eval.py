@@ -68,7 +68,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
-    """How many fork servers are needed: one for each strategy, and another for each that is audited."""
+    """The number of fork servers needed: one for each strategy, and another for each that is audited."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
     audited = {each.sha256 for each in strategies if each.audit_mode(arguments.audit, is_sealed=is_sealed) != "off"}
     return len({each.sha256 for each in strategies}) + len(audited)

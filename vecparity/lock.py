@@ -28,7 +28,7 @@ class Lock:
         self._descriptor: int | None = None
 
     def is_held(self) -> bool:
-        """Whether it is acquired, and the file is still there: without it somebody else may acquire another."""
+        """Tells if it is acquired and the file is still there: without it somebody else may acquire another."""
         return self._descriptor is not None and self._is_named(self._descriptor)
 
     def acquire(self) -> None:

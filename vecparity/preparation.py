@@ -144,7 +144,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Begun:
-    """What a job's runs begin with under one configuration; what is sealed is for an audit."""
+    """The networks that a job's runs begin with under one configuration; the sealed ones are for an audit."""
 
     initial: Mapping[tuple[int, int, int], Initial]
     sealed_jobs: Sequence[tuple[Author, Seeds]]

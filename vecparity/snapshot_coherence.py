@@ -62,7 +62,7 @@ class _State(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Training:
-    """What a checkpoint has to be of.
+    """The training that a checkpoint has to be of.
 
     Attributes:
         config: The settings.

@@ -39,7 +39,7 @@ class Strategy:
         return self.sha256 in _bundled_digests()
 
     def audit_mode(self, asked: AuditMode | None, *, is_sealed: bool) -> AuditMode:
-        """How it is audited: as asked for, by default reported on where it is not bundled and seeds are public."""
+        """The audit's mode: as asked for, by default a report where it is not bundled and seeds are public."""
         if asked is not None:
             return asked
         return "off" if is_sealed or self.is_bundled else "report"

@@ -119,7 +119,7 @@ def _go_on(
 
 
 def _computes_meanwhile(device: torch.device) -> bool:
-    """Whether an engine goes on by itself once it was told to: followers hear of a window while the next one trains."""
+    """Tells if an engine trains on by itself once started: followers then hear of a window while the next trains."""
     return device.type != "cpu"
 
 
@@ -152,7 +152,7 @@ def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
 
 
 def is_between_pieces(config: TaskConfig, step: int) -> bool:
-    """Whether a training may have been kept at a step: where a window closed, or a piece of one ended."""
+    """Tells if a training may have been kept at a step: where a window closed, or a piece of one ended."""
     return (step - config.last_close(step)) % _MOST_STEPS == 0
 
 

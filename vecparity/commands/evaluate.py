@@ -152,7 +152,7 @@ def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[t
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:
-    """Where checkpoints go: where they are asked for, else beside the results."""
+    """The checkpoints' directory: the one asked for, else one beside the results."""
     if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
         return arguments.checkpoint
     return arguments.output_dir / "checkpoints"

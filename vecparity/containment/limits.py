@@ -39,7 +39,7 @@ _SHARED = ("/dev/shm",)
 
 
 def num_cpus() -> int:
-    """How many CPUs the machine has."""
+    """The number of CPUs of the machine."""
     return os.cpu_count() or 1
 
 

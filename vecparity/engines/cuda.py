@@ -117,14 +117,14 @@ class CudaEngine:
 
 
 def why_not(n_features: int, hidden_width: int, batch_size: int, dtype: torch.dtype) -> str | None:
-    """What keeps the kernel from training such networks on any GPU, or None."""
+    """Says why the kernel cannot train such networks on any GPU; None if it can."""
     if dtype != torch.float32:
         return f"trains float32, got {dtype}"
     return why_not_sizes(n_features, hidden_width, batch_size)
 
 
 def why_not_on(device: torch.device, n_features: int, hidden_width: int, batch_size: int) -> str | None:
-    """What keeps the kernel from training networks of these sizes on a GPU that there is, or None.
+    """Says why the kernel cannot train networks of these sizes on a GPU that there is; None if it can.
 
     Raises:
         MachineError: The GPU cannot be asked.

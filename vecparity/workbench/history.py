@@ -263,7 +263,7 @@ class History:
 
 
 def _of(evaluation: Evaluation) -> dict[str, object]:
-    """What stands of an evaluation in its row, so that it is found and listed without being read."""
+    """The columns of an evaluation's row by which it is found and listed without being read."""
     provenance, metrics = evaluation.provenance, None if evaluation.why_no_score else evaluation.metrics
     return {
         "strategy": provenance.strategy,

@@ -21,7 +21,7 @@ _STEPS_IN_PIECE = 25
 
 @dataclass(frozen=True)
 class Plan:
-    """How one run is trained.
+    """The sizes with which one run is trained.
 
     Attributes:
         n_features: N, up to 128.
@@ -78,7 +78,7 @@ class Plan:
 
     @property
     def macros(self) -> dict[str, int]:
-        """What the source is compiled with."""
+        """The macros that the source is compiled with."""
         return {
             "N_FEATURES": self.n_features,
             "FEATURES": self.features,
@@ -111,7 +111,7 @@ class Plan:
 
 
 def why_not(n_features: int, hidden_width: int, batch_size: int) -> str | None:
-    """What keeps the kernel from training such networks on any GPU, in words that may follow its name, or None."""
+    """Says why the kernel cannot train such networks on any GPU, in words to follow its name; None if it can."""
     if n_features > _MOST_FEATURES:
         return f"trains up to {_MOST_FEATURES} features, got n_features={n_features}"
     if hidden_width > _MOST_UNITS:
