@@ -37,8 +37,8 @@ def test_numbers_and_paths_are_plain_ones_from_here_on() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("engine", None, "one of auto, native, triton, vmap, reference"),
-        ("engine", ["vmap"], "one of auto, native, triton, vmap, reference"),
+        ("engine", None, "one of auto, native, cuda, triton, vmap, reference"),
+        ("engine", ["vmap"], "one of auto, native, cuda, triton, vmap, reference"),
         ("device", torch.device("cpu"), "one of auto, cpu, cuda"),
         ("init_device", "auto", "one of cpu, cuda"),
         ("chunk_runs", "4", "an integer"),
