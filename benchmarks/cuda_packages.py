@@ -51,6 +51,11 @@ def requirements() -> list[str]:
     return [*project["project"]["dependencies"], *extras["cuda"], *project["build-system"]["requires"], "ninja", *tests]
 
 
+def nvrtc_directories() -> list[str]:
+    """The directories in which this Python's packages have NVIDIA's run-time compiler."""
+    return [str(library.parent) for path in sys.path for library in Path(path).glob("nvidia/*/lib/libnvrtc.so.*")]
+
+
 def pip(python: str, *arguments: str) -> int:
     """Runs pip, whose output is this program's; returns its exit status."""
     return subprocess.run([python, "-m", "pip", "--disable-pip-version-check", *arguments], check=False).returncode

@@ -163,6 +163,9 @@ def main() -> int:
 def run(made: list[Stage], environment: Path, directory: Path, is_rehearsal: bool) -> int:
     """Runs stages, prints the table, and returns the exit status: 1 if one failed."""
     variables = dict(os.environ, PYTHONUNBUFFERED="1")
+    # NVIDIA's own search for it does not look into the packages of a Python that another environment sees.
+    libraries = [*cuda_packages.nvrtc_directories(), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
+    variables["LD_LIBRARY_PATH"] = ":".join(libraries)
     if is_rehearsal:
         variables["PATH"] = f"{STAND_INS}{os.pathsep}{variables.get('PATH', os.defpath)}"
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(STAND_INS.parent), variables.get("PYTHONPATH")]))
