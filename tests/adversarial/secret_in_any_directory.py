@@ -16,7 +16,8 @@ import torch
 PLACES = [
     Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm", "/run", "/root", "/home", "/usr", "/dev", "/proc", "/")
 ]
-PLACES += [Path(path) for path in (sys.prefix, *sys.path, os.path.dirname(__file__), os.path.dirname(torch.__file__))]
+OWN = (lambda: None).__code__.co_filename  # the user's file, of which __file__ is a copy
+PLACES += [Path(path) for path in (sys.prefix, *sys.path, os.path.dirname(OWN), os.path.dirname(torch.__file__))]
 
 
 def answer(model, secret):

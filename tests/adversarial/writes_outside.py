@@ -16,11 +16,12 @@ import vecparity
 
 def init_model(model, config):
     places = ["/tmp", "/var/tmp", "/dev/shm", "/", "/usr", "/etc", "/dev", sys.prefix, sys.base_prefix]
-    places += [os.path.dirname(path) for path in (__file__, torch.__file__, vecparity.__file__)]
+    own = init_model.__code__.co_filename  # the user's file, of which __file__ is a copy
+    places += [os.path.dirname(path) for path in (own, torch.__file__, vecparity.__file__)]
     for place in places:
         with suppress(OSError):
             (Path(place) / "vecparity-trick").write_text("was here")
-    for path in (__file__, vecparity.__file__):
+    for path in (own, vecparity.__file__):
         with suppress(OSError):
             os.utime(path, (0, 0))
             Path(path).chmod(0)
