@@ -9,6 +9,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -79,9 +80,9 @@ def prepare(
 
 
 def measure(
-    case: Case, contenders: Sequence[Contender], device: torch.device, pool: Pool, repeats: int
+    case: Case, contenders: Sequence[Contender], device: torch.device, pool: Pool | None, repeats: int
 ) -> dict[str, Any]:
-    """Rates of every contender and of the oracle, in turn, `repeats` times.
+    """Rates of every contender and of the oracle, with a pool of processes sharded over them too, in turn.
 
     A contender that misses the gate, or raises an error, has no rate but an entry in `problems`.
     """
@@ -107,7 +108,7 @@ def measure(
         else:
             peak_memory[contender.name] = before and torch.cuda.max_memory_allocated(device) - before
     measure_peer: dict[str, Callable[[], float]] = {"oracle": lambda: oracle.one_process(runs[0], config, 500, device)}
-    if device.type == "cpu":
+    if pool is not None:
         oracle.sharded(pool, cores, runs[0], config, 10)  # warm-up: imports
         measure_peer["oracle sharded"] = lambda: oracle.sharded(pool, cores, runs[0], config, 500)
     rates: dict[str, list[float]] = {name: [] for name in (*measure_peer, *prepared)}
@@ -207,7 +208,8 @@ def main(
     output = output or ("throughput" if device == "cpu" else "throughput_cuda")
     measured: list[dict[str, Any]] = []
     content = {"machine": machine.describe(), "limits": machine_limits, "repeats": repeats, "measured": measured}
-    with multiprocessing.get_context("spawn").Pool(machine.cores()) as pool:
+    sharding = multiprocessing.get_context("spawn").Pool(machine.cores()) if device == "cpu" else nullcontext()
+    with sharding as pool:
         for case in track(cases, console=progress):
             measured.append(measure(case, chosen, on, pool, repeats))
             medians, problems = measured[-1]["medians"], measured[-1]["problems"]

@@ -77,7 +77,7 @@ def contender(name: str, prepare: Prepare) -> Contender:
 )
 def test_a_contender_that_fails_is_a_row_and_not_the_end(prepare: Prepare, problem: str) -> None:
     contenders = [contender("left", prepare), contender("right", prepare_right)]
-    measured = throughput.measure(Case("isolated_cube", 32, 3), contenders, CPU, None, 1)  # type: ignore[arg-type]
+    measured = throughput.measure(Case("isolated_cube", 32, 3), contenders, CPU, None, 1)
     assert measured["problems"] == {"left": problem}
     assert measured["medians"]["right"] > 0
     assert "left" not in measured["medians"]
