@@ -3,7 +3,8 @@
 python -m benchmarks.host
 
 The engine does nothing, so all time is the host's. Seconds are of CPU, which other work on the machine does not change.
-Windows are prepared in the background while the one before trains: what counts there is whether they are ready in time.
+Windows are prepared in the background while the one before trains, and on a GPU the loop, too, works while the next one
+trains: what counts is that each has less to do than a window takes.
 """
 
 import os
@@ -104,7 +105,7 @@ def _windows(runs: Sequence[Run], config: TaskConfig, on_window: Callable[[Windo
     """CPU seconds of a full window, medians: of the thread that trains, and of those that prepare."""
     engine = IdleEngine()
     with patch.object(training, "Schedule", PinnedSchedule):
-        training.train(runs, config, engine, CPU, torch.float32, on_window)
+        training.train(runs, config, engine, [CPU], torch.float32, on_window)
     spent = torch.tensor(engine.marks[2:], dtype=torch.float64).diff(dim=0)  # the first windows are shorter
     return statistics.median(spent[:, 0].tolist()), statistics.median((spent[:, 1] - spent[:, 0]).tolist())
 

@@ -255,7 +255,7 @@ def follow(
     chosen = every[:num_runs]
     expected = {(secret, order, step): loss for secret, order, step, loss, _ in case["trace"]["train"]}
     differences = {}
-    ends = train(chosen, config, engine, device, torch.float32, lambda closed: None)
+    ends = train(chosen, config, engine, [device], torch.float32, lambda closed: None)
     for run, end in zip(chosen, ends, strict=True):
         place = run.secret_index, run.order_index
         if len(end.curve.loss) != config.max_steps:

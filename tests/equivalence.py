@@ -85,7 +85,7 @@ def make_runs(config: TaskConfig = CONFIG) -> list[Run]:
 
 
 def train_silently(runs: Sequence[Run], config: TaskConfig, engine: Engine, dtype: torch.dtype) -> list[Trained]:
-    return train(runs, config, engine, CPU, dtype, lambda closed: None)
+    return train(runs, config, engine, [CPU], dtype, lambda closed: None)
 
 
 def assert_equivalent(

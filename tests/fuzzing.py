@@ -263,7 +263,7 @@ def checkpoints(directory: Path) -> Fuzz:
 
     def go_on(runs: list[Any], kept: Checkpoints, pieces: int) -> None:
         try:
-            arguments = (runs, SETTINGS, engine, torch.device("cpu"), torch.float32, lambda closed: None, kept)
+            arguments = (runs, SETTINGS, engine, [torch.device("cpu")], torch.float32, lambda closed: None, kept)
             train(*arguments, after(pieces))
         except InterruptedTrainingError:
             pass

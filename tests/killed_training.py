@@ -132,7 +132,7 @@ def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
     notes = directory / "params"
     windows: list[WindowClosed] = []
     noting = Noting(engine, notes)
-    ends = train(runs, SETTINGS, noting, device, torch.float32, windows.append, checkpoints)
+    ends = train(runs, SETTINGS, noting, [device], torch.float32, windows.append, checkpoints)
     result = {
         "ends": [asdict(end) for end in ends],
         "windows": [asdict(replace(window, is_shown_again=False)) for window in windows],

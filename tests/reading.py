@@ -116,7 +116,7 @@ def _checkpoint_reader() -> Callable[[Path], object]:
         runs = found.resume(Training(SETTINGS, torch.float32))
         assert runs is not None
         engine = NativeEngine(threads=2) if is_available() else VmapEngine()
-        train(runs, SETTINGS, engine, torch.device("cpu"), torch.float32, lambda closed: None, found)
+        train(runs, SETTINGS, engine, [torch.device("cpu")], torch.float32, lambda closed: None, found)
 
     limit()
     return go_on

@@ -416,7 +416,7 @@ def test_a_directory_that_vanishes_is_made_again(tmp_path: Path, replacement: st
 
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        ends = train(runs, CONFIG, engine, torch.device("cpu"), torch.float32, take_away, checkpoints)
+        ends = train(runs, CONFIG, engine, [torch.device("cpu")], torch.float32, take_away, checkpoints)
     assert ends == train_silently(runs, CONFIG, engine, torch.float32)
     if replacement == "file":
         assert len(warned) == 1 and "no checkpoint could be written" in str(warned[0].message)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vecparity import choice, native
-from vecparity.choice import EngineName, choose_engine, explain_auto, why_not
+from vecparity.choice import EngineName, choose_devices, choose_engine, device_name, explain_auto, why_not
 from vecparity.engines import cuda
 from vecparity.errors import UsageError
 from vecparity.spec import TaskConfig, task_config
@@ -37,7 +37,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     [(torch.float32, BENCHMARK, "native"), (torch.float64, BENCHMARK, "vmap")],
 )
 def test_auto_on_a_cpu(dtype: torch.dtype, config: TaskConfig, expected: EngineName) -> None:
-    assert choose_engine("auto", CPU, dtype, config) == expected
+    assert choose_engine("auto", [CPU], dtype, config) == expected
 
 
 @pytest.mark.parametrize(
@@ -68,34 +68,34 @@ def test_auto_on_a_gpu(
     said: str,
 ) -> None:
     gpu(capability)
-    assert choose_engine("auto", CUDA, dtype, config) == expected
-    assert re.match(f"{expected}: {said}", explain_auto(CUDA, dtype, config))
+    assert choose_engine("auto", [CUDA], dtype, config) == expected
+    assert re.match(f"{expected}: {said}", explain_auto([CUDA], dtype, config))
 
 
 def test_auto_where_the_kernel_has_no_room(gpu: Callable[..., None]) -> None:
     gpu((9, 0), shared_bytes=16 << 10)
-    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
-    assert "triton: cuda has no room for a run" in explain_auto(CUDA, torch.float32, BENCHMARK)
+    assert choose_engine("auto", [CUDA], torch.float32, BENCHMARK) == "triton"
+    assert "triton: cuda has no room for a run" in explain_auto([CUDA], torch.float32, BENCHMARK)
 
 
 @pytest.mark.parametrize("missing", ["cuda", "cuda.core", "cuda.bindings"])
 def test_auto_without_cuda_core(gpu: Callable[..., None], missing: str) -> None:
     gpu((9, 0), LIBRARIES - {missing})
-    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "triton"
+    assert choose_engine("auto", [CUDA], torch.float32, BENCHMARK) == "triton"
     with pytest.raises(UsageError, match=r"the cuda engine needs NVIDIA's cuda-core: pip install 'vecparity\[cuda\]'"):
-        choose_engine("cuda", CUDA, torch.float32, BENCHMARK)
+        choose_engine("cuda", [CUDA], torch.float32, BENCHMARK)
 
 
 def test_auto_without_any_library(gpu: Callable[..., None]) -> None:
     gpu((9, 0), set())
-    assert choose_engine("auto", CUDA, torch.float32, BENCHMARK) == "vmap"
+    assert choose_engine("auto", [CUDA], torch.float32, BENCHMARK) == "vmap"
     with pytest.raises(UsageError, match="the triton engine needs Triton: pip install triton"):
-        choose_engine("triton", CUDA, torch.float32, BENCHMARK)
+        choose_engine("triton", [CUDA], torch.float32, BENCHMARK)
 
 
 def test_cuda_is_had_without_clusters_by_asking_for_it(gpu: Callable[..., None]) -> None:
     gpu((8, 0))
-    assert choose_engine("cuda", CUDA, torch.float32, TaskConfig(n_features=32)) == "cuda"
+    assert choose_engine("cuda", [CUDA], torch.float32, TaskConfig(n_features=32)) == "cuda"
 
 
 def test_all_that_an_engine_lacks_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,16 +110,16 @@ def test_why_auto_is_slow_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     no_gpu = "there is no GPU that PyTorch can use"
-    assert explain_auto(CPU, torch.float32, BENCHMARK) == f"vmap: {no_gpu}; native was not built"
+    assert explain_auto([CPU], torch.float32, BENCHMARK) == f"vmap: {no_gpu}; native was not built"
     monkeypatch.undo()
-    assert explain_auto(CPU, torch.float32, BENCHMARK) == f"native: {no_gpu}"
+    assert explain_auto([CPU], torch.float32, BENCHMARK) == f"native: {no_gpu}"
 
 
 def test_an_engine_that_cannot_is_refused() -> None:
     with pytest.raises(UsageError, match=r"the triton engine trains on CUDA .*, got cpu"):
-        choose_engine("triton", CPU, torch.float32, BENCHMARK)
+        choose_engine("triton", [CPU], torch.float32, BENCHMARK)
     with pytest.raises(UsageError, match=r"the native engine .*float64"):
-        choose_engine("native", CPU, torch.float64, BENCHMARK)
+        choose_engine("native", [CPU], torch.float64, BENCHMARK)
 
 
 def test_why_not_follows_the_engines_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,4 +131,61 @@ def test_why_not_follows_the_engines_name(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     assert why_not("native", CPU, torch.float32, BENCHMARK) == "was not built"
     with pytest.raises(UsageError, match="the native engine was not built"):
-        choose_engine("native", CPU, torch.float32, BENCHMARK)
+        choose_engine("native", [CPU], torch.float32, BENCHMARK)
+
+
+@pytest.fixture
+def three_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("auto", ["cuda"]),
+        ("cpu", ["cpu"]),
+        ("cuda", ["cuda"]),
+        ("cuda:0", ["cuda:0"]),
+        ("cuda:2", ["cuda:2"]),
+        ("cuda:all", ["cuda:0", "cuda:1", "cuda:2"]),
+    ],
+)
+def test_devices_by_their_names(three_gpus: None, name: str, expected: list[str]) -> None:
+    assert choose_devices(name) == [torch.device(one) for one in expected]
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "cuda:one", "CUDA", "cuda:0,1", "cpu:0", "mps", ""])
+def test_other_names_are_no_devices(name: str) -> None:
+    expected = "device must be one of auto, cpu, cuda, cuda:0 (or another number), cuda:all, got "
+    with pytest.raises(UsageError, match=re.escape(f"{expected}{name!r}")):
+        choose_devices(name)
+
+
+def test_a_gpu_that_is_not_there(three_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"^device cuda:3: expected one of the 3 GPUs .*, cuda:0 to cuda:2$"):
+        choose_devices("cuda:3")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("cuda", "cuda:0", "cuda:all"):
+        with pytest.raises(UsageError, match=rf"^device {name} needs a CUDA GPU .* got none"):
+            choose_devices(name)
+
+
+def test_several_gpus_have_an_engine_that_suits_all(gpu: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu((9, 0))
+    devices = [torch.device("cuda", index) for index in range(2)]
+    assert choose_engine("auto", devices, torch.float32, BENCHMARK) == "cuda"
+    capabilities = {devices[0]: (9, 0), devices[1]: (8, 6)}
+    monkeypatch.setattr(torch.cuda, "get_device_capability", capabilities.__getitem__)
+    assert choose_engine("auto", devices, torch.float32, BENCHMARK) == "triton"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", {**capabilities, devices[1]: (7, 5)}.__getitem__)
+    with pytest.raises(UsageError, match=r"the cuda engine needs a GPU of compute capability 8\.0 or newer, got 7\.5"):
+        choose_engine("cuda", devices, torch.float32, BENCHMARK)
+
+
+def test_gpus_by_their_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = ["NVIDIA H200", "NVIDIA H200", "NVIDIA L4"]
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: models[device.index])
+    devices = [torch.device("cuda", index) for index in range(3)]
+    assert device_name(devices[:1]) == "NVIDIA H200"
+    assert device_name(devices) == "2 x NVIDIA H200 and NVIDIA L4"

@@ -59,7 +59,7 @@ def make_engine(name: str) -> Any:
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_of_the_traces(case: str, name: str) -> None:
     runs, config, expected = steady_trace(CASES, case) if name == "cuda" else (*trace_runs(CASES[case]), CASES[case])
-    ends = train(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None)
+    ends = train(runs, config, make_engine(name), [CUDA], torch.float32, lambda closed: None)
     assert_follows_trace(expected, runs, ends)
 
 
@@ -122,7 +122,7 @@ def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_pa
         CONFIG, hidden_width=32, max_steps=200, log_interval=10, early_stop_acc=0.65, min_steps_before_stop=20
     )
     runs = equivalence.make_runs(config)
-    expected = train(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None)
+    expected = train(runs, config, make_engine(name), [CUDA], torch.float32, lambda closed: None)
     assert len({end.steps for end in expected}) > 2  # fewer runs go on than began
     for _ in range(4):
         pieces = iter(range(5))
@@ -131,14 +131,29 @@ def test_a_training_that_was_interrupted_ends_bitwise_the_same(name: str, tmp_pa
                 checkpoints.begin(runs)
             with pytest.raises(InterruptedTrainingError):
                 train(
-                    *(runs, config, make_engine(name), CUDA, torch.float32, lambda closed: None, checkpoints),
+                    *(runs, config, make_engine(name), [CUDA], torch.float32, lambda closed: None, checkpoints),
                     stop_requested=lambda: next(pieces) == 4,  # noqa: B023
                 )
     with closing(Checkpoints(tmp_path, "t", {})) as checkpoints:
         found = checkpoints.resume(Training(config, torch.float32))
         assert found is not None
-        arguments = (found, config, make_engine(name), CUDA, torch.float32)
+        arguments = (found, config, make_engine(name), [CUDA], torch.float32)
         assert train(*arguments, lambda closed: None, checkpoints) == expected
+
+
+@pytest.mark.parametrize("name", ["triton", "cuda"])
+def test_runs_shared_out_are_bitwise_the_same(name: str) -> None:
+    """Among all GPUs there are, or, where there is one, in two parts that it trains one after the other."""
+    config = replace(CONFIG, hidden_width=32, max_steps=200, log_interval=10, early_stop_acc=0.65)
+    runs = equivalence.make_runs(config)
+    first = torch.device("cuda", 0)
+    several = [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+    devices = several if len(several) > 1 else [first, first]
+    alone, shared = (
+        train(runs, config, make_engine(name), where, torch.float32, lambda closed: None)
+        for where in ([first], devices)
+    )
+    assert shared == alone
 
 
 def test_cuda_is_the_emulators_in_what_it_does_to_every_run() -> None:

@@ -66,7 +66,7 @@ def assert_same(ours: tuple[Ensemble, list[WindowMetrics]], theirs: tuple[Ensemb
 
 def follow_trace(case: str, by: CudaEngine, num_runs: int | None = None) -> None:
     runs, config, expected = steady_trace(CASES, case, num_runs)
-    assert_follows_trace(expected, runs, train(runs, config, by, CPU, torch.float32, lambda closed: None))
+    assert_follows_trace(expected, runs, train(runs, config, by, [CPU], torch.float32, lambda closed: None))
 
 
 def traced_engine(case: str, **options: Any) -> CudaEngine:

@@ -11,7 +11,7 @@ from conftest import CPU
 from test_cli import Run, run  # noqa: F401
 
 from vecparity import native, streams
-from vecparity.choice import choose_device, choose_engine
+from vecparity.choice import choose_devices, choose_engine
 from vecparity.containment import levels
 from vecparity.errors import MachineError
 from vecparity.spec import TaskConfig
@@ -38,7 +38,7 @@ def test_as_json(run: Run) -> None:  # noqa: F811
         assert (engine["speed"] is None) == (engine["why_not"] is not None), engine
         assert engine["speed"] is None or engine["speed"]["run_steps_per_second"] > 0
     assert found["engines"][0]["levels"] == native.levels()
-    auto = choose_engine("auto", choose_device("auto"), torch.float32, TaskConfig())
+    auto = choose_engine("auto", choose_devices("auto"), torch.float32, TaskConfig())
     assert [engine["name"] for engine in found["engines"] if engine["is_auto"]] == [auto]
     assert [level["name"] for level in found["containment"] if level["is_auto"]] == [levels.choose("auto")]
     assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in streams.STREAMS]

@@ -132,7 +132,7 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
             {"engine": "triton", "device": "cpu"},
             "the triton engine trains on CUDA (compute capability 8.0 or newer), got cpu",
         ),
-        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, got 'tpu'"),
+        ({"device": "tpu"}, "device must be one of auto, cpu, cuda, cuda:0 (or another number), cuda:all, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
         ({"max_stepps": 3}, "'max_stepps' is no setting"),
     ],

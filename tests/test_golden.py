@@ -31,7 +31,7 @@ def test_every_step_of_the_traces(case: str, engine: str) -> None:
     if engine == "reference":
         ends = reference.train(runs, config, CPU, torch.float32, lambda closed: None)
     else:
-        ends = train(runs, config, ENGINES[engine](), CPU, torch.float32, lambda closed: None)
+        ends = train(runs, config, ENGINES[engine](), [CPU], torch.float32, lambda closed: None)
     assert_follows_trace(CASES[case], runs, ends)
 
 

@@ -12,6 +12,7 @@ from test_eval import Run, run  # noqa: F401
 import vecparity
 from vecparity import Evaluation, History, TaskConfig, evaluate, keeping, strategy
 from vecparity.errors import MachineError, UsageError
+from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Source
 from vecparity.progress import WindowClosed
@@ -145,13 +146,16 @@ def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.Mon
     """Kernels are compiled for a model, and may add up in another order on the next."""
     source = Source(0, strategy.load("isolated_cube"), PublicSeeds(42), "off")
 
-    def identity(device: str, gpu: str) -> dict[str, Any]:
+    def identity(device: str, gpu: str, engine: EngineName = "triton", count: int = 1) -> dict[str, Any]:
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: gpu)
-        return keeping._identity(Options(), TaskConfig(), [source], "triton", torch.device(device))
+        return keeping._identity(Options(), TaskConfig(), [source], engine, [torch.device(device)] * count)
 
     one, other = identity("cuda", "NVIDIA H100"), identity("cuda", "NVIDIA A100")
     assert {name for name in one if one[name] != other[name]} == {"gpu"}
     assert identity("cpu", "NVIDIA H100") == identity("cpu", "NVIDIA A100")
+    assert identity("cuda", "NVIDIA H100", count=2) == one  # on how many is all the same, but for vmap
+    vmap, several = (identity("cuda", "NVIDIA H100", "vmap", count) for count in (1, 2))
+    assert {name for name in vmap if vmap[name] != several[name]} == {"devices"}
 
 
 @pytest.mark.filterwarnings("default:there is no checkpoint")

@@ -39,7 +39,7 @@ def test_numbers_and_paths_are_plain_ones_from_here_on() -> None:
     [
         ("engine", None, "one of auto, native, cuda, triton, vmap, reference"),
         ("engine", ["vmap"], "one of auto, native, cuda, triton, vmap, reference"),
-        ("device", torch.device("cpu"), "one of auto, cpu, cuda"),
+        ("device", torch.device("cpu"), r"one of auto, cpu, cuda, cuda:0 \(or another number\), cuda:all"),
         ("init_device", "auto", "one of cpu, cuda"),
         ("chunk_runs", "4", "an integer"),
         ("chunk_runs", True, "an integer"),

@@ -54,7 +54,7 @@ def whole(
     engine: Engine, runs: list[Run], config: TaskConfig = SETTINGS, dtype: torch.dtype = torch.float32
 ) -> Outcome:
     closed: list[WindowClosed] = []
-    return train(runs, config, engine, CPU, dtype, closed.append), closed
+    return train(runs, config, engine, [CPU], dtype, closed.append), closed
 
 
 def after(pieces: int) -> Callable[[], bool]:
@@ -83,7 +83,7 @@ def attempt(
         if found is None:
             checkpoints.begin(runs)
         try:
-            ends = train(found or runs, config, engine, CPU, dtype, closed.append, checkpoints, after(pieces))
+            ends = train(found or runs, config, engine, [CPU], dtype, closed.append, checkpoints, after(pieces))
         except InterruptedTrainingError:
             return None
     return ends, closed
@@ -239,7 +239,7 @@ def test_a_chunk_that_was_halved_stays_so(tmp_path: Path) -> None:
 
 def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = some_runs()
-    arguments = (runs, SETTINGS, NativeEngine(), CPU, torch.float32, lambda closed: None)
+    arguments = (runs, SETTINGS, NativeEngine(), [CPU], torch.float32, lambda closed: None)
     with pytest.raises(
         InterruptedTrainingError, match=r"^interrupted at step 4: nothing is kept without --checkpoint DIR$"
     ):

@@ -63,7 +63,7 @@ def scripted(
 ) -> tuple[list[Trained], ScriptedEngine, list[WindowClosed]]:
     engine = ScriptedEngine(accuracies, diverges)
     closed: list[WindowClosed] = []
-    ends = train(numbered_runs(len(accuracies)), STOPPING, engine, CPU, torch.float32, closed.append)
+    ends = train(numbered_runs(len(accuracies)), STOPPING, engine, [CPU], torch.float32, closed.append)
     return ends, engine, closed
 
 
@@ -133,7 +133,7 @@ def test_long_windows_are_trained_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_run_may_diverge_in_any_piece_of_a_window() -> None:
     for step in (2, 251, 252, 500, 600, 601, 1300):
         engine = ScriptedEngine([[0.0] * 8, [0.5] * 8], diverges={0: step})
-        ends = train(numbered_runs(2), LONG_WINDOWS, engine, CPU, torch.float32, lambda closed: None)
+        ends = train(numbered_runs(2), LONG_WINDOWS, engine, [CPU], torch.float32, lambda closed: None)
         assert (ends[0].steps, ends[0].diverged, ends[1].steps) == (step, True, 1300)
 
 
@@ -161,7 +161,7 @@ def test_the_host_waits_for_a_device_once_a_window(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(torch.Tensor, name, counting)
     runs, at_windows = numbered_runs(3), list[int]()
     config = replace(STOPPING, log_interval=10, early_stop_acc=2)
-    train(runs, config, IdleEngine(), CPU, torch.float32, lambda closed: at_windows.append(len(waits)))
+    train(runs, config, IdleEngine(), [CPU], torch.float32, lambda closed: at_windows.append(len(waits)))
     assert [after - before for before, after in pairwise(at_windows)] == [1, 1, 1]
     assert len(waits) - at_windows[-1] == 2  # the scores, and all else that is told of runs that end
 
@@ -180,7 +180,9 @@ def test_windows_are_told_of_while_the_next_one_trains_where_the_host_need_not_w
         events.clear()
         config = replace(STOPPING, max_steps=10, log_interval=5)
         engine = Noting([[0.5] * 3] * 2)
-        train(numbered_runs(2), config, engine, CPU, torch.float32, lambda closed: events.append(f"tell {closed.step}"))
+        train(
+            numbered_runs(2), config, engine, [CPU], torch.float32, lambda closed: events.append(f"tell {closed.step}")
+        )
         return list(events)
 
     assert trained() == ["train to 1", "tell 1", "train to 5", "tell 5", "train to 10", "tell 10"]
@@ -200,7 +202,7 @@ def test_a_window_that_closed_is_told_of_whatever_comes_next(monkeypatch: pytest
     told: list[int] = []
     with pytest.raises(MachineError):
         train(
-            *(numbered_runs(2), STOPPING, Failing([[0.5] * 3] * 2), CPU, torch.float32),
+            *(numbered_runs(2), STOPPING, Failing([[0.5] * 3] * 2), [CPU], torch.float32),
             lambda closed: told.append(closed.step),
         )
     assert told == [1, 5]

@@ -44,7 +44,7 @@ class Arguments:
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
         smoke: A short evaluation, to see that everything works.
         engine: What trains. reference is the sequential evaluator; cuda and triton need a GPU.
-        device: Where it trains. auto takes CUDA if there is one.
+        device: Where it trains. auto takes CUDA if there is one; cuda:1 is one of several GPUs, cuda:all takes all.
         init_device: Where init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.
         chunk_runs: The most runs that vmap trains together. Fewer need less memory.

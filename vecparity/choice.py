@@ -1,6 +1,8 @@
 """Which engine trains, where: what was asked for, or the fastest that the machine can run."""
 
 import warnings
+from collections import Counter
+from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import get_args
 
@@ -12,7 +14,7 @@ from vecparity.engines.native import NativeEngine
 from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import MachineError, UsageError
 from vecparity.machine import cpu_name
-from vecparity.names import DeviceName, EngineName
+from vecparity.names import DEVICES, DeviceName, EngineName, is_device
 from vecparity.spec import TaskConfig
 
 # The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
@@ -23,23 +25,32 @@ _HOPPER = (9, 0)
 _FASTEST: dict[str, tuple[EngineName, ...]] = {"cuda": ("cuda", "triton"), "cpu": ("native",)}
 
 
-def choose_device(name: DeviceName) -> torch.device:
-    """Returns the device; ``auto`` is CUDA if there is one.
+def choose_devices(name: DeviceName) -> list[torch.device]:
+    """Returns the devices to train on, one but for ``cuda:all``; ``auto`` is CUDA if there is any.
 
     Raises:
         UsageError: No such device.
     """
+    if not is_device(name):
+        raise UsageError(f"device must be one of {DEVICES}, got {name!r}")
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("device cuda needs a CUDA GPU that PyTorch can use, got none (try --device cpu)")
-    if name not in get_args(DeviceName):
-        raise UsageError(f"device must be one of {', '.join(get_args(DeviceName))}, got {name!r}")
-    return torch.device(name)
+        return [torch.device("cuda" if torch.cuda.is_available() else "cpu")]
+    kind, _, which = name.partition(":")
+    count = torch.cuda.device_count() if kind == "cuda" and torch.cuda.is_available() else 0
+    if kind == "cuda" and count == 0:
+        raise UsageError(f"device {name} needs a CUDA GPU that PyTorch can use, got none (try --device cpu)")
+    if which == "all":
+        return [torch.device("cuda", index) for index in range(count)]
+    if which and int(which) >= count:
+        there = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise UsageError(f"device {name}: expected one of the {count} GPUs that PyTorch can use, {there}")
+    return [torch.device(kind, int(which)) if which else torch.device(kind)]
 
 
-def choose_engine(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> EngineName:
-    """Returns the engine's name; ``auto`` is the fastest that can train such an ensemble there.
+def choose_engine(
+    name: EngineName, devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig
+) -> EngineName:
+    """Returns the engine's name; ``auto`` is the fastest that can train such ensembles on all of the devices.
 
     Raises:
         UsageError: No such engine, or it cannot.
@@ -47,36 +58,44 @@ def choose_engine(name: EngineName, device: torch.device, dtype: torch.dtype, co
     if name not in get_args(EngineName):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")
     if name != "auto":
-        if problem := why_not(name, device, dtype, config):
+        if problem := _why_not_all(name, devices, dtype, config):
             raise UsageError(f"the {name} engine {problem}")
         return name
-    chosen, _ = _choose(device, dtype, config)
-    if chosen == "vmap" and why_not_native(device, dtype) is None:
+    chosen, _ = _choose(devices, dtype, config)
+    if chosen == "vmap" and why_not_native(devices[0], dtype) is None:
         warnings.warn(f"the native engine {native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
     return chosen
 
 
-def explain_auto(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str:
+def explain_auto(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> str:
     """Says why ``--engine auto`` takes there what it takes."""
-    chosen, passed_over = _choose(device, dtype, config)
-    if device.type != "cuda":
+    chosen, passed_over = _choose(devices, dtype, config)
+    if devices[0].type != "cuda":
         passed_over = ["there is no GPU that PyTorch can use", *passed_over]
     return f"{chosen}: {'; '.join(passed_over) or 'the fastest on this GPU'}"
 
 
-def _choose(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> tuple[EngineName, list[str]]:
+def _choose(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> tuple[EngineName, list[str]]:
     """Returns the fastest engine, and why each that might be faster is passed over."""
     passed_over: list[str] = []
-    for name in _FASTEST[device.type]:
-        problem = why_not(name, device, dtype, config)
-        if problem is None and name == "cuda" and (capability := _capability(device)) and capability < _HOPPER:
-            problem = (
-                f"is faster only with clusters of blocks (compute capability 9.0 or newer), got {_dotted(capability)}"
-            )
+    for name in _FASTEST[devices[0].type]:
+        problem = _why_not_all(name, devices, dtype, config)
+        if problem is None and name == "cuda":
+            capability = min(_capability(device) or _HOPPER for device in devices)
+            if capability < _HOPPER:
+                needed = "is faster only with clusters of blocks (compute capability 9.0 or newer)"
+                problem = f"{needed}, got {_dotted(capability)}"
         if problem is None:
             return name, passed_over
         passed_over.append(f"{name} {problem}")
     return "vmap", passed_over
+
+
+def _why_not_all(
+    name: EngineName, devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig
+) -> str | None:
+    """`why_not` of the first device on which it cannot."""
+    return next(filter(None, (why_not(name, device, dtype, config) for device in devices)), None)
 
 
 def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
@@ -153,6 +172,9 @@ def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
     return VmapEngine(chunk_runs)
 
 
-def device_name(device: torch.device) -> str:
-    """The GPU's model, or the processor's."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
+def device_name(devices: Sequence[torch.device]) -> str:
+    """Returns the GPUs' models, with their number where there are several, or the processor's."""
+    if devices[0].type != "cuda":
+        return cpu_name()
+    models = Counter(map(torch.cuda.get_device_name, devices))
+    return " and ".join(f"{count} x {model}" if count > 1 else model for model, count in models.items())

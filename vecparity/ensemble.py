@@ -87,6 +87,10 @@ class Ensemble:
         return len(self.params)
 
     @property
+    def device(self) -> torch.device:
+        return self.params.device
+
+    @property
     def n_features(self) -> int:
         return self.data.n_features
 

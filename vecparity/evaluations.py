@@ -13,7 +13,7 @@ import vecparity
 from vecparity import reference, streams
 from vecparity.audit import file_unchanged
 from vecparity.checkpoint import Checkpoints
-from vecparity.choice import choose_device, choose_engine, device_name, make_engine
+from vecparity.choice import choose_devices, choose_engine, device_name, make_engine
 from vecparity.containment import levels
 from vecparity.containment.levels import Level
 from vecparity.errors import UsageError
@@ -63,8 +63,8 @@ def evaluations(
     """
     if not jobs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    device = choose_device("cpu" if options.engine == "native" and options.device == "auto" else options.device)
-    init_device = choose_device(options.init_device)
+    devices = choose_devices("cpu" if options.engine == "native" and options.device == "auto" else options.device)
+    init_device = choose_devices(options.init_device)[0]
     needs_cuda = init_device.type == "cuda"
     level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
     is_sealed = options.seal_key is not None
@@ -73,7 +73,7 @@ def evaluations(
         for index, (chosen, seed) in enumerate(jobs)
     ]
     with ExitStack() as stack:
-        plan = [_plan(config, sources, protocol_name, options, device, level, recall, stack) for config in configs]
+        plan = [_plan(config, sources, protocol_name, options, devices, level, recall, stack) for config in configs]
         first = next((planned for planned in plan if planned.asked), None)  # later ones may not have begun
         if options.resume and first and first.checkpoints is not None and first.kept is None:
             warn_of_nothing_kept(first.checkpoints)
@@ -96,7 +96,7 @@ def evaluations(
                 num_own = len(planned.asked) * planned.config.num_runs
                 follower.prepared(prepared.runs[:num_own], planned.engine)
                 tell = _without_audits(follower.window, num_own)
-                trained = _train(planned, prepared, options, device, tell, stop_requested)
+                trained = _train(planned, prepared, options, devices, tell, stop_requested)
                 seconds = time.perf_counter() - began
                 made |= {source.index: _gather(planned, source, prepared, trained, seconds) for source in planned.asked}
             evaluated = [made[index] for index in range(len(jobs))]
@@ -136,20 +136,20 @@ def _plan(
     sources: Sequence[Source],
     protocol_name: str,
     options: Options,
-    device: torch.device,
+    devices: Sequence[torch.device],
     level: Level,
     recall: Recall,
     stack: ExitStack,
 ) -> _Planned:
-    engine = choose_engine(options.engine, device, options.dtype, config)
+    engine = choose_engine(options.engine, devices, options.dtype, config)
     stamps = [
         Provenance(
             vecparity=vecparity.__version__,
             torch=torch.__version__,
             python=platform.python_version(),
             engine=engine,
-            device=device_name(device),
-            device_type=device.type,
+            device=device_name(devices),
+            device_type=devices[0].type,
             dtype=str(options.dtype).removeprefix("torch."),
             strategy=source.strategy.name,
             strategy_sha256=source.strategy.sha256,
@@ -168,7 +168,7 @@ def _plan(
     asked = [source for source in sources if source.index not in known]
     checkpoints, kept = None, None
     if asked or options.resume:  # what an interrupted command had recorded is known, and its checkpoint is to go
-        checkpoints, kept = keep(options, config, asked or sources, engine, device, stack)
+        checkpoints, kept = keep(options, config, asked or sources, engine, devices, stack)
     return _Planned(config, engine, stamps, known, asked, checkpoints, kept)
 
 
@@ -176,15 +176,15 @@ def _train(
     planned: _Planned,
     prepared: Prepared,
     options: Options,
-    device: torch.device,
+    devices: Sequence[torch.device],
     on_window: OnWindow,
     stop_requested: Callable[[], bool],
 ) -> list[Trained]:
     if planned.engine == "reference":
-        return reference.train(prepared.runs, planned.config, device, options.dtype, on_window)
+        return reference.train(prepared.runs, planned.config, devices[0], options.dtype, on_window)
     engine = make_engine(planned.engine, options.chunk_runs)
     return train(
-        prepared.runs, planned.config, engine, device, options.dtype, on_window, planned.checkpoints, stop_requested
+        prepared.runs, planned.config, engine, devices, options.dtype, on_window, planned.checkpoints, stop_requested
     )
 
 

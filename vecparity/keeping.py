@@ -24,7 +24,7 @@ def keep(
     config: TaskConfig,
     sources: Sequence[Source],
     engine: EngineName,
-    device: torch.device,
+    devices: Sequence[torch.device],
     stack: ExitStack,
 ) -> tuple[Checkpoints | None, Prepared | None]:
     """Opens the checkpoints of one configuration's training, and has the stack close them.
@@ -38,7 +38,7 @@ def keep(
     """
     if options.checkpoint is None:
         return None, None
-    identity = _identity(options, config, sources, engine, device)
+    identity = _identity(options, config, sources, engine, devices)
     checkpoints = Checkpoints(options.checkpoint, config.label, identity, options.checkpoint_seconds)
     stack.enter_context(closing(checkpoints))
     if not options.resume:
@@ -73,7 +73,7 @@ def _identity(
     config: TaskConfig,
     sources: Sequence[Source],
     engine: EngineName,
-    device: torch.device,
+    devices: Sequence[torch.device],
 ) -> dict[str, Any]:
     """All that decides a training's result to the last bit."""
     identity = {
@@ -85,14 +85,15 @@ def _identity(
         "init_device": options.init_device,
         "engine": engine,
         "dtype": str(options.dtype),
-        "device": device.type,
+        "device": devices[0].type,
         "torch": torch.__version__,
         "vecparity": vecparity.__version__,
     }
-    if device.type == "cuda":  # on another GPU, kernels are compiled otherwise
-        identity["gpu"] = device_name(device)
+    if devices[0].type == "cuda":  # on another GPU, kernels are compiled otherwise; on how many is all the same
+        identity["gpu"] = " and ".join(sorted({device_name([device]) for device in devices}))
     if engine == "vmap":  # how it rounds depends on more
         identity |= {
+            "devices": len(devices),
             "chunk_runs": options.chunk_runs,
             "threads": torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),

@@ -12,13 +12,12 @@ from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.files import to_path
-from vecparity.names import AuditMode, DeviceName, EngineName
+from vecparity.names import DEVICES, AuditMode, DeviceName, EngineName, is_device
 from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _CHOICES: dict[str, tuple[str | None, ...]] = {
     "engine": get_args(EngineName),
-    "device": get_args(DeviceName),
     "init_device": ("cpu", "cuda"),
     "containment": get_args(Containment),
     "require_containment": (*get_args(Level), None),
@@ -33,7 +32,8 @@ class Options:
 
     Attributes:
         engine: What computes the windows. ``auto`` takes the fastest that the machine can run.
-        device: Where. ``auto`` takes CUDA if there is one.
+        device: Where. ``auto`` takes CUDA if there is one; ``cuda:1`` is one of several GPUs, ``cuda:all`` shares the
+            runs out among all of them.
         init_device: Where ``init_model`` draws. ``cuda`` reproduces the original's draws there.
         chunk_runs: The most runs that train together (by default as many as suit the machine); only `vmap` has a use
             for it.
@@ -74,6 +74,7 @@ class Options:
         for name, choices in _CHOICES.items():
             is_one = isinstance(getattr(self, name), str | None) and getattr(self, name) in choices
             self._require(is_one, name, f"one of {', '.join(filter(None, choices))}")
+        self._require(is_device(self.device), "device", f"one of {DEVICES}")
         dtype = _DTYPES.get(str(self.dtype).removeprefix("torch."))
         self._require(dtype is not None, "dtype", f"one of {', '.join(_DTYPES)}")
         chunk, seconds = self.chunk_runs, self.checkpoint_seconds
@@ -92,6 +93,8 @@ class Options:
 
         if self.resume and self.checkpoint is None:
             raise UsageError("resume goes with checkpoint, the directory to go on from: got none")
+        if self.engine == "reference" and self.device == "cuda:all":
+            raise UsageError("the reference engine trains one run after another, on one device: got cuda:all")
         if self.checkpoint is not None and self.engine == "reference":
             raise UsageError("the reference engine keeps no checkpoints: got one to keep them in")
 

@@ -95,7 +95,7 @@ class _TorchOrderings:
 
 def make_orderings(num_examples: Sequence[int], seeds: Sequence[int]) -> Orderings:
     """The orderings of runs before their first step, from their numbers of rows and their seeds."""
-    if native.is_available() and max(num_examples) < native.extension().TOO_MANY_ROWS:
+    if native.is_available() and max(num_examples, default=0) < native.extension().TOO_MANY_ROWS:
         made: Orderings = native.extension().Orderings(
             num_examples, [seed % 2**64 for seed in seeds]
         )  # as torch takes them

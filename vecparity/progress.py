@@ -5,11 +5,11 @@ Source: contract section 5.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, chain
 
 import torch
 
-from vecparity.engines import WindowMetrics
+from vecparity.engines import FetchedMetrics, WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.spec import TaskConfig
 
@@ -80,75 +80,121 @@ class WindowClosed:
         return len(self.live)
 
 
+@dataclass(frozen=True)
+class UnreadWindow:
+    """A window that closed, its metrics on their way to the host.
+
+    Attributes:
+        opened: The step at which it began.
+        step: At which it closed.
+        parts: The metrics of each part of the runs.
+    """
+
+    opened: int
+    step: int
+    parts: list[FetchedMetrics]
+
+
 @dataclass
 class Progress:
     """A training between two pieces of windows.
 
     Attributes:
-        ensemble: The runs still in training. Its step tells each ordering's place, too.
+        parts: The runs still in training: an ensemble for each device, in order; one that has no runs left stands
+            still. The step tells each ordering's place, too.
         live: Which runs those are, ascending.
         opened: The step at which the open window began.
-        sums: Of the open window so far, or None at its beginning.
+        sums: Of the open window so far, for each part, or None at its beginning.
         good_windows: Each run's windows in succession that count towards its stop.
         curves: Each run's closed windows.
         trained: How runs ended that did.
     """
 
-    ensemble: Ensemble
+    parts: list[Ensemble]
     live: list[int]
     opened: int
-    sums: WindowMetrics | None
+    sums: list[WindowMetrics] | None
     good_windows: list[int]
     curves: list[Curve]
     trained: dict[int, Trained]
 
     @classmethod
-    def start(cls, ensemble: Ensemble) -> "Progress":
+    def start(cls, parts: Sequence[Ensemble]) -> "Progress":
         """Before the first step."""
-        runs = range(ensemble.num_runs)
-        return cls(ensemble, list(runs), 0, None, [0 for _ in runs], [Curve() for _ in runs], {})
+        runs = range(sum(part.num_runs for part in parts))
+        return cls(list(parts), list(runs), 0, None, [0 for _ in runs], [Curve() for _ in runs], {})
 
-    def add(self, piece: WindowMetrics) -> None:
-        """Counts a piece of the open window in."""
-        self.sums = piece if self.sums is None else WindowMetrics.add([self.sums, piece])
+    @property
+    def step(self) -> int:
+        return max(part.step for part in self.parts)
 
-    def close(self, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
-        """Closes the open window.
+    def split(self, positions: Sequence[int]) -> list[list[int]]:
+        """Sorts ascending positions in ``live`` by the part that they are in, and counts from its first run."""
+        ends = list(accumulate(part.num_runs for part in self.parts))
+        return [
+            [position - begin for position in positions if begin <= position < end]
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+
+    def add(self, piece: list[WindowMetrics]) -> None:
+        """Counts a piece of the open window in, given for each part."""
+        self.sums = piece if self.sums is None else list(map(WindowMetrics.add, zip(self.sums, piece, strict=True)))
+
+    def close(self) -> UnreadWindow:
+        """Closes the open window, for `read` to look at; that may be later, where no run `may_stop`."""
+        assert self.sums is not None
+        closed = UnreadWindow(self.opened, self.step, [sums.fetch() for sums in self.sums])
+        self.opened, self.sums = self.step, None
+        return closed
+
+    def may_stop(self, config: TaskConfig, step: int) -> bool:
+        """Tells if any run could stop at the window that closes at a step, all windows before it having been read."""
+        longest = max((self.good_windows[run] for run in self.live), default=0)
+        return _count_good(config, step, config.early_stop_acc, longest) >= config.early_stop_windows
+
+    def read(self, closed: UnreadWindow, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
+        """Waits for a closed window's metrics, and decides who goes on.
 
         Returns:
             What it showed, the positions in ``live`` of runs that go on, and those of runs that stop here. Diverged
             runs are in neither.
         """
-        assert self.sums is not None
-        step = self.ensemble.step
-        num_steps = step - self.opened
-        losses, accuracies, num_batches = self.sums.on_host()
+        num_steps = closed.step - closed.opened
+        losses, accuracies, num_batches = (
+            list(chain.from_iterable(of_parts))
+            for of_parts in zip(*map(FetchedMetrics.read, closed.parts), strict=True)
+        )
         kept: list[int] = []
         finished: list[int] = []
         for position, run in enumerate(self.live):
             if num_batches[position] < num_steps:
-                self.trained[run] = Trained(self.opened + num_batches[position] + 1, None, self.curves[run], None)
+                self.trained[run] = Trained(closed.opened + num_batches[position] + 1, None, self.curves[run], None)
                 continue
             loss, accuracy = losses[position] / num_steps, accuracies[position] / num_steps
-            self.curves[run].append(step, loss, accuracy)
-            self.good_windows[run] = _count_good(config, step, accuracy, self.good_windows[run])
+            self.curves[run].append(closed.step, loss, accuracy)
+            self.good_windows[run] = _count_good(config, closed.step, accuracy, self.good_windows[run])
             is_finished = self.good_windows[run] == config.early_stop_windows
             (finished if is_finished else kept).append(position)
-        closed = sorted(kept + finished)
-        shown = WindowClosed(
-            step=step,
-            runs=[self.live[position] for position in closed],
-            loss=[self.curves[self.live[position]].loss[-1] for position in closed],
-            accuracy=[self.curves[self.live[position]].accuracy[-1] for position in closed],
-            live=[self.live[position] for position in kept],
+        shown = sorted(kept + finished)
+        return (
+            WindowClosed(
+                step=closed.step,
+                runs=[self.live[position] for position in shown],
+                loss=[self.curves[self.live[position]].loss[-1] for position in shown],
+                accuracy=[self.curves[self.live[position]].accuracy[-1] for position in shown],
+                live=[self.live[position] for position in kept],
+            ),
+            kept,
+            finished,
         )
-        self.opened, self.sums = step, None
-        return shown, kept, finished
 
     def take(self, kept: Sequence[int]) -> None:
-        """Goes on, from a window's close, with the runs at some positions only."""
+        """Goes on with the runs at some ascending positions only."""
+        own = [torch.tensor(positions, dtype=torch.int64) for positions in self.split(kept)]
         self.live = [self.live[position] for position in kept]
-        self.ensemble = self.ensemble.take(torch.tensor(kept, dtype=torch.int64))
+        self.parts = [part.take(runs) for part, runs in zip(self.parts, own, strict=True)]
+        if self.sums is not None:
+            self.sums = [sums.take(runs) for sums, runs in zip(self.sums, own, strict=True)]
 
     def closed_windows(self, config: TaskConfig) -> Iterator[WindowClosed]:
         """Shows again what every closed window showed, in order."""

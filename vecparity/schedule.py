@@ -47,6 +47,7 @@ class Schedule:
         window_lengths: Steps in each window, in order.
         device: Where windows are wanted.
         first_step: Steps that were made before: the first window begins after them.
+        threads: That prepare them; by default as many as torch has.
     """
 
     def __init__(
@@ -57,12 +58,13 @@ class Schedule:
         window_lengths: Iterable[int],
         device: torch.device = _CPU,
         first_step: int = 0,
+        threads: int | None = None,
     ) -> None:
         self._orderings = make_orderings(num_examples, seeds)
         self._num_runs = len(num_examples)
         self._batch_size = batch_size
         self._window_lengths = iter(window_lengths)
-        self._threads = torch.get_num_threads()
+        self._threads = threads or torch.get_num_threads()
         self._orderings.skip(first_step, batch_size, self._threads)
         # Copies have a stream of their own, or they would wait for the window in training.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
@@ -78,10 +80,11 @@ class Schedule:
         window_lengths: Iterable[int],
         device: torch.device = _CPU,
         first_step: int = 0,
+        threads: int | None = None,
     ) -> "Schedule":
         """The schedule of runs that have made ``first_step`` steps."""
         sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
-        return cls(sizes, seeds, batch_size, window_lengths, device, first_step)
+        return cls(sizes, seeds, batch_size, window_lengths, device, first_step, threads)
 
     def __enter__(self) -> "Schedule":
         return self

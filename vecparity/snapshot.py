@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vecparity.data import Dataset
 from vecparity.engines import Engine, WindowMetrics
+from vecparity.ensemble import Ensemble
 from vecparity.progress import Curve, Progress, Trained
 from vecparity.runs import Run
 from vecparity.spec import OptimizerConfig
@@ -62,11 +63,14 @@ def to_runs(snapshot: Snapshot) -> list[Run]:
 
 
 def of_progress(progress: Progress, engine: Engine) -> Snapshot:
-    """Takes a training apart, but for its runs. The ensemble's tensors are its own, which go on changing."""
-    curves, ensemble = progress.curves, progress.ensemble
-    tensors = {name: getattr(ensemble, name) for name in _STATE}
+    """Takes a training apart, but for its runs; nothing of it tells on how many devices it was.
+
+    Where it was on one, the tensors are the ensemble's own, which go on changing.
+    """
+    curves = progress.curves
+    tensors = {name: _joined(progress.parts, name) for name in _STATE}
     if progress.sums is not None:
-        tensors |= {f"sums.{name}": getattr(progress.sums, name) for name in _SUMS}
+        tensors |= {f"sums.{name}": _joined(progress.sums, name) for name in _SUMS}
     # Curves are too long for JSON where windows are short.
     tensors |= {
         "curve.windows": torch.tensor([len(curve.step) for curve in curves], dtype=torch.int64),
@@ -75,7 +79,7 @@ def of_progress(progress: Progress, engine: Engine) -> Snapshot:
         "curve.accuracy": torch.tensor([share for curve in curves for share in curve.accuracy], dtype=torch.float64),
     }
     values = {
-        "step": ensemble.step,
+        "step": progress.step,
         "opened": progress.opened,
         "live": list(progress.live),
         "good_windows": list(progress.good_windows),
@@ -88,15 +92,21 @@ def of_progress(progress: Progress, engine: Engine) -> Snapshot:
 def restore(snapshot: Snapshot, progress: Progress, engine: Engine) -> None:
     """Brings a training of the same runs that has just started to where the other was."""
     values, tensors = snapshot.values, snapshot.tensors
-    device = progress.ensemble.params.device
     progress.take(values["live"])
-    assert tensors["params"].dtype == progress.ensemble.params.dtype
+    sizes = [part.num_runs for part in progress.parts]
     for name in _STATE:
-        setattr(progress.ensemble, name, tensors[name].to(device, copy=True))
-    progress.ensemble.step = values["step"]
+        for part, own in zip(progress.parts, tensors[name].split(sizes), strict=True):
+            assert own.dtype == getattr(part, name).dtype
+            setattr(part, name, own.to(part.device, copy=True))
+    for part in progress.parts:
+        part.step = values["step"]
     progress.opened, progress.good_windows = values["opened"], list(values["good_windows"])
     if "sums.loss" in tensors:
-        progress.sums = WindowMetrics(*(tensors[f"sums.{name}"].to(device) for name in _SUMS))
+        sums = zip(*(tensors[f"sums.{name}"].split(sizes) for name in _SUMS), strict=True)
+        progress.sums = [
+            WindowMetrics(*(own.to(part.device) for own in of_part))
+            for part, of_part in zip(progress.parts, sums, strict=True)
+        ]
     windows = tensors["curve.windows"].tolist()
     columns = [tensors[f"curve.{name}"].split(windows) for name in ("step", "loss", "accuracy")]
     progress.curves = [Curve(*(part.tolist() for part in parts)) for parts in zip(*columns, strict=True)]
@@ -105,3 +115,8 @@ def restore(snapshot: Snapshot, progress: Progress, engine: Engine) -> None:
         for run, steps, share, first_layer in values["trained"]
     }
     engine.chunk_runs = values["chunk_runs"]
+
+
+def _joined(parts: Sequence[Ensemble] | Sequence[WindowMetrics], name: str) -> Tensor:
+    tensors = [getattr(part, name) for part in parts]
+    return tensors[0] if len(tensors) == 1 else torch.cat([tensor.cpu() for tensor in tensors])

@@ -1,27 +1,27 @@
 """The loop over windows: advance, look, stop, compact, keep a checkpoint. Source: contract section 5."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from itertools import accumulate
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from itertools import accumulate, islice, pairwise
 
 import torch
 from einops import reduce
 
 from vecparity import snapshot
 from vecparity.checkpoint import Checkpoints
-from vecparity.engines import Engine
+from vecparity.engines import Engine, WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
 from vecparity.network import parameter_shapes, unflatten
-from vecparity.progress import Curve, Progress, Trained, WindowClosed
+from vecparity.progress import Curve, Progress, Trained, UnreadWindow, WindowClosed
 from vecparity.runs import Run
-from vecparity.schedule import Schedule
+from vecparity.schedule import Schedule, Window
 from vecparity.spec import TaskConfig
 
 __all__ = ["Curve", "OnWindow", "Trained", "WindowClosed", "train"]
 
 # Steps that an engine takes at a time: the batches of longer windows would fill the memory, and a training can be
-# stopped and kept between any two pieces.
+# stopped and kept between any two pieces. Longer ones would save nothing: the next is there when one ends.
 _MOST_STEPS = 250
 
 OnWindow = Callable[[WindowClosed], None]
@@ -31,7 +31,7 @@ def train(
     runs: Sequence[Run],
     config: TaskConfig,
     engine: Engine,
-    device: torch.device,
+    devices: Sequence[torch.device],
     dtype: torch.dtype,
     on_window: OnWindow,
     checkpoints: Checkpoints | None = None,
@@ -43,11 +43,13 @@ def train(
         runs: In any order, of any evaluations.
         config: The settings.
         engine: Computes the windows.
-        device: Where.
+        devices: Where: the runs are shared out among them, in order. A run's result depends on its device's kind only,
+            but for ``vmap``, which rounds by the number of runs that are together.
         dtype: Of parameters, moments and gradients.
         on_window: Told of every window that closes; of a training that goes on, first of those that had closed.
         checkpoints: Where the training is kept, and where it goes on from if `Checkpoints.resume` found something: to
-            bitwise the end that it would have come to, by the same engine, dtype and, with ``vmap``, number of threads.
+            bitwise the end that it would have come to, by the same engine, dtype and, with ``vmap``, number of threads
+            and of devices.
         stop_requested: Asked now and then, between pieces of up to 250 steps, whether to keep a checkpoint and stop.
 
     Returns:
@@ -57,87 +59,164 @@ def train(
         InterruptedTrainingError: A stop was requested before the end.
         MachineError: A single run does not fit into memory.
     """
-    progress = Progress.start(Ensemble.start(runs, config.hidden_width, device, dtype))
+    parts = _shares(runs, len(devices))
+    progress = Progress.start(
+        [
+            Ensemble.start(part, config.hidden_width, device, dtype)
+            for part, device in zip(parts, devices, strict=False)  # of more devices than runs some are not needed
+        ]
+    )
     if checkpoints is not None and checkpoints.state is not None:
         snapshot.restore(checkpoints.state, progress, engine)
     for closed in progress.closed_windows(config):
         on_window(closed)
-
-    def between_pieces() -> None:
-        if stop_requested():
-            raise _interrupted(progress, engine, checkpoints)
-        if checkpoints is not None and checkpoints.is_due():
-            checkpoints.save(snapshot.of_progress(progress, engine))
-
     if progress.live:
-        _go_on(progress, runs, config, engine, on_window, between_pieces)
+        _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested).go_on()
         if checkpoints is not None:
             checkpoints.save(snapshot.of_progress(progress, engine))
     return [progress.trained[run] for run in range(len(runs))]
 
 
-def _go_on(
-    progress: Progress,
-    runs: Sequence[Run],
-    config: TaskConfig,
-    engine: Engine,
-    on_window: OnWindow,
-    between_pieces: Callable[[], None],
-) -> None:
-    first_step, device = progress.ensemble.step, progress.ensemble.params.device
-    live = [runs[run] for run in progress.live]
-    closes = set(accumulate(config.window_lengths()))
-    untold: list[WindowClosed] = []
+class _Training:
+    """Takes a training to its end.
 
-    def tell() -> None:
-        while untold:
-            on_window(untold.pop(0))
+    The host decides only between pieces of windows. A GPU works through what it has been given meanwhile: so a window
+    that cannot stop any run is read once the next is on its way, and told of then. The GPU never waits for the host
+    but where a run may stop.
+    """
 
-    with (
-        Schedule.of(live, config.batch_size, _pieces(config, first_step), device, first_step) as schedule,
-        ExitStack() as at_the_end,
-    ):
-        at_the_end.callback(tell)
-        for window in schedule:
-            metrics = engine.advance(progress.ensemble, window)
-            tell()
-            progress.add(metrics)
-            if progress.ensemble.step in closes:
-                closed, kept, finished = progress.close(config)
-                untold.append(closed)
-                if not _computes_meanwhile(device):
-                    tell()
-                _finish(progress, finished, runs, engine)
-                if len(kept) < len(progress.live):
-                    progress.take(kept)
-                    if not kept:
-                        return
-                    schedule.take(torch.tensor(kept))
-            between_pieces()
-    _finish(progress, range(len(progress.live)), runs, engine)
-    progress.take([])
+    def __init__(
+        self,
+        progress: Progress,
+        runs: Sequence[Run],
+        config: TaskConfig,
+        engine: Engine,
+        on_window: OnWindow,
+        checkpoints: Checkpoints | None,
+        stop_requested: Callable[[], bool],
+    ) -> None:
+        self._progress = progress
+        self._runs = runs
+        self._config = config
+        self._engine = engine
+        self._on_window = on_window
+        self._checkpoints = checkpoints
+        self._stop_requested = stop_requested
+        self._computes_meanwhile = _computes_meanwhile(progress.parts[0].device)
+        self._schedules: list[Schedule] = []
+        self._unread: UnreadWindow | None = None
+        self._untold: list[WindowClosed] = []
+
+    def go_on(self) -> None:
+        progress, config = self._progress, self._config
+        closes = set(accumulate(config.window_lengths()))
+        with ExitStack() as stack:
+            first_step, threads = progress.step, max(1, torch.get_num_threads() // len(progress.parts))
+            for part, runs in zip(progress.parts, self._live_by_part(), strict=True):
+                pieces = _pieces(config, first_step)
+                schedule = Schedule.of(runs, config.batch_size, pieces, part.device, first_step, threads)
+                self._schedules.append(stack.enter_context(schedule))
+            stack.callback(self._tell)
+            stack.callback(self._read)
+            for windows in zip(*self._schedules, strict=True):
+                progress.add(self._advance(windows))
+                self._read()
+                self._tell()
+                if progress.step in closes:
+                    may_stop = progress.may_stop(config, progress.step)
+                    self._unread = progress.close()
+                    if may_stop or not self._computes_meanwhile:
+                        self._read()
+                    if not self._computes_meanwhile:
+                        self._tell()
+                if progress.live:
+                    self._between_pieces()
+                if not progress.live:
+                    return
+            self._read()
+            self._finish(range(len(progress.live)))
+            progress.take([])
+
+    def _advance(self, windows: Sequence[Window]) -> list[WindowMetrics]:
+        metrics = []
+        for part, window in zip(self._progress.parts, windows, strict=True):
+            if part.num_runs == 0:
+                metrics.append(WindowMetrics.empty(0, part.device))
+                continue
+            with _current(part.device):
+                metrics.append(self._engine.advance(part, window))
+        return metrics
+
+    def _read(self) -> None:
+        """Reads the window that closed last, if that is still to be done, and lets go of runs that ended in it."""
+        if self._unread is None:
+            return
+        progress, unread = self._progress, self._unread
+        self._unread = None
+        closed, kept, finished = progress.read(unread, self._config)
+        self._untold.append(closed)
+        assert not finished or unread.step == progress.step
+        self._finish(finished)
+        if len(kept) < len(progress.live):
+            of_parts = progress.split(kept)
+            progress.take(kept)
+            if kept:
+                for schedule, positions in zip(self._schedules, of_parts, strict=True):
+                    schedule.take(torch.tensor(positions, dtype=torch.int64))
+
+    def _tell(self) -> None:
+        while self._untold:
+            self._on_window(self._untold.pop(0))
+
+    def _between_pieces(self) -> None:
+        """Keeps a checkpoint where it is time to, and stops where that is wanted."""
+        checkpoints, is_wanted = self._checkpoints, self._stop_requested()
+        if is_wanted or (checkpoints is not None and checkpoints.is_due()):
+            self._read()
+        if is_wanted and self._progress.live:
+            raise _interrupted(self._progress, self._engine, checkpoints)
+        if checkpoints is not None and checkpoints.is_due():
+            checkpoints.save(snapshot.of_progress(self._progress, self._engine))
+
+    def _finish(self, positions: Sequence[int]) -> None:
+        """Tests the runs at some positions, at their end."""
+        progress, live = self._progress, iter(self._progress.live)
+        for part, own in zip(progress.parts, progress.split(positions), strict=True):
+            of_part = list(islice(live, part.num_runs))
+            if not own:
+                continue
+            params, finished = part.params[own], [of_part[position] for position in own]
+            with _current(part.device):
+                scores = self._engine.test(params, [self._runs[run].test_set for run in finished], part.hidden_width)
+            # The last update of all may overflow with no loss after it to show that.
+            are_finite = params.isfinite().all(dim=1, keepdim=True)
+            weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
+            first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
+            told = torch.cat([are_finite, first_layers], dim=1).tolist()
+            for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
+                ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
+                progress.trained[run] = Trained(part.step, *ended)
+
+    def _live_by_part(self) -> list[list[Run]]:
+        live = iter(self._progress.live)
+        return [[self._runs[run] for run in islice(live, part.num_runs)] for part in self._progress.parts]
+
+
+def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:
+    """Shares runs out, in order, into as equal parts as can be, none of them empty."""
+    count = min(count, len(runs))
+    bounds = [len(runs) * index // count for index in range(count + 1)]
+    return [runs[begin:end] for begin, end in pairwise(bounds)]
 
 
 def _computes_meanwhile(device: torch.device) -> bool:
-    """Tells if an engine trains on by itself once started: followers then hear of a window while the next trains."""
+    """Tells if an engine trains on by itself once started."""
     return device.type != "cpu"
 
 
-def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], engine: Engine) -> None:
-    """Tests the runs at some positions, at their end."""
-    if not positions:
-        return
-    ensemble = progress.ensemble
-    params, finished = ensemble.params[list(positions)], [progress.live[position] for position in positions]
-    scores = engine.test(params, [runs[run].test_set for run in finished], ensemble.hidden_width)
-    # The last update of all may overflow with no loss after it to show that.
-    are_finite = params.isfinite().all(dim=1, keepdim=True)
-    weights = unflatten(params, parameter_shapes(ensemble.n_features, ensemble.hidden_width))["0.weight"]
-    first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
-    told = torch.cat([are_finite, first_layers], dim=1).tolist()
-    for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
-        ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
-        progress.trained[run] = Trained(ensemble.step, *ended)
+def _current(device: torch.device) -> AbstractContextManager[object]:
+    """Makes a GPU the current one, as kernels' launches and recordings want it."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
@@ -158,7 +237,7 @@ def is_between_pieces(config: TaskConfig, step: int) -> bool:
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
     """Keeps what there is, and says how to go on."""
-    said = f"interrupted at step {progress.ensemble.step}"
+    said = f"interrupted at step {progress.step}"
     if checkpoints is None:
         return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)
     checkpoints.save(snapshot.of_progress(progress, engine))

@@ -37,10 +37,18 @@ class WindowMetrics:
             torch.empty(num_runs, dtype=torch.int64, device=device),
         )
 
-    def on_host(self) -> tuple[list[float], list[float], list[int]]:
-        """Waits for the engine, and returns the losses, accuracies and numbers of batches in one transfer."""
-        loss, accuracy, num_batches = torch.stack([self.loss, self.accuracy, self.num_batches.double()]).tolist()
-        return loss, accuracy, list(map(int, num_batches))
+    def fetch(self) -> "FetchedMetrics":
+        """Starts the copy to the host, in one transfer: behind the engine's work, and before what it is given next."""
+        sums = torch.stack([self.loss, self.accuracy, self.num_batches.double()])
+        if not sums.is_cuda:
+            return FetchedMetrics(sums, None)
+        on_host = torch.empty_like(sums, device="cpu", pin_memory=True).copy_(sums, non_blocking=True)
+        return FetchedMetrics(on_host, torch.cuda.current_stream(sums.device).record_event())
+
+    def take(self, runs: Int64[Tensor, " kept"]) -> "WindowMetrics":
+        """Returns the metrics of some of the runs, in the order given."""
+        runs = runs.to(self.loss.device)
+        return WindowMetrics(self.loss[runs], self.accuracy[runs], self.num_batches[runs])
 
     @classmethod
     def add(cls, parts: "Sequence[WindowMetrics]") -> "WindowMetrics":
@@ -59,6 +67,26 @@ class WindowMetrics:
             torch.cat([part.accuracy for part in parts]),
             torch.cat([part.num_batches for part in parts]),
         )
+
+
+class FetchedMetrics:
+    """A window's metrics on their way to the host.
+
+    Args:
+        sums: Losses, accuracies and numbers of batches, whole once the event has come.
+        copied: The event; None where there is nothing to wait for.
+    """
+
+    def __init__(self, sums: Float64[Tensor, "metric run"], copied: torch.cuda.Event | None) -> None:
+        self._sums = sums
+        self._copied = copied
+
+    def read(self) -> tuple[list[float], list[float], list[int]]:
+        """Waits for the copy, and returns each run's sums of losses and of accuracies and its number of batches."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        loss, accuracy, num_batches = self._sums.tolist()
+        return loss, accuracy, list(map(int, num_batches))
 
 
 @runtime_checkable

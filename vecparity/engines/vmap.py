@@ -124,7 +124,8 @@ class VmapEngine:
         while full // 2 >= num_runs:
             full //= 2
         num_steps = max(window.num_steps, _CAPTURED_STEPS)
-        key = (full, num_steps, window.indices.shape[-1], *ensemble.params.shape[1:], ensemble.params.dtype)
+        shapes = (full, num_steps, window.indices.shape[-1], *ensemble.params.shape[1:])
+        key = (*shapes, ensemble.params.dtype, ensemble.device)
         if key not in self._captured:
             steps = self._new_steps(ensemble, window, full, num_steps)
             try:

@@ -10,7 +10,7 @@ import torch
 
 import vecparity
 from vecparity import machine, native, streams
-from vecparity.choice import choose_device, choose_engine, explain_auto, why_not
+from vecparity.choice import choose_devices, choose_engine, explain_auto, why_not
 from vecparity.containment import levels
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.errors import MachineError
@@ -115,7 +115,7 @@ def diagnose() -> Diagnosis:
         capability=stamp["capability"],
         threads=torch.get_num_threads(),
         gpus=[torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
-        auto=explain_auto(choose_device("auto"), torch.float32, TaskConfig()),
+        auto=explain_auto(choose_devices("auto"), torch.float32, TaskConfig()),
         engines=_engines(),
         containment=[
             ContainmentDiagnosis(name, name == levels.choose("auto"), levels.why_not(name)) for name in LEVELS
@@ -130,11 +130,11 @@ def diagnose() -> Diagnosis:
 
 
 def _engines() -> list[EngineDiagnosis]:
-    device, config = choose_device("auto"), TaskConfig()
+    devices, config = choose_devices("auto"), TaskConfig()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what the diagnosis says itself
-        auto = choose_engine("auto", device, torch.float32, config)
-    return [_engine(name, auto, device, config) for name in get_args(EngineName) if name != "auto"]
+        auto = choose_engine("auto", devices, torch.float32, config)
+    return [_engine(name, auto, devices[0], config) for name in get_args(EngineName) if name != "auto"]
 
 
 def _engine(name: EngineName, auto: EngineName, device: torch.device, config: TaskConfig) -> EngineDiagnosis:
