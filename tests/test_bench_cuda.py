@@ -18,7 +18,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from benchmarks import cuda_commands, cuda_packages, cuda_stages, gpu_table, kernels, readme
+from benchmarks import cuda_commands, cuda_packages, cuda_stages, gpu_table, kernels, tables
 from benchmarks.stages import SKIPPED, Stage
 
 ROOT = cuda_packages.ROOT
@@ -271,8 +271,8 @@ def test_the_readme_shows_a_gpus_figures_once_they_are_there(tmp_path: Path, mon
     ):
         assert line in text.splitlines()
     for name in ("end_to_end_full", "throughput"):
-        shutil.copy(readme.RESULTS / f"{name}.json", tmp_path)
-    monkeypatch.setattr(readme, "RESULTS", tmp_path)
-    shown = readme.render(readme.README.read_text())
+        shutil.copy(tables.RESULTS / f"{name}.json", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    shown = tables.render(tables.PAGES[1].read_text())
     assert text in shown
     assert empty not in shown

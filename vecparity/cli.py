@@ -28,6 +28,7 @@ _COMMANDS = {
     "leaderboard": "Rank the recorded strategies.",
     "history": "List recorded evaluations.",
     "show": "Print one recorded evaluation.",
+    "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",
     "completion": (
         "Print the script that lets a shell complete this command.\n\n"

@@ -1,6 +1,6 @@
-"""Writes the README's tables from the JSON in ``benchmarks/results/``, so that no figure is typed by hand.
+"""Writes the tables of README and guide from the JSON in ``benchmarks/results/``: no figure is typed by hand.
 
-python -m benchmarks.readme
+python -m benchmarks.tables
 """
 
 import json
@@ -10,7 +10,9 @@ from typing import Any
 from benchmarks import gpu_table
 from benchmarks.machine import RESULTS
 
-README = Path(__file__).parent.parent / "README.md"
+_ROOT = Path(__file__).parent.parent
+# The pages that have tables.
+PAGES = [_ROOT / "README.md", _ROOT / "vecparity" / "guide" / "engines.md"]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -85,7 +87,7 @@ def ratio_table(content: dict[str, Any]) -> list[str]:
 
 
 def render(text: str) -> str:
-    """Replaces what stands between each table's two marks."""
+    """Replaces the text between the two marks of each table that a page has."""
     tables = {
         "evaluation": evaluation_table(load("end_to_end_full")),
         "ratio": ratio_table(load("throughput")),
@@ -94,6 +96,8 @@ def render(text: str) -> str:
     }
     for name, lines in tables.items():
         begin, end = f"<!-- {name} table -->", f"<!-- end of {name} table -->"
+        if begin not in text:
+            continue
         before, _, rest = text.partition(begin)
         _, _, after = rest.partition(end)
         text = "\n".join([before + begin, *lines, end + after])
@@ -101,4 +105,5 @@ def render(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(render(README.read_text()))
+    for page in PAGES:
+        page.write_text(render(page.read_text()))
