@@ -68,6 +68,8 @@ DEVICE float half_to_float(unsigned short half) {
 
 DEVICE unsigned shift_in_sign(unsigned bits, float x) { return __funnelshift_l(bits_of(x), bits, 1); }
 
+DEVICE int count_bits(unsigned long long word) { return __popcll(word); }
+
 // 0xFFFF in each half of the word whose highest bit is set.
 DEVICE unsigned mask_of_signs(unsigned word) { return __byte_perm(word, 0, 0xBB99); }
 
