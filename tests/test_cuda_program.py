@@ -58,20 +58,20 @@ class Case:
 
 CASES = [
     Case(64, 512, 8, "sm_90a"),
-    Case(64, 512, 2, "sm_90a", most_spilled=60),
+    Case(64, 512, 2, "sm_90a", most_spilled=8),
     Case(64, 512, 4, "sm_90a"),
-    Case(32, 512, 1, "sm_90a", most_spilled=160),
+    Case(32, 512, 1, "sm_90a", most_spilled=16),
     Case(32, 512, 2, "sm_90a"),
     Case(50, 512, 4, "sm_90a"),
-    Case(128, 1024, 8, "sm_90a", most_spilled=120),
-    Case(64, 512, 1, "sm_90a", most_spilled=60, most_trained=8),
+    Case(128, 1024, 8, "sm_90a"),
+    Case(64, 512, 1, "sm_90a", most_trained=8),
     Case(64, 512, 2, "sm_90a", most_trained=8),
-    Case(64, 512, 1, "sm_90a", most_spilled=160, most_trained=20),
-    Case(64, 512, 2, "sm_100a", most_spilled=60),
+    Case(64, 512, 1, "sm_90a", most_spilled=16, most_trained=20),
+    Case(64, 512, 2, "sm_100a", most_spilled=8),
     Case(64, 512, 4, "sm_120a", shared_bytes=CONSUMER_BYTES),
     Case(64, 512, 8, "sm_120a", shared_bytes=CONSUMER_BYTES),
-    Case(64, 512, 1, "sm_120a", most_spilled=60, shared_bytes=CONSUMER_BYTES, most_trained=8),
-    Case(32, 512, 1, "sm_80", most_spilled=240, shared_bytes=163 << 10),
+    Case(64, 512, 1, "sm_120a", shared_bytes=CONSUMER_BYTES, most_trained=8),
+    Case(32, 512, 1, "sm_80", most_spilled=16, shared_bytes=163 << 10),
 ]
 
 

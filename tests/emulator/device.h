@@ -14,6 +14,7 @@
 #define DEVICE inline
 #define KERNEL(threads) void
 #define UNROLL
+#define ROLLED
 
 namespace vecparity {
 

@@ -6,6 +6,8 @@
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define UNROLL _Pragma("unroll")
+// For long loops: unrolled, what is asked for ahead of its time takes registers that there are not.
+#define ROLLED _Pragma("unroll 1")
 
 namespace vecparity {
 

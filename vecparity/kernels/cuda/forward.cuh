@@ -81,7 +81,7 @@ DEVICE void forward(const Tile (&tiles)[kTiles], Shared& shared, const Thread& t
     for (int tile = 0; tile < kTiles; ++tile)
         UNROLL
         for (int e = 0; e < 4; ++e) signs[tile][e] = 0;
-    UNROLL
+    ROLLED
     for (int strip = 0; strip < kStrips; ++strip) {
         float sums[kTiles][kStripTiles][4];
         multiply_strip(tiles, shared, strip, thread.lane, sums);
