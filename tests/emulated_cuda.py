@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from equivalence import oracle_gradients, start, state_bits, windows
 
-from vecparity.engines import WindowMetrics
+from vecparity.engines import Engine, WindowMetrics
 from vecparity.engines.cuda import CudaEngine
 from vecparity.ensemble import Ensemble
 from vecparity.kernels.cuda.plan import Plan
@@ -120,8 +120,9 @@ def library(plan: Plan, source: Path = KERNEL) -> ctypes.CDLL:
 
 
 def trained(
-    runs: Sequence[Run], lengths: list[int], config: TaskConfig, by: CudaEngine
+    runs: Sequence[Run], lengths: list[int], config: TaskConfig, by: Engine
 ) -> tuple[Ensemble, list[WindowMetrics]]:
+    """Trains runs through windows of these lengths."""
     ensemble = start(runs, config=config)
     return ensemble, [by.advance(ensemble, window) for window in windows(runs, lengths, config)]
 

@@ -3,8 +3,6 @@
 Tests of the real thing are in test_cuda.py.
 """
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,6 @@ from equivalence import (
     diverging,
     make_run,
     make_runs,
-    oracle_gradients,
     start,
     state_bits,
     steady_trace,
@@ -32,6 +29,7 @@ from equivalence import (
 from vecparity import reference
 from vecparity.engines import WindowMetrics, cuda
 from vecparity.engines.cuda import CudaEngine
+from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
@@ -205,6 +203,40 @@ def test_frozen_and_diverging_runs(monkeypatch: pytest.MonkeyPatch, num_clusters
     assert ensemble.active.tolist() == [run not in (1, 3) for run in range(len(runs))]
     assert (first.loss + second.loss).isfinite().all()
     assert ensemble.step == 8
+
+
+INFINITY = float("inf")
+
+
+def with_infinity(name: str, value: float, b1: float) -> Run:
+    """A run with one infinite parameter: b2, or the w2 of a unit of which b1 decides in which rows h is positive."""
+    run = make_runs()[0]
+    params = run.params.clone()
+    parameters = unflatten(params, parameter_shapes(CONFIG.n_features, CONFIG.hidden_width))
+    parameters["0.bias"][3] = b1
+    parameters[name].view(-1)[3 if name == "2.weight" else 0] = value
+    return replace(run, params=params)
+
+
+# In all rows, in some, in none. A sum over infinity and 0 is NaN at once; a saturated p passes no gradient, but that 0
+# times an infinite w2 is NaN a step later; an infinite b2 is multiplied by nothing.
+@pytest.mark.parametrize(
+    ("name", "b1", "num_batches"),
+    [("2.bias", 0.0, 4), ("2.weight", 50.0, 1), ("2.weight", 0.0, 0), ("2.weight", -50.0, 0)],
+)
+@pytest.mark.parametrize("value", [INFINITY, -INFINITY])
+@pytest.mark.parametrize("wd", [0.0, 0.3])
+def test_infinite_parameters_freeze_a_run_where_vmap_does(
+    name: str, value: float, b1: float, num_batches: int, wd: float
+) -> None:
+    run = with_infinity(name, value, b1)
+    run = replace(run, optimizer=replace(run.optimizer, wd=wd))
+    (ours, (metrics,)), (theirs, (expected,)) = (trained([run], [4], CONFIG, by) for by in (engine(), VmapEngine()))
+    assert metrics.num_batches.tolist() == expected.num_batches.tolist() == [num_batches]
+    assert ours.active.tolist() == theirs.active.tolist() == [num_batches == 4]
+    torch.testing.assert_close(metrics.loss, expected.loss, rtol=1e-6, atol=0)
+    assert torch.equal(metrics.accuracy, expected.accuracy)
+    assert torch.equal(ours.params.isfinite(), theirs.params.isfinite())
 
 
 # ---- Barriers: in which file, and after how many others like it
