@@ -143,6 +143,7 @@ def compile_all(
         config = task_config(f"n{n}-k8")
         sizes = (n, config.hidden_width, config.batch_size)
         wanted += plans(*sizes, shared_bytes, has_clusters)
+        wanted += plans(*sizes, shared_bytes, has_clusters, config.secret_size)  # isolated_cube uses no other features
     if not wanted:
         raise SystemExit(f"the cuda engine {why_not_room(*sizes)}")
     workers = min(len(wanted), machine.cores())

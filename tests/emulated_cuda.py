@@ -14,9 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from equivalence import oracle_gradients, start, state_bits, windows
 
+from vecparity.engines import Engine, WindowMetrics
 from vecparity.engines.cuda import CudaEngine
+from vecparity.ensemble import Ensemble
 from vecparity.kernels.cuda.plan import Plan
+from vecparity.runs import Run
+from vecparity.spec import TaskConfig
 
 KERNEL = Path(__file__).parents[1] / "vecparity" / "kernels" / "cuda"
 _EMULATOR = Path(__file__).parent / "emulator"
@@ -51,6 +56,7 @@ class EmulatedGpu:
         seed: Of the order in which threads go on; 0 is in turns.
         truncates_sums: Whether sums of products lose what their last bit has no room for, or are rounded.
         source: The kernel's directory.
+        features: The width of a row, if not the least that has room.
     """
 
     cluster_blocks: int = 1
@@ -58,12 +64,13 @@ class EmulatedGpu:
     seed: int = 0
     truncates_sums: bool = False
     source: Path = KERNEL
+    features: int | None = None
     shared_bytes: int = 227 * 1024
     has_clusters: bool = True
     multiprocessors: int = 1
 
     def program(self, plan: Plan) -> "EmulatedGpu":
-        self.plan = replace(plan, cluster_blocks=self.cluster_blocks)
+        self.plan = replace(plan, cluster_blocks=self.cluster_blocks, features=self.features or plan.features)
         assert self.plan.fits(self.shared_bytes)
         return self
 
@@ -110,3 +117,50 @@ def library(plan: Plan, source: Path = KERNEL) -> ctypes.CDLL:
     made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
     assert made.returncode == 0, made.stderr
     return ctypes.CDLL(str(path))
+
+
+def trained(
+    runs: Sequence[Run], lengths: list[int], config: TaskConfig, by: Engine
+) -> tuple[Ensemble, list[WindowMetrics]]:
+    """Trains runs through windows of these lengths."""
+    ensemble = start(runs, config=config)
+    return ensemble, [by.advance(ensemble, window) for window in windows(runs, lengths, config)]
+
+
+def bits(ensemble: Ensemble) -> torch.Tensor:
+    return torch.stack([state_bits(ensemble, run) for run in range(ensemble.num_runs)])
+
+
+def assert_same(ours: tuple[Ensemble, list[WindowMetrics]], theirs: tuple[Ensemble, list[WindowMetrics]]) -> None:
+    """Compares states and sums of losses and accuracies, bit for bit."""
+    assert torch.equal(bits(ours[0]), bits(theirs[0]))
+    for name in ("loss", "accuracy", "num_batches"):
+        sums = [sum(getattr(metrics, name) for metrics in windows) for _, windows in (ours, theirs)]
+        assert torch.equal(*sums), name
+
+
+def first_step(run: Run, config: TaskConfig, by: CudaEngine) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Its gradient's errors by float64's, what that adds up of each example [example, param], and the loss's error."""
+    ensemble = start([run], config=config)
+    (window,) = windows([run], [1], config)
+    metrics = by.advance(ensemble, window)
+    rows = window.indices[0, 0].long()[: int(window.lengths[0, 0])]
+    gradients, loss, _ = oracle_gradients(run, rows, config.hidden_width)
+    return ensemble.exp_avg[0].double() - gradients.sum(dim=0), gradients, abs(float(metrics.loss) - loss) / loss
+
+
+def gradient_error(run: Run, config: TaskConfig, by: CudaEngine) -> float:
+    """Of the first step, relative to float64's; or the loss's, if that is larger."""
+    errors, gradients, loss_error = first_step(run, config, by)
+    return max(loss_error, float(errors.norm() / gradients.sum(dim=0).norm()))
+
+
+def mutated(directory: Path, file: str, text: str, by: str, occurrence: int = 0) -> Path:
+    """A copy of the kernel with one place of its source changed."""
+    source = directory / "cuda"
+    shutil.copytree(KERNEL, source)
+    parts = (source / file).read_text().split(text)
+    assert len(parts) > occurrence + 1, f"{text} is not in {file} so often"
+    before, after = text.join(parts[: occurrence + 1]), text.join(parts[occurrence + 1 :])
+    (source / file).write_text(before + by + after)
+    return source

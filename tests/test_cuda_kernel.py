@@ -3,8 +3,6 @@
 Tests of the real thing are in test_cuda.py.
 """
 
-import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import emulated_cuda
 import pytest
 import torch
 from conftest import CPU, golden
-from emulated_cuda import KERNEL, HangError, engine
+from emulated_cuda import HangError, assert_same, bits, engine, first_step, gradient_error, mutated, trained
 from equivalence import (
     CONFIG,
     assert_equivalent,
@@ -22,7 +20,6 @@ from equivalence import (
     diverging,
     make_run,
     make_runs,
-    oracle_gradients,
     start,
     state_bits,
     steady_trace,
@@ -32,6 +29,7 @@ from equivalence import (
 from vecparity import reference
 from vecparity.engines import WindowMetrics, cuda
 from vecparity.engines.cuda import CudaEngine
+from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
@@ -43,25 +41,6 @@ pytestmark = pytest.mark.skipif(emulated_cuda.why_not() is not None, reason=emul
 CASES = golden("traces")["cases"]
 # Spread over one block of 8 warps with 4 tiles each, 2 blocks with 2, 4 with 1, and 8 of 4 warps.
 SPREAD = replace(CONFIG, hidden_width=500)
-
-
-def trained(
-    runs: Sequence[Run], lengths: list[int], config: TaskConfig, by: CudaEngine
-) -> tuple[Ensemble, list[WindowMetrics]]:
-    ensemble = start(runs, config=config)
-    return ensemble, [by.advance(ensemble, window) for window in windows(runs, lengths, config)]
-
-
-def bits(ensemble: Ensemble) -> torch.Tensor:
-    return torch.stack([state_bits(ensemble, run) for run in range(ensemble.num_runs)])
-
-
-def assert_same(ours: tuple[Ensemble, list[WindowMetrics]], theirs: tuple[Ensemble, list[WindowMetrics]]) -> None:
-    """Compares states and sums of losses and accuracies, bit for bit."""
-    assert torch.equal(bits(ours[0]), bits(theirs[0]))
-    for name in ("loss", "accuracy", "num_batches"):
-        sums = [sum(getattr(metrics, name) for metrics in windows) for _, windows in (ours, theirs)]
-        assert torch.equal(*sums), name
 
 
 def follow_trace(case: str, by: CudaEngine, num_runs: int | None = None) -> None:
@@ -96,22 +75,6 @@ def test_float32_follows_the_oracle() -> None:
 def test_gradients_of_the_benchmarks_first_step(label: str, strategy: str, truncates_sums: bool) -> None:
     blocks = 1 if label == "n32-k8" else 2
     assert_first_gradients(engine(blocks, truncates_sums=truncates_sums), label, strategy, 1, CPU, 1e-6)
-
-
-def first_step(run: Run, config: TaskConfig, by: CudaEngine) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Its gradient's errors by float64's, what that adds up of each example [example, param], and the loss's error."""
-    ensemble = start([run], config=config)
-    (window,) = windows([run], [1], config)
-    metrics = by.advance(ensemble, window)
-    rows = window.indices[0, 0].long()[: int(window.lengths[0, 0])]
-    gradients, loss, _ = oracle_gradients(run, rows, config.hidden_width)
-    return ensemble.exp_avg[0].double() - gradients.sum(dim=0), gradients, abs(float(metrics.loss) - loss) / loss
-
-
-def gradient_error(run: Run, config: TaskConfig, by: CudaEngine) -> float:
-    """Of the first step, relative to float64's; or the loss's, if that is larger."""
-    errors, gradients, loss_error = first_step(run, config, by)
-    return max(loss_error, float(errors.norm() / gradients.sum(dim=0).norm()))
 
 
 # Features, hidden units, batch, blocks: what needs no padding and what needs it everywhere.
@@ -177,17 +140,6 @@ def test_one_scale_for_all_units_would_not_do(tmp_path: Path) -> None:
     assert unit_error(engine(source=source)) > 1e-4
 
 
-def mutated(directory: Path, file: str, text: str, by: str, occurrence: int = 0) -> Path:
-    """A copy of the kernel with one place of its source changed."""
-    source = directory / "cuda"
-    shutil.copytree(KERNEL, source)
-    parts = (source / file).read_text().split(text)
-    assert len(parts) > occurrence + 1, f"{text} is not in {file} so often"
-    before, after = text.join(parts[: occurrence + 1]), text.join(parts[occurrence + 1 :])
-    (source / file).write_text(before + by + after)
-    return source
-
-
 # ---- Invariance
 
 
@@ -251,6 +203,40 @@ def test_frozen_and_diverging_runs(monkeypatch: pytest.MonkeyPatch, num_clusters
     assert ensemble.active.tolist() == [run not in (1, 3) for run in range(len(runs))]
     assert (first.loss + second.loss).isfinite().all()
     assert ensemble.step == 8
+
+
+INFINITY = float("inf")
+
+
+def with_infinity(name: str, value: float, b1: float) -> Run:
+    """A run with one infinite parameter: b2, or the w2 of a unit of which b1 decides in which rows h is positive."""
+    run = make_runs()[0]
+    params = run.params.clone()
+    parameters = unflatten(params, parameter_shapes(CONFIG.n_features, CONFIG.hidden_width))
+    parameters["0.bias"][3] = b1
+    parameters[name].view(-1)[3 if name == "2.weight" else 0] = value
+    return replace(run, params=params)
+
+
+# In all rows, in some, in none. A sum over infinity and 0 is NaN at once; a saturated p passes no gradient, but that 0
+# times an infinite w2 is NaN a step later; an infinite b2 is multiplied by nothing.
+@pytest.mark.parametrize(
+    ("name", "b1", "num_batches"),
+    [("2.bias", 0.0, 4), ("2.weight", 50.0, 1), ("2.weight", 0.0, 0), ("2.weight", -50.0, 0)],
+)
+@pytest.mark.parametrize("value", [INFINITY, -INFINITY])
+@pytest.mark.parametrize("wd", [0.0, 0.3])
+def test_infinite_parameters_freeze_a_run_where_vmap_does(
+    name: str, value: float, b1: float, num_batches: int, wd: float
+) -> None:
+    run = with_infinity(name, value, b1)
+    run = replace(run, optimizer=replace(run.optimizer, wd=wd))
+    (ours, (metrics,)), (theirs, (expected,)) = (trained([run], [4], CONFIG, by) for by in (engine(), VmapEngine()))
+    assert metrics.num_batches.tolist() == expected.num_batches.tolist() == [num_batches]
+    assert ours.active.tolist() == theirs.active.tolist() == [num_batches == 4]
+    torch.testing.assert_close(metrics.loss, expected.loss, rtol=1e-6, atol=0)
+    assert torch.equal(metrics.accuracy, expected.accuracy)
+    assert torch.equal(ours.params.isfinite(), theirs.params.isfinite())
 
 
 # ---- Barriers: in which file, and after how many others like it

@@ -18,7 +18,7 @@ from vecparity.choice import make_engine, why_not
 from vecparity.engines.cuda import CudaEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cuda import program
-from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece
+from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece, width_of_row
 from vecparity.spec import TaskConfig, task_config
 
 HOPPER_BYTES, CONSUMER_BYTES = 227 << 10, 99 << 10  # shared memory of a block
@@ -37,7 +37,10 @@ needs_nvrtc = pytest.mark.skipif(not has_nvrtc(), reason="needs cuda-core and NV
 
 @dataclass(frozen=True)
 class Case:
-    """A compilation, and the most bytes a thread that it may spill for want of registers."""
+    """A compilation, and the most bytes a thread that it may spill for want of registers.
+
+    Features that are trained are all, if not said.
+    """
 
     n_features: int
     hidden_width: int
@@ -45,20 +48,30 @@ class Case:
     architecture: str
     most_spilled: int = 0
     shared_bytes: int = HOPPER_BYTES
+    most_trained: int | None = None
+
+    @property
+    def plan(self) -> Plan:
+        features = width_of_row(self.most_trained or self.n_features)
+        return Plan(self.n_features, self.hidden_width, 128, self.cluster_blocks, features)
 
 
 CASES = [
     Case(64, 512, 8, "sm_90a"),
-    Case(64, 512, 2, "sm_90a", most_spilled=160),
+    Case(64, 512, 2, "sm_90a", most_spilled=8),
     Case(64, 512, 4, "sm_90a"),
-    Case(32, 512, 1, "sm_90a", most_spilled=240),
+    Case(32, 512, 1, "sm_90a", most_spilled=16),
     Case(32, 512, 2, "sm_90a"),
     Case(50, 512, 4, "sm_90a"),
-    Case(128, 1024, 8, "sm_90a", most_spilled=200),
-    Case(64, 512, 2, "sm_100a", most_spilled=160),
+    Case(128, 1024, 8, "sm_90a"),
+    Case(64, 512, 1, "sm_90a", most_trained=8),
+    Case(64, 512, 2, "sm_90a", most_trained=8),
+    Case(64, 512, 1, "sm_90a", most_spilled=16, most_trained=20),
+    Case(64, 512, 2, "sm_100a", most_spilled=8),
     Case(64, 512, 4, "sm_120a", shared_bytes=CONSUMER_BYTES),
     Case(64, 512, 8, "sm_120a", shared_bytes=CONSUMER_BYTES),
-    Case(32, 512, 1, "sm_80", most_spilled=240, shared_bytes=163 << 10),
+    Case(64, 512, 1, "sm_120a", shared_bytes=CONSUMER_BYTES, most_trained=8),
+    Case(32, 512, 1, "sm_80", most_spilled=16, shared_bytes=163 << 10),
 ]
 
 
@@ -68,7 +81,7 @@ CASES = [
 )
 def test_it_compiles_within_its_registers_and_shared_memory(case: Case) -> None:
     """Without a GPU. Shared memory is `Plan.shared_bytes`, which the source asserts."""
-    plan = Plan(case.n_features, case.hidden_width, 128, case.cluster_blocks)
+    plan = case.plan
     assert plan.fits(case.shared_bytes)
     compiled = program.compile_kernel(plan, case.architecture)
     assert compiled.cubin.startswith(b"\x7fELF")
@@ -86,7 +99,7 @@ def test_it_compiles_within_its_registers_and_shared_memory(case: Case) -> None:
 @needs_nvrtc
 def test_what_nvrtc_refuses_is_an_error_of_one_line() -> None:
     with pytest.raises(MachineError, match=r"^NVRTC cannot compile the kernel for sm_1: .+$") as caught:
-        program.compile_kernel(Plan(32, 32, 32, 1), "sm_1")
+        program.compile_kernel(Plan(32, 32, 32, 1, 32), "sm_1")
     assert "\n" not in str(caught.value)
 
 
@@ -111,6 +124,12 @@ def test_plans(n_features: int, hidden_width: int, batch_size: int, shared_bytes
         assert plan.threads >= plan.rows >= batch_size and plan.features >= n_features
     alone = plans(n_features, hidden_width, batch_size, shared_bytes, has_clusters=False)
     assert alone == [plan for plan in found if plan.cluster_blocks == 1]
+
+
+def test_runs_that_train_few_features_need_fewer_blocks() -> None:
+    few = plans(64, 512, 128, CONSUMER_BYTES, has_clusters=True, most_trained=8)
+    assert [(plan.features, plan.cluster_blocks) for plan in few] == [(16, 1), (16, 2), (16, 4), (16, 8)]
+    assert [width_of_row(count) for count in (0, 16, 17, 33, 65, 128)] == [16, 16, 32, 64, 128, 128]
 
 
 @pytest.mark.parametrize(("num_runs", "blocks"), [(1, 8), (15, 8), (17, 4), (33, 4), (34, 2), (100, 2), (1000, 2)])
@@ -141,7 +160,7 @@ def compilations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def test_a_cubin_is_kept(compilations: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    plan, other = Plan(32, 512, 128, 1), Plan(32, 512, 128, 2)
+    plan, other = Plan(32, 512, 128, 1, 32), Plan(32, 512, 128, 2, 32)
     first = program.kept_cubin(plan, "sm_90a")
     assert program.kept_cubin(plan, "sm_90a") == first
     assert compilations == ["sm_90a"]
@@ -157,7 +176,7 @@ def test_a_cubin_is_kept(compilations: list[str], monkeypatch: pytest.MonkeyPatc
     "damage", [lambda data: data[:-1], lambda data: data[:20], lambda data: b"", lambda data: data[:-1] + b"!"]
 )
 def test_a_damaged_cubin_is_compiled_anew(compilations: list[str], tmp_path: Path, damage: Any) -> None:
-    plan = Plan(32, 512, 128, 1)
+    plan = Plan(32, 512, 128, 1, 32)
     first = program.kept_cubin(plan, "sm_90a")
     (path,) = (path for path in tmp_path.rglob("*") if path.is_file())
     path.write_bytes(damage(path.read_bytes()))
@@ -172,14 +191,14 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     for _ in range(2):
-        assert program.kept_cubin(Plan(32, 512, 128, 1), "sm_90a")
+        assert program.kept_cubin(Plan(32, 512, 128, 1, 32), "sm_90a")
     assert len(compilations) == 2
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     with pytest.raises(MachineError, match=r"needs NVIDIA's cuda-core: pip install 'vecparity\[cuda\]'"):
-        program.compile_kernel(Plan(32, 512, 128, 1), "sm_90a")
+        program.compile_kernel(Plan(32, 512, 128, 1, 32), "sm_90a")
     monkeypatch.setattr(choice, "find_spec", lambda name: None)
     problem = why_not("cuda", CUDA, torch.float32, task_config("n64-k8"))
     assert problem == "needs NVIDIA's cuda-core: pip install 'vecparity[cuda]'"
@@ -283,7 +302,7 @@ def stand_in(compilations: list[str], monkeypatch: pytest.MonkeyPatch) -> StandI
 def test_what_is_launched(stand_in: StandIn, compilations: list[str]) -> None:
     gpu = program.Gpu(torch.device("cuda", 0))
     assert (gpu.multiprocessors, gpu.shared_bytes, gpu.has_clusters) == (132, HOPPER_BYTES, True)
-    plan, single = Plan(64, 512, 128, 2), Plan(32, 512, 128, 1)
+    plan, single = Plan(64, 512, 128, 2, 64), Plan(32, 512, 128, 1, 32)
     assert gpu.program(plan) is gpu.program(plan)
     assert (gpu.program(plan).num_clusters, gpu.program(single).num_clusters) == (66, 132)
     assert compilations == ["sm_90a"] * 2
@@ -297,13 +316,13 @@ def test_what_a_gpu_refuses_is_an_error_of_one_line(stand_in: StandIn, monkeypat
     def fail(*arguments: Any) -> None:
         raise RuntimeError("CUDA_ERROR_UNKNOWN\nmore")
 
-    gpu, plan = program.Gpu(torch.device("cuda", 0)), Plan(64, 512, 128, 2)
+    gpu, plan = program.Gpu(torch.device("cuda", 0)), Plan(64, 512, 128, 2, 64)
     monkeypatch.setattr(stand_in, "launch", fail)
     with pytest.raises(MachineError, match=r"^the kernel cannot be launched: RuntimeError: CUDA_ERROR_UNKNOWN$"):
         gpu.program(plan).launch(1, [])
     monkeypatch.setattr(program, "_allow_shared_bytes", fail)
     with pytest.raises(MachineError, match=r"^the kernel for sm_90a cannot be loaded: .*UNKNOWN$"):
-        gpu.program(Plan(64, 512, 128, 4))
+        gpu.program(Plan(64, 512, 128, 4, 64))
 
 
 def test_a_gpu_that_cannot_be_asked_is_a_reason(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -323,7 +342,7 @@ def test_a_gpu_that_cannot_be_asked_is_a_reason(stand_in: StandIn, monkeypatch: 
 def test_a_gpu_that_runs_no_cluster(stand_in: StandIn) -> None:
     stand_in.num_clusters = 0
     with pytest.raises(MachineError, match="this GPU cannot run a cluster of 2 blocks"):
-        program.Gpu(torch.device("cuda", 0)).program(Plan(64, 512, 128, 2))
+        program.Gpu(torch.device("cuda", 0)).program(Plan(64, 512, 128, 2, 64))
 
 
 @pytest.mark.parametrize(("capability", "name"), [((8, 0), "sm_80"), ((9, 0), "sm_90a"), ((12, 0), "sm_120a")])

@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from vecparity.adamw import Coefficients, coefficients
-from vecparity.data import Dataset, concatenate, used_features
+from vecparity.data import Dataset, concatenate, unpack, used_features
 from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 
@@ -98,6 +100,21 @@ class Ensemble:
     def parameters(self) -> dict[str, Float[Tensor, "run ..."]]:
         """The network's named parameters, stacked: views of ``params``."""
         return unflatten(self.params, parameter_shapes(self.n_features, self.hidden_width))
+
+    @cached_property
+    def trained_features(self) -> Int64[Tensor, "run word"]:
+        """Features whose weights do more than decay without ever growing, packed as a row is.
+
+        Those that are on in some row; where decay makes weights grow (``lr * wd > 2``), all: a weight that overflows
+        must make the run's loss NaN. Bits past ``n_features`` may be set.
+        """
+        grows = rearrange(self.lr * self.wd > 2, "run -> run 1")
+        return torch.where(grows, -1, self.used)
+
+    @cached_property
+    def most_trained_features(self) -> int:
+        """The largest number of `trained_features` that a run has; the first time, waits for the device."""
+        return int(unpack(self.trained_features, self.n_features, torch.float32).sum(dim=-1).max())
 
     def coefficients(self, num_steps: int, runs: slice = slice(None)) -> Coefficients:
         """What AdamW multiplies by in the next steps of some of the runs."""

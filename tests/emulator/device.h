@@ -14,6 +14,7 @@
 #define DEVICE inline
 #define KERNEL(threads) void
 #define UNROLL
+#define ROLLED
 
 namespace vecparity {
 
@@ -66,6 +67,7 @@ inline float half_to_float(unsigned short half) { return static_cast<float>(std:
 inline unsigned pack_halves(float first, float second) { return half_bits(first) | half_bits(second) << 16; }
 
 inline unsigned shift_in_sign(unsigned bits, float x) { return bits << 1 | bits_of(x) >> 31; }
+inline int count_bits(unsigned long long word) { return std::popcount(word); }
 inline unsigned mask_of_signs(unsigned word) {
     return (word & 0x8000u ? 0x0000FFFFu : 0) | (word & 0x80000000u ? 0xFFFF0000u : 0);
 }

@@ -82,7 +82,8 @@ class CudaEngine:
         if problem := why_not(*sizes, ensemble.params.dtype):
             raise UsageError(f"the cuda engine {problem}")
         processor = self._processor or _gpu(device)
-        candidates = plans(*sizes, processor.shared_bytes, processor.has_clusters)
+        most_trained = ensemble.most_trained_features
+        candidates = plans(*sizes, processor.shared_bytes, processor.has_clusters, most_trained)
         if not candidates:
             raise UsageError(f"the cuda engine {why_not_room(*sizes)}")
         plan = choose(candidates, num_runs, processor.multiprocessors)
@@ -97,7 +98,7 @@ class CudaEngine:
             arguments: list[Tensor | int] = [
                 *(ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq, ensemble.active.view(torch.uint8)),
                 *(by.decay, by.one_minus_beta1, by.beta2, by.one_minus_beta2, *per_step),
-                *(ensemble.first_row, ensemble.data.bits, ensemble.data.labels),
+                *(ensemble.first_row, ensemble.trained_features, ensemble.data.bits, ensemble.data.labels),
                 *(window.indices.to(device), window.lengths.to(device)),
                 *(metrics.loss, metrics.accuracy, metrics.num_batches, queue[:1], queue[1:]),
                 *(num_runs, num_steps, steps_in_piece(num_runs, num_steps, num_clusters)),

@@ -24,7 +24,7 @@ DEVICE void multiply_errors(const Shared& shared, const Thread& thread, const Po
         for (int column = 0; column <= kFeatureTiles; ++column)
             UNROLL
             for (int e = 0; e < 4; ++e) gradients[tile][column][e] = 0;
-    UNROLL
+    ROLLED
     for (int step = 0; step < kRowSteps; ++step) {
         unsigned high[kTiles][4], low[kTiles][4];  // [unit, row] errors where h > 0
         UNROLL

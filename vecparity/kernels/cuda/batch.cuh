@@ -2,13 +2,13 @@
 #ifndef VECPARITY_BATCH
 #define VECPARITY_BATCH
 
-#include "shape.cuh"
+#include "features.cuh"
 
 namespace vecparity {
 
-// Where a run's rows are; one byte of a row is a chunk of 8 features.
+// Where a run's rows are; one byte of a packed row is a chunk of 8 features.
 struct Rows {
-    const unsigned char* bits;
+    const unsigned long long* bits;
     const unsigned char* labels;
     const int* indices;  // [step, BATCH_SIZE]
     const int* lengths;  // [step]
@@ -33,10 +33,14 @@ class BatchReader {
     // Writes the batch that was fetched last.
     DEVICE void expand(Shared& shared, int length) const {
         if (first_chunk_ >= kRowChunks) return;
+        Row row;
+        UNROLL
+        for (int word = 0; word < kRowWords; ++word) row[word] = row_ < length ? bits_[word] : 0;
+        pack_row(row, shared.features);
+        if constexpr (kChunks <= 8) row[0] = row[kRowWords > 1 && first_chunk_ >= 8] >> (8 * (first_chunk_ % 8));
         UNROLL
         for (int i = 0; i < kChunks; ++i) {
-            const unsigned byte =
-                row_ < length ? static_cast<unsigned>(bits_[i / 8] >> (8 * (i % 8))) & 0xff : 0;
+            const unsigned byte = static_cast<unsigned>(row[i / 8] >> (8 * (i % 8))) & 0xff;
             Uint4 halves;
             halves.x = two_halves(byte);
             halves.y = two_halves(byte >> 2);
@@ -67,26 +71,16 @@ class BatchReader {
     }
 
     DEVICE void fetch_row() {
-        const unsigned char* from = rows_.bits + static_cast<long long>(index_) * kRowWords * 8 + first_chunk_;
-        if (first_chunk_ >= kRowChunks) from = rows_.bits;
-        if constexpr (kChunks >= 8) {
-            UNROLL
-            for (int word = 0; word < kChunks / 8; ++word)
-                bits_[word] = reinterpret_cast<const unsigned long long*>(from)[word];
-        } else if constexpr (kChunks == 4) {
-            bits_[0] = *reinterpret_cast<const unsigned*>(from);
-        } else if constexpr (kChunks == 2) {
-            bits_[0] = *reinterpret_cast<const unsigned short*>(from);
-        } else {
-            bits_[0] = *from;
-        }
+        const unsigned long long* from = rows_.bits + static_cast<long long>(index_) * kRowWords;
+        UNROLL
+        for (int word = 0; word < kRowWords; ++word) bits_[word] = from[word];
         label_ = rows_.labels[label_index_];
     }
 
     const Rows& rows_;
     const int row_, first_chunk_, label_row_;
     int index_ = 0, label_index_ = 0, label_ = 0;
-    unsigned long long bits_[(kChunks + 7) / 8];
+    Row bits_;
 };
 
 }  // namespace vecparity

@@ -6,6 +6,8 @@
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define UNROLL _Pragma("unroll")
+// For long loops: unrolled, what is asked for ahead of its time takes registers that there are not.
+#define ROLLED _Pragma("unroll 1")
 
 namespace vecparity {
 
@@ -67,6 +69,8 @@ DEVICE float half_to_float(unsigned short half) {
 // ---- Bits
 
 DEVICE unsigned shift_in_sign(unsigned bits, float x) { return __funnelshift_l(bits_of(x), bits, 1); }
+
+DEVICE int count_bits(unsigned long long word) { return __popcll(word); }
 
 // 0xFFFF in each half of the word whose highest bit is set.
 DEVICE unsigned mask_of_signs(unsigned word) { return __byte_perm(word, 0, 0xBB99); }

@@ -26,6 +26,24 @@ DEVICE float sum_over_groups(float (&values)[8], int lane) {
     return values[0];
 }
 
+// The strip's rows as second factors of two steps over the features, or of the only one.
+DEVICE void load_strip(unsigned (&x)[kStripTiles][4], const Shared& shared, int strip, int step, int lane) {
+    const int first_row = strip * kStripRows + lane % 8;
+    if constexpr (kFeatureSteps > 1) {
+        UNROLL
+        for (int i = 0; i < kStripTiles; ++i)
+            load_matrices(x[i], address_of(shared, first_row + i * 8, step * 2 + lane / 8));
+    } else {
+        UNROLL
+        for (int i = 0; i < kStripTiles; i += 2) {
+            unsigned both[4];
+            load_matrices(both, address_of(shared, first_row + (i + lane / 16) * 8, lane / 8 % 2));
+            UNROLL
+            for (int k = 0; k < 4; ++k) x[i + k / 2][k % 2] = both[k];
+        }
+    }
+}
+
 // -scale * h of a strip's rows: sums[tile][rows 8 * i ...][fragment].
 DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, int strip, int lane,
                            float (&sums)[kTiles][kStripTiles][4]) {
@@ -37,12 +55,10 @@ DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, in
             for (int e = 0; e < 4; ++e) sums[tile][i][e] = tiles[tile].units[e / 2].minus_scaled_b1;
     UNROLL
     for (int step = 0; step < kFeatureSteps; step += 2) {
-        unsigned x[kStripTiles][4];  // of two steps over the features
+        unsigned x[kStripTiles][4];
+        load_strip(x, shared, strip, step, lane);
         UNROLL
-        for (int i = 0; i < kStripTiles; ++i)
-            load_matrices(x[i], address_of(shared, strip * kStripRows + i * 8 + lane % 8, step * 2 + lane / 8));
-        UNROLL
-        for (int k = 0; k < 2; ++k) {
+        for (int k = 0; k < 2 && k < kFeatureSteps; ++k) {
             // Small terms first. A tile's products are not one after the other, but a strip apart.
             UNROLL
             for (int tile = 0; tile < kTiles; ++tile)
@@ -65,7 +81,7 @@ DEVICE void forward(const Tile (&tiles)[kTiles], Shared& shared, const Thread& t
     for (int tile = 0; tile < kTiles; ++tile)
         UNROLL
         for (int e = 0; e < 4; ++e) signs[tile][e] = 0;
-    UNROLL
+    ROLLED
     for (int strip = 0; strip < kStrips; ++strip) {
         float sums[kTiles][kStripTiles][4];
         multiply_strip(tiles, shared, strip, thread.lane, sums);

@@ -28,17 +28,14 @@ class Plan:
         hidden_width: W, up to 1 024.
         batch_size: Up to 128.
         cluster_blocks: Blocks that train a run together: 1, 2, 4 or 8.
+        features: The most features that a run trains, padded to a width of a row (`width_of_row`).
     """
 
     n_features: int
     hidden_width: int
     batch_size: int
     cluster_blocks: int
-
-    @property
-    def features(self) -> int:
-        """N, padded to one of the widths of a row."""
-        return next(width for width in (32, 64, 128) if width >= self.n_features)
+    features: int
 
     @property
     def rows(self) -> int:
@@ -74,7 +71,9 @@ class Plan:
         errors = (8 // 2 + 4) * self.rows
         strips = 3 * 4 * (self.rows // _STRIP_ROWS)
         metrics = 3 * 8
-        return -(-(moments + 2 * self.rows * self.features + z + errors + strips + metrics + 8) // 16) * 16
+        features = -(-self.n_features // 64) * (6 * 8 + 64) + 2 * 4
+        rows = 2 * self.rows * self.features
+        return -(-(moments + rows + metrics + features + errors + z + strips + 8) // 16) * 16
 
     @property
     def macros(self) -> dict[str, int]:
@@ -121,17 +120,39 @@ def why_not(n_features: int, hidden_width: int, batch_size: int) -> str | None:
     return None
 
 
-def plans(n_features: int, hidden_width: int, batch_size: int, shared_bytes: int, has_clusters: bool) -> list[Plan]:
-    """Plans that a GPU with so much shared memory a block can run, by ascending number of blocks."""
+def width_of_row(num_features: int) -> int:
+    """Pads a number of features to one for which rows can be laid out."""
+    return next(width for width in (16, 32, 64, 128) if width >= num_features)
+
+
+def plans(
+    n_features: int,
+    hidden_width: int,
+    batch_size: int,
+    shared_bytes: int,
+    has_clusters: bool,
+    most_trained: int | None = None,
+) -> list[Plan]:
+    """Plans that a GPU can run, by ascending number of blocks.
+
+    Args:
+        n_features: N.
+        hidden_width: W.
+        batch_size: Rows of a full batch.
+        shared_bytes: The most shared memory that a block can have.
+        has_clusters: Whether several blocks can train a run.
+        most_trained: The most features that a run trains; by default all.
+    """
     sizes = [1, 2, 4, _MOST_BLOCKS] if has_clusters else [1]
-    every = [Plan(n_features, hidden_width, batch_size, blocks) for blocks in sizes]
+    features = width_of_row(n_features if most_trained is None else most_trained)
+    every = [Plan(n_features, hidden_width, batch_size, blocks, features) for blocks in sizes]
     return [plan for plan in every if plan.fits(shared_bytes)]
 
 
 def choose(candidates: list[Plan], num_runs: int, multiprocessors: int) -> Plan:
     """Returns the plan with the most blocks a run that leaves every run its own; else the one with the fewest.
 
-    All give bitwise the same result: only time depends on it.
+    All give bitwise the same result, with any width of a row: only time depends on it.
     """
     roomy = [plan for plan in candidates if num_runs * plan.cluster_blocks <= multiprocessors]
     return roomy[-1] if roomy else candidates[0]

@@ -11,10 +11,11 @@ constexpr int kTileUnits = 16;
 constexpr int kWarpSize = 32;
 constexpr int kStripRows = 32;  // rows of a batch that a warp takes through the network at a time: one a lane
 
-constexpr int kFeatures = FEATURES;  // N_FEATURES, padded
+constexpr int kFeatures = FEATURES;  // that any run of the launch trains, padded: may be fewer than N_FEATURES
 constexpr int kUnits = UNITS;        // HIDDEN_WIDTH, padded
 constexpr int kRows = ROWS;          // BATCH_SIZE, padded
-constexpr int kRowWords = (N_FEATURES + 63) / 64;
+constexpr int kWordBits = 64;
+constexpr int kRowWords = (N_FEATURES + kWordBits - 1) / kWordBits;
 constexpr int kBlocks = CLUSTER_BLOCKS;  // that train one run together
 constexpr int kWarps = WARPS;            // of a block
 constexpr int kTiles = TILES_PER_WARP;
@@ -29,15 +30,25 @@ constexpr int kStripTiles = kStripRows / 8;
 
 constexpr long long kNumParams = HIDDEN_WIDTH * (N_FEATURES + 2LL) + 1;
 
-static_assert(kFeatures == 32 || kFeatures == 64 || kFeatures == 128, "rows are swizzled for these");
+static_assert(kFeatures == 16 || kFeatures == 32 || kFeatures == 64 || kFeatures == 128, "rows are swizzled for these");
 static_assert(kUnits == kBlocks * kWarps * kTiles * kTileUnits, "every tile has a warp");
 static_assert(kRows <= 128 && kThreads % kRows == 0, "a row has a thread of its own at least");
-static_assert(kFeatures >= N_FEATURES && kUnits >= HIDDEN_WIDTH && kRows >= BATCH_SIZE, "only ever padded");
+static_assert(kUnits >= HIDDEN_WIDTH && kRows >= BATCH_SIZE, "only ever padded");
+static_assert(kRowWords <= 2 && kFeatures <= kRowWords * kWordBits, "a row is packed within its one or two words");
 
 // A run's sums over a window, so far.
 struct Metrics {
     double loss, accuracy;
     long long num_batches;
+};
+
+constexpr int kMoves = 6;  // by 1, 2, 4 ... 32 bits
+
+// A run's features (features.cuh).
+struct Features {
+    unsigned long long moved[kRowWords][kMoves];  // bits of a row's word, on the way to their places
+    unsigned char at[kRowWords * kWordBits];      // the feature at each place: first those that are trained
+    int count, count_of_first_word;               // of those that are
 };
 
 struct Shared {
@@ -46,6 +57,7 @@ struct Shared {
     Float4 unit_moments[kTiles][2][kThreads / 4];
     unsigned short rows[kRows][kFeatures];                // fp16, in 16-byte chunks that `chunk_of` has swizzled
     Metrics metrics;                                      // in a cluster's first block
+    Features features;
     Uint2 error_terms[kRows / 2];                         // two rows' errors, scaled: high and low terms
     float z_of_warp[kWarps][kRows];
     float z_of_block[2][kBlocks][kRows];  // by the step's parity: the next step's may come before these are read
@@ -59,7 +71,9 @@ struct Shared {
 static_assert(sizeof(Shared) == SHARED_BYTES, "plan.py knows how much shared memory to ask for");
 
 // Where the 8 features of a chunk lie in a row, so that eight rows' chunks lie in different banks.
-DEVICE int chunk_of(int row, int chunk) { return chunk ^ (kFeatures == 32 ? row >> 1 & 3 : row & 7); }
+DEVICE int chunk_of(int row, int chunk) {
+    return chunk ^ (kFeatures == 16 ? row >> 2 & 1 : kFeatures == 32 ? row >> 1 & 3 : row & 7);
+}
 
 DEVICE unsigned address_of(const Shared& shared, int row, int chunk) {
     return shared_address(&shared.rows[row][chunk_of(row, chunk) * 8]);

@@ -3,6 +3,7 @@
 #define VECPARITY_STATE
 
 #include "adamw.cuh"
+#include "features.cuh"
 
 namespace vecparity {
 
@@ -31,7 +32,11 @@ constexpr int kFirstW2 = kFirstB1 + HIDDEN_WIDTH;
 constexpr int kB2 = kFirstW2 + HIDDEN_WIDTH;
 
 DEVICE bool is_unit(int unit) { return kUnits == HIDDEN_WIDTH || unit < HIDDEN_WIDTH; }
-DEVICE bool is_feature(int feature) { return kFeatures == N_FEATURES || feature < N_FEATURES; }
+
+// Where in W1 the weight of a unit and of the feature at a place is.
+DEVICE int weight_at(int unit, int place, const Features& features) {
+    return unit * N_FEATURES + features.at[place];
+}
 
 // Units and features of the padding are 0, and stay it: they have no gradient.
 DEVICE void load_tile(Tile& tile, Shared& shared, const State& state, const Thread& thread, int index) {
@@ -40,9 +45,10 @@ DEVICE void load_tile(Tile& tile, Shared& shared, const State& state, const Thre
         Param params[4];
         UNROLL
         for (int e = 0; e < 4; ++e) {
-            const int unit = thread.unit(index, e / 2), feature = column * 8 + 2 * thread.pair + e % 2;
+            const int unit = thread.unit(index, e / 2), place = column * 8 + 2 * thread.pair + e % 2;
             params[e] = {0, 0, 0};
-            if (is_unit(unit) && is_feature(feature)) params[e] = state.load(unit * N_FEATURES + feature);
+            if (is_unit(unit) && place < shared.features.count)
+                params[e] = state.load(weight_at(unit, place, shared.features));
             tile.weights[column][e] = params[e].value;
         }
         Float4(&moments)[2][kThreads] = shared.moments[index * kFeatureTiles + column];
@@ -74,9 +80,9 @@ DEVICE void store_tile(const Tile& tile, const Shared& shared, const State& stat
         const float v[4] = {exp_avg_sq.x, exp_avg_sq.y, exp_avg_sq.z, exp_avg_sq.w};
         UNROLL
         for (int e = 0; e < 4; ++e) {
-            const int unit = thread.unit(index, e / 2), feature = column * 8 + 2 * thread.pair + e % 2;
-            if (is_unit(unit) && is_feature(feature))
-                state.store(unit * N_FEATURES + feature, {tile.weights[column][e], m[e], v[e]});
+            const int unit = thread.unit(index, e / 2), place = column * 8 + 2 * thread.pair + e % 2;
+            if (is_unit(unit) && place < shared.features.count)
+                state.store(weight_at(unit, place, shared.features), {tile.weights[column][e], m[e], v[e]});
         }
     }
     if (thread.pair != 0) return;
@@ -87,6 +93,33 @@ DEVICE void store_tile(const Tile& tile, const Shared& shared, const State& stat
         const Float4 moments = shared.unit_moments[index][half][thread.index / 4];
         state.store(kFirstB1 + unit, {tile.units[half].b1, moments.x, moments.y});
         state.store(kFirstW2 + unit, {tile.units[half].w2, moments.z, moments.w});
+    }
+}
+
+// Decays the weights of features that are not trained, whose gradients and moments are 0: for all of a piece's steps
+// at once, with the roundings of one step after the other.
+DEVICE void decay_others(const State& state, const Features& features, const Thread& thread, float decay,
+                         int num_steps) {
+    if (decay == 1.0f) return;
+    constexpr int kChains = 8;  // a multiplication waits for the one before it: those of other weights do not
+    constexpr int kStride = kBlocks * kThreads;
+    const int count = N_FEATURES - features.count, num_weights = HIDDEN_WIDTH * count;
+    for (int first = thread.block * kThreads + thread.index; first < num_weights; first += kChains * kStride) {
+        int at[kChains];
+        float weights[kChains];
+        UNROLL
+        for (int i = 0; i < kChains; ++i) {
+            const int weight = first + i * kStride;
+            const bool is_weight = weight < num_weights;
+            at[i] = is_weight ? weight_at(weight / count, features.count + weight % count, features) : -1;
+            weights[i] = is_weight ? load_shared_state(state.params + at[i]) : 0.0f;
+        }
+        for (int step = 0; step < num_steps; ++step)
+            UNROLL
+            for (int i = 0; i < kChains; ++i) weights[i] *= decay;
+        UNROLL
+        for (int i = 0; i < kChains; ++i)
+            if (at[i] >= 0) state.params[at[i]] = weights[i];
     }
 }
 

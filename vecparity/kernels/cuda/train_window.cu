@@ -13,7 +13,8 @@ struct Arguments {
     const float *decay, *one_minus_beta1, *beta2, *one_minus_beta2;  // [run]
     const float *step_size, *inverse_root_correction2;               // [run, step]
     const long long* first_row;
-    const unsigned char *bits, *labels;
+    const unsigned long long *used, *bits;
+    const unsigned char* labels;
     const int *indices, *lengths;
     double *loss, *accuracy;
     long long* num_batches;
@@ -33,7 +34,7 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
 
     const long long first_row = arguments.first_row[run];
     const long long first_batch = static_cast<long long>(run) * arguments.num_steps;
-    const Rows rows = {arguments.bits + first_row * kRowWords * 8, arguments.labels + first_row,
+    const Rows rows = {arguments.bits + first_row * kRowWords, arguments.labels + first_row,
                        arguments.indices + first_batch * BATCH_SIZE, arguments.lengths + first_batch, end_step};
     const float *step_size = arguments.step_size + first_batch,
                 *inverse_root_correction2 = arguments.inverse_root_correction2 + first_batch;
@@ -41,7 +42,8 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
                        arguments.one_minus_beta2[run], 0, 0};
     BatchReader reader(rows, thread, first_step);
     bool is_active = true;
-    for (int step = first_step; step < end_step; ++step) {
+    int step = first_step;
+    for (; step < end_step; ++step) {
         const int length = rows.lengths[step];
         by.step_size = step_size[step];
         by.inverse_root_correction2 = inverse_root_correction2[step];
@@ -77,6 +79,7 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
 
     UNROLL
     for (int tile = 0; tile < kTiles; ++tile) store_tile(tiles[tile], shared, state, thread, tile);
+    decay_others(state, shared.features, thread, by.decay, step - first_step);
     if (thread.block == 0 && thread.index == 0) state.store(kB2, b2);
     return is_active;
 }
@@ -107,9 +110,10 @@ DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
         const int ticket = draw(arguments, shared, thread);
         if (ticket >= num_pieces * arguments.num_runs) return;
         const int run = ticket % arguments.num_runs, piece = ticket / arguments.num_runs;
+        find_features(arguments.used + static_cast<long long>(run) * kRowWords, shared.features, thread);
         if (thread.index == 0)
             while (load_acquire(arguments.pieces_done + run) < piece) pause();
-        block_barrier();
+        block_barrier();  // the piece before is stored, and the features are found
 
         const bool is_writer = thread.block == 0 && thread.index == 0;
         if (is_writer) shared.metrics = {0, 0, 0};
@@ -139,7 +143,8 @@ DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
 KERNEL(vecparity::kThreads)
 train_window(float* params, float* exp_avg, float* exp_avg_sq, unsigned char* active, const float* decay,
              const float* one_minus_beta1, const float* beta2, const float* one_minus_beta2, const float* step_size,
-             const float* inverse_root_correction2, const long long* first_row, const unsigned char* bits,
+             const float* inverse_root_correction2, const long long* first_row, const unsigned long long* used,
+             const unsigned long long* bits,
              const unsigned char* labels, const int* indices, const int* lengths, double* loss, double* accuracy,
              long long* num_batches, int* next_ticket, int* pieces_done, long long num_runs, long long num_steps,
              long long steps_in_piece) {
@@ -153,6 +158,7 @@ train_window(float* params, float* exp_avg, float* exp_avg_sq, unsigned char* ac
                                  step_size,
                                  inverse_root_correction2,
                                  first_row,
+                                 used,
                                  bits,
                                  labels,
                                  indices,
