@@ -318,7 +318,7 @@ def test_a_file_that_was_given_anothers_name_is_refused(
 
 def test_another_versions_checkpoints_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun(tmp_path, 2)
-    monkeypatch.setattr(vecparity, "__version__", "9.9")
+    monkeypatch.setattr("vecparity._version.__version__", "9.9")
     with pytest.raises(UsageError, match=r"runs.json: vecparity: expected '9.9', got '"):
         reopened(tmp_path)
 

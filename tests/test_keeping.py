@@ -9,7 +9,6 @@ from conftest import SHORT
 from noting import Noting
 from test_eval import Run, run  # noqa: F401
 
-import vecparity
 from vecparity import Evaluation, History, TaskConfig, evaluate, keeping, strategy
 from vecparity.errors import MachineError, UsageError
 from vecparity.options import Options
@@ -94,7 +93,7 @@ def test_others_in_the_same_directory_are_never_met(tmp_path: Path, other: dict[
 @pytest.mark.parametrize("what", ["vecparity", "torch"])
 def test_another_versions_are_never_met_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = stopped(tmp_path)
-    monkeypatch.setattr(vecparity if what == "vecparity" else torch, "__version__", "9.9")
+    monkeypatch.setattr("vecparity._version.__version__" if what == "vecparity" else "torch.__version__", "9.9")
     with pytest.warns(UserWarning, match=rf"the nearest is another's, .* \({what}: expected '9.9', got '.*'\)$"):
         kept(tmp_path, resume=True)
     assert names(tmp_path) == before

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from vecparity._version import __version__
+
 if TYPE_CHECKING:
     from vecparity.data import parity_labels
     from vecparity.evaluation import Evaluation
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from vecparity.workbench.history import History
     from vecparity.workbench.leaderboard import leaderboard
     from vecparity.workbench.report import write_report
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Check",

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter, Token
 
-import vecparity
+from vecparity import _version
 from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
@@ -115,7 +115,7 @@ Parameter(name="*", group="Limits of each worker that runs a strategy")(Limits)
 app = App(
     name="python -m vecparity.eval",
     help="Evaluate strategies on the optimization-parity benchmark, all runs of a configuration at once.",
-    version=vecparity.__version__,
+    version=_version.__version__,
     version_flags=["--version"],
 )
 

@@ -18,8 +18,7 @@ import safetensors.numpy
 import safetensors.torch
 import torch
 
-import vecparity
-from vecparity import machine
+from vecparity import _version, machine
 from vecparity.errors import brief, describe, printable
 from vecparity.files import read_whole, write_whole
 from vecparity.snapshot import Snapshot
@@ -57,7 +56,7 @@ def write(stem: Path, of: dict[str, Any], snapshot: Snapshot) -> str:
     tensors = safetensors.numpy.save(arrays)
     content = {
         "format": FORMAT,
-        "vecparity": vecparity.__version__,
+        "vecparity": _version.__version__,
         "of": of,
         "machine": machine.stamp(),
         "tensors_sha256": sha256(tensors).hexdigest(),
@@ -77,7 +76,7 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     path = stem.with_name(f"{stem.name}.json")
     content = _parse(path)
     digest, values = (content.get(name) for name in ("tensors_sha256", "values"))
-    expected = {"format": FORMAT, "vecparity": vecparity.__version__, "of": of}
+    expected = {"format": FORMAT, "vecparity": _version.__version__, "of": of}
     for name, value in expected.items():  # in this order: another format's other fields may mean anything
         if differences := ", ".join(islice(_differences(name, value, content.get(name)), _MOST_DIFFERENCES)):
             raise RefusedError(f"{path.name}: {differences}")

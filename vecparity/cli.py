@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-import vecparity
-from vecparity import arguments, eval, standard_streams
+from vecparity import _version, arguments, eval, standard_streams
 from vecparity.errors import UsageError
 from vecparity.saying import fail, fail_to_print, flush, say, show_warning
 
@@ -40,7 +39,7 @@ _COMMANDS = {
 app = App(
     name="vecparity",
     help="A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.",
-    version=vecparity.__version__,
+    version=_version.__version__,
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-import vecparity
+from vecparity import _version
 from vecparity.audit import AuditFinding
 from vecparity.coherence import check
 from vecparity.errors import UsageError, brief, printable
@@ -182,7 +182,7 @@ def _read(data: bytes) -> Evaluation:
         raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
     if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
         got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
-        raise ValueError(f"vecparity {vecparity.__version__} reads evaluations of format {FORMAT}, got {got}")
+        raise ValueError(f"vecparity {_version.__version__} reads evaluations of format {FORMAT}, got {got}")
     _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
     try:
         content = msgspec.json.decode(data, type=_Content)

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-import vecparity
-from vecparity import reference, streams
+from vecparity import _version, reference, streams
 from vecparity.audit import file_unchanged
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import choose_device, choose_engine, device_name, make_engine
@@ -144,7 +143,7 @@ def _plan(
     engine = choose_engine(options.engine, device, options.dtype, config)
     stamps = [
         Provenance(
-            vecparity=vecparity.__version__,
+            vecparity=_version.__version__,
             torch=torch.__version__,
             python=platform.python_version(),
             engine=engine,

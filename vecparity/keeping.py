@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-import vecparity
+from vecparity import _version
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import EngineName, device_name
 from vecparity.errors import CheckpointExistsError, UsageError
@@ -87,7 +87,7 @@ def _identity(
         "dtype": str(options.dtype),
         "device": device.type,
         "torch": torch.__version__,
-        "vecparity": vecparity.__version__,
+        "vecparity": _version.__version__,
     }
     if device.type == "cuda":  # on another GPU, kernels are compiled otherwise
         identity["gpu"] = device_name(device)

@@ -8,8 +8,7 @@ from typing import get_args
 
 import torch
 
-import vecparity
-from vecparity import machine, native, streams
+from vecparity import _version, machine, native, streams
 from vecparity.choice import choose_device, choose_engine, explain_auto, why_not
 from vecparity.containment import levels
 from vecparity.containment.levels import LEVELS, Level
@@ -109,7 +108,7 @@ def diagnose() -> Diagnosis:
     """Looks at this machine; each engine that can train is measured for about half a second."""
     stamp = machine.stamp()
     return Diagnosis(
-        versions={"vecparity": vecparity.__version__, "torch": torch.__version__, "python": platform.python_version()},
+        versions={"vecparity": _version.__version__, "torch": torch.__version__, "python": platform.python_version()},
         system=stamp["system"],
         processor=stamp["processor"],
         capability=stamp["capability"],
@@ -122,7 +121,7 @@ def diagnose() -> Diagnosis:
         ],
         streams=[StreamDiagnosis(stream.name, stream.how, likeness) for stream, likeness in streams.likenesses()],
         extras=[
-            ExtraDiagnosis(library, _version(library), f"pip install 'vecparity[{extra}]'")
+            ExtraDiagnosis(library, _installed(library), f"pip install 'vecparity[{extra}]'")
             for extra, library in _EXTRAS.items()
         ],
         history=str(history.default_path()),
@@ -150,7 +149,7 @@ def _engine(name: EngineName, auto: EngineName, device: torch.device, config: Ta
     return EngineDiagnosis(name, where.type, name == auto, problem, kernel_levels, speed)
 
 
-def _version(library: str) -> str | None:
+def _installed(library: str) -> str | None:
     try:
         return version(library)
     except PackageNotFoundError:
