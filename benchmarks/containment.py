@@ -16,9 +16,9 @@ import torch
 from cyclopts import App
 
 from benchmarks import machine
-from vecparity import interface
 from vecparity.containment import levels
-from vecparity.strategy import Strategy
+from vecparity.strategy import interface
+from vecparity.strategy.source import Strategy
 
 app = App(help=__doc__)
 _IN_PROCESS = "in process"

@@ -34,7 +34,7 @@ from vecparity import native
 from vecparity.engines.cuda import why_not_room
 from vecparity.errors import VecparityError
 from vecparity.kernels.cuda.plan import Plan, plans
-from vecparity.spec import task_config
+from vecparity.task.config import task_config
 
 PACKAGES = ("torch", "triton", "numpy", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "jax", "jaxlib")
 PROGRAMS = {"nvidia-smi": (), "nvcc": ("--version",), "ncu": ("--version",), "compute-sanitizer": ("--version",)}

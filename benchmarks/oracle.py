@@ -11,7 +11,7 @@ import torch
 from benchmarks.cases import CPU
 from vecparity import reference
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 WARM_UP = 100
 

@@ -25,7 +25,7 @@ from benchmarks.cases import CPU, ROWS, Case, Contender, RowsKind, TrainWindow, 
 from benchmarks.contenders import CONTENDERS
 from vecparity import reference
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 GATE_RUNS = 3
 GATE_STEPS = 10

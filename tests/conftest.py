@@ -28,23 +28,23 @@ _BEHIND_THE_BORDER = [
     "containment.messages",
     "containment.processes",
     "containment.sandbox",
-    "composition",
-    "data",
+    "task.dataset_stats",
+    "task.dataset",
     "engines",
     "ensemble",
-    "acceptance",
-    "interface",
+    "strategy.validation",
+    "strategy.interface",
     "audit",
     "crossing",
     "foresight",
     "checkpoint_file",
     "machine",
     "native",
-    "network",
+    "task.network",
     "orderings",
     "progress",
     "reference",
-    "rows",
+    "task.rows",
     "runs",
     "schedule",
     "snapshot",
@@ -73,10 +73,10 @@ from vecparity.containment.levels import Level  # noqa: E402
 from vecparity.containment.limits import Limits  # noqa: E402
 from vecparity.containment.log import StrategyLog  # noqa: E402
 from vecparity.containment.sandbox import Sandbox  # noqa: E402
-from vecparity.data import Dataset  # noqa: E402
 from vecparity.runs import Initial  # noqa: E402
-from vecparity.spec import Secret  # noqa: E402
-from vecparity.strategy import Strategy, bundled, load  # noqa: E402
+from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
+from vecparity.task.config import Secret  # noqa: E402
+from vecparity.task.dataset import Dataset  # noqa: E402
 from vecparity.workbench import checking  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.

@@ -10,19 +10,20 @@ import torch
 from conftest import CPU
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity import interface, native, reference
-from vecparity.data import Dataset, pack, unpack
+from vecparity import native, reference
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
 from vecparity.runs import make_runs as runs_of_strategies
 from vecparity.schedule import Schedule, Window
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
+from vecparity.task.dataset import Dataset, pack, unpack
+from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.task.seeds import PublicSeeds
 from vecparity.train import Trained, train
 
 # The instruction sets of the native kernel that can be tried here.

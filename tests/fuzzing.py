@@ -33,8 +33,8 @@ from made import changed, diverged, made
 
 from vecparity import document
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
-from vecparity.seeds import read_key
-from vecparity.strategy import Strategy, load
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.seeds import read_key
 from vecparity.workbench.history import History
 
 EXTREMES: list[Any] = [

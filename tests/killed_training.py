@@ -22,7 +22,6 @@ from equivalence import CONFIG, diverging, make_runs
 
 from vecparity import train as training
 from vecparity.checkpoint import Checkpoints
-from vecparity.data import Dataset
 from vecparity.engines import Engine, WindowMetrics
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
@@ -30,6 +29,7 @@ from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Window
 from vecparity.snapshot_coherence import Training
+from vecparity.task.dataset import Dataset
 from vecparity.train import WindowClosed, train
 
 # Windows that several pieces make up, and runs that stop at different ones.

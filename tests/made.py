@@ -17,7 +17,7 @@ from vecparity.evaluation import (
     RunCurve,
     RunResult,
 )
-from vecparity.spec import task_config
+from vecparity.task.config import task_config
 from vecparity.train import Curve
 
 _PROVENANCE = Provenance(

@@ -92,10 +92,11 @@ def _reader(kind: str) -> Callable[[Path], object]:
         limit()
         return read_history
     if kind in ("strategy", "key"):
-        from vecparity import seeds, strategy
+        from vecparity.strategy.source import load
+        from vecparity.task import seeds
 
         limit()
-        return strategy.load if kind == "strategy" else seeds.read_key
+        return load if kind == "strategy" else seeds.read_key
     return _checkpoint_reader()
 
 

@@ -37,20 +37,21 @@ import pytest
 import torch
 from processes import await_that
 
-from vecparity import interface, preparation, strategy
+from vecparity import preparation
 from vecparity.containment import levels, privileges
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.containment.limits import Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.processes import descendants
 from vecparity.containment.sandbox import Sandbox
-from vecparity.data import Dataset, make_test_set, unpack
 from vecparity.eval import main
-from vecparity.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.runs import Initial
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import Secret, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy import interface, source
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset, make_test_set, unpack
+from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
+from vecparity.task.seeds import PublicSeeds
 
 FILES = Path(__file__).parent / "adversarial"
 SETTINGS = (
@@ -62,7 +63,7 @@ CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test
 MARK = f"/from-the-adversarial-tests-{os.getpid()}"
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = 47391
-PACKAGE = Path(strategy.__file__).with_name("__init__.py")
+PACKAGE = Path(source.__file__).parents[1] / "__init__.py"
 # Where the package lies, and everything that strategies try to write to.
 PLACES = [
     "/tmp",
@@ -78,7 +79,7 @@ PLACES = [
     sys.prefix,
     sys.base_prefix,
 ]
-PLACES += [*sys.path, os.path.dirname(torch.__file__), os.path.dirname(strategy.__file__)]
+PLACES += [*sys.path, os.path.dirname(torch.__file__), str(PACKAGE.parent)]
 _EXPECTATION = re.compile(r"# at ([a-z ]+): (?:(as honest)|(audited)|status (\d), says (.+))")
 _KEY = re.compile(r"# (flags|slow|fresh|twice|alone): (.+)")
 
@@ -373,7 +374,7 @@ def naive_accuracies(paths: list[str]) -> list[float]:
     skeleton = build_skeleton(CONFIG.n_features, CONFIG.hidden_width)
     accuracies, seeds = [], PublicSeeds(42)
     for path in paths:
-        loaded = interface.load(strategy.load(path))
+        loaded = interface.load(source.load(path))
         for i, secret in enumerate(seeds.secrets(CONFIG)):
             loaded.training_set(CONFIG, secret, seeds.dataset_seed(CONFIG, i))
             ((params, _),) = loaded.initialise(CONFIG, [seeds.run_seed(CONFIG, i, 0)])

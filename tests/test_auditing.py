@@ -8,8 +8,8 @@ from test_eval import Run, run  # noqa: F401
 
 from vecparity import Evaluation, auditing, evaluate, evaluate_many
 from vecparity.errors import AuditFailedError, UsageError
-from vecparity.seeds import PublicSeeds, SealedSeeds, key_digest, read_key
-from vecparity.spec import TaskConfig, task_config
+from vecparity.task.config import TaskConfig, task_config
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, key_digest, read_key
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -70,10 +70,10 @@ def test_an_honest_strategy_passes_every_audit_and_scores_as_without() -> None:
 
 @pytest.mark.slow
 def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Path) -> None:
-    from vecparity import strategy
+    from vecparity.strategy.source import load
 
     copy = tmp_path / "copy.py"
-    copy.write_bytes(strategy.load("isolated_cube").source)
+    copy.write_bytes(load("isolated_cube").source)
     changed = tmp_path / "changed.py"
     changed.write_bytes(copy.read_bytes() + b"\n")
     cases: list[tuple[Path, dict[str, Any]]] = [(copy, {}), (changed, {}), (changed, {"seal_key": KEY})]

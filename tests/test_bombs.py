@@ -14,8 +14,8 @@ from reading import GIGABYTES, Outcome, assert_documented, read_in_a_child
 
 from vecparity import Evaluation, document
 from vecparity.errors import MachineError, UsageError
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import load
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig, task_config
 from vecparity.workbench.history import History
 from vecparity.workbench.references import existing
 

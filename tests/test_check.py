@@ -17,7 +17,7 @@ import vecparity
 from vecparity.cli import main
 from vecparity.commands import check
 from vecparity.runs import Initial
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.workbench import checking
 
 Run = Callable[..., tuple[int, str, str]]

@@ -8,14 +8,14 @@ import pytest
 from conftest import CPU
 
 import vecparity
-from vecparity import interface
 from vecparity.containment.limits import Limits
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import Secret, TaskConfig
-from vecparity.strategy import Strategy, load
+from vecparity.strategy import interface
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.seeds import PublicSeeds
 from vecparity.workbench import asking, checking
 from vecparity.workbench.asking import Repeatability
 from vecparity.workbench.checking import Check, Spread, check_all

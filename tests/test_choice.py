@@ -9,7 +9,7 @@ from vecparity import choice, native
 from vecparity.choice import EngineName, choose_engine, explain_auto, why_not
 from vecparity.engines import cuda
 from vecparity.errors import UsageError
-from vecparity.spec import TaskConfig, task_config
+from vecparity.task.config import TaskConfig, task_config
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 BENCHMARK = task_config("n64-k8")

@@ -16,7 +16,7 @@ from vecparity import Evaluation, document
 from vecparity.audit import AuditFinding
 from vecparity.cli import main
 from vecparity.evaluation import DivergedRun
-from vecparity.strategy import load
+from vecparity.strategy.source import load
 from vecparity.workbench.history import History
 
 Run = Callable[..., tuple[int, str, str]]

@@ -2,8 +2,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecparity.composition import constant_features, density, parity_rate, pattern_counts
-from vecparity.data import Dataset, pack, parity_labels
+from vecparity.task.dataset import Dataset, pack, parity_labels
+from vecparity.task.dataset_stats import constant_features, density, parity_rate, pattern_counts
 
 
 @given(st.data())

@@ -19,7 +19,6 @@ import pytest
 import torch
 from processes import Child, await_that
 
-from vecparity import data, interface, strategy
 from vecparity.containment import levels, limits, messages, privileges, start
 from vecparity.containment.conversation import Conversation, EndedError
 from vecparity.containment.levels import LEVELS, Level
@@ -29,15 +28,17 @@ from vecparity.containment.messages import ENDED, HEADER, ForgedError, Request
 from vecparity.containment.processes import descendants
 from vecparity.containment.sandbox import Sandbox
 from vecparity.containment.start import Ahead
-from vecparity.data import Dataset
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
-from vecparity.network import parameter_shapes
-from vecparity.spec import OptimizerConfig, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy import interface
+from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.task import dataset as data
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.network import parameter_shapes
 
 CPU = torch.device("cpu")
 CONFIG = TaskConfig(n_features=20, secret_size=3, hidden_width=4, max_train_examples=1000)
-BUNDLED = strategy.load("isolated_cube")
+BUNDLED = load("isolated_cube")
 HYPERPARAMETERS = OptimizerConfig(1e-3, 0.0, 0.9, 0.99)
 GOOD = "def init_model(m, c): pass\ndef get_optimizer_config(c): return dict(lr=1, wd=0, beta1=.5, beta2=.5)\n"
 
@@ -612,10 +613,10 @@ def sandboxes() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", strategy.bundled())
+@pytest.mark.parametrize("name", bundled())
 def test_contained_strategies_answer_as_in_process(sandboxes: Any, level: Level, name: str) -> None:
     config = TaskConfig(n_features=65, hidden_width=7, max_train_examples=20_001)
-    chosen = strategy.load(name)
+    chosen = load(name)
     sandbox, loaded = sandboxes(level, chosen), interface.load(chosen)
     ours, theirs = sandbox.initialise(config, [1, 2]), loaded.initialise(config, [1, 2])
     for (params, optimizer), (expected_params, expected_optimizer) in zip(ours, theirs, strict=True):

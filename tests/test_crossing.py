@@ -11,15 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from vecparity import interface, native
+from vecparity import native
 from vecparity.audit import AuditFinding
 from vecparity.crossing import choose_pairs, cross_pairing, crossed_runs, num_orderings_needed, sign_flip_p_value
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.runs import Run, make_runs
-from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import bundled, load
+from vecparity.strategy import interface
+from vecparity.strategy.source import bundled, load
+from vecparity.task.config import TaskConfig, task_config
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
 from vecparity.train import Curve, Trained
 
 ADVERSARIAL = Path(__file__).parent / "adversarial"

@@ -23,17 +23,18 @@ from equivalence import (
     windows,
 )
 
-from vecparity import evaluate, interface
+from vecparity import evaluate
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import EngineName
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
 from vecparity.runs import Run, make_runs
-from vecparity.seeds import PublicSeeds
 from vecparity.snapshot_coherence import Training
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig, task_config
+from vecparity.task.seeds import PublicSeeds
 from vecparity.train import train
 
 pytestmark = pytest.mark.gpu

@@ -33,9 +33,9 @@ from vecparity import reference
 from vecparity.engines import WindowMetrics, cuda
 from vecparity.engines.cuda import CudaEngine
 from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.network import parameter_shapes, unflatten
 from vecparity.train import train
 
 pytestmark = pytest.mark.skipif(emulated_cuda.why_not() is not None, reason=emulated_cuda.why_not() or "")

@@ -19,7 +19,7 @@ from vecparity.engines.cuda import CudaEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cuda import program
 from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece
-from vecparity.spec import TaskConfig, task_config
+from vecparity.task.config import TaskConfig, task_config
 
 HOPPER_BYTES, CONSUMER_BYTES = 227 << 10, 99 << 10  # shared memory of a block
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

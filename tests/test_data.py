@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from vecparity import data
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import TaskConfig
+from vecparity.task import dataset
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import PublicSeeds
 
 TEST_SETS = golden("seeding")["test_sets"]
 
@@ -30,8 +30,8 @@ def test_test_sets_are_the_originals(case: str) -> None:
     config = TaskConfig(n_features=n_features)
     seeds = PublicSeeds(seed)
     test_set_seed = seeds.test_set_seed(config, index)
-    made = data.make_test_set(config, seeds.secrets(config)[index], test_set_seed)
-    x = data.unpack(made.bits, n_features, torch.float32).to(torch.uint8)
+    made = dataset.make_test_set(config, seeds.secrets(config)[index], test_set_seed)
+    x = dataset.unpack(made.bits, n_features, torch.float32).to(torch.uint8)
     expected = TEST_SETS[case]
     assert test_set_seed == expected["seed"]
     assert "".join(map(str, x[0].tolist())) == expected["first_row"]
@@ -47,21 +47,23 @@ def test_test_sets_are_the_originals(case: str) -> None:
 )
 def test_unpack_inverts_pack(x: np.ndarray) -> None:
     n_features = x.shape[1]
-    bits = data.pack(torch.from_numpy(x))
+    bits = dataset.pack(torch.from_numpy(x))
     assert bits.shape == (len(x), -(-n_features // 64))
     for dtype in (torch.float32, torch.float64):
-        torch.testing.assert_close(data.unpack(bits, n_features, dtype), torch.from_numpy(x).to(dtype), rtol=0, atol=0)
+        torch.testing.assert_close(
+            dataset.unpack(bits, n_features, dtype), torch.from_numpy(x).to(dtype), rtol=0, atol=0
+        )
 
 
 @given(arrays(np.int64, st.tuples(st.integers(1, 20), st.integers(1, 4))))
 def test_pack_inverts_unpack(words: np.ndarray) -> None:
     bits = torch.tensor(words)
-    x = data.unpack(bits, 64 * bits.shape[1], torch.float32)
-    assert torch.equal(data.pack(x.to(torch.uint8)), bits)
+    x = dataset.unpack(bits, 64 * bits.shape[1], torch.float32)
+    assert torch.equal(dataset.pack(x.to(torch.uint8)), bits)
 
 
 def test_feature_i_is_bit_i_of_its_word() -> None:
-    bits = data.pack(torch.eye(130, dtype=torch.uint8))
+    bits = dataset.pack(torch.eye(130, dtype=torch.uint8))
     for feature, row in enumerate(bits.tolist()):
         expected = [0, 0, 0]
         word, bit = divmod(feature, 64)
@@ -71,19 +73,19 @@ def test_feature_i_is_bit_i_of_its_word() -> None:
 
 def test_unpack_keeps_leading_axes() -> None:
     bits = torch.arange(24).reshape(2, 3, 4, 1)
-    assert data.unpack(bits, 5, torch.float32).shape == (2, 3, 4, 5)
+    assert dataset.unpack(bits, 5, torch.float32).shape == (2, 3, 4, 5)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.float32, torch.bool])
 def test_parity_labels(dtype: torch.dtype) -> None:
     x = torch.tensor([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 0]]).to(dtype)
-    labels = data.parity_labels(x, (0, 2))
+    labels = dataset.parity_labels(x, (0, 2))
     assert labels.dtype == torch.float32
     assert labels.tolist() == [1, 0, 0, 0]
 
 
 def test_concatenate_keeps_the_order() -> None:
-    sets = [data.Dataset(torch.tensor([[i], [i]]), torch.tensor([i, 0], dtype=torch.uint8), 3) for i in (1, 0)]
-    joined = data.concatenate(sets)
+    sets = [dataset.Dataset(torch.tensor([[i], [i]]), torch.tensor([i, 0], dtype=torch.uint8), 3) for i in (1, 0)]
+    joined = dataset.concatenate(sets)
     assert joined.bits.tolist() == [[1], [1], [0], [0]]
     assert joined.labels.tolist() == [1, 0, 0, 0]

@@ -17,7 +17,7 @@ from test_eval import SHORT, Run, run  # noqa: F401
 from vecparity import Evaluation, TaskConfig
 from vecparity.display import Display
 from vecparity.progress import WindowClosed
-from vecparity.spec import task_config
+from vecparity.task.config import task_config
 
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 CONFIGS = [task_config("n32-k8"), task_config("n50-k8")]

@@ -14,7 +14,7 @@ from vecparity import native, streams
 from vecparity.choice import choose_device, choose_engine
 from vecparity.containment import levels
 from vecparity.errors import MachineError
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.workbench import doctor, history, speed
 
 ENGINES = ["native", "cuda", "triton", "vmap", "reference"]

@@ -20,11 +20,11 @@ from equivalence import (
 )
 
 from vecparity import reference
-from vecparity.data import Dataset
 from vecparity.engines import Engine
-from vecparity.network import flatten
 from vecparity.schedule import Window
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.network import flatten
 from vecparity.train import Trained
 
 each_engine = pytest.mark.parametrize("make_engine", ENGINES.values(), ids=ENGINES.keys())

@@ -13,8 +13,9 @@ from test_evaluation import FILES
 
 import vecparity.arguments
 import vecparity.commands.evaluate
-from vecparity import TaskConfig, document, metric_lines, strategy
+from vecparity import TaskConfig, document, metric_lines
 from vecparity.eval import _num_servers, main
+from vecparity.strategy.source import load
 
 ROOT = Path(__file__).parent.parent
 SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
@@ -241,7 +242,7 @@ def test_two_fork_servers_are_started_for_a_strategy_that_is_audited(
     mine.write_text("# not bundled")
     parsed = vecparity.arguments.parse(arguments.format(mine=mine).split())
     assert parsed is not None
-    chosen = [strategy.load(each) for each in parsed[0].strategy for _ in parsed[0].seed]
+    chosen = [load(each) for each in parsed[0].strategy for _ in parsed[0].seed]
     assert _num_servers(chosen, parsed[0]) == count
 
 

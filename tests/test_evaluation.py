@@ -8,10 +8,11 @@ from conftest import SHORT
 from noting import Noting
 
 import vecparity
-from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, strategy
+from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many
 from vecparity.choice import EngineName
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
+from vecparity.strategy.source import load
 
 FILES = Path(__file__).parent / "strategies"
 pytestmark = pytest.mark.usefixtures("served")
@@ -36,7 +37,7 @@ def test_evaluate_gathers_everything_in_order() -> None:
 
 
 def test_provenance() -> None:
-    loaded = strategy.load("isolated_cube")
+    loaded = load("isolated_cube")
     options = {"protocol": "published", "smoke": True, "seed": 7, "device": "cpu", **SHORT}
     provenance = evaluate(loaded, "n32-k8", **options).provenance
     assert provenance.strategy == "isolated_cube"

@@ -6,14 +6,15 @@ import torch
 from equivalence import train_silently
 from scipy.stats import binom, permutation_test
 
-from vecparity import interface, native
+from vecparity import native
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.foresight import foresight
 from vecparity.runs import make_runs
-from vecparity.seeds import PublicSeeds, SealedSeeds
-from vecparity.spec import TaskConfig
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import PublicSeeds, SealedSeeds
 
 ADVERSARIAL = Path(__file__).parent / "adversarial"
 

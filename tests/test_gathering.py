@@ -6,8 +6,8 @@ from conftest import SHORT
 
 from vecparity import Evaluation, document, evaluate
 from vecparity.gathering import by_feature
-from vecparity.seeds import PublicSeeds
-from vecparity.strategy import load
+from vecparity.strategy.source import load
+from vecparity.task.seeds import PublicSeeds
 
 
 def test_the_dataset_is_told_by_feature(evaluation: Evaluation) -> None:

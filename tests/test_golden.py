@@ -10,7 +10,7 @@ from equivalence import ENGINES, assert_follows_trace, trace_runs
 from vecparity import evaluate, evaluate_many, reference
 from vecparity.choice import EngineName
 from vecparity.evaluation import Evaluation
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.train import train
 
 CASES = golden("traces")["cases"]

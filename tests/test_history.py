@@ -11,8 +11,8 @@ from conftest import SHORT
 from vecparity import Evaluation, document, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.repetition import repetition
-from vecparity.spec import task_config
-from vecparity.strategy import load
+from vecparity.strategy.source import load
+from vecparity.task.config import task_config
 from vecparity.workbench import history as module
 from vecparity.workbench import history_file
 from vecparity.workbench.history import History

@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from vecparity import Evaluation, document, evaluate, task_config
 from vecparity.audit import AuditFinding
-from vecparity.spec import CONFIGURATIONS
+from vecparity.task.config import CONFIGURATIONS
 from vecparity.train import Curve
 from vecparity.workbench.report import write_report
 from vecparity.workbench.report.svg import SERIES

@@ -8,12 +8,14 @@ import pytest
 import torch
 from conftest import golden
 
-from vecparity import acceptance, data, interface, network, strategy
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.interface import Interface
 from vecparity.runs import Initial
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.strategy import interface, validation
+from vecparity.strategy.interface import Interface
+from vecparity.strategy.source import load
+from vecparity.task import dataset, network
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.seeds import PublicSeeds
 
 FILES = Path(__file__).parent / "strategies"
 CONFIG = TaskConfig(n_features=5, secret_size=2, hidden_width=3, num_hidden_secrets=2, max_train_examples=50)
@@ -24,7 +26,7 @@ Y = torch.tensor([1, 0, 0, 1])
 
 
 def open_interface(name_or_path: str | Path) -> Interface:
-    return interface.load(strategy.load(name_or_path))
+    return interface.load(load(name_or_path))
 
 
 def initial(loaded: Interface, config: TaskConfig, run_seed: int) -> Initial:
@@ -46,7 +48,7 @@ def make_strategy(tmp_path: Path, **bodies: str) -> Interface:
     return loaded
 
 
-def dataset_of(loaded: Interface) -> data.Dataset:
+def dataset_of(loaded: Interface) -> dataset.Dataset:
     return loaded.training_set(CONFIG, (0, 3), 7)
 
 
@@ -289,7 +291,7 @@ def test_hyperparameters_may_be_any_numbers(tmp_path: Path) -> None:
 )
 def test_what_is_accepted(tmp_path: Path, returned: str) -> None:
     made = dataset_of(make_strategy(tmp_path, make_dataset=f"return {returned}"))
-    assert torch.equal(data.unpack(made.bits, 5, torch.float32), X.float())
+    assert torch.equal(dataset.unpack(made.bits, 5, torch.float32), X.float())
     assert made.labels.tolist() == Y.tolist()
     assert made.positive_rate == 0.5
 
@@ -329,7 +331,7 @@ def test_what_is_refused(tmp_path: Path, returned: str, said: str) -> None:
 
 def test_values_are_judged_as_float32(tmp_path: Path) -> None:
     made = dataset_of(make_strategy(tmp_path, make_dataset="return X.double() + 1e-60, Y"))
-    assert torch.equal(data.unpack(made.bits, 5, torch.float32), X.float())
+    assert torch.equal(dataset.unpack(made.bits, 5, torch.float32), X.float())
 
 
 def test_labels_need_not_be_the_parity(tmp_path: Path) -> None:
@@ -338,9 +340,9 @@ def test_labels_need_not_be_the_parity(tmp_path: Path) -> None:
 
 
 def test_large_datasets_are_packed_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acceptance, "_PACK_ROWS", 3)
+    monkeypatch.setattr(validation, "_PACK_ROWS", 3)
     made = dataset_of(make_strategy(tmp_path))
-    assert torch.equal(data.unpack(made.bits, 5, torch.float32), X.float())
+    assert torch.equal(dataset.unpack(made.bits, 5, torch.float32), X.float())
     assert made.labels.tolist() == Y.tolist()
     with pytest.raises(InvalidStrategyError, match="got 7 at row 3, feature 4"):
         dataset_of(make_strategy(tmp_path, make_dataset="x = X.clone(); x[3, 4] = 7; return x, Y"))
@@ -349,7 +351,7 @@ def test_large_datasets_are_packed_in_blocks(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.gpu
 def test_cuda_tensors_are_accepted(tmp_path: Path) -> None:
     made = dataset_of(make_strategy(tmp_path, make_dataset="return X.cuda(), Y.cuda()"))
-    assert torch.equal(data.unpack(made.bits, 5, torch.float32), X.float())
+    assert torch.equal(dataset.unpack(made.bits, 5, torch.float32), X.float())
 
 
 @pytest.mark.parametrize(
@@ -372,8 +374,8 @@ def test_one_pass_draws_in_pieces_what_one_call_would(monkeypatch: pytest.Monkey
     monkeypatch.setitem(loaded.make_dataset.__globals__, "ROWS_AT_A_TIME", 7)
     made = dataset_of(loaded)
     x = torch.randint(0, 2, (50, 5), generator=torch.Generator().manual_seed(7))
-    assert torch.equal(data.unpack(made.bits, 5, torch.float32), x.float())
-    assert torch.equal(made.labels.float(), data.parity_labels(x, (0, 3)))
+    assert torch.equal(dataset.unpack(made.bits, 5, torch.float32), x.float())
+    assert torch.equal(made.labels.float(), dataset.parity_labels(x, (0, 3)))
 
 
 @pytest.mark.parametrize(
@@ -395,7 +397,7 @@ def test_bundled_strategies_are_the_contracts(name: str, hyperparameters: Optimi
     assert optimizer == hyperparameters
     secret = PublicSeeds(42).secrets(config)[0]
     made = loaded.training_set(config, secret, 1)
-    x = data.unpack(made.bits, config.n_features, torch.float32)
-    assert torch.equal(made.labels.float(), data.parity_labels(x, secret))
+    x = dataset.unpack(made.bits, config.n_features, torch.float32)
+    assert torch.equal(made.labels.float(), dataset.parity_labels(x, secret))
     rows = {"default_4096": 4096, "multi_epoch": 10_000, "isolated_cube": 4096, "isolated_cube_1": 4096}
     assert made.num_examples == rows.get(name, 10_240 if name == "clean_noisy_cube" else 20_000)

@@ -9,12 +9,13 @@ from conftest import SHORT
 from noting import Noting
 from test_eval import Run, run  # noqa: F401
 
-from vecparity import Evaluation, History, TaskConfig, evaluate, keeping, strategy
+from vecparity import Evaluation, History, TaskConfig, evaluate, keeping
 from vecparity.errors import MachineError, UsageError
 from vecparity.options import Options
 from vecparity.preparation import Source
 from vecparity.progress import WindowClosed
-from vecparity.seeds import PublicSeeds
+from vecparity.strategy.source import load
+from vecparity.task.seeds import PublicSeeds
 from vecparity.workbench.recording import Recorder
 
 FLAGS = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SHORT.items())
@@ -142,7 +143,7 @@ def test_what_had_been_recorded_before_a_kill_leaves_no_checkpoint(tmp_path: Pat
 
 def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels are compiled for a model, and may add up in another order on the next."""
-    source = Source(0, strategy.load("isolated_cube"), PublicSeeds(42), "off")
+    source = Source(0, load("isolated_cube"), PublicSeeds(42), "off")
 
     def identity(device: str, gpu: str) -> dict[str, Any]:
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: gpu)

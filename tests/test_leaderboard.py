@@ -9,7 +9,7 @@ from scipy import stats
 from vecparity import Evaluation, leaderboard
 from vecparity.audit import AuditFinding
 from vecparity.errors import UsageError
-from vecparity.spec import CONFIGURATIONS, task_config
+from vecparity.task.config import CONFIGURATIONS, task_config
 from vecparity.workbench.league import League
 from vecparity.workbench.published import published as published_results
 from vecparity.workbench.standing import Standing

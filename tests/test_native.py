@@ -26,7 +26,7 @@ from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the extension was not built")
 

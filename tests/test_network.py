@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from vecparity.network import build_network, flatten, parameter_shapes, unflatten
+from vecparity.task.network import build_network, flatten, parameter_shapes, unflatten
 
 
 @given(st.integers(1, 70), st.integers(1, 40), st.lists(st.integers(1, 3), max_size=2))

@@ -8,8 +8,8 @@ from conftest import SHORT
 from test_checking import InThisProcess
 
 import vecparity
-from vecparity import strategy
 from vecparity.cli import main
+from vecparity.strategy.source import bundled, load
 from vecparity.workbench import checking
 
 IDEAS = (
@@ -32,8 +32,8 @@ def test_the_next_command_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_the_starter_is_no_bundled_strategy(starter: Path) -> None:
-    assert "starter" not in strategy.bundled()
-    assert not strategy.load(starter).is_bundled
+    assert "starter" not in bundled()
+    assert not load(starter).is_bundled
 
 
 def test_the_starter_works_as_it_is(starter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +65,7 @@ def test_the_starter_does_not_solve_the_task(starter: Path) -> None:
 def test_a_bundled_strategy_is_copied_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     assert main(["new", str(path), "--from", "isolated_cube"]) == 0
-    assert strategy.load(path).sha256 == strategy.load("isolated_cube").sha256
+    assert load(path).sha256 == load("isolated_cube").sha256
 
 
 def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 from conftest import CPU
 
-from vecparity import interface, preparation
+from vecparity import preparation
 from vecparity.containment import levels
 from vecparity.containment.limits import Limits
-from vecparity.data import Dataset
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.names import AuditMode
 from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import Secret, TaskConfig
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.seeds import PublicSeeds
 
 CONFIGS = [
     TaskConfig(n_features=n, secret_size=2, hidden_width=4, num_hidden_secrets=2, num_orderings=2, test_set_size=8)

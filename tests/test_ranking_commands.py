@@ -19,8 +19,8 @@ from vecparity.cli import main
 from vecparity.commands.compare import compare
 from vecparity.commands.leaderboard import leaderboard
 from vecparity.errors import DivergedError, UsageError
-from vecparity.spec import CONFIGURATIONS
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import CONFIGURATIONS
 from vecparity.workbench.history import History
 
 Run = Callable[..., str]

@@ -18,7 +18,7 @@ from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
 from vecparity import document, evaluate, evaluate_many
 from vecparity.errors import UsageError
-from vecparity.strategy import load
+from vecparity.strategy.source import load
 from vecparity.workbench.history import History
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -289,7 +289,7 @@ def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> Non
         "import sys\n"
         "from pathlib import Path\n"
         "from vecparity import document\n"
-        "from vecparity.strategy import load\n"
+        "from vecparity.strategy.source import load\n"
         "from vecparity.workbench.history import History\n"
         f"evaluation = document.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
         f"with History(Path({str(at)!r}), create=True) as history:\n"

@@ -5,11 +5,12 @@ import pytest
 from conftest import SHORT
 from noting import Noting
 
-from vecparity import Evaluation, compare, document, evaluate, spec
+from vecparity import Evaluation, compare, document, evaluate
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
 from vecparity.options import Options
-from vecparity.strategy import Strategy, load
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.config import task_config
 from vecparity.workbench.history import History
 from vecparity.workbench.recording import recorder
 from vecparity.workbench.references import Reference, existing, resolve
@@ -82,7 +83,7 @@ def test_strategies_are_evaluated_once_and_recorded(at: Path) -> None:
 
 def test_several_seeds_and_configurations(tmp_path: Path) -> None:
     references = resolve(["isolated_cube", "default_4096"], None)
-    configs = [spec.task_config(label, **SHORT) for label in ("n32-k8", "n50-k8")]
+    configs = [task_config(label, **SHORT) for label in ("n32-k8", "n50-k8")]
     with recorder(tmp_path / "history") as records:
         made = sides(references, configs, [7, 42], "full", Options(), records, lambda configs: Noting([]))
     for side in made:
@@ -95,7 +96,7 @@ def test_several_seeds_and_configurations(tmp_path: Path) -> None:
 def compared(references: list[Reference], at: Path, *seeds: int) -> tuple[list[Side], list[str]]:
     """The sides, without or with seeds of their own, and what was told of evaluations."""
     told: list[str] = []
-    configs = [spec.task_config("n32-k8", **SHORT)] if seeds else []
+    configs = [task_config("n32-k8", **SHORT)] if seeds else []
     with recorder(at) as records:
         return sides(references, configs, seeds, "full", Options(), records, lambda configs: Noting(told)), told
 

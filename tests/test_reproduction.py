@@ -13,7 +13,7 @@ from test_evaluation import FILES
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.arguments import Arguments, parse
 from vecparity.eval import _plan
-from vecparity.spec import CONFIGURATIONS, PROTOCOLS, task_config
+from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
 from vecparity.workbench.reproduction import command, notes
 
 

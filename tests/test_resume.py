@@ -27,7 +27,7 @@ from vecparity.engines.vmap import VmapEngine
 from vecparity.errors import InterruptedTrainingError, UsageError
 from vecparity.runs import Run
 from vecparity.snapshot_coherence import Training
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.train import Trained, WindowClosed, train
 
 # Runs stop at different windows, one diverges, and pieces (below) end in the middle of windows.

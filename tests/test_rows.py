@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from vecparity import rows
-from vecparity.data import Dataset, pack
+from vecparity.task import rows
+from vecparity.task.dataset import Dataset, pack
 
 
 def dataset_of(x: np.ndarray) -> Dataset:

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from vecparity import interface
 from vecparity.errors import MachineError, UsageError
 from vecparity.runs import make_runs
-from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds, check_seed, key_digest, new_key, read_key, write_key
-from vecparity.spec import TaskConfig
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, check_seed, key_digest, new_key, read_key, write_key
 
 SECRETS = golden("seeding")["secrets"]
 KEY = bytes(range(32))

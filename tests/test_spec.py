@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from vecparity.errors import UsageError
-from vecparity.spec import (
+from vecparity.task.config import (
     CONFIGURATIONS,
     NAMED_PROTOCOLS,
     PROTOCOLS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vecparity import Evaluation
-from vecparity.strategy import load
+from vecparity.strategy.source import load
 from vecparity.workbench.history import History
 
 EVAL = (

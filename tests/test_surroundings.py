@@ -12,9 +12,9 @@ from vecparity.audit import AuditFinding
 from vecparity.containment import levels
 from vecparity.containment.limits import Limits
 from vecparity.preparation import Preparation, Source
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy, bundled, load
+from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import PublicSeeds
 
 # Numbers that a strategy may be seeded by, and that are others in the next evaluation.
 KINDS = {

@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from test_eval import Run, run  # noqa: F401
 from test_full_disk import mounted, needs_mount
 
-from vecparity import Evaluation, document, strategy
+from vecparity import Evaluation, document
 from vecparity.errors import UsageError
+from vecparity.strategy.source import load
 from vecparity.workbench import event_file, tensorboard
 from vecparity.workbench.tensorboard import TensorBoardLog
 
@@ -107,7 +108,7 @@ def test_a_place_that_cannot_be_written(run: Run) -> None:  # noqa: F811
 
 
 def test_evaluations_of_the_same_name_are_refused(tmp_path: Path) -> None:
-    job = strategy.load("isolated_cube"), 42
+    job = load("isolated_cube"), 42
     with pytest.raises(UsageError, match="differ by name, got isolated_cube with seed 42, isolated_cube with seed 42"):
         TensorBoardLog(tmp_path, [job, job])
 

@@ -14,7 +14,7 @@ from benchmarks import limits, machine, oracle, throughput
 from benchmarks.cases import Case, Contender, TrainWindow, with_steps
 from vecparity import reference
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 Prepare = Callable[[Sequence[Run], TaskConfig, int, torch.device], TrainWindow]
 

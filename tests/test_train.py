@@ -9,14 +9,14 @@ from conftest import CPU
 from equivalence import CONFIG, make_runs, train_silently
 
 from vecparity import train as training
-from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.engines.native import NativeEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
 from vecparity.runs import Run
 from vecparity.schedule import Window
-from vecparity.spec import OptimizerConfig
+from vecparity.task.config import OptimizerConfig
+from vecparity.task.dataset import Dataset
 from vecparity.train import Trained, WindowClosed, train
 
 STOPPING = replace(

@@ -33,7 +33,7 @@ pytestmark = [
 from vecparity import triton_kernel  # noqa: E402
 from vecparity.engines.triton import TritonEngine  # noqa: E402
 from vecparity.errors import MachineError, UsageError  # noqa: E402
-from vecparity.spec import TaskConfig  # noqa: E402
+from vecparity.task.config import TaskConfig  # noqa: E402
 
 SMALL = replace(CONFIG, hidden_width=32, batch_size=16, max_steps=5)
 

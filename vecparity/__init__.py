@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from vecparity._version import __version__
 
 if TYPE_CHECKING:
-    from vecparity.data import parity_labels
     from vecparity.evaluation import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.follower import Follower
-    from vecparity.spec import OptimizerConfig, TaskConfig, task_config
+    from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
+    from vecparity.task.dataset import parity_labels
     from vecparity.workbench.checking import Check, check
     from vecparity.workbench.comparison import compare
     from vecparity.workbench.doctor import diagnose
@@ -43,16 +43,16 @@ _WHERE = {
     "Evaluation": "evaluation",
     "Follower": "follower",
     "History": "workbench.history",
-    "OptimizerConfig": "spec",
-    "TaskConfig": "spec",
+    "OptimizerConfig": "task.config",
+    "TaskConfig": "task.config",
     "compare": "workbench.comparison",
     "diagnose": "workbench.doctor",
     "check": "workbench.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
     "leaderboard": "workbench.leaderboard",
-    "parity_labels": "data",
-    "task_config": "spec",
+    "parity_labels": "task.dataset",
+    "task_config": "task.config",
     "write_report": "workbench.report",
 }
 

@@ -13,7 +13,7 @@ from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.names import AuditMode, DeviceName, EngineName
-from vecparity.spec import Protocol, TaskConfig
+from vecparity.task.config import Protocol, TaskConfig
 
 
 def _integers(type_: Any, tokens: Sequence[Token]) -> Any:

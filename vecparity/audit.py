@@ -10,9 +10,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vecparity import rows, strategy
-from vecparity.data import Dataset
 from vecparity.runs import Initial, Run
+from vecparity.strategy.source import read
+from vecparity.task import rows
+from vecparity.task.dataset import Dataset
 
 # Of an honest strategy failing `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6
@@ -104,7 +105,7 @@ def file_unchanged(before: str, path: Path) -> AuditFinding:
         path: Where it was; there may be anything now, or nothing.
     """
     try:
-        after = hashlib.sha256(strategy.read(path)).hexdigest()
+        after = hashlib.sha256(read(path)).hexdigest()
     except OSError as error:
         after = f"none: {error.strerror}"
     return AuditFinding(

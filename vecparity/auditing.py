@@ -11,8 +11,8 @@ from vecparity.crossing import FEWEST_PAIRS, choose_pairs, cross_pairing, crosse
 from vecparity.foresight import FEWEST_CHOICES, foresight
 from vecparity.names import AuditMode
 from vecparity.runs import Author, Run
-from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds, new_key
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, new_key
 from vecparity.train import Trained
 
 # Runs that train for an audit belong to no evaluation.

@@ -13,7 +13,7 @@ from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import MachineError, UsageError
 from vecparity.machine import cpu_name
 from vecparity.names import DeviceName, EngineName
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 # The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
 _AMPERE = (8, 0)

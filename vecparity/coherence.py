@@ -7,8 +7,8 @@ from itertools import pairwise, product
 
 from vecparity.errors import brief, printable
 from vecparity.evaluation import ByFeature, DatasetSummary, Evaluation, Metrics
-from vecparity.seeds import check_seed
-from vecparity.spec import NAMED_PROTOCOLS, TaskConfig
+from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
+from vecparity.task.seeds import check_seed
 from vecparity.train import Curve
 
 _ROUNDING = 1e-9

@@ -23,7 +23,7 @@ from jaxtyping import Float64
 
 from vecparity.audit import AuditFinding
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.train import Trained
 
 _FALSE_ALARMS = 1 / 1000

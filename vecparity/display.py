@@ -18,8 +18,8 @@ from vecparity.live_table import duration, live_table
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.saying import fail_to_print, say
-from vecparity.spec import TaskConfig
 from vecparity.standard_streams import Lossy
+from vecparity.task.config import TaskConfig
 
 _SECONDS_BETWEEN_LINES = 60.0
 

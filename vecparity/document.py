@@ -24,7 +24,7 @@ from vecparity.evaluation import (
     RunResult,
 )
 from vecparity.files import read_whole, write_whole
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.train import Curve
 
 # Changes whenever what is written can no longer be read by what read it before.

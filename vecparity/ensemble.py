@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from vecparity.adamw import Coefficients, coefficients
-from vecparity.data import Dataset, concatenate, used_features
-from vecparity.network import parameter_shapes, unflatten
 from vecparity.runs import Run
+from vecparity.task.dataset import Dataset, concatenate, used_features
+from vecparity.task.network import parameter_shapes, unflatten
 
 
 @dataclass

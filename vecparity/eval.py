@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from vecparity import spec, standard_streams, strategy
+from vecparity import standard_streams
 from vecparity.arguments import Arguments, parse
 from vecparity.containment import levels
 from vecparity.containment.limits import Limits
@@ -19,8 +19,8 @@ from vecparity.containment.start import Ahead
 from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.interruption import Interruption
 from vecparity.saying import fail, flush, say, show_warning
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.task.config import CONFIGURATIONS, TaskConfig, task_config
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,12 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int:
     if arguments.list_strategies:
-        print("\n".join(strategy.bundled()))
+        print("\n".join(bundled()))
         return 0
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
-    jobs = [(strategy.load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
+    jobs = [(load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
     needs_cuda = arguments.init_device == "cuda"
     level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
@@ -82,10 +82,9 @@ def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, Ta
         for flag, value in given.items():
             if value is not None:
                 raise UsageError(f"--all-configs sets the configurations and their labels: got {flag} {value} as well")
-    labels = list(spec.CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
+    labels = list(CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
     return [
-        (label, spec.task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides))
-        for label in labels
+        (label, task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides)) for label in labels
     ]
 
 

@@ -9,7 +9,7 @@ from vecparity.audit import AuditFinding
 from vecparity.auditing import AuditMode
 from vecparity.containment.levels import Level
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.train import Curve
 
 if TYPE_CHECKING:

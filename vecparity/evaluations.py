@@ -23,9 +23,9 @@ from vecparity.keeping import keep, notes_of, warn_of_nothing_kept
 from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Preparation, Prepared, Source
-from vecparity.seeds import key_digest
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import key_digest
 from vecparity.train import Trained, WindowClosed, train
 
 OnWindow = Callable[[WindowClosed], None]

@@ -7,15 +7,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from vecparity import spec
-from vecparity import strategy as strategies
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
 from vecparity.evaluations import evaluations
 from vecparity.follower import Follower, Followers
 from vecparity.options import Options
-from vecparity.spec import Protocol, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
 from vecparity.workbench.history import History
 from vecparity.workbench.recording import Recorder
 
@@ -75,16 +73,16 @@ def evaluate_many(
     _require_bool("smoke", smoke)
     _require_bool("reuse", reuse)
     if not isinstance(config, str | TaskConfig):
-        raise UsageError(f"config must be one of {', '.join(spec.CONFIGURATIONS)}, or a TaskConfig, got {config!r}")
+        raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, or a TaskConfig, got {config!r}")
     how = Options(**{option.name: options.pop(option.name) for option in fields(Options) if option.name in options})
     if not isinstance(config, TaskConfig):
-        config = spec.task_config(config, protocol=protocol, smoke=smoke, **options)
-        protocol_name = spec.protocol_name(protocol, smoke=smoke)
+        config = task_config(config, protocol=protocol, smoke=smoke, **options)
+        named = protocol_name(protocol, smoke=smoke)
     elif protocol != "full" or smoke:
         raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
     else:
-        config = spec.override(config, options)
-        protocol_name = "custom"
+        config = override(config, options)
+        named = "custom"
     if reuse and history is None:
         raise UsageError("reuse goes with a history to take evaluations from, got none")
     told = _listed("followers", followers, "a sequence of followers")
@@ -94,7 +92,7 @@ def evaluate_many(
     loaded = [_load(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
     with _opened(history) as opened:
         recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
-        made = evaluations(loaded, [config], protocol_name, how, Followers(told), recall=recorder.recall)
+        made = evaluations(loaded, [config], named, how, Followers(told), recall=recorder.recall)
         with closing(made):
             evaluated = next(made)
             try:
@@ -121,7 +119,7 @@ def _load(job: tuple[str | Path | Strategy, int]) -> tuple[Strategy, int]:
     if not (isinstance(job, tuple | list) and len(job) == 2):
         raise UsageError(f"jobs must be pairs of a strategy and a seed, got {job!r}")
     chosen, seed = job
-    return chosen if isinstance(chosen, Strategy) else strategies.load(chosen), seed
+    return chosen if isinstance(chosen, Strategy) else load(chosen), seed
 
 
 def _listed(name: str, given: Iterable[Item], expected: str) -> list[Item]:

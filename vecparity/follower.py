@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 from vecparity.evaluation import Evaluation
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 
 @runtime_checkable

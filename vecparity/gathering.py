@@ -4,8 +4,6 @@ import statistics
 from collections.abc import Sequence
 
 from vecparity.audit import AuditFinding
-from vecparity.composition import density, pattern_counts
-from vecparity.data import Dataset
 from vecparity.evaluation import (
     ByFeature,
     DatasetSummary,
@@ -17,7 +15,9 @@ from vecparity.evaluation import (
     RunResult,
 )
 from vecparity.runs import Run
-from vecparity.spec import Secret, TaskConfig
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.dataset_stats import density, pattern_counts
 from vecparity.train import Trained
 
 

@@ -14,9 +14,9 @@ from vecparity.choice import EngineName, device_name
 from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.options import Options
 from vecparity.preparation import Prepared, Source
-from vecparity.seeds import key_digest
 from vecparity.snapshot_coherence import Training, check_notes
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import key_digest
 
 
 def keep(

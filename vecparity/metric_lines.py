@@ -1,7 +1,7 @@
 """Results as metric lines. Source: contract section 6."""
 
 from vecparity.evaluation import Evaluation
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 _DIGEST_LINES = 5
 

@@ -6,7 +6,7 @@ from vecparity import metric_lines
 from vecparity.evaluation import Evaluation
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 
 class MetricLog:

@@ -13,7 +13,7 @@ from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.files import to_path
 from vecparity.names import AuditMode, DeviceName, EngineName
-from vecparity.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _CHOICES: dict[str, tuple[str | None, ...]] = {

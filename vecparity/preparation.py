@@ -18,9 +18,9 @@ from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.runs import Author, Initial, Run, initialise, make_runs
-from vecparity.seeds import Seeds
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import Seeds
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 
 @dataclass

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from vecparity.data import unpack
 from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import unpack
 from vecparity.train import Curve, OnWindow, Trained, WindowClosed
 
 

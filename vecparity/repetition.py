@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 
 from vecparity.evaluation import Provenance
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 
 # What does not decide results: names, times, and how well a strategy was contained.
 _BESIDES = ("strategy", "protocol", "containment", "wall_seconds")

@@ -8,9 +8,9 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.data import Dataset, make_test_set
-from vecparity.seeds import Seeds
-from vecparity.spec import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, make_test_set
+from vecparity.task.seeds import Seeds
 
 
 @dataclass(frozen=True)

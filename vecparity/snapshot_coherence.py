@@ -13,13 +13,13 @@ import torch
 from msgspec import Meta, Struct, convert
 from torch import Tensor
 
-from vecparity.acceptance import HYPERPARAMETERS
 from vecparity.auditing import NO_EVALUATION, Audit
-from vecparity.data import num_words
 from vecparity.errors import brief
 from vecparity.runs import Run
 from vecparity.snapshot import Snapshot
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.strategy.validation import HYPERPARAMETERS
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import num_words
 from vecparity.train import is_between_pieces
 
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]

@@ -12,11 +12,11 @@ from vecparity.checkpoint import Checkpoints
 from vecparity.engines import Engine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
-from vecparity.network import parameter_shapes, unflatten
 from vecparity.progress import Curve, Progress, Trained, WindowClosed
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.network import parameter_shapes, unflatten
 
 __all__ = ["Curve", "OnWindow", "Trained", "WindowClosed", "train"]
 

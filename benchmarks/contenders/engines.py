@@ -16,7 +16,7 @@ from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig, task_config
+from vecparity.task.config import TaskConfig, task_config
 
 
 def prepare_with(

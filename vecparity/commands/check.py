@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity import spec, strategy
 from vecparity.arguments import Switch, Whole
 from vecparity.commands.output import show_json
 from vecparity.containment import levels
@@ -18,7 +17,8 @@ from vecparity.containment.limits import CheckLimits, Limits
 from vecparity.containment.start import Ahead
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
 from vecparity.saying import fail, say
-from vecparity.spec import Protocol
+from vecparity.strategy.source import load
+from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 # Until a word is said of a strategy that takes its time.
 _PATIENCE_SECONDS = 20.0
@@ -59,9 +59,9 @@ def check(
     try:
         if all_configs and config is not None:
             raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
-        labels = list(spec.CONFIGURATIONS) if all_configs else [config or "n32-k8"]
-        configs = [spec.task_config(label, protocol=protocol) for label in labels]
-        loaded = strategy.load(chosen)
+        labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
+        configs = [task_config(label, protocol=protocol) for label in labels]
+        loaded = load(chosen)
         path = loaded.path
         level = levels.choose(containment, require_containment)
         with ExitStack() as stack:

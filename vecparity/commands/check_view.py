@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vecparity.commands.output import show
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.workbench.checking import Check, Spread
 from vecparity.workbench.dataset_facts import DatasetFacts
 from vecparity.workbench.network_facts import NetworkFacts

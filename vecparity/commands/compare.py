@@ -14,7 +14,7 @@ from vecparity.commands.output import Format, show, show_json, show_records
 from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
-from vecparity.spec import CONFIGURATIONS, Protocol, task_config
+from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
     from vecparity.options import Options

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from vecparity import document, spec, tables
+from vecparity import document, tables
 from vecparity.arguments import Arguments
 from vecparity.containment.limits import Limits
 from vecparity.display import Display
@@ -21,9 +21,9 @@ from vecparity.options import Options
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.saying import fail, say, warn_of_failed_audits
-from vecparity.seeds import key_digest, new_key, read_key, write_key
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig, protocol_name
+from vecparity.task.seeds import key_digest, new_key, read_key, write_key
 from vecparity.workbench.recording import Recorder, recorder
 from vecparity.workbench.tensorboard import TensorBoardLog
 
@@ -79,7 +79,7 @@ def run(
         follower = Followers(
             [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
         )
-        protocol = spec.protocol_name(arguments.protocol, smoke=arguments.smoke)
+        protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
         made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
         stack.enter_context(closing(made))
         for (label, config), evaluated in zip(plan, made, strict=False):

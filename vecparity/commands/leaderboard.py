@@ -11,7 +11,7 @@ from rich.text import Text
 from vecparity.arguments import Seeds, Switch
 from vecparity.commands.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
-from vecparity.spec import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
+from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 
 if TYPE_CHECKING:
     from vecparity.evaluation import Evaluation

@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity import strategy
 from vecparity.commands.output import show
 from vecparity.errors import MachineError, UsageError
+from vecparity.strategy.source import bundled, load
 
-_STARTER = Path(__file__).parent.parent / "workbench" / "starter.py"
+_STARTER = Path(__file__).parent.parent / "strategy" / "starter.py"
 
 
 def new(
@@ -33,9 +33,9 @@ def new(
     """
     if file.suffix != ".py":
         raise UsageError(f"FILE must be a name that ends in .py, got {str(file)!r}")
-    if from_ is not None and from_ not in strategy.bundled():
-        raise UsageError(f"--from must be one of {', '.join(strategy.bundled())}, got {from_!r}")
-    _write(file, _STARTER.read_bytes() if from_ is None else strategy.load(from_).source)
+    if from_ is not None and from_ not in bundled():
+        raise UsageError(f"--from must be one of {', '.join(bundled())}, got {from_!r}")
+    _write(file, _STARTER.read_bytes() if from_ is None else load(from_).source)
     show(Text(f"wrote {file}; next:\n  vecparity check {shlex.quote(str(file))}"))
     return 0
 

@@ -18,12 +18,12 @@ from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.acceptance import HYPERPARAMETERS
 from vecparity.containment.limits import Limits
-from vecparity.data import Dataset, num_words
-from vecparity.network import parameter_shapes
-from vecparity.spec import OptimizerConfig, Secret, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.validation import HYPERPARAMETERS
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, num_words
+from vecparity.task.network import parameter_shapes
 
 # What the fork server is asked for: a worker, or one in other surroundings, for a call that is made again.
 WORKER, WORKER_AGAIN = b"W", b"A"

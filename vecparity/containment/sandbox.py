@@ -37,10 +37,10 @@ from vecparity.containment.messages import (
 )
 from vecparity.containment.processes import descendants
 from vecparity.containment.start import take_or_start
-from vecparity.data import Dataset
 from vecparity.errors import MachineError, StrategyFailedError
-from vecparity.spec import OptimizerConfig, Secret, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset
 
 Answer = TypeVar("Answer")
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-from vecparity import interface
 from vecparity.containment.messages import (
     DATASET,
     FAILED,
@@ -22,6 +21,7 @@ from vecparity.containment.messages import (
     read_request,
 )
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.strategy import interface
 
 # What torch says.
 _NO_MEMORY = "can't allocate memory"

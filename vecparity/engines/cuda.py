@@ -13,7 +13,6 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
@@ -21,6 +20,7 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece
 from vecparity.kernels.cuda.plan import why_not as why_not_sizes
 from vecparity.schedule import Window
+from vecparity.task.dataset import Dataset
 
 
 @runtime_checkable

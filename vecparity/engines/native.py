@@ -13,11 +13,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vecparity import native
-from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
 from vecparity.schedule import Window
+from vecparity.task.dataset import Dataset
 
 
 class NativeEngine:

@@ -8,10 +8,10 @@ from einops import rearrange
 from torch import Tensor
 
 from vecparity.adamw import adamw_, coefficients
-from vecparity.data import unpack
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.schedule import Window
+from vecparity.task.dataset import unpack
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 

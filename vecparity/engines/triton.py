@@ -13,12 +13,12 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from vecparity.adamw import EPS
-from vecparity.data import Dataset
 from vecparity.engines import WindowMetrics
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
 from vecparity.schedule import Window
+from vecparity.task.dataset import Dataset
 from vecparity.triton_kernel import train_window
 
 _MOST_FEATURES = 256

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.data import Dataset
-from vecparity.network import build_network, flatten
 from vecparity.preparation import called_again
 from vecparity.runs import Author, Initial, initialise
-from vecparity.seeds import Seeds
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.network import build_network, flatten
+from vecparity.task.seeds import Seeds
 
 # What takes longer is not asked twice.
 _MOST_SECONDS_AGAIN = 0.25

@@ -7,18 +7,17 @@ from pathlib import Path
 
 import torch
 
-from vecparity import spec, strategy
 from vecparity.containment import levels
 from vecparity.containment.levels import Containment, Level
 from vecparity.containment.limits import CheckLimits, Limits
 from vecparity.containment.log import StrategyLog
 from vecparity.containment.sandbox import Sandbox
-from vecparity.data import make_test_set
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.runs import Author
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import OptimizerConfig, Protocol, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_config
+from vecparity.task.dataset import make_test_set
+from vecparity.task.seeds import PublicSeeds
 from vecparity.workbench.asking import Networks, Repeatability, ask_dataset, ask_networks
 from vecparity.workbench.concerns import concerns
 from vecparity.workbench.dataset_facts import DatasetFacts, dataset_facts
@@ -102,7 +101,7 @@ def check(
             raise UsageError("protocol goes with a label: expected one as config, got a TaskConfig")
         settings = config
     else:
-        settings = spec.task_config(config, protocol=protocol)
+        settings = task_config(config, protocol=protocol)
     level = levels.choose(containment, require_containment)
     return check_all(strategy, [settings], seed, secrets, level, limits or CheckLimits())[0]
 
@@ -132,7 +131,7 @@ def check_all(
     for config in configs:
         if not 1 <= secrets <= config.num_hidden_secrets:
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
-    loaded = chosen if isinstance(chosen, Strategy) else strategy.load(chosen)
+    loaded = chosen if isinstance(chosen, Strategy) else load(chosen)
     cpu = torch.device("cpu")
     with (
         StrategyLog() as log,

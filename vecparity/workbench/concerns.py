@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from vecparity.audit import OVERLAP_FALSE_ALARMS
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
 from vecparity.workbench.asking import Repeatability
 from vecparity.workbench.dataset_facts import DatasetFacts
 from vecparity.workbench.network_facts import NetworkFacts

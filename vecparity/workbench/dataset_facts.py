@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from vecparity import rows
-from vecparity.composition import constant_features, parity_rate, pattern_counts
-from vecparity.data import Dataset
-from vecparity.rows import Overlap
-from vecparity.spec import Secret, TaskConfig
+from vecparity.task import rows
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.dataset_stats import constant_features, parity_rate, pattern_counts
+from vecparity.task.rows import Overlap
 
 
 @dataclass(frozen=True)

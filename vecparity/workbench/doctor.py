@@ -14,8 +14,8 @@ from vecparity.containment import levels
 from vecparity.containment.levels import LEVELS, Level
 from vecparity.errors import MachineError
 from vecparity.names import EngineName
-from vecparity.spec import TaskConfig
 from vecparity.streams import Likeness
+from vecparity.task.config import TaskConfig
 from vecparity.workbench import history
 from vecparity.workbench.speed import Speed, measure
 

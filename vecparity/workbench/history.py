@@ -18,8 +18,8 @@ from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation import Evaluation
 from vecparity.files import to_path
 from vecparity.repetition import repetition
-from vecparity.spec import NAMED_PROTOCOLS, task_config
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import NAMED_PROTOCOLS, task_config
 from vecparity.workbench.history_file import connect, telling, writing
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, listed
-from vecparity.spec import CONFIGURATIONS
+from vecparity.task.config import CONFIGURATIONS
 from vecparity.workbench.by_secret import by_secret
 from vecparity.workbench.intervals import Interval, interval
 from vecparity.workbench.league import Entry, League, entries, league_of

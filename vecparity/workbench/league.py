@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vecparity.evaluation import Evaluation
-from vecparity.spec import Protocol, protocol_of
+from vecparity.task.config import Protocol, protocol_of
 from vecparity.workbench.contenders import failed_audits
 
 

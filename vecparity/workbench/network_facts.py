@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy, linear
 
-from vecparity.data import Dataset, unpack
-from vecparity.network import parameter_shapes, unflatten
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import Dataset, unpack
+from vecparity.task.network import parameter_shapes, unflatten
 
 # Training rows that units are looked at on: all of them, or as many as this, drawn at random.
 _MOST_ROWS = 4096

@@ -11,8 +11,8 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation, Provenance
 from vecparity.repetition import repetition
 from vecparity.saying import say
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
 from vecparity.workbench.history import Entry, History
 
 

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vecparity import document, strategy
+from vecparity import document
 from vecparity.errors import UsageError, brief
 from vecparity.evaluation import Evaluation
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy, load
 from vecparity.workbench.history import History
 
 # Python reads no number of thousands of digits.
@@ -48,7 +48,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
                 evaluation = document.load(Path(word))
                 made.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
             else:
-                loaded = strategy.load(word)
+                loaded = load(word)
                 made.append(Reference(loaded.name, loaded))
     return made
 

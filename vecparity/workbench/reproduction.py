@@ -3,9 +3,9 @@
 import shlex
 from dataclasses import asdict
 
-from vecparity import strategy
 from vecparity.evaluation import Evaluation, Provenance
-from vecparity.spec import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
+from vecparity.strategy.source import bundled, load
+from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
 
 _DEFAULT = "n32-k8"
 
@@ -50,4 +50,4 @@ def _strategy(provenance: Provenance) -> str:
 def _is_bundled(provenance: Provenance) -> bool:
     """Whether the name alone finds the strategy here, byte for byte."""
     name = provenance.strategy
-    return name in strategy.bundled() and strategy.load(name).sha256 == provenance.strategy_sha256
+    return name in bundled() and load(name).sha256 == provenance.strategy_sha256

@@ -10,8 +10,8 @@ from vecparity.evaluations import evaluations
 from vecparity.follower import Follower
 from vecparity.options import Options
 from vecparity.saying import say, warn_of_failed_audits
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
 from vecparity.workbench.contenders import require_same_settings
 from vecparity.workbench.recording import Recorder
 from vecparity.workbench.references import Reference

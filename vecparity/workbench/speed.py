@@ -9,13 +9,13 @@ import torch
 
 from vecparity import reference
 from vecparity.choice import make_engine
-from vecparity.data import Dataset, pack, parity_labels
 from vecparity.ensemble import Ensemble
 from vecparity.names import EngineName
-from vecparity.network import parameter_shapes
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset, pack, parity_labels
+from vecparity.task.network import parameter_shapes
 
 _NUM_WINDOWS = (3, 5)  # the fewest, and the most
 _SECONDS = 0.6  # of all windows together, about

@@ -13,8 +13,8 @@ from vecparity.files import make_writable
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
 from vecparity.saying import say
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
 
 if TYPE_CHECKING:
     from vecparity.workbench.event_file import EventFile

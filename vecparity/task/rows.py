@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64, Num
 from torch import Tensor
 
-from vecparity.data import Dataset
+from vecparity.task.dataset import Dataset
 
 
 @dataclass(frozen=True)

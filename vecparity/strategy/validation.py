@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float32, Int64, Shaped, UInt8
 from torch import Tensor, nn
 
-from vecparity import network
-from vecparity.data import Dataset, pack
 from vecparity.errors import describe
-from vecparity.spec import OptimizerConfig, TaskConfig
+from vecparity.task import network
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset, pack
 
 HYPERPARAMETERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "lr": (lambda lr: 0 < lr < math.inf, "finite and above 0"),

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float64, Int64, Num
 from torch import Tensor
 
-from vecparity import rows
-from vecparity.data import Dataset, pack, used_features
-from vecparity.spec import Secret
+from vecparity.task import rows
+from vecparity.task.config import Secret
+from vecparity.task.dataset import Dataset, pack, used_features
 
 # Rows that parities are taken of at a time: what there is between them stays in cache.
 _BLOCK_ROWS = 1 << 16

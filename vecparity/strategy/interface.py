@@ -24,12 +24,12 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from vecparity import network
-from vecparity.acceptance import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
-from vecparity.data import Dataset, parity_labels
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
-from vecparity.spec import OptimizerConfig, Secret, TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.validation import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
+from vecparity.task import network
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, parity_labels
 
 _CPU = torch.device("cpu")
 _FUNCTIONS = ("init_model", "make_dataset", "get_optimizer_config")

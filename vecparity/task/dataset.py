@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.nn.functional import embedding
 
-from vecparity.spec import Secret, TaskConfig
+from vecparity.task.config import Secret, TaskConfig
 
 _WORD_BITS = 64
 _BYTE_BITS = 8

@@ -11,7 +11,7 @@ from vecparity.names import AuditMode
 
 # Far more than anybody writes: a larger file is something else.
 _MOST_BYTES = 10 << 20
-_BUNDLED = Path(__file__).parent / "strategies"
+_BUNDLED = Path(__file__).parent.parent / "strategies"
 
 
 @dataclass(frozen=True)

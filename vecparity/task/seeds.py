@@ -14,7 +14,7 @@ from secrets import token_bytes
 from typing import Protocol, runtime_checkable
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.spec import Secret, TaskConfig
+from vecparity.task.config import Secret, TaskConfig
 
 _KEY_BYTES = 32
 
