@@ -30,9 +30,9 @@ from benchmarks import machine, throughput
 from benchmarks.contenders import jax_scan
 from benchmarks.kernels import CudaEngineName, DeviceName, Several
 from benchmarks.stages import SKIPPED
-from vecparity import native
 from vecparity.engines.cuda import why_not_room
 from vecparity.errors import VecparityError
+from vecparity.kernels.cpu import native
 from vecparity.kernels.cuda.plan import Plan, plans
 from vecparity.task.config import task_config
 

@@ -39,7 +39,7 @@ _BEHIND_THE_BORDER = [
     "foresight",
     "checkpoint_file",
     "machine",
-    "native",
+    "kernels.cpu.native",
     "task.network",
     "orderings",
     "progress",

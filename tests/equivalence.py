@@ -10,11 +10,12 @@ import torch
 from conftest import CPU
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity import native, reference
+from vecparity import reference
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
+from vecparity.kernels.cpu import native
 from vecparity.runs import Run
 from vecparity.runs import make_runs as runs_of_strategies
 from vecparity.schedule import Schedule, Window

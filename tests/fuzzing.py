@@ -249,7 +249,7 @@ def checkpoints(directory: Path) -> Fuzz:
     from vecparity.checkpoint import Checkpoints
     from vecparity.engines.native import NativeEngine
     from vecparity.engines.vmap import VmapEngine
-    from vecparity.native import is_available
+    from vecparity.kernels.cpu.native import is_available
     from vecparity.snapshot_coherence import Training
     from vecparity.train import train
 

@@ -108,7 +108,7 @@ def _checkpoint_reader() -> Callable[[Path], object]:
     from vecparity.checkpoint import Checkpoints
     from vecparity.engines.native import NativeEngine
     from vecparity.engines.vmap import VmapEngine
-    from vecparity.native import is_available
+    from vecparity.kernels.cpu.native import is_available
     from vecparity.snapshot_coherence import Training
     from vecparity.train import train
 

@@ -182,12 +182,12 @@ def test_what_python_lacks_is_installed_from_the_wheelhouse(tmp_path: Path, monk
 
 
 def test_the_extension_of_a_carried_wheel_is_taken_if_it_is_for_this_python(tmp_path: Path) -> None:
-    package = tmp_path / "vecparity"
+    package = tmp_path / "cpu"
     package.mkdir()
     other, ours = tmp_path / "other.whl", tmp_path / "ours.whl"
     suffix = cuda_packages.EXTENSION_SUFFIXES[0]
-    wheel(other, "vecparity", {"vecparity/_native.cpython-27-nowhere.so": "other"})
-    wheel(ours, "vecparity", {f"vecparity/_native{suffix}": "ours", "vecparity/network.py": ""})
+    wheel(other, "vecparity", {"vecparity/kernels/cpu/_native.cpython-27-nowhere.so": "other"})
+    wheel(ours, "vecparity", {f"vecparity/kernels/cpu/_native{suffix}": "ours", "vecparity/eval.py": ""})
     assert not cuda_packages.extract(other, package)
     assert cuda_packages.extract(ours, package)
     assert [path.read_text() for path in package.iterdir()] == ["ours"]

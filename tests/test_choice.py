@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vecparity import choice, native
+from vecparity import choice
 from vecparity.choice import EngineName, choose_engine, explain_auto, why_not
 from vecparity.engines import cuda
 from vecparity.errors import UsageError
+from vecparity.kernels.cpu import native
 from vecparity.task.config import TaskConfig, task_config
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from vecparity import native
 from vecparity.audit import AuditFinding
 from vecparity.crossing import choose_pairs, cross_pairing, crossed_runs, num_orderings_needed, sign_flip_p_value
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
+from vecparity.kernels.cpu import native
 from vecparity.runs import Run, make_runs
 from vecparity.strategy import interface
 from vecparity.strategy.source import bundled, load

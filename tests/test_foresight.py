@@ -6,10 +6,10 @@ import torch
 from equivalence import train_silently
 from scipy.stats import binom, permutation_test
 
-from vecparity import native
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.foresight import foresight
+from vecparity.kernels.cpu import native
 from vecparity.runs import make_runs
 from vecparity.strategy import interface
 from vecparity.strategy.source import load

@@ -20,10 +20,11 @@ from equivalence import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vecparity import evaluate, native
+from vecparity import evaluate
 from vecparity.engines import vmap
 from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
+from vecparity.kernels.cpu import native
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
 from vecparity.task.config import TaskConfig

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from equivalence import LEVELS
 
-from vecparity import native
+from vecparity.kernels.cpu import native
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the extension was not built")
 

@@ -9,7 +9,7 @@ from conftest import golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from vecparity import native
+from vecparity.kernels.cpu import native
 from vecparity.orderings import make_orderings
 from vecparity.schedule import Schedule, Window
 

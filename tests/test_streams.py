@@ -12,7 +12,8 @@ import pytest
 import torch
 from conftest import SHORT, golden
 
-from vecparity import evaluate, native, streams
+from vecparity import evaluate, streams
+from vecparity.kernels.cpu import native
 
 SEEDING, INITIAL = golden("seeding"), golden("traces")["initial_parameters"]
 STREAMS = {stream.name: stream for stream in streams.STREAMS}

@@ -30,9 +30,9 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="tests of the real thing are marked gpu"),
 ]
 
-from vecparity import triton_kernel  # noqa: E402
 from vecparity.engines.triton import TritonEngine  # noqa: E402
 from vecparity.errors import MachineError, UsageError  # noqa: E402
+from vecparity.kernels.triton import train_window  # noqa: E402
 from vecparity.task.config import TaskConfig  # noqa: E402
 
 SMALL = replace(CONFIG, hidden_width=32, batch_size=16, max_steps=5)
@@ -75,7 +75,7 @@ def test_products_of_tf32_are_not_accurate_enough(monkeypatch: pytest.MonkeyPatc
         return high.to(dot_type), (high * 0).to(dot_type), (high * 0).to(dot_type)
 
     to_tf32.fn.__globals__["tl"] = tl
-    monkeypatch.setattr(triton_kernel, "_split", to_tf32)
+    monkeypatch.setattr(train_window, "_split", to_tf32)
     assert all(2e-6 < gradient_error(*shape, False) < 1e-2 for shape in SHAPES)
 
 
@@ -127,7 +127,7 @@ def test_out_of_memory_is_an_error_of_the_machine(monkeypatch: pytest.MonkeyPatc
 def test_one_compilation_serves_windows_of_any_number_of_steps() -> None:
     """Of 1 step, of 249 and of a multiple of 16 would else be three."""
     program = (
-        "from vecparity.triton_kernel import train_window\n"
+        "from vecparity.kernels.triton.train_window import train_window\n"
         "print(*(p.name for p in train_window.params if p.do_not_specialize))"
     )
     environment = {**os.environ, "TRITON_INTERPRET": "0"}
@@ -140,7 +140,7 @@ COMPILE = """
 import triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from vecparity.triton_kernel import train_window
+from vecparity.kernels.triton.train_window import train_window
 
 names = train_window.arg_names
 constants = dict(

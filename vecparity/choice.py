@@ -6,11 +6,11 @@ from typing import get_args
 
 import torch
 
-from vecparity import native
 from vecparity.engines import Engine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import MachineError, UsageError
+from vecparity.kernels.cpu import native
 from vecparity.machine import cpu_name
 from vecparity.names import DeviceName, EngineName
 from vecparity.task.config import TaskConfig

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from vecparity import native
+from vecparity.kernels.cpu import native
 
 
 class _Ordering:

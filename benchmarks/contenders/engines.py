@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import Contender, TrainWindow
-from vecparity import native
 from vecparity.choice import why_not
 from vecparity.engines import Engine
 from vecparity.engines.cuda import CudaEngine
 from vecparity.engines.native import NativeEngine
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
+from vecparity.kernels.cpu import native
 from vecparity.runs import Run
 from vecparity.schedule import Schedule
 from vecparity.task.config import TaskConfig, task_config

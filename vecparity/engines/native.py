@@ -1,6 +1,6 @@
 """The `native` engine: a C++ kernel that adds up weights at set bits, one run per thread, on the CPU.
 
-The kernel (``kernel/``) takes a run through a whole window while its state stays in cache. A run's result depends on
+The kernel (``kernels/cpu/``) takes a run through a whole window while its state stays in cache. A run's result depends on
 the run alone: not on other runs, their order, the threads, where windows are cut, or the instruction set.
 """
 
@@ -12,10 +12,10 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity import native
 from vecparity.engines import WindowMetrics
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
+from vecparity.kernels.cpu import native
 from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
 

@@ -1,6 +1,6 @@
 """The `triton` engine: one program of a persistent kernel takes one run through a whole window, on CUDA.
 
-See `vecparity.triton_kernel`. Runs do not share anything, so a run's result does not depend on the others.
+See `vecparity.kernels.triton.train_window`. Runs do not share anything, so a run's result does not depend on the others.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from vecparity.engines import WindowMetrics
 from vecparity.engines.vmap import VmapEngine
 from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
+from vecparity.kernels.triton.train_window import train_window
 from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
-from vecparity.triton_kernel import train_window
 
 _MOST_FEATURES = 256
 _MOST_ROWS = 256

@@ -1,4 +1,4 @@
-"""The extension module that is built from ``kernel/``. Arrays are changed in place, never copied."""
+"""The extension module that is built from the C++ beside this file. Arrays are changed in place, never copied."""
 
 from collections.abc import Sequence
 

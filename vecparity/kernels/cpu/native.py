@@ -1,4 +1,4 @@
-"""The extension module that is built from ``kernel/`` when the package is installed, if there is a C++ compiler."""
+"""The extension module that is built from the C++ beside this file when the package is installed, if there is a C++ compiler."""
 
 from types import ModuleType
 
@@ -6,7 +6,7 @@ from vecparity.errors import UsageError
 
 _native: ModuleType | None
 try:
-    import vecparity._native as _built
+    import vecparity.kernels.cpu._native as _built
 
     _native, PROBLEM = _built, ""
 except ModuleNotFoundError:

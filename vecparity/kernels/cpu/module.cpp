@@ -1,5 +1,5 @@
-// The Python module `vecparity._native`. Arrays are NumPy's (or anything with a buffer), never copied. Callers check
-// what values mean; this file checks shapes, and every number that memory is reached by.
+// The Python module `vecparity.kernels.cpu._native`. Arrays are NumPy's (or anything with a buffer), never copied.
+// Callers check what values mean; this file checks shapes, and every number that memory is reached by.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
