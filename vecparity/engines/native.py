@@ -1,7 +1,7 @@
 """The `native` engine: a C++ kernel that adds up weights at set bits, one run per thread, on the CPU.
 
-The kernel (``kernels/cpu/``) takes a run through a whole window while its state stays in cache. A run's result depends on
-the run alone: not on other runs, their order, the threads, where windows are cut, or the instruction set.
+The kernel (``kernels/cpu/``) takes a run through a whole window while its state stays in cache. A run's result depends
+on the run alone: not on other runs, their order, the threads, where windows are cut, or the instruction set.
 """
 
 from collections.abc import Iterator, Sequence

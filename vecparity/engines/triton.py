@@ -1,6 +1,6 @@
 """The `triton` engine: one program of a persistent kernel takes one run through a whole window, on CUDA.
 
-See `vecparity.kernels.triton.train_window`. Runs do not share anything, so a run's result does not depend on the others.
+See `kernels.triton.train_window`. Runs do not share anything, so a run's result does not depend on the others.
 """
 
 from collections.abc import Sequence

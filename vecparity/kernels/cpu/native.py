@@ -1,4 +1,4 @@
-"""The extension module that is built from the C++ beside this file when the package is installed, if there is a C++ compiler."""
+"""The extension module that is built from the C++ beside it when the package is installed, if there is a compiler."""
 
 from types import ModuleType
 
