@@ -16,7 +16,7 @@ import torch
 from cyclopts import App
 
 from benchmarks import machine
-from vecparity.containment import levels
+from vecparity.sandbox import levels
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy
 

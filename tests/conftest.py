@@ -22,12 +22,12 @@ from jaxtyping import install_import_hook
 # themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
     "adamw",
-    "containment.conversation",
-    "containment.log",
-    "containment.memory",
-    "containment.messages",
-    "containment.processes",
-    "containment.sandbox",
+    "sandbox.conversation",
+    "sandbox.log",
+    "sandbox.memory",
+    "sandbox.protocol",
+    "sandbox.processes",
+    "sandbox.client",
     "task.dataset_stats",
     "task.dataset",
     "engines",
@@ -69,11 +69,11 @@ _BEHIND_THE_BORDER = [
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
 from vecparity import Evaluation, TaskConfig, evaluate, preparation  # noqa: E402
-from vecparity.containment.levels import Level  # noqa: E402
-from vecparity.containment.limits import Limits  # noqa: E402
-from vecparity.containment.log import StrategyLog  # noqa: E402
-from vecparity.containment.sandbox import Sandbox  # noqa: E402
 from vecparity.runs import Initial  # noqa: E402
+from vecparity.sandbox.client import Sandbox  # noqa: E402
+from vecparity.sandbox.levels import Level  # noqa: E402
+from vecparity.sandbox.limits import Limits  # noqa: E402
+from vecparity.sandbox.log import StrategyLog  # noqa: E402
 from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
 from vecparity.task.config import Secret  # noqa: E402
 from vecparity.task.dataset import Dataset  # noqa: E402

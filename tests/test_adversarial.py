@@ -38,14 +38,14 @@ import torch
 from processes import await_that
 
 from vecparity import preparation
-from vecparity.containment import levels, privileges
-from vecparity.containment.levels import LEVELS, Level
-from vecparity.containment.limits import Limits
-from vecparity.containment.log import StrategyLog
-from vecparity.containment.processes import descendants
-from vecparity.containment.sandbox import Sandbox
 from vecparity.eval import main
 from vecparity.runs import Initial
+from vecparity.sandbox import levels, privileges
+from vecparity.sandbox.client import Sandbox
+from vecparity.sandbox.levels import LEVELS, Level
+from vecparity.sandbox.limits import Limits
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.processes import descendants
 from vecparity.strategy import interface, source
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import Secret, TaskConfig

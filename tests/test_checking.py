@@ -8,10 +8,10 @@ import pytest
 from conftest import CPU
 
 import vecparity
-from vecparity.containment.limits import Limits
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
+from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import Secret, TaskConfig

@@ -19,16 +19,16 @@ import pytest
 import torch
 from processes import Child, await_that
 
-from vecparity.containment import levels, limits, messages, privileges, start
-from vecparity.containment.conversation import Conversation, EndedError
-from vecparity.containment.levels import LEVELS, Level
-from vecparity.containment.limits import LimitReachedError, Limits, Usage
-from vecparity.containment.log import StrategyLog
-from vecparity.containment.messages import ENDED, HEADER, ForgedError, Request
-from vecparity.containment.processes import descendants
-from vecparity.containment.sandbox import Sandbox
-from vecparity.containment.start import Ahead
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
+from vecparity.sandbox import levels, limits, privileges, protocol, start
+from vecparity.sandbox.client import Sandbox
+from vecparity.sandbox.conversation import Conversation, EndedError
+from vecparity.sandbox.levels import LEVELS, Level
+from vecparity.sandbox.limits import LimitReachedError, Limits, Usage
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.processes import descendants
+from vecparity.sandbox.protocol import ENDED, HEADER, ForgedError, Request
+from vecparity.sandbox.start import Ahead
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, bundled, load
 from vecparity.task import dataset as data
@@ -69,9 +69,9 @@ def random_networks(config: TaskConfig, runs: int) -> list[tuple[torch.Tensor, O
 def test_datasets_make_the_trip_unchanged(n_features: int, rows: int) -> None:
     dataset = random_dataset(rows, n_features)
     asked = request(replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1))
-    payload = bytearray(b"".join(messages.encode_dataset(dataset)))
+    payload = bytearray(b"".join(protocol.encode_dataset(dataset)))
     assert len(payload) <= asked.most_reply_bytes
-    made = messages.decode_dataset(payload, asked)
+    made = protocol.decode_dataset(payload, asked)
     assert torch.equal(made.bits, dataset.bits)
     assert torch.equal(made.labels, dataset.labels)
     assert made.n_features == n_features
@@ -83,8 +83,8 @@ def test_networks_make_the_trip_unchanged(n_features: int, runs: int) -> None:
     config = replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1)
     initial = random_networks(config, runs)
     initial[0][0][:2] = torch.tensor([-0.0, 1e-45])
-    payload = bytearray(b"".join(messages.encode_parameters(initial)))
-    made = messages.decode_parameters(payload, request(config, run_seeds=range(runs)))
+    payload = bytearray(b"".join(protocol.encode_parameters(initial)))
+    made = protocol.decode_parameters(payload, request(config, run_seeds=range(runs)))
     for (params, optimizer), (expected_params, expected_optimizer) in zip(made, initial, strict=True):
         assert params.numpy().tobytes() == expected_params.numpy().tobytes()
         assert optimizer == expected_optimizer
@@ -99,7 +99,7 @@ def test_requests_make_the_trip_unchanged() -> None:
             part, stream = stream[:length], stream[length:]
             return bytes(part)
 
-        got = messages.read_request(receive)
+        got = protocol.read_request(receive)
         assert (got.strategy, got.config, got.limits) == (sent.strategy, sent.config, sent.limits)
         assert (list(got.run_seeds), got.secret, got.dataset_seed) == (
             list(sent.run_seeds),
@@ -129,7 +129,7 @@ def test_a_secret_is_in_no_request_for_networks() -> None:
 )
 def test_what_is_no_dataset_is_refused(payload: bytes, said: str) -> None:
     with pytest.raises(ForgedError, match=said):
-        messages.decode_dataset(bytearray(payload), request())
+        protocol.decode_dataset(bytearray(payload), request())
 
 
 @pytest.mark.parametrize(
@@ -153,20 +153,20 @@ def test_numbers_that_cannot_be_are_refused(place: Any, value: float, said: str)
         numbers = numbers | {place: value}
     payload = bytearray(params.numpy().tobytes() + np.array(list(numbers.values())).tobytes())
     with pytest.raises(ForgedError, match=said):
-        messages.decode_parameters(payload, request(run_seeds=[1]))
+        protocol.decode_parameters(payload, request(run_seeds=[1]))
 
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_networks_of_another_length_are_refused(change: int) -> None:
-    payload = bytearray(b"".join(messages.encode_parameters(random_networks(CONFIG, 1))) + bytes(1))[
+    payload = bytearray(b"".join(protocol.encode_parameters(random_networks(CONFIG, 1))) + bytes(1))[
         : change - 1 or None
     ]
     with pytest.raises(ForgedError, match=f"{len(payload) - change} bytes, got {len(payload)}"):
-        messages.decode_parameters(payload, request(run_seeds=[1]))
+        protocol.decode_parameters(payload, request(run_seeds=[1]))
 
 
 def test_words_move_no_cursor() -> None:
-    assert messages.printable(b"a\x1b[2J\r\x07b\n\xff \xe2\x80\xae") == "a\ufffd[2J\ufffd\ufffdb\n\ufffd \ufffd"
+    assert protocol.printable(b"a\x1b[2J\r\x07b\n\xff \xe2\x80\xae") == "a\ufffd[2J\ufffd\ufffdb\n\ufffd \ufffd"
 
 
 # --- a conversation with a worker that says what it likes ---
@@ -407,7 +407,7 @@ def test_what_the_server_tells_of_its_namespaces_is_counted() -> None:
     usage = Usage(os.getpid(), Limits(strategy_memory=64.0), watches_all=True, has_namespaces=True)
     with ours, workers, control, servers:
         conversation = Conversation(ours, control, usage)
-        servers.sendall(ENDED.pack(messages.IN_USE, 65 << 30))
+        servers.sendall(ENDED.pack(protocol.IN_USE, 65 << 30))
         conversation._wait()
         assert conversation.ended is None
         usage._next_look = 0
@@ -482,7 +482,7 @@ def test_landlock_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_a_level_lacks_is_said(monkeypatch: pytest.MonkeyPatch, level: Level, lacks: str, said: str) -> None:
     monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name != lacks))
     monkeypatch.setattr(levels, "find_spec", lambda name: name != lacks)
-    monkeypatch.setattr("vecparity.containment.landlock.is_supported", lambda: True)
+    monkeypatch.setattr("vecparity.sandbox.landlock.is_supported", lambda: True)
     assert said in str(levels.why_not.__wrapped__(level))
 
 
@@ -552,7 +552,7 @@ def test_what_has_left_the_pipe_is_among_the_last_words(monkeypatch: pytest.Monk
         return part
 
     with StrategyLog() as log:
-        monkeypatch.setattr("vecparity.containment.log.os.read", slowly)
+        monkeypatch.setattr("vecparity.sandbox.log.os.read", slowly)
         os.write(log.write_end, b"last\n")
         has_left.wait()
         words = log.last_words()
@@ -561,7 +561,7 @@ def test_what_has_left_the_pipe_is_among_the_last_words(monkeypatch: pytest.Monk
 
 
 def test_the_log_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecparity.containment.log._MOST_BYTES", 1 << 18)
+    monkeypatch.setattr("vecparity.sandbox.log._MOST_BYTES", 1 << 18)
     path = tmp_path / "log"
     with StrategyLog(path) as log:
         for i in range(100):
@@ -903,7 +903,7 @@ def test_a_worker_has_as_many_threads_as_there_are_cpus_at_most(
     body += "    return torch.ones(n, c.n_features), torch.ones(n)\n"
     sandbox = sandboxes(level, written(GOOD + body))
     with StrategyLog() as log, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("vecparity.containment.sandbox.take_or_start", lambda *them, **more: sandbox._started)
+        patched.setattr("vecparity.sandbox.client.take_or_start", lambda *them, **more: sandbox._started)
         monkeypatch.setattr(sandbox, "_num_threads", Sandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
     assert sandbox.training_set(CONFIG, (1, 2, 3), 1).num_examples == os.cpu_count()
 

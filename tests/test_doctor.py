@@ -12,9 +12,9 @@ from test_cli import Run, run  # noqa: F401
 
 from vecparity import streams
 from vecparity.choice import choose_device, choose_engine
-from vecparity.containment import levels
 from vecparity.errors import MachineError
 from vecparity.kernels.cpu import native
+from vecparity.sandbox import levels
 from vecparity.task.config import TaskConfig
 from vecparity.workbench import doctor, history, speed
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from vecparity.containment import levels
-from vecparity.containment.levels import LEVELS, WITH_NAMESPACES, Level
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import LEVELS, WITH_NAMESPACES, Level
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,12 @@ import pytest
 from conftest import CPU
 
 from vecparity import preparation
-from vecparity.containment import levels
-from vecparity.containment.limits import Limits
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.names import AuditMode
 from vecparity.preparation import Preparation, Source
 from vecparity.runs import Initial
+from vecparity.sandbox import levels
+from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import load
 from vecparity.task.config import Secret, TaskConfig

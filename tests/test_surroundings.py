@@ -9,9 +9,9 @@ import pytest
 from conftest import CPU
 
 from vecparity.audit import AuditFinding
-from vecparity.containment import levels
-from vecparity.containment.limits import Limits
 from vecparity.preparation import Preparation, Source
+from vecparity.sandbox import levels
+from vecparity.sandbox.limits import Limits
 from vecparity.strategy.source import Strategy, bundled, load
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import PublicSeeds

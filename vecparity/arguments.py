@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter, Token
 
 from vecparity import _version
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.names import AuditMode, DeviceName, EngineName
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import Limits
 from vecparity.task.config import Protocol, TaskConfig
 
 

@@ -75,7 +75,7 @@ def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditF
     """Whether calls made twice, under the same seeds, returned the same bytes. It has no false alarms.
 
     The second calls are made in workers of a fork server of their own, with other process numbers and clocks
-    (`containment.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
+    (`sandbox.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
     addresses, on process numbers, on the state of numpy's global generator or any that the system seeds, on the clocks
     of Python's `time` and `datetime` however coarsely they are read, and on how threads take turns, as far as two calls
     show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores, its

@@ -13,11 +13,11 @@ from typing import Any
 
 from vecparity import standard_streams
 from vecparity.arguments import Arguments, parse
-from vecparity.containment import levels
-from vecparity.containment.limits import Limits
-from vecparity.containment.start import Ahead
 from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.interruption import Interruption
+from vecparity.sandbox import levels
+from vecparity.sandbox.limits import Limits
+from vecparity.sandbox.start import Ahead
 from vecparity.saying import fail, flush, say, show_warning
 from vecparity.strategy.source import Strategy, bundled, load
 from vecparity.task.config import CONFIGURATIONS, TaskConfig, task_config

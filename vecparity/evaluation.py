@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.audit import AuditFinding
 from vecparity.auditing import AuditMode
-from vecparity.containment.levels import Level
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
+from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
 from vecparity.train import Curve
 

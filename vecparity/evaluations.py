@@ -13,8 +13,6 @@ from vecparity import _version, reference, streams
 from vecparity.audit import file_unchanged
 from vecparity.checkpoint import Checkpoints
 from vecparity.choice import choose_device, choose_engine, device_name, make_engine
-from vecparity.containment import levels
-from vecparity.containment.levels import Level
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance
 from vecparity.follower import Follower
@@ -23,6 +21,8 @@ from vecparity.keeping import keep, notes_of, warn_of_nothing_kept
 from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Preparation, Prepared, Source
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import Level
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest

@@ -8,11 +8,11 @@ from typing import Literal, get_args
 
 import torch
 
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
 from vecparity.files import to_path
 from vecparity.names import AuditMode, DeviceName, EngineName
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import Limits
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -81,7 +81,7 @@ class Options:
         self._require(chunk is None or chunk >= 1, "chunk_runs", "at least 1")
         is_time = _is_number(seconds, Real) and math.isfinite(seconds) and seconds >= 0
         self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
-        self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.containment.limits)")
+        self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
         self._require(isinstance(self.resume, bool), "resume", "True or False")
         if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # which is not to be shown
             raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")

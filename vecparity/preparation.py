@@ -12,12 +12,12 @@ import torch
 from vecparity import auditing
 from vecparity.audit import dataset_digest, network_digests
 from vecparity.auditing import Audit, AuditMode
-from vecparity.containment.levels import Level
-from vecparity.containment.limits import Limits
-from vecparity.containment.log import StrategyLog
-from vecparity.containment.sandbox import Sandbox
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.runs import Author, Initial, Run, initialise, make_runs
+from vecparity.sandbox.client import Sandbox
+from vecparity.sandbox.levels import Level
+from vecparity.sandbox.limits import Limits
+from vecparity.sandbox.log import StrategyLog
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import Seeds

@@ -11,11 +11,11 @@ from cyclopts import Parameter
 
 from vecparity.arguments import Switch, Whole
 from vecparity.commands.output import show_json
-from vecparity.containment import levels
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import CheckLimits, Limits
-from vecparity.containment.start import Ahead
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import CheckLimits, Limits
+from vecparity.sandbox.start import Ahead
 from vecparity.saying import fail, say
 from vecparity.strategy.source import load
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config

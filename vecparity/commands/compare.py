@@ -11,9 +11,9 @@ from rich.text import Text
 from vecparity.arguments import Seeds, Switch
 from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.commands.output import Format, show, show_json, show_records
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import Limits
 from vecparity.errors import UsageError
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import Limits
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ import torch
 
 from vecparity import document, tables
 from vecparity.arguments import Arguments
-from vecparity.containment.limits import Limits
 from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation
@@ -20,6 +19,7 @@ from vecparity.metric_log import MetricLog
 from vecparity.options import Options
 from vecparity.progress import WindowClosed
 from vecparity.runs import Run
+from vecparity.sandbox.limits import Limits
 from vecparity.saying import fail, say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name

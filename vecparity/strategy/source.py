@@ -1,4 +1,4 @@
-"""A strategy as the evaluator knows it: a file's bytes. It is executed in workers only, see `containment`."""
+"""A strategy as the evaluator knows it: a file's bytes. It is executed in workers only, see `sandbox`."""
 
 import hashlib
 from dataclasses import dataclass

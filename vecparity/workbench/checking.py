@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from vecparity.containment import levels
-from vecparity.containment.levels import Containment, Level
-from vecparity.containment.limits import CheckLimits, Limits
-from vecparity.containment.log import StrategyLog
-from vecparity.containment.sandbox import Sandbox
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.runs import Author
+from vecparity.sandbox import levels
+from vecparity.sandbox.client import Sandbox
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import CheckLimits, Limits
+from vecparity.sandbox.log import StrategyLog
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_config
 from vecparity.task.dataset import make_test_set

@@ -10,11 +10,11 @@ import torch
 
 from vecparity import _version, machine, streams
 from vecparity.choice import choose_device, choose_engine, explain_auto, why_not
-from vecparity.containment import levels
-from vecparity.containment.levels import LEVELS, Level
 from vecparity.errors import MachineError
 from vecparity.kernels.cpu import native
 from vecparity.names import EngineName
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.streams import Likeness
 from vecparity.task.config import TaskConfig
 from vecparity.workbench import history

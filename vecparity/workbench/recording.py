@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from vecparity.containment.levels import LEVELS
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import Evaluation, Provenance
 from vecparity.repetition import repetition
+from vecparity.sandbox.levels import LEVELS
 from vecparity.saying import say
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig

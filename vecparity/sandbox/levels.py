@@ -11,10 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, get_args
 
-from vecparity.containment.installation import DEVICES, SYSTEM, directories, executable, search_path
-from vecparity.containment.limits import Limits, num_cpus
-from vecparity.containment.privileges import pid_namespace
 from vecparity.errors import UsageError
+from vecparity.sandbox.installation import DEVICES, SYSTEM, directories, executable, search_path
+from vecparity.sandbox.limits import Limits, num_cpus
+from vecparity.sandbox.privileges import pid_namespace
 
 # The strongest first.
 Level = Literal["bwrap", "landlock", "limits", "none"]
@@ -97,7 +97,7 @@ def why_not(level: Level) -> str | None:
     if level == "landlock":
         if not find_spec("landlockpy"):
             return "needs landlockpy, which is not installed (pip install landlockpy)"
-        from vecparity.containment.landlock import is_supported
+        from vecparity.sandbox.landlock import is_supported
 
         if not is_supported():
             return "needs a kernel with Landlock (5.13 or newer, listed in /sys/kernel/security/lsm)"
@@ -151,7 +151,7 @@ def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits,
     return python
 
 
-_START = "from vecparity.containment.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+_START = "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
 
 
 def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:

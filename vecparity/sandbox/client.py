@@ -20,12 +20,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.containment import levels
-from vecparity.containment.conversation import Conversation, EndedError, ForgedError
-from vecparity.containment.levels import Level
-from vecparity.containment.limits import LimitReachedError, Limits, Usage, num_cpus
-from vecparity.containment.log import StrategyLog
-from vecparity.containment.messages import (
+from vecparity.errors import MachineError, StrategyFailedError
+from vecparity.sandbox import levels
+from vecparity.sandbox.conversation import Conversation, EndedError, ForgedError
+from vecparity.sandbox.levels import Level
+from vecparity.sandbox.limits import LimitReachedError, Limits, Usage, num_cpus
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.processes import descendants
+from vecparity.sandbox.protocol import (
     ENDED,
     IN_USE,
     READY,
@@ -35,9 +37,7 @@ from vecparity.containment.messages import (
     decode_dataset,
     decode_parameters,
 )
-from vecparity.containment.processes import descendants
-from vecparity.containment.start import take_or_start
-from vecparity.errors import MachineError, StrategyFailedError
+from vecparity.sandbox.start import take_or_start
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landlockpy import AccessFS, Ruleset, Scope, supported
 
-from vecparity.containment.installation import DEVICES, SYSTEM, directories
+from vecparity.sandbox.installation import DEVICES, SYSTEM, directories
 
 _READ = AccessFS.READ_FILE | AccessFS.READ_DIR | AccessFS.EXECUTE
 

@@ -5,8 +5,9 @@ import select
 import signal
 import socket
 
-from vecparity.containment.limits import TICK_SECONDS, LimitReachedError, Usage
-from vecparity.containment.messages import (
+from vecparity.errors import InvalidStrategyError, StrategyFailedError
+from vecparity.sandbox.limits import TICK_SECONDS, LimitReachedError, Usage
+from vecparity.sandbox.protocol import (
     ENDED,
     FAILED,
     HEADER,
@@ -17,7 +18,6 @@ from vecparity.containment.messages import (
     Request,
     printable,
 )
-from vecparity.errors import InvalidStrategyError, StrategyFailedError
 
 
 class EndedError(Exception):

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from vecparity.containment import memory, privileges, surroundings, worker
-from vecparity.containment.levels import WITH_NAMESPACES
-from vecparity.containment.messages import ENDED, IN_USE, READY, WORKER_AGAIN
+from vecparity.sandbox import memory, privileges, surroundings, worker
+from vecparity.sandbox.levels import WITH_NAMESPACES
+from vecparity.sandbox.protocol import ENDED, IN_USE, READY, WORKER_AGAIN
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
@@ -51,7 +51,7 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     is_enclosed = privileges.enclose() and privileges.cannot_signal(os.getppid())
     reaches_only_its_own = is_enclosed or privileges.pid_namespace() != evaluators_pid_namespace
     if level == "landlock":
-        from vecparity.containment.landlock import confine
+        from vecparity.sandbox.landlock import confine
 
         confine(str(scratch_path.parent))
     try:

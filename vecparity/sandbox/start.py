@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from vecparity.containment import levels
-from vecparity.containment.levels import WITH_NAMESPACES, Level
-from vecparity.containment.limits import Limits
 from vecparity.errors import MachineError, UsageError
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import WITH_NAMESPACES, Level
+from vecparity.sandbox.limits import Limits
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from vecparity.containment.messages import printable
-from vecparity.containment.start import output_pipe
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError
+from vecparity.sandbox.protocol import printable
+from vecparity.sandbox.start import output_pipe
 
 _LAST_LINES = 20
 _LAST_BYTES = 16 << 10

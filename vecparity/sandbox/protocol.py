@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.containment.limits import Limits
+from vecparity.sandbox.limits import Limits
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import HYPERPARAMETERS
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig

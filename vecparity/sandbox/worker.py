@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from vecparity.containment.messages import (
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.sandbox.protocol import (
     DATASET,
     FAILED,
     HEADER,
@@ -20,7 +21,6 @@ from vecparity.containment.messages import (
     encode_parameters,
     read_request,
 )
-from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
 from vecparity.strategy import interface
 
 # What torch says.

@@ -9,9 +9,9 @@ from numbers import Real
 
 import psutil
 
-from vecparity.containment import memory
-from vecparity.containment.processes import descendants
 from vecparity.errors import UsageError
+from vecparity.sandbox import memory
+from vecparity.sandbox.processes import descendants
 
 _GIB = 1 << 30
 _MIB = 1 << 20
