@@ -30,11 +30,11 @@ from benchmarks import machine, throughput
 from benchmarks.contenders import jax_scan
 from benchmarks.kernels import CudaEngineName, DeviceName, Several
 from benchmarks.stages import SKIPPED
-from vecparity.engines.cuda import why_not_room
 from vecparity.errors import VecparityError
 from vecparity.kernels.cpu import native
 from vecparity.kernels.cuda.plan import Plan, plans
 from vecparity.task.config import task_config
+from vecparity.training.engines.cuda import why_not_room
 
 PACKAGES = ("torch", "triton", "numpy", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "jax", "jaxlib")
 PROGRAMS = {"nvidia-smi": (), "nvcc": ("--version",), "ncu": ("--version",), "compute-sanitizer": ("--version",)}

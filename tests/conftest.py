@@ -21,7 +21,7 @@ from jaxtyping import install_import_hook
 # `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
 # themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
-    "adamw",
+    "training.adamw",
     "sandbox.conversation",
     "sandbox.log",
     "sandbox.memory",
@@ -30,26 +30,31 @@ _BEHIND_THE_BORDER = [
     "sandbox.client",
     "task.dataset_stats",
     "task.dataset",
-    "engines",
-    "ensemble",
+    "training.engines.cuda",
+    "training.engines.interface",
+    "training.engines.native",
+    "training.engines.steps",
+    "training.engines.triton",
+    "training.engines.vmap",
+    "training.ensemble",
     "strategy.validation",
     "strategy.interface",
-    "audit",
-    "crossing",
-    "foresight",
-    "checkpoint_file",
+    "audits.findings",
+    "audits.cross_pairing",
+    "audits.foresight",
+    "training.checkpoints.checkpoint_file",
     "machine",
     "kernels.cpu.native",
     "task.network",
-    "orderings",
-    "progress",
-    "reference",
+    "training.orderings",
+    "training.progress",
+    "training.reference",
     "task.rows",
-    "runs",
-    "schedule",
-    "snapshot",
+    "training.runs",
+    "training.schedule",
+    "training.checkpoints.snapshot",
     "headway",
-    "train",
+    "training.loop",
     "workbench.by_secret",
     "workbench.difference",
     "workbench.intervals",
@@ -69,7 +74,6 @@ _BEHIND_THE_BORDER = [
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
 from vecparity import Evaluation, TaskConfig, evaluate, preparation  # noqa: E402
-from vecparity.runs import Initial  # noqa: E402
 from vecparity.sandbox.client import Sandbox  # noqa: E402
 from vecparity.sandbox.levels import Level  # noqa: E402
 from vecparity.sandbox.limits import Limits  # noqa: E402
@@ -77,6 +81,7 @@ from vecparity.sandbox.log import StrategyLog  # noqa: E402
 from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
 from vecparity.task.config import Secret  # noqa: E402
 from vecparity.task.dataset import Dataset  # noqa: E402
+from vecparity.training.runs import Initial  # noqa: E402
 from vecparity.workbench import checking  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from vecparity.engines.cuda import CudaEngine
 from vecparity.kernels.cuda.plan import Plan
+from vecparity.training.engines.cuda import CudaEngine
 
 KERNEL = Path(__file__).parents[1] / "vecparity" / "kernels" / "cuda"
 _EMULATOR = Path(__file__).parent / "emulator"

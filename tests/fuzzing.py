@@ -246,12 +246,12 @@ def checkpoints(directory: Path) -> Fuzz:
     """With all digests right, and, where it is accepted, the training goes on for some pieces."""
     from killed_training import SETTINGS, some_runs
 
-    from vecparity.checkpoint import Checkpoints
-    from vecparity.engines.native import NativeEngine
-    from vecparity.engines.vmap import VmapEngine
     from vecparity.kernels.cpu.native import is_available
-    from vecparity.snapshot_coherence import Training
-    from vecparity.train import train
+    from vecparity.training.checkpoints.checkpoint import Checkpoints
+    from vecparity.training.checkpoints.snapshot_coherence import Training
+    from vecparity.training.engines.native import NativeEngine
+    from vecparity.training.engines.vmap import VmapEngine
+    from vecparity.training.loop import train
 
     engine = NativeEngine(threads=1) if is_available() else VmapEngine()
     identity = {"engine": "native"}

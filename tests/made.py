@@ -18,7 +18,7 @@ from vecparity.evaluation import (
     RunResult,
 )
 from vecparity.task.config import task_config
-from vecparity.train import Curve
+from vecparity.training.loop import Curve
 
 _PROVENANCE = Provenance(
     vecparity="0",

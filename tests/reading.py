@@ -105,12 +105,12 @@ def _checkpoint_reader() -> Callable[[Path], object]:
     import torch
     from killed_training import SETTINGS
 
-    from vecparity.checkpoint import Checkpoints
-    from vecparity.engines.native import NativeEngine
-    from vecparity.engines.vmap import VmapEngine
     from vecparity.kernels.cpu.native import is_available
-    from vecparity.snapshot_coherence import Training
-    from vecparity.train import train
+    from vecparity.training.checkpoints.checkpoint import Checkpoints
+    from vecparity.training.checkpoints.snapshot_coherence import Training
+    from vecparity.training.engines.native import NativeEngine
+    from vecparity.training.engines.vmap import VmapEngine
+    from vecparity.training.loop import train
 
     def go_on(path: Path) -> None:
         found = Checkpoints(path, "t", {"engine": "native"}, seconds=1000)

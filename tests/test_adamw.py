@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vecparity.adamw import adamw_, coefficients
+from vecparity.training.adamw import adamw_, coefficients
 
 RUNS, PARAMS, STEPS = 5, 37, 60
 

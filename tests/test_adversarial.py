@@ -39,7 +39,6 @@ from processes import await_that
 
 from vecparity import preparation
 from vecparity.eval import main
-from vecparity.runs import Initial
 from vecparity.sandbox import levels, privileges
 from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import LEVELS, Level
@@ -52,6 +51,7 @@ from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set, unpack
 from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Initial
 
 FILES = Path(__file__).parent / "adversarial"
 SETTINGS = (

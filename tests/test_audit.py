@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from vecparity.audit import AuditFinding, call_digests, file_unchanged, overlap, repeatability
-from vecparity.runs import Run, make_runs
+from vecparity.audits.findings import AuditFinding, call_digests, file_unchanged, overlap, repeatability
 from vecparity.strategy import interface
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset, pack
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.training.runs import Run, make_runs
 
 ADVERSARIAL = Path(__file__).parent / "adversarial"
 CONFIG = TaskConfig(

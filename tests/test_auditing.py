@@ -6,7 +6,8 @@ import pytest
 from test_adversarial import FILES as ADVERSARIAL
 from test_eval import Run, run  # noqa: F401
 
-from vecparity import Evaluation, auditing, evaluate, evaluate_many
+from vecparity import Evaluation, evaluate, evaluate_many
+from vecparity.audits import plan
 from vecparity.errors import AuditFailedError, UsageError
 from vecparity.task.config import TaskConfig, task_config
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, key_digest, read_key
@@ -128,16 +129,16 @@ def test_several_jobs_are_audited_each_by_itself() -> None:
 
 def test_only_a_strict_audit_makes_more_orderings() -> None:
     published = task_config("n32-k8", protocol="published")
-    assert [auditing.num_orderings(published, mode) for mode in ("off", "report", "strict")] == [3, 3, 5]
+    assert [plan.num_orderings(published, mode) for mode in ("off", "report", "strict")] == [3, 3, 5]
 
 
 def test_as_many_keys_as_can_decide() -> None:
-    def keys(num_secrets: int, mode: auditing.AuditMode) -> int:
-        return len(auditing.sealed_jobs(None, PublicSeeds(1), TaskConfig(num_hidden_secrets=num_secrets), mode))  # type: ignore[arg-type]
+    def keys(num_secrets: int, mode: plan.AuditMode) -> int:
+        return len(plan.sealed_jobs(None, PublicSeeds(1), TaskConfig(num_hidden_secrets=num_secrets), mode))  # type: ignore[arg-type]
 
     assert [keys(10, "report"), keys(5, "report"), keys(5, "strict"), keys(2, "strict")] == [1, 0, 2, 0]
     sealed = SealedSeeds(KEY, 1)
-    assert auditing.sealed_jobs(None, sealed, TaskConfig(num_hidden_secrets=10), "strict") == []  # type: ignore[arg-type]
+    assert plan.sealed_jobs(None, sealed, TaskConfig(num_hidden_secrets=10), "strict") == []  # type: ignore[arg-type]
 
 
 def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run: Run, tmp_path: Path) -> None:  # noqa: F811

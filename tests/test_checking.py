@@ -10,12 +10,12 @@ from conftest import CPU
 import vecparity
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.preparation import Preparation, Source
-from vecparity.runs import Initial
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Initial
 from vecparity.workbench import asking, checking
 from vecparity.workbench.asking import Repeatability
 from vecparity.workbench.checking import Check, Spread, check_all

@@ -18,13 +18,13 @@ import torch
 from equivalence import CONFIG, make_runs, train_silently
 
 import vecparity
-from vecparity import checkpoint_file, snapshot
-from vecparity.checkpoint import Checkpoints
-from vecparity.checkpoint_file import FORMAT, RefusedError
-from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
-from vecparity.snapshot import Snapshot
-from vecparity.train import train
+from vecparity.training.checkpoints import checkpoint_file, snapshot
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.checkpoint_file import FORMAT, CheckpointRefusedError
+from vecparity.training.checkpoints.snapshot import Snapshot
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.loop import train
 
 IDENTITY: dict[str, Any] = {
     "strategies": ["0a1b"],
@@ -255,7 +255,7 @@ def test_any_byte_of_the_json_and_of_the_tensors_is_guarded(tmp_path: Path) -> N
     for path in (tmp_path / "x.json", tmp_path / "x.safetensors"):
         for position in range(path.stat().st_size):
             altered(path, position)
-            with pytest.raises(RefusedError, match=r"^x\."):
+            with pytest.raises(CheckpointRefusedError, match=r"^x\."):
                 checkpoint_file.read(tmp_path / "x", IDENTITY_AS_READ)
             altered(path, position)
     checkpoint_file.read(tmp_path / "x", IDENTITY_AS_READ)

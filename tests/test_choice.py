@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vecparity import choice
-from vecparity.choice import EngineName, choose_engine, explain_auto, why_not
-from vecparity.engines import cuda
 from vecparity.errors import UsageError
 from vecparity.kernels.cpu import native
 from vecparity.task.config import TaskConfig, task_config
+from vecparity.training.engines import cuda, select
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import choose_engine, explain_auto, why_not
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 BENCHMARK = task_config("n64-k8")
@@ -28,7 +28,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
         monkeypatch.setattr(cuda, "_gpu", lambda device: found)
-        monkeypatch.setattr(choice, "find_spec", lambda name: name if name in libraries else None)
+        monkeypatch.setattr(select, "find_spec", lambda name: name if name in libraries else None)
 
     return gpu
 
@@ -100,7 +100,7 @@ def test_cuda_is_had_without_clusters_by_asking_for_it(gpu: Callable[..., None])
 
 
 def test_all_that_an_engine_lacks_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(select, "find_spec", lambda name: None)
     said = r"trains on CUDA \(compute capability 8.0 or newer\), got cpu; needs {}: pip install {}"
     problems = [why_not(name, CPU, torch.float32, BENCHMARK) for name in ("cuda", "triton")]
     assert re.fullmatch(said.format("NVIDIA's cuda-core", r"'vecparity\[cuda\]'"), problems[0] or "")

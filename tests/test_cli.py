@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vecparity import Evaluation, document
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.cli import main
 from vecparity.evaluation import DivergedRun
 from vecparity.strategy.source import load

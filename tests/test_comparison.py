@@ -8,7 +8,7 @@ from made import changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, compare, evaluate
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.workbench.difference import Tally
 from vecparity.workbench.intervals import Interval

@@ -11,17 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, permutation_test
 
-from vecparity.audit import AuditFinding
-from vecparity.crossing import choose_pairs, cross_pairing, crossed_runs, num_orderings_needed, sign_flip_p_value
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
+from vecparity.audits.cross_pairing import (
+    choose_pairs,
+    cross_pairing,
+    crossed_runs,
+    num_orderings_needed,
+    sign_flip_p_value,
+)
+from vecparity.audits.findings import AuditFinding
 from vecparity.kernels.cpu import native
-from vecparity.runs import Run, make_runs
 from vecparity.strategy import interface
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import TaskConfig, task_config
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
-from vecparity.train import Curve, Trained
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.loop import Curve, Trained
+from vecparity.training.runs import Run, make_runs
 
 ADVERSARIAL = Path(__file__).parent / "adversarial"
 CHEAT = ADVERSARIAL / "seed_of_the_run.py"

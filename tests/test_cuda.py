@@ -24,18 +24,18 @@ from equivalence import (
 )
 
 from vecparity import evaluate
-from vecparity.checkpoint import Checkpoints
-from vecparity.choice import EngineName
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
-from vecparity.runs import Run, make_runs
-from vecparity.snapshot_coherence import Training
 from vecparity.strategy import interface
 from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig, task_config
 from vecparity.task.seeds import PublicSeeds
-from vecparity.train import train
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import train
+from vecparity.training.runs import Run, make_runs
 
 pytestmark = pytest.mark.gpu
 CASES = golden("traces")["cases"]
@@ -47,11 +47,11 @@ def make_engine(name: str) -> Any:
         return VmapEngine()
     if name == "cuda":
         pytest.importorskip("cuda.core")
-        from vecparity.engines.cuda import CudaEngine
+        from vecparity.training.engines.cuda import CudaEngine
 
         return CudaEngine()
     pytest.importorskip("triton")
-    from vecparity.engines.triton import TritonEngine
+    from vecparity.training.engines.triton import TritonEngine
 
     return TritonEngine()
 

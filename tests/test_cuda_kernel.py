@@ -29,14 +29,15 @@ from equivalence import (
     windows,
 )
 
-from vecparity import reference
-from vecparity.engines import WindowMetrics, cuda
-from vecparity.engines.cuda import CudaEngine
-from vecparity.ensemble import Ensemble
-from vecparity.runs import Run
 from vecparity.task.config import TaskConfig
 from vecparity.task.network import parameter_shapes, unflatten
-from vecparity.train import train
+from vecparity.training import reference
+from vecparity.training.engines import cuda
+from vecparity.training.engines.cuda import CudaEngine
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import train
+from vecparity.training.runs import Run
 
 pytestmark = pytest.mark.skipif(emulated_cuda.why_not() is not None, reason=emulated_cuda.why_not() or "")
 

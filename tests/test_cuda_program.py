@@ -13,13 +13,13 @@ import pytest
 import torch
 from equivalence import CONFIG, make_run, start, windows
 
-from vecparity import choice
-from vecparity.choice import make_engine, why_not
-from vecparity.engines.cuda import CudaEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cuda import program
 from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece
 from vecparity.task.config import TaskConfig, task_config
+from vecparity.training.engines import select
+from vecparity.training.engines.cuda import CudaEngine
+from vecparity.training.engines.select import make_engine, why_not
 
 HOPPER_BYTES, CONSUMER_BYTES = 227 << 10, 99 << 10  # shared memory of a block
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -180,7 +180,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     with pytest.raises(MachineError, match=r"needs NVIDIA's cuda-core: pip install 'vecparity\[cuda\]'"):
         program.compile_kernel(Plan(32, 512, 128, 1), "sm_90a")
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    monkeypatch.setattr(select, "find_spec", lambda name: None)
     problem = why_not("cuda", CUDA, torch.float32, task_config("n64-k8"))
     assert problem == "needs NVIDIA's cuda-core: pip install 'vecparity[cuda]'"
 
@@ -199,7 +199,7 @@ def test_what_it_has_no_room_for_is_refused(monkeypatch: pytest.MonkeyPatch, siz
     (window,) = windows([run], [1], config)
     with pytest.raises(UsageError, match=f"the cuda engine {said}"):
         CudaEngine().advance(start([run], config=config), window)
-    monkeypatch.setattr(choice, "find_spec", lambda name: True)
+    monkeypatch.setattr(select, "find_spec", lambda name: True)
     assert why_not("cuda", CUDA, torch.float32, config) == said
 
 
@@ -236,7 +236,7 @@ def test_what_an_ensemble_cannot_be_trained_on() -> None:
 def test_it_is_chosen_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = why_not("cuda", CPU, torch.float32, TaskConfig())
     assert problem == "trains on CUDA (compute capability 8.0 or newer), got cpu"
-    monkeypatch.setattr(choice, "find_spec", lambda name: True)
+    monkeypatch.setattr(select, "find_spec", lambda name: True)
     assert why_not("cuda", CUDA, torch.float64, TaskConfig()) == "trains float32, got torch.float64"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
@@ -310,7 +310,7 @@ def test_a_gpu_that_cannot_be_asked_is_a_reason(stand_in: StandIn, monkeypatch: 
     def fail(index: int) -> None:
         raise RuntimeError("CUDA_ERROR_NO_DEVICE")
 
-    monkeypatch.setattr(choice, "find_spec", lambda name: True)
+    monkeypatch.setattr(select, "find_spec", lambda name: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 99)
     assert why_not("cuda", CUDA, torch.float32, task_config("n64-k8")) is None

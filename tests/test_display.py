@@ -16,8 +16,8 @@ from test_eval import SHORT, Run, run  # noqa: F401
 
 from vecparity import Evaluation, TaskConfig
 from vecparity.display import Display
-from vecparity.progress import WindowClosed
 from vecparity.task.config import task_config
+from vecparity.training.progress import WindowClosed
 
 COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 CONFIGS = [task_config("n32-k8"), task_config("n50-k8")]

@@ -10,12 +10,12 @@ import torch
 from conftest import CPU
 from test_cli import Run, run  # noqa: F401
 
-from vecparity import streams
-from vecparity.choice import choose_device, choose_engine
 from vecparity.errors import MachineError
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
 from vecparity.task.config import TaskConfig
+from vecparity.training import random_streams
+from vecparity.training.engines.select import choose_device, choose_engine
 from vecparity.workbench import doctor, history, speed
 
 ENGINES = ["native", "cuda", "triton", "vmap", "reference"]
@@ -42,7 +42,7 @@ def test_as_json(run: Run) -> None:  # noqa: F811
     auto = choose_engine("auto", choose_device("auto"), torch.float32, TaskConfig())
     assert [engine["name"] for engine in found["engines"] if engine["is_auto"]] == [auto]
     assert [level["name"] for level in found["containment"] if level["is_auto"]] == [levels.choose("auto")]
-    assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in streams.STREAMS]
+    assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in random_streams.STREAMS]
     assert {stream["likeness"] for stream in found["streams"]} <= {"same", "rounded"}
     extras = {extra["name"]: extra["version"] for extra in found["extras"]}
     assert {name: extras.pop(name) for name in ("matplotlib", "pandas", "tensorboard")} == {

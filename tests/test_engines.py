@@ -19,13 +19,13 @@ from equivalence import (
     windows,
 )
 
-from vecparity import reference
-from vecparity.engines import Engine
-from vecparity.schedule import Window
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.network import flatten
-from vecparity.train import Trained
+from vecparity.training import reference
+from vecparity.training.engines.interface import Engine
+from vecparity.training.loop import Trained
+from vecparity.training.schedule import Window
 
 each_engine = pytest.mark.parametrize("make_engine", ENGINES.values(), ids=ENGINES.keys())
 

@@ -2,7 +2,7 @@ import torch
 from conftest import CPU
 from equivalence import CONFIG, make_runs
 
-from vecparity.ensemble import Ensemble
+from vecparity.training.ensemble import Ensemble
 
 
 def test_start_stacks_the_runs() -> None:

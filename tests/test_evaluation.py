@@ -9,10 +9,10 @@ from noting import Noting
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many
-from vecparity.choice import EngineName
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import DivergedRun
 from vecparity.strategy.source import load
+from vecparity.training.engines.names import EngineName
 
 FILES = Path(__file__).parent / "strategies"
 pytestmark = pytest.mark.usefixtures("served")

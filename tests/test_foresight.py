@@ -6,15 +6,15 @@ import torch
 from equivalence import train_silently
 from scipy.stats import binom, permutation_test
 
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
-from vecparity.foresight import foresight
+from vecparity.audits.foresight import foresight
 from vecparity.kernels.cpu import native
-from vecparity.runs import make_runs
 from vecparity.strategy import interface
 from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import PublicSeeds, SealedSeeds
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.runs import make_runs
 
 ADVERSARIAL = Path(__file__).parent / "adversarial"
 

@@ -7,11 +7,12 @@ import torch
 from conftest import CPU, golden
 from equivalence import ENGINES, assert_follows_trace, trace_runs
 
-from vecparity import evaluate, evaluate_many, reference
-from vecparity.choice import EngineName
+from vecparity import evaluate, evaluate_many
 from vecparity.evaluation import Evaluation
 from vecparity.task.config import TaskConfig
-from vecparity.train import train
+from vecparity.training import reference
+from vecparity.training.engines.names import EngineName
+from vecparity.training.loop import train
 
 CASES = golden("traces")["cases"]
 PUBLISHED = golden("published")

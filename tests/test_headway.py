@@ -8,7 +8,7 @@ from noting import Noting
 
 from vecparity import Evaluation, evaluate
 from vecparity.headway import Headway
-from vecparity.progress import WindowClosed
+from vecparity.training.progress import WindowClosed
 
 
 def closed(

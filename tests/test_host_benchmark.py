@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from benchmarks import host
-from vecparity import train as training
-from vecparity.schedule import Schedule
+from vecparity.training import loop as training
+from vecparity.training.schedule import Schedule
 
 
 def test_shares_are_of_what_a_window_is_to_take() -> None:

@@ -12,9 +12,9 @@ from browser import Watched, rows, started
 from playwright.sync_api import Browser, Page
 
 from vecparity import Evaluation, document, evaluate, task_config
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.task.config import CONFIGURATIONS
-from vecparity.train import Curve
+from vecparity.training.loop import Curve
 from vecparity.workbench.report import write_report
 from vecparity.workbench.report.svg import SERIES
 

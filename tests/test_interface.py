@@ -9,13 +9,13 @@ import torch
 from conftest import golden
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.runs import Initial
 from vecparity.strategy import interface, validation
 from vecparity.strategy.interface import Interface
 from vecparity.strategy.source import load
 from vecparity.task import dataset, network
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Initial
 
 FILES = Path(__file__).parent / "strategies"
 CONFIG = TaskConfig(n_features=5, secret_size=2, hidden_width=3, num_hidden_secrets=2, max_train_examples=50)

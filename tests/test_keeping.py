@@ -13,9 +13,9 @@ from vecparity import Evaluation, History, TaskConfig, evaluate, keeping
 from vecparity.errors import MachineError, UsageError
 from vecparity.options import Options
 from vecparity.preparation import Source
-from vecparity.progress import WindowClosed
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.progress import WindowClosed
 from vecparity.workbench.recording import Recorder
 
 FLAGS = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SHORT.items())

@@ -7,7 +7,7 @@ from made import changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, leaderboard
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, task_config
 from vecparity.workbench.league import League

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table, sparkline
-from vecparity.progress import WindowClosed
+from vecparity.training.progress import WindowClosed
 
 ACCURACIES = st.lists(st.floats(0, 1), max_size=200)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vecparity.errors import UsageError
-from vecparity.lock import Lock
+from vecparity.training.checkpoints.lock import Lock
 
 
 def test_another_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_another_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
 HOLDER = """
 import subprocess, sys, time
 from pathlib import Path
-from vecparity.lock import Lock
+from vecparity.training.checkpoints.lock import Lock
 Lock(Path(sys.argv[1])).acquire()
 print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
 time.sleep(60)

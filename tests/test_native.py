@@ -21,13 +21,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vecparity import evaluate
-from vecparity.engines import vmap
-from vecparity.engines.native import NativeEngine
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cpu import native
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
 from vecparity.task.config import TaskConfig
+from vecparity.training.engines import vmap
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule
 
 pytestmark = pytest.mark.skipif(not native.is_available(), reason="the extension was not built")
 

@@ -10,10 +10,9 @@ import pytest
 from conftest import CPU
 
 from vecparity import preparation
+from vecparity.audits.mode import AuditMode
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.names import AuditMode
 from vecparity.preparation import Preparation, Source
-from vecparity.runs import Initial
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
@@ -21,6 +20,7 @@ from vecparity.strategy.source import load
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Initial
 
 CONFIGS = [
     TaskConfig(n_features=n, secret_size=2, hidden_width=4, num_hidden_secrets=2, num_orderings=2, test_set_size=8)

@@ -14,7 +14,7 @@ from cyclopts import App
 from made import changed, diverged, made, published
 
 from vecparity import Evaluation, document
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.cli import main
 from vecparity.commands.compare import compare
 from vecparity.commands.leaderboard import leaderboard

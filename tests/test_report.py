@@ -16,8 +16,8 @@ from vecparity import Evaluation, document, evaluate
 from vecparity.commands.report import report
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import ByFeature
-from vecparity.progress import Curve
 from vecparity.task.seeds import new_key
+from vecparity.training.progress import Curve
 from vecparity.workbench.report import html, write_report
 from vecparity.workbench.report.curves import median, thinned
 from vecparity.workbench.report.feature_tables import weight_rows

@@ -19,16 +19,16 @@ from equivalence import CONFIG, ENGINES, diverging, make_runs
 from processes import Child
 from test_train import STOPPING, ScriptedEngine, numbered_runs
 
-from vecparity import snapshot
-from vecparity.checkpoint import Checkpoints
-from vecparity.engines import Engine
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
 from vecparity.errors import InterruptedTrainingError, UsageError
-from vecparity.runs import Run
-from vecparity.snapshot_coherence import Training
 from vecparity.task.config import TaskConfig
-from vecparity.train import Trained, WindowClosed, train
+from vecparity.training.checkpoints import snapshot
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.engines.interface import Engine
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.loop import Trained, WindowClosed, train
+from vecparity.training.runs import Run
 
 # Runs stop at different windows, one diverges, and pieces (below) end in the middle of windows.
 SETTINGS = replace(
@@ -42,7 +42,7 @@ Outcome = tuple[list[Trained], list[WindowClosed]]
 
 @pytest.fixture(autouse=True)
 def short_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecparity.train._MOST_STEPS", MOST_STEPS)
+    monkeypatch.setattr("vecparity.training.schedule._MOST_STEPS", MOST_STEPS)
 
 
 def some_runs() -> list[Run]:
@@ -163,7 +163,7 @@ def test_no_steps_at_all(tmp_path: Path) -> None:
 
 
 def test_windows_are_shown_again_even_where_all_diverged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecparity.train._MOST_STEPS", 250)
+    monkeypatch.setattr("vecparity.training.schedule._MOST_STEPS", 250)
     shares = [[1.0, 1.0, 1.0, 1.0, 1.0], [0.0] * 5, [1.0, 0.9, 0.0, 0.9, 0.9]]
 
     def outcome(pieces: int) -> Outcome | None:

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vecparity.kernels.cpu import native
-from vecparity.orderings import make_orderings
-from vecparity.schedule import Schedule, Window
+from vecparity.training.orderings import make_orderings
+from vecparity.training.schedule import Schedule, Window
 
 PERMUTATIONS = golden("seeding")["permutations"]
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.runs import make_runs
 from vecparity.strategy import interface
 from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, check_seed, key_digest, new_key, read_key, write_key
+from vecparity.training.runs import make_runs
 
 SECRETS = golden("seeding")["secrets"]
 KEY = bytes(range(32))

@@ -12,11 +12,12 @@ import pytest
 import torch
 from conftest import SHORT, golden
 
-from vecparity import evaluate, streams
+from vecparity import evaluate
 from vecparity.kernels.cpu import native
+from vecparity.training import random_streams
 
 SEEDING, INITIAL = golden("seeding"), golden("traces")["initial_parameters"]
-STREAMS = {stream.name: stream for stream in streams.STREAMS}
+STREAMS = {stream.name: stream for stream in random_streams.STREAMS}
 SET = SEEDING["test_sets"]["n32_seed42_secret0"]
 PERMUTATION = SEEDING["permutations"]["order_seed84000000_n100"][0]
 NORMAL = INITIAL["isolated_cube_n32_run_seed42000000"]["0.weight"]
@@ -24,9 +25,9 @@ NORMAL = INITIAL["isolated_cube_n32_run_seed42000000"]["0.weight"]
 
 @pytest.fixture(autouse=True)
 def nothing_warned_of() -> Iterator[None]:
-    streams.warn_of_others.cache_clear()
+    random_streams.warn_of_others.cache_clear()
     yield
-    streams.warn_of_others.cache_clear()
+    random_streams.warn_of_others.cache_clear()
 
 
 def sha256(array: np.ndarray) -> str:
@@ -66,7 +67,7 @@ def test_this_machines_streams_are_the_originals(has_extension: bool, monkeypatc
     if not has_extension:
         monkeypatch.setattr(native, "_native", None)
     state = torch.get_rng_state()
-    found = {stream.name: likeness for stream, likeness in streams.likenesses()}
+    found = {stream.name: likeness for stream, likeness in random_streams.likenesses()}
     assert found.pop("networks") != "other" and found.pop("normal weights") != "other"
     assert set(found.values()) == {"same"}
     assert torch.get_rng_state().equal(state)
@@ -100,7 +101,7 @@ def test_another_torch_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert len(warned) == 1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        streams.warn_of_others()
+        random_streams.warn_of_others()
 
 
 @pytest.mark.parametrize("name", STREAMS)

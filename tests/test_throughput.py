@@ -12,9 +12,9 @@ from equivalence import CONFIG, make_runs
 
 from benchmarks import limits, machine, oracle, throughput
 from benchmarks.cases import Case, Contender, TrainWindow, with_steps
-from vecparity import reference
-from vecparity.runs import Run
 from vecparity.task.config import TaskConfig
+from vecparity.training import reference
+from vecparity.training.runs import Run
 
 Prepare = Callable[[Sequence[Run], TaskConfig, int, torch.device], TrainWindow]
 

@@ -8,16 +8,16 @@ import torch
 from conftest import CPU
 from equivalence import CONFIG, make_runs, train_silently
 
-from vecparity import train as training
-from vecparity.engines import WindowMetrics
-from vecparity.engines.native import NativeEngine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
-from vecparity.runs import Run
-from vecparity.schedule import Window
 from vecparity.task.config import OptimizerConfig
 from vecparity.task.dataset import Dataset
-from vecparity.train import Trained, WindowClosed, train
+from vecparity.training import loop as training
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import Trained, WindowClosed, train
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Window
 
 STOPPING = replace(
     CONFIG, max_steps=30, log_interval=5, min_steps_before_stop=10, early_stop_acc=0.9, early_stop_windows=2
@@ -120,7 +120,7 @@ def test_long_windows_are_trained_in_pieces(monkeypatch: pytest.MonkeyPatch) -> 
     runs = make_runs()[2:4]
     pieces = train_silently(runs, LONG_WINDOWS, Watching(), torch.float32)
     assert seen == [1, 250, 250, 99, 250, 250, 100, 100]
-    monkeypatch.setattr("vecparity.train._MOST_STEPS", 10**6)
+    monkeypatch.setattr("vecparity.training.schedule._MOST_STEPS", 10**6)
     whole = train_silently(runs, LONG_WINDOWS, Watching(), torch.float32)
     assert seen[8:] == [1, 599, 600, 100]
     for ours, expected in zip(pieces, whole, strict=True):

@@ -30,10 +30,10 @@ pytestmark = [
     pytest.mark.skipif(torch.cuda.is_available(), reason="tests of the real thing are marked gpu"),
 ]
 
-from vecparity.engines.triton import TritonEngine  # noqa: E402
 from vecparity.errors import MachineError, UsageError  # noqa: E402
 from vecparity.kernels.triton import train_window  # noqa: E402
 from vecparity.task.config import TaskConfig  # noqa: E402
+from vecparity.training.engines.triton import TritonEngine  # noqa: E402
 
 SMALL = replace(CONFIG, hidden_width=32, batch_size=16, max_steps=5)
 

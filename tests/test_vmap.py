@@ -10,12 +10,12 @@ import torch
 from equivalence import CONFIG, assert_equivalent, make_runs, start, train_silently, windows
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from vecparity import ensemble as ensembles
-from vecparity.engines import steps, vmap
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
-from vecparity.schedule import Window
+from vecparity.training import ensemble as ensembles
+from vecparity.training.engines import steps, vmap
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 
 @pytest.mark.parametrize("chunk_runs", [None, 2])

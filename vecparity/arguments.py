@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, CycloptsError, Parameter, Token
 
 from vecparity import _version
+from vecparity.audits.mode import AuditMode
 from vecparity.errors import UsageError
-from vecparity.names import AuditMode, DeviceName, EngineName
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
 from vecparity.task.config import Protocol, TaskConfig
+from vecparity.training.engines.names import DeviceName, EngineName
 
 
 def _integers(type_: Any, tokens: Sequence[Token]) -> Any:

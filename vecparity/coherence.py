@@ -9,7 +9,7 @@ from vecparity.errors import brief, printable
 from vecparity.evaluation import ByFeature, DatasetSummary, Evaluation, Metrics
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
 from vecparity.task.seeds import check_seed
-from vecparity.train import Curve
+from vecparity.training.loop import Curve
 
 _ROUNDING = 1e-9
 # Of a text that is shown: all are a line.

@@ -15,11 +15,11 @@ from rich.text import Text
 from vecparity.evaluation import Evaluation
 from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
 from vecparity.saying import fail_to_print, say
 from vecparity.standard_streams import Lossy
 from vecparity.task.config import TaskConfig
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 _SECONDS_BETWEEN_LINES = 60.0
 

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from vecparity import _version
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.coherence import check
 from vecparity.errors import UsageError, brief, printable
 from vecparity.evaluation import (
@@ -25,7 +25,7 @@ from vecparity.evaluation import (
 )
 from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
-from vecparity.train import Curve
+from vecparity.training.loop import Curve
 
 # Changes whenever what is written can no longer be read by what read it before.
 FORMAT = 1

@@ -13,6 +13,7 @@ from typing import Any
 
 from vecparity import standard_streams
 from vecparity.arguments import Arguments, parse
+from vecparity.audits.mode import audit_mode
 from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.interruption import Interruption
 from vecparity.sandbox import levels
@@ -70,7 +71,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """The number of fork servers needed: one for each strategy, and another for each that is audited."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
-    audited = {each.sha256 for each in strategies if each.audit_mode(arguments.audit, is_sealed=is_sealed) != "off"}
+    audited = {each.sha256 for each in strategies if audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off"}
     return len({each.sha256 for each in strategies}) + len(audited)
 
 

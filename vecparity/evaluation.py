@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from vecparity.audit import AuditFinding
-from vecparity.auditing import AuditMode
+from vecparity.audits.findings import AuditFinding
+from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
-from vecparity.train import Curve
+from vecparity.training.loop import Curve
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,16 +9,14 @@ from pathlib import Path
 
 import torch
 
-from vecparity import _version, reference, streams
-from vecparity.audit import file_unchanged
-from vecparity.checkpoint import Checkpoints
-from vecparity.choice import choose_device, choose_engine, device_name, make_engine
+from vecparity import _version
+from vecparity.audits.findings import file_unchanged
+from vecparity.audits.mode import audit_mode
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, Provenance
 from vecparity.follower import Follower
 from vecparity.gathering import gather
 from vecparity.keeping import keep, notes_of, warn_of_nothing_kept
-from vecparity.names import EngineName
 from vecparity.options import Options
 from vecparity.preparation import Preparation, Prepared, Source
 from vecparity.sandbox import levels
@@ -26,7 +24,11 @@ from vecparity.sandbox.levels import Level
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest
-from vecparity.train import Trained, WindowClosed, train
+from vecparity.training import random_streams, reference
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import choose_device, choose_engine, device_name, make_engine
+from vecparity.training.loop import Trained, WindowClosed, train
 
 OnWindow = Callable[[WindowClosed], None]
 Recall = Callable[[TaskConfig, Provenance], Evaluation | None]
@@ -68,7 +70,7 @@ def evaluations(
     level = levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda)
     is_sealed = options.seal_key is not None
     sources = [
-        Source(index, chosen, options.seeds(seed), chosen.audit_mode(options.audit, is_sealed=is_sealed))
+        Source(index, chosen, options.seeds(seed), audit_mode(chosen, options.audit, is_sealed=is_sealed))
         for index, (chosen, seed) in enumerate(jobs)
     ]
     with ExitStack() as stack:
@@ -78,7 +80,7 @@ def evaluations(
             warn_of_nothing_kept(first.checkpoints)
 
         if first:
-            streams.warn_of_others()
+            random_streams.warn_of_others()
         began = time.perf_counter()
         missing = [(planned.config, planned.asked) for planned in plan if planned.asked and planned.kept is None]
         preparation = stack.enter_context(

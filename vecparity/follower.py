@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from vecparity.evaluation import Evaluation
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
 from vecparity.task.config import TaskConfig
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 
 @runtime_checkable

@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Sequence
 
-from vecparity.audit import AuditFinding
+from vecparity.audits.findings import AuditFinding
 from vecparity.evaluation import (
     ByFeature,
     DatasetSummary,
@@ -14,11 +14,11 @@ from vecparity.evaluation import (
     RunCurve,
     RunResult,
 )
-from vecparity.runs import Run
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.dataset_stats import density, pattern_counts
-from vecparity.train import Trained
+from vecparity.training.loop import Trained
+from vecparity.training.runs import Run
 
 
 def gather(

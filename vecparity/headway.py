@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
 
-from vecparity.progress import WindowClosed
+from vecparity.training.progress import WindowClosed
 
 Stage = Literal["waiting", "preparing", "training", "done"]
 

@@ -7,16 +7,20 @@ from dataclasses import asdict
 from typing import Any
 
 import torch
+from msgspec import convert
 
 from vecparity import _version
-from vecparity.checkpoint import Checkpoints
-from vecparity.choice import EngineName, device_name
-from vecparity.errors import CheckpointExistsError, UsageError
+from vecparity.audits.plan import Audit
+from vecparity.errors import CheckpointExistsError, UsageError, brief
 from vecparity.options import Options
 from vecparity.preparation import Prepared, Source
-from vecparity.snapshot_coherence import Training, check_notes
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import device_name
+from vecparity.training.runs import NO_EVALUATION, Run
 
 
 def keep(
@@ -66,6 +70,49 @@ def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
 def notes_of(prepared: Prepared) -> dict[str, Any]:
     """What is kept of a training beside its runs."""
     return {"audits": [audit.as_json() if audit else None for audit in prepared.audits]}
+
+
+def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> list[Audit | None]:
+    """Checks that runs are those of some evaluations, and reads what is kept beside them.
+
+    Args:
+        notes: As `notes_of` makes them.
+        runs: Read from the same file.
+        config: The settings.
+        evaluations: The evaluations' indices, in order.
+
+    Returns:
+        Each evaluation's audits, or None where there are none.
+
+    Raises:
+        ValueError: What was expected, and what was got.
+    """
+    expected = [
+        (evaluation, i, j)
+        for evaluation in evaluations
+        for i in range(config.num_hidden_secrets)
+        for j in range(config.num_orderings)
+    ]
+    own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
+    _require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
+    further = {run.evaluation for run in runs[len(expected) :]}
+    _require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
+    audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
+    _require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
+    for audit in filter(None, audits):
+        for name in ("straight", "crossed", "public", "sealed"):
+            for run in getattr(audit, name):
+                _require(0 <= run < len(runs), f"a run in {name}: 0 to {len(runs) - 1}", run)
+        _require(len(audit.crossed) == len(audit.straight), f"{len(audit.straight)} crossed runs", len(audit.crossed))
+        _require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
+        for finding in audit.settled:
+            _require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
+    return audits
+
+
+def _require(holds: bool, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"expected {expected}, got {got if isinstance(got, str) else brief(got)}")
 
 
 def _identity(

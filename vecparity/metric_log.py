@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vecparity import metric_lines
 from vecparity.evaluation import Evaluation
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
 from vecparity.task.config import TaskConfig
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 
 class MetricLog:

@@ -8,12 +8,13 @@ from typing import Literal, get_args
 
 import torch
 
+from vecparity.audits.mode import AuditMode
 from vecparity.errors import UsageError
 from vecparity.files import to_path
-from vecparity.names import AuditMode, DeviceName, EngineName
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.training.engines.names import DeviceName, EngineName
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _CHOICES: dict[str, tuple[str | None, ...]] = {

@@ -9,11 +9,11 @@ from types import TracebackType
 
 import torch
 
-from vecparity import auditing
-from vecparity.audit import dataset_digest, network_digests
-from vecparity.auditing import Audit, AuditMode
+from vecparity.audits import plan as audit_plan
+from vecparity.audits.findings import dataset_digest, network_digests
+from vecparity.audits.mode import AuditMode
+from vecparity.audits.plan import Audit
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.runs import Author, Initial, Run, initialise, make_runs
 from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import Level
 from vecparity.sandbox.limits import Limits
@@ -21,6 +21,7 @@ from vecparity.sandbox.log import StrategyLog
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import Seeds
+from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 
 @dataclass(frozen=True)
@@ -153,10 +154,10 @@ class _Begun:
 
 def _begin(job: _Job, config: TaskConfig) -> _Begun:
     seeds, mode = job.source.seeds, job.source.audit
-    initial = initialise([(job.author, seeds)], config, auditing.num_orderings(config, mode))
+    initial = initialise([(job.author, seeds)], config, audit_plan.num_orderings(config, mode))
     if mode == "off":
         return _Begun(initial, [], {})
-    sealed_jobs = auditing.sealed_jobs(job.author, seeds, config, mode)
+    sealed_jobs = audit_plan.sealed_jobs(job.author, seeds, config, mode)
     return _Begun(initial, sealed_jobs, initialise(sealed_jobs, config, 1))
 
 
@@ -165,7 +166,7 @@ def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
     if job.repeater is None:
         return {}
     jobs = [(job.repeater, job.source.seeds)]
-    num_orderings = auditing.num_orderings(config, job.source.audit)
+    num_orderings = audit_plan.num_orderings(config, job.source.audit)
     with called_again():
         initial = initialise(jobs, config, num_orderings)
     return network_digests({(i, j): begins for (_, i, j), begins in initial.items()})
@@ -180,7 +181,7 @@ def _prepare(
             for run in make_runs(
                 [(job.author, job.source.seeds)],
                 config,
-                auditing.num_orderings(config, job.source.audit),
+                audit_plan.num_orderings(config, job.source.audit),
                 begins.initial,
             )
         ]
@@ -195,7 +196,7 @@ def _prepare(
         digests = networks_again | _datasets_again(job.repeater, job.source.seeds, config)
         sealed = make_runs(begins.sealed_jobs, config, 1, begins.sealed)
         own = position * config.num_runs
-        more, waiting = auditing.prepare(made[position], digests, sealed, config, own, len(runs))
+        more, waiting = audit_plan.prepare(made[position], digests, sealed, config, own, len(runs))
         runs += more
         audits.append(waiting)
     return Prepared(runs, audits)

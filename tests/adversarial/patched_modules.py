@@ -13,7 +13,7 @@ def patch():
     for name in (
         "vecparity.evaluation",
         "vecparity.report",
-        "vecparity.train",
+        "vecparity.training.loop",
         "vecparity.task.config",
         "vecparity.eval",
     ):

@@ -17,13 +17,13 @@ from vecparity.follower import Followers
 from vecparity.interruption import Interruption
 from vecparity.metric_log import MetricLog
 from vecparity.options import Options
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
 from vecparity.sandbox.limits import Limits
 from vecparity.saying import fail, say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
 from vecparity.task.seeds import key_digest, new_key, read_key, write_key
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 from vecparity.workbench.recording import Recorder, recorder
 from vecparity.workbench.tensorboard import TensorBoardLog
 

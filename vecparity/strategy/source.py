@@ -7,7 +7,6 @@ from pathlib import Path
 
 from vecparity.errors import UsageError
 from vecparity.files import read_whole, to_path
-from vecparity.names import AuditMode
 
 # Far more than anybody writes: a larger file is something else.
 _MOST_BYTES = 10 << 20
@@ -37,12 +36,6 @@ class Strategy:
     def is_bundled(self) -> bool:
         """Whether it is one of those that come with the package, byte for byte."""
         return self.sha256 in _bundled_digests()
-
-    def audit_mode(self, asked: AuditMode | None, *, is_sealed: bool) -> AuditMode:
-        """The audit's mode: as asked for, by default a report where it is not bundled and seeds are public."""
-        if asked is not None:
-            return asked
-        return "off" if is_sealed or self.is_bundled else "report"
 
 
 @cache

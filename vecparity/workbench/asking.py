@@ -9,11 +9,11 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from vecparity.preparation import called_again
-from vecparity.runs import Author, Initial, initialise
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.network import build_network, flatten
 from vecparity.task.seeds import Seeds
+from vecparity.training.runs import Author, Initial, initialise
 
 # What takes longer is not asked twice.
 _MOST_SECONDS_AGAIN = 0.25

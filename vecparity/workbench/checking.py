@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
-from vecparity.runs import Author
 from vecparity.sandbox import levels
 from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import Containment, Level
@@ -18,6 +17,7 @@ from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_config
 from vecparity.task.dataset import make_test_set
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Author
 from vecparity.workbench.asking import Networks, Repeatability, ask_dataset, ask_networks
 from vecparity.workbench.concerns import concerns
 from vecparity.workbench.dataset_facts import DatasetFacts, dataset_facts

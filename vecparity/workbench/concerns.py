@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from vecparity.audit import OVERLAP_FALSE_ALARMS
+from vecparity.audits.findings import OVERLAP_FALSE_ALARMS
 from vecparity.task.config import TaskConfig
 from vecparity.workbench.asking import Repeatability
 from vecparity.workbench.dataset_facts import DatasetFacts

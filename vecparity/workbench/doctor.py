@@ -8,15 +8,16 @@ from typing import get_args
 
 import torch
 
-from vecparity import _version, machine, streams
-from vecparity.choice import choose_device, choose_engine, explain_auto, why_not
+from vecparity import _version, machine
 from vecparity.errors import MachineError
 from vecparity.kernels.cpu import native
-from vecparity.names import EngineName
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import LEVELS, Level
-from vecparity.streams import Likeness
 from vecparity.task.config import TaskConfig
+from vecparity.training import random_streams
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import choose_device, choose_engine, explain_auto, why_not
+from vecparity.training.random_streams import Likeness
 from vecparity.workbench import history
 from vecparity.workbench.speed import Speed, measure
 
@@ -120,7 +121,9 @@ def diagnose() -> Diagnosis:
         containment=[
             ContainmentDiagnosis(name, name == levels.choose("auto"), levels.why_not(name)) for name in LEVELS
         ],
-        streams=[StreamDiagnosis(stream.name, stream.how, likeness) for stream, likeness in streams.likenesses()],
+        streams=[
+            StreamDiagnosis(stream.name, stream.how, likeness) for stream, likeness in random_streams.likenesses()
+        ],
         extras=[
             ExtraDiagnosis(library, _installed(library), f"pip install 'vecparity[{extra}]'")
             for extra, library in _EXTRAS.items()

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
-from vecparity import reference
-from vecparity.choice import make_engine
-from vecparity.ensemble import Ensemble
-from vecparity.names import EngineName
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset, pack, parity_labels
 from vecparity.task.network import parameter_shapes
+from vecparity.training import reference
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import make_engine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule
 
 _NUM_WINDOWS = (3, 5)  # the fewest, and the most
 _SECONDS = 0.6  # of all windows together, about

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from vecparity.errors import UsageError
 from vecparity.evaluation import Evaluation, RunCurve
 from vecparity.files import make_writable
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
 from vecparity.saying import say
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 if TYPE_CHECKING:
     from vecparity.workbench.event_file import EventFile

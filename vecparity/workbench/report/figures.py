@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from markupsafe import Markup
 
-from vecparity.progress import Curve
+from vecparity.training.progress import Curve
 from vecparity.workbench.report.curves import Median, median, points_per_run, thinned
 from vecparity.workbench.report.series import Series
 from vecparity.workbench.report.svg import PAPER, to_svg

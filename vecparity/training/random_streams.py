@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vecparity.orderings import make_orderings
 from vecparity.task.config import TaskConfig
 from vecparity.task.network import build_network, flatten
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.orderings import make_orderings
 
 Likeness = Literal["same", "rounded", "other"]
 

@@ -12,6 +12,9 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set
 from vecparity.task.seeds import Seeds
 
+# Of runs that train for an audit.
+NO_EVALUATION = -1
+
 
 @dataclass(frozen=True)
 class Run:

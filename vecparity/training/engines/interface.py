@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
-from vecparity.ensemble import Ensemble
-from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,16 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from vecparity import checkpoint_file, snapshot
-from vecparity.checkpoint_file import RefusedError
 from vecparity.errors import MachineError, UsageError
-from vecparity.lock import Lock
-from vecparity.runs import Run
-from vecparity.snapshot import Snapshot
+from vecparity.training.checkpoints import checkpoint_file, snapshot
+from vecparity.training.checkpoints.checkpoint_file import CheckpointRefusedError
+from vecparity.training.checkpoints.lock import Lock
+from vecparity.training.checkpoints.snapshot import Snapshot
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.runs import Run
 
-if TYPE_CHECKING:
-    from vecparity.snapshot_coherence import Training
 # Differences from another training, in words.
 _MOST_NAMED = 3
 
@@ -92,7 +91,7 @@ class Checkpoints:
         self._runs, self.notes, self._saved_at = runs, notes, time.monotonic()
         self._attempt(self._keep_runs)
 
-    def resume(self, training: "Training | None" = None) -> list[Run] | None:
+    def resume(self, training: Training | None = None) -> list[Run] | None:
         """Finds the newest state that can be used, and warns of newer ones that cannot.
 
         Args:
@@ -111,7 +110,7 @@ class Checkpoints:
             kept, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
             if training is not None:
                 checkpoint_file.require(self._runs_stem, training.check_runs, kept)
-        except RefusedError as refused:
+        except CheckpointRefusedError as refused:
             raise self._unusable([str(refused)]) from refused
         for generation in reversed(generations):
             try:
@@ -119,7 +118,7 @@ class Checkpoints:
                 if training is not None:
                     num_runs = len(kept.values["runs"])
                     checkpoint_file.require(self._stem(generation), training.check_state, state, num_runs)
-            except RefusedError as refused:
+            except CheckpointRefusedError as refused:
                 reasons.append(str(refused))
                 continue
             self.state = state
@@ -151,7 +150,7 @@ class Checkpoints:
         """Names the other training in the directory that differs in the least from this one, and in what it does."""
         others = []
         for path in sorted(self.directory.glob("*.runs.json")):
-            with suppress(RefusedError):  # or removed meanwhile
+            with suppress(CheckpointRefusedError):  # or removed meanwhile
                 others.append((checkpoint_file.differences(path, self._identity), path.name.removesuffix(".runs.json")))
         if not others:
             return None

@@ -7,11 +7,11 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from vecparity.adamw import adamw_, coefficients
-from vecparity.engines import WindowMetrics
-from vecparity.ensemble import Ensemble
-from vecparity.schedule import Window
 from vecparity.task.dataset import unpack
+from vecparity.training.adamw import adamw_, coefficients
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
@@ -27,7 +27,7 @@ class Steps:
         num_runs: The most runs.
         num_steps: The most steps of a window.
         batch_size: Rows in a full batch.
-        gradients: See `vecparity.engines.vmap.stacked_gradients`.
+        gradients: See `vecparity.training.engines.vmap.stacked_gradients`.
     """
 
     def __init__(

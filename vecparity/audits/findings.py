@@ -10,10 +10,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from vecparity.runs import Initial, Run
 from vecparity.strategy.source import read
 from vecparity.task import rows
 from vecparity.task.dataset import Dataset
+from vecparity.training.runs import Initial, Run
 
 # Of an honest strategy failing `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6

@@ -13,14 +13,13 @@ import torch
 from msgspec import Meta, Struct, convert
 from torch import Tensor
 
-from vecparity.auditing import NO_EVALUATION, Audit
 from vecparity.errors import brief
-from vecparity.runs import Run
-from vecparity.snapshot import Snapshot
 from vecparity.strategy.validation import HYPERPARAMETERS
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import num_words
-from vecparity.train import is_between_pieces
+from vecparity.training.checkpoints.snapshot import Snapshot
+from vecparity.training.runs import NO_EVALUATION
+from vecparity.training.schedule import is_between_pieces
 
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
@@ -207,44 +206,6 @@ class Training:
         _require_equal(f"features in first_layer of run {end.run}", len(end.first_layer), config.n_features)
         is_fit = all(0 <= value < torch.inf for value in end.first_layer)
         _require(is_fit, f"first_layer of run {end.run}: finite, at least 0", "others")
-
-
-def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> list[Audit | None]:
-    """Checks that runs are those of some evaluations, and reads what is kept beside them.
-
-    Args:
-        notes: As `keeping.notes_of` makes them.
-        runs: Read from the same file.
-        config: The settings.
-        evaluations: The evaluations' indices, in order.
-
-    Returns:
-        Each evaluation's audits, or None where there are none.
-
-    Raises:
-        ValueError: What was expected, and what was got.
-    """
-    expected = [
-        (evaluation, i, j)
-        for evaluation in evaluations
-        for i in range(config.num_hidden_secrets)
-        for j in range(config.num_orderings)
-    ]
-    own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
-    _require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
-    further = {run.evaluation for run in runs[len(expected) :]}
-    _require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
-    audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
-    _require_equal("audits", len(audits), len(evaluations))
-    for audit in filter(None, audits):
-        for name in ("straight", "crossed", "public", "sealed"):
-            for run in getattr(audit, name):
-                _require_within(f"a run in {name}", run, 0, len(runs) - 1)
-        _require_equal("crossed runs", len(audit.crossed), len(audit.straight))
-        _require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
-        for finding in audit.settled:
-            _require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
-    return audits
 
 
 def _successions(is_good: Tensor) -> tuple[int, int]:

@@ -12,14 +12,14 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity.adamw import EPS
-from vecparity.engines import WindowMetrics
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.triton.train_window import train_window
-from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
+from vecparity.training.adamw import EPS
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 _MOST_FEATURES = 256
 _MOST_ROWS = 256

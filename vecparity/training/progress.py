@@ -9,9 +9,9 @@ from itertools import accumulate
 
 import torch
 
-from vecparity.engines import WindowMetrics
-from vecparity.ensemble import Ensemble
 from vecparity.task.config import TaskConfig
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.ensemble import Ensemble
 
 
 @dataclass

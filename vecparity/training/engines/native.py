@@ -12,12 +12,12 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity.engines import WindowMetrics
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cpu import native
-from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 
 class NativeEngine:

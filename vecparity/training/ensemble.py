@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from vecparity.adamw import Coefficients, coefficients
-from vecparity.runs import Run
 from vecparity.task.dataset import Dataset, concatenate, used_features
 from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.training.adamw import Coefficients, coefficients
+from vecparity.training.runs import Run
 
 
 @dataclass

@@ -4,4 +4,3 @@ from typing import Literal
 
 EngineName = Literal["auto", "native", "cuda", "triton", "vmap", "reference"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-AuditMode = Literal["off", "report", "strict"]

@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from vecparity.audit import AuditFinding, call_digests, overlap, repeatability
-from vecparity.crossing import FEWEST_PAIRS, choose_pairs, cross_pairing, crossed_runs, num_orderings_needed
-from vecparity.foresight import FEWEST_CHOICES, foresight
-from vecparity.names import AuditMode
-from vecparity.runs import Author, Run
+from vecparity.audits.cross_pairing import FEWEST_PAIRS, choose_pairs, cross_pairing, crossed_runs, num_orderings_needed
+from vecparity.audits.findings import AuditFinding, call_digests, overlap, repeatability
+from vecparity.audits.foresight import FEWEST_CHOICES, foresight
+from vecparity.audits.mode import AuditMode
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, new_key
-from vecparity.train import Trained
+from vecparity.training.loop import Trained
+from vecparity.training.runs import NO_EVALUATION, Author, Run
 
-# Runs that train for an audit belong to no evaluation.
-NO_EVALUATION = -1
 _MOST_KEYS = 3
 
 

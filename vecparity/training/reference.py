@@ -10,16 +10,16 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
-from vecparity.runs import Run
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import unpack
-from vecparity.train import Curve, OnWindow, Trained, WindowClosed
+from vecparity.training.loop import Curve, OnWindow, Trained, WindowClosed
+from vecparity.training.runs import Run
 
 
 def train(
     runs: Sequence[Run], config: TaskConfig, device: torch.device, dtype: torch.dtype, on_window: OnWindow
 ) -> list[Trained]:
-    """Trains and tests one run after the other. Same meaning as `vecparity.train.train`."""
+    """Trains and tests one run after the other. Same meaning as `vecparity.training.loop.train`."""
     trained = []
     for index, run in enumerate(runs):
 

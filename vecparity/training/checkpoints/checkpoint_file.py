@@ -21,7 +21,7 @@ import torch
 from vecparity import _version, machine
 from vecparity.errors import brief, describe, printable
 from vecparity.files import read_whole, write_whole
-from vecparity.snapshot import Snapshot
+from vecparity.training.checkpoints.snapshot import Snapshot
 
 # Raised whenever the files' meaning changes.
 FORMAT = 2
@@ -34,7 +34,7 @@ _MOST_TENSOR_BYTES = 1 << 40
 _MOST_DIFFERENCES = 10
 
 
-class RefusedError(Exception):
+class CheckpointRefusedError(Exception):
     """A checkpoint that cannot be used: which file, what was expected, what was got."""
 
 
@@ -71,7 +71,7 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     """Reads what `write` wrote, and returns it with the digest of its tensors.
 
     Raises:
-        RefusedError: Not there, truncated, altered, or of something else, another version or format.
+        CheckpointRefusedError: Not there, truncated, altered, or of something else, another version or format.
     """
     path = stem.with_name(f"{stem.name}.json")
     content = _parse(path)
@@ -79,14 +79,16 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     expected = {"format": FORMAT, "vecparity": _version.__version__, "of": of}
     for name, value in expected.items():  # in this order: another format's other fields may mean anything
         if differences := ", ".join(islice(_differences(name, value, content.get(name)), _MOST_DIFFERENCES)):
-            raise RefusedError(f"{path.name}: {differences}")
+            raise CheckpointRefusedError(f"{path.name}: {differences}")
     if not (isinstance(digest, str) and isinstance(values, dict)):
-        raise RefusedError(f"{path.name}: expected a digest and values, got {brief(digest)} and {brief(values)}")
+        raise CheckpointRefusedError(
+            f"{path.name}: expected a digest and values, got {brief(digest)} and {brief(values)}"
+        )
     path = stem.with_name(f"{stem.name}.safetensors")
     data = _read_bytes(path, _MOST_TENSOR_BYTES)
     if sha256(data).hexdigest() != digest:
         got = f"{sha256(data).hexdigest()[:16]}... of {len(data)} bytes"
-        raise RefusedError(f"{path.name}: expected SHA-256 {printable(digest[:16])}..., got {got}")
+        raise CheckpointRefusedError(f"{path.name}: expected SHA-256 {printable(digest[:16])}..., got {got}")
     return Snapshot(values, _load(path, data)), digest
 
 
@@ -94,26 +96,26 @@ def require(stem: Path, check: Callable[..., None], *read: Any) -> None:
     """Has what was read checked, which raises a `ValueError` if it does not belong together.
 
     Raises:
-        RefusedError: It does not.
+        CheckpointRefusedError: It does not.
     """
     try:
         check(*read)
     except ValueError as error:
-        raise RefusedError(f"{stem.name}.json: {printable(str(error))}") from error
+        raise CheckpointRefusedError(f"{stem.name}.json: {printable(str(error))}") from error
 
 
 def _load(path: Path, data: bytes) -> dict[str, torch.Tensor]:
     try:
         return safetensors.torch.load(data)
     except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError) as error:
-        raise RefusedError(f"{path.name}: expected tensors, got {describe(error)}") from error
+        raise CheckpointRefusedError(f"{path.name}: expected tensors, got {describe(error)}") from error
 
 
 def differences(path: Path, of: dict[str, Any]) -> list[str]:
     """Says how what a JSON's checkpoint is of differs from something else, field by field.
 
     Raises:
-        RefusedError: Not there, truncated or altered.
+        CheckpointRefusedError: Not there, truncated or altered.
     """
     return list(_differences("of", of, _parse(path).get("of")))
 
@@ -133,9 +135,11 @@ def _parse(path: Path) -> dict[str, Any]:
         rendered = _render(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         got = printable(repr(error))
-        raise RefusedError(f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {got}") from error
+        raise CheckpointRefusedError(
+            f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {got}"
+        ) from error
     if not isinstance(content, dict) or data != rendered:
-        raise RefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
+        raise CheckpointRefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
     return content
 
 
@@ -143,7 +147,7 @@ def _read_bytes(path: Path, most_bytes: int) -> bytes:
     try:
         return read_whole(path, most_bytes)
     except OSError as error:
-        raise RefusedError(f"{path.name}: expected a file, got {error.strerror}") from error
+        raise CheckpointRefusedError(f"{path.name}: expected a file, got {error.strerror}") from error
 
 
 def _differences(field: str, expected: Any, got: Any) -> Iterator[str]:

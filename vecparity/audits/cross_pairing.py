@@ -21,10 +21,10 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64
 
-from vecparity.audit import AuditFinding
-from vecparity.runs import Run
+from vecparity.audits.findings import AuditFinding
 from vecparity.task.config import TaskConfig
-from vecparity.train import Trained
+from vecparity.training.loop import Trained
+from vecparity.training.runs import Run
 
 _FALSE_ALARMS = 1 / 1000
 # With fewer pairs, even differences that are all above 0 have a p-value above 1/1000.

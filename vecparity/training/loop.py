@@ -1,28 +1,24 @@
 """The loop over windows: advance, look, stop, compact, keep a checkpoint. Source: contract section 5."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from itertools import accumulate
 
 import torch
 from einops import reduce
 
-from vecparity import snapshot
-from vecparity.checkpoint import Checkpoints
-from vecparity.engines import Engine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import InterruptedTrainingError
-from vecparity.progress import Curve, Progress, Trained, WindowClosed
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
 from vecparity.task.config import TaskConfig
 from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.training.checkpoints import snapshot
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.engines.interface import Engine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.progress import Curve, Progress, Trained, WindowClosed
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule, pieces
 
 __all__ = ["Curve", "OnWindow", "Trained", "WindowClosed", "train"]
-
-# Steps that an engine takes at a time: the batches of longer windows would fill the memory, and a training can be
-# stopped and kept between any two pieces.
-_MOST_STEPS = 250
 
 OnWindow = Callable[[WindowClosed], None]
 
@@ -94,7 +90,7 @@ def _go_on(
             on_window(untold.pop(0))
 
     with (
-        Schedule.of(live, config.batch_size, _pieces(config, first_step), device, first_step) as schedule,
+        Schedule.of(live, config.batch_size, pieces(config, first_step), device, first_step) as schedule,
         ExitStack() as at_the_end,
     ):
         at_the_end.callback(tell)
@@ -138,22 +134,6 @@ def _finish(progress: Progress, positions: Sequence[int], runs: Sequence[Run], e
     for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
         ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
         progress.trained[run] = Trained(ensemble.step, *ended)
-
-
-def _pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
-    """Yields the lengths of the pieces that windows are trained in, from ``first_step`` (the end of a piece) on."""
-    step = 0
-    for length in config.window_lengths():
-        for first in range(0, length, _MOST_STEPS):
-            piece = min(_MOST_STEPS, length - first)
-            if step >= first_step:
-                yield piece
-            step += piece
-
-
-def is_between_pieces(config: TaskConfig, step: int) -> bool:
-    """Tells if a training may have been kept at a step: where a window closed, or a piece of one ended."""
-    return (step - config.last_close(step)) % _MOST_STEPS == 0
 
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:

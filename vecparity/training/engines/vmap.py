@@ -17,13 +17,13 @@ from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity.engines import WindowMetrics
-from vecparity.engines.steps import Gradients, Steps
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError
-from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset, unpack
 from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.engines.steps import Gradients, Steps
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 # Bytes of parameters, moments, gradients and activations that train together on a CPU. Stacks that outgrow the
 # caches train slower, run for run, than one run alone.

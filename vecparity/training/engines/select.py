@@ -6,14 +6,14 @@ from typing import get_args
 
 import torch
 
-from vecparity.engines import Engine
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.native import why_not as why_not_native
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cpu import native
 from vecparity.machine import cpu_name
-from vecparity.names import DeviceName, EngineName
 from vecparity.task.config import TaskConfig
+from vecparity.training.engines.interface import Engine
+from vecparity.training.engines.names import DeviceName, EngineName
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.native import why_not as why_not_native
 
 # The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
 _AMPERE = (8, 0)
@@ -94,7 +94,7 @@ def _why_not_cuda(device: torch.device, dtype: torch.dtype, config: TaskConfig) 
     is_installed = find_spec("cuda") and find_spec("cuda.core") and find_spec("cuda.bindings")
     if problem := _lacks(device, None if is_installed else "NVIDIA's cuda-core: pip install 'vecparity[cuda]'"):
         return problem
-    from vecparity.engines.cuda import why_not, why_not_on
+    from vecparity.training.engines.cuda import why_not, why_not_on
 
     sizes = (config.n_features, config.hidden_width, config.batch_size)
     if problem := why_not(*sizes, dtype):
@@ -110,7 +110,7 @@ def _why_not_cuda(device: torch.device, dtype: torch.dtype, config: TaskConfig) 
 def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
     if problem := _lacks(device, None if find_spec("triton") else "Triton: pip install triton"):
         return problem
-    from vecparity.engines.triton import why_not
+    from vecparity.training.engines.triton import why_not
 
     return why_not(config.n_features, config.hidden_width, config.batch_size, dtype)
 
@@ -141,14 +141,14 @@ def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
     if name == "native":
         return NativeEngine()
     if name == "cuda":
-        from vecparity.engines.cuda import CudaEngine
+        from vecparity.training.engines.cuda import CudaEngine
 
         return CudaEngine()
     if name == "triton":
-        from vecparity.engines.triton import TritonEngine
+        from vecparity.training.engines.triton import TritonEngine
 
         return TritonEngine()
-    from vecparity.engines.vmap import VmapEngine
+    from vecparity.training.engines.vmap import VmapEngine
 
     return VmapEngine(chunk_runs)
 

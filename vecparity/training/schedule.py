@@ -1,6 +1,6 @@
 """Which rows each run trains on at each step: windows of batches, prepared while the one before trains."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from math import prod
@@ -10,10 +10,14 @@ import torch
 from jaxtyping import Int32, Int64
 from torch import Tensor
 
-from vecparity.orderings import make_orderings
-from vecparity.runs import Run
+from vecparity.task.config import TaskConfig
+from vecparity.training.orderings import make_orderings
+from vecparity.training.runs import Run
 
 _CPU = torch.device("cpu")
+# Steps that an engine takes at a time: the batches of longer windows would fill the memory, and a training can be
+# stopped and kept between any two pieces.
+_MOST_STEPS = 250
 
 
 @dataclass(frozen=True)
@@ -145,3 +149,19 @@ class Schedule:
             window = pending.result().take(runs)
         self._stream.synchronize()
         return window
+
+
+def pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
+    """Yields the lengths of the pieces that windows are trained in, from ``first_step`` (the end of a piece) on."""
+    step = 0
+    for length in config.window_lengths():
+        for first in range(0, length, _MOST_STEPS):
+            piece = min(_MOST_STEPS, length - first)
+            if step >= first_step:
+                yield piece
+            step += piece
+
+
+def is_between_pieces(config: TaskConfig, step: int) -> bool:
+    """Tells if a training may have been kept at a step: where a window closed, or a piece of one ended."""
+    return (step - config.last_close(step)) % _MOST_STEPS == 0

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vecparity.engines import Engine, WindowMetrics
-from vecparity.progress import Curve, Progress, Trained
-from vecparity.runs import Run
 from vecparity.task.config import OptimizerConfig
 from vecparity.task.dataset import Dataset
+from vecparity.training.engines.interface import Engine, WindowMetrics
+from vecparity.training.progress import Curve, Progress, Trained
+from vecparity.training.runs import Run
 
 _DATASETS = ("dataset", "test_set")
 _STATE = ("params", "exp_avg", "exp_avg_sq", "active")

@@ -13,14 +13,14 @@ from einops import rearrange
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from vecparity.engines import WindowMetrics
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cuda.plan import Plan, choose, plans, steps_in_piece
 from vecparity.kernels.cuda.plan import why_not as why_not_sizes
-from vecparity.schedule import Window
 from vecparity.task.dataset import Dataset
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.schedule import Window
 
 
 @runtime_checkable
