@@ -45,9 +45,9 @@ class InProcess:
 def evaluate_in_process(arguments: Sequence[str]) -> int:
     """The whole command with nothing contained."""
     import vecparity.eval
-    import vecparity.preparation
+    import vecparity.evaluation.preparation
 
-    vecparity.preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
+    vecparity.evaluation.preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
     return vecparity.eval.main(arguments)
 
 

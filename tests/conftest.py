@@ -73,7 +73,8 @@ _BEHIND_THE_BORDER = [
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import Evaluation, TaskConfig, evaluate, preparation  # noqa: E402
+from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
+from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.sandbox.client import Sandbox  # noqa: E402
 from vecparity.sandbox.levels import Level  # noqa: E402
 from vecparity.sandbox.limits import Limits  # noqa: E402

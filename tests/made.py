@@ -7,7 +7,7 @@ from typing import Any
 
 from conftest import golden
 
-from vecparity.evaluation import (
+from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
     DivergedRun,

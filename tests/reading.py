@@ -77,10 +77,10 @@ def _peak() -> float:
 
 def _reader(kind: str) -> Callable[[Path], object]:
     if kind == "document":
-        from vecparity import document
+        from vecparity.evaluation import serialization
 
         limit()
-        return document.load
+        return serialization.load
     if kind == "history":
         from vecparity.workbench.history import History
 

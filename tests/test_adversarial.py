@@ -37,8 +37,8 @@ import pytest
 import torch
 from processes import await_that
 
-from vecparity import preparation
 from vecparity.eval import main
+from vecparity.evaluation import preparation
 from vecparity.sandbox import levels, privileges
 from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import LEVELS, Level

@@ -9,7 +9,7 @@ from conftest import CPU
 
 import vecparity
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
-from vecparity.preparation import Preparation, Source
+from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, load

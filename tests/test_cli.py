@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from vecparity import Evaluation, document
+from vecparity import Evaluation
 from vecparity.audits.findings import AuditFinding
 from vecparity.cli import main
-from vecparity.evaluation import DivergedRun
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
 from vecparity.workbench.history import History
 
@@ -147,7 +148,7 @@ def test_show_json_is_the_document(run: Run, at: str) -> None:
     _, out, _ = run("show", "1", "--json", "--history", at)
     with History(Path(at)) as history:
         expected = history.get(1).evaluation
-    assert document.from_document(json.loads(out), "standard output") == expected
+    assert serialization.from_document(json.loads(out), "standard output") == expected
 
 
 def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:

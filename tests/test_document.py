@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
-from vecparity import Evaluation, document
+from vecparity import Evaluation
 from vecparity.errors import UsageError
+from vecparity.evaluation import serialization
 
 Break = Callable[[dict[str, Any]], object]
 
 
 def test_document(evaluation: Evaluation) -> None:
-    content = json.loads(document.dumps(evaluation))
+    content = json.loads(serialization.dumps(evaluation))
     assert content["config"] == asdict(evaluation.config)
     assert set(content["metrics"]) == {"test_accuracy", "score", "test_accuracy_std", "mean_steps", "num_runs"}
     assert content["results"] == [asdict(run) for run in evaluation.results]
@@ -26,7 +27,7 @@ def test_document(evaluation: Evaluation) -> None:
 
 
 def test_document_of_a_broken_evaluation_has_no_metrics(diverged: Evaluation) -> None:
-    content = document.to_document(diverged)
+    content = serialization.to_document(diverged)
     assert content["metrics"] is None
     assert content["diverged"] == [{"secret_index": 0, "order_index": 1, "step": 2}]
     assert content["curves"]["loss"][1] == [pytest.approx(0.73, abs=0.1)]
@@ -35,9 +36,9 @@ def test_document_of_a_broken_evaluation_has_no_metrics(diverged: Evaluation) ->
 @pytest.mark.parametrize("which", ["evaluation", "diverged"])
 def test_what_is_read_back_is_what_was_written(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     original: Evaluation = request.getfixturevalue(which)
-    document.save(original, tmp_path / "result.json")
-    read = document.load(tmp_path / "result.json")
-    assert document.dumps(read) == document.dumps(original)
+    serialization.save(original, tmp_path / "result.json")
+    read = serialization.load(tmp_path / "result.json")
+    assert serialization.dumps(read) == serialization.dumps(original)
     assert (read.config, read.results, read.diverged) == (original.config, original.results, original.diverged)
     assert (read.findings, read.provenance) == (original.findings, original.provenance)
     for ours, theirs in zip(read.curves, original.curves, strict=True):
@@ -49,11 +50,11 @@ def test_what_is_read_back_is_what_was_written(which: str, request: pytest.Fixtu
 
 def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> None:
     path = tmp_path / "result.json"
-    document.save(evaluation, path)
+    serialization.save(evaluation, path)
     before = path.read_bytes()
     unwritable = replace(evaluation, results=[replace(evaluation.results[0], test_accuracy=float("nan"))])
     with pytest.raises(ValueError, match="JSON compliant"):
-        document.save(unwritable, path)
+        serialization.save(unwritable, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -89,32 +90,32 @@ def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> N
     ],
 )
 def test_what_cannot_be_read_is_one_line(evaluation: Evaluation, break_it: Break, said: str, tmp_path: Path) -> None:
-    content = json.loads(document.dumps(evaluation))
+    content = json.loads(serialization.dumps(evaluation))
     break_it(content)
     path = tmp_path / "result.json"
     path.write_text(json.dumps(content))
     with pytest.raises(UsageError, match=said) as raised:
-        document.load(path)
+        serialization.load(path)
     assert str(raised.value).startswith(str(path))
     assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_number_that_is_too_large_is_one_line(evaluation: Evaluation, tmp_path: Path) -> None:
-    text = json.dumps(document.to_document(evaluation))
+    text = json.dumps(serialization.to_document(evaluation))
     content = text.replace(f'"wall_seconds": {evaluation.provenance.wall_seconds}', '"wall_seconds": 1e999')
     assert content != text
     (tmp_path / "result.json").write_text(content)
     with pytest.raises(UsageError, match="got Number out of range"):
-        document.load(tmp_path / "result.json")
+        serialization.load(tmp_path / "result.json")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"config": NaN, "metrics": 1, "results": 2}', "\0"])
 def test_what_is_no_json_is_one_line(text: str, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(text)
     with pytest.raises(UsageError, match="expected the JSON of an evaluation, got "):
-        document.load(tmp_path / "result.json")
+        serialization.load(tmp_path / "result.json")
 
 
 def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"expected a file that can be read, got .*No such file"):
-        document.load(tmp_path / "nowhere.json")
+        serialization.load(tmp_path / "nowhere.json")

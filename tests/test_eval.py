@@ -13,8 +13,9 @@ from test_evaluation import FILES
 
 import vecparity.arguments
 import vecparity.commands.evaluate
-from vecparity import TaskConfig, document, metric_lines
+from vecparity import TaskConfig
 from vecparity.eval import _num_servers, main
+from vecparity.evaluation import metric_lines, serialization
 from vecparity.strategy.source import load
 
 ROOT = Path(__file__).parent.parent
@@ -215,7 +216,7 @@ def test_results_that_cannot_be_written_are_still_printed(
     def full_disk(content: object, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(document, "save", full_disk)
+    monkeypatch.setattr(serialization, "save", full_disk)
     status, lines, err = run(f"{SHORT} --output-dir {tmp_path}")
     assert status == 6
     assert kinds(lines)[-1] == "TEST_METRICS"

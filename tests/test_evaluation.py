@@ -10,7 +10,7 @@ from noting import Noting
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many
 from vecparity.errors import DivergedError, UsageError
-from vecparity.evaluation import DivergedRun
+from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
 from vecparity.training.engines.names import EngineName
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from conftest import SHORT
 
-from vecparity import Evaluation, document, evaluate
-from vecparity.gathering import by_feature
+from vecparity import Evaluation, evaluate
+from vecparity.evaluation import serialization
+from vecparity.evaluation.pipeline import by_feature
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
 
@@ -45,7 +46,7 @@ def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: str
     (tmp_path / "huge.py").write_text(source + huge)
     made = evaluate(tmp_path / "huge.py", engine=engine, audit="off", **SHORT | {"max_steps": 0})
     assert made.first_layers[0].mean_abs_weight.secret == pytest.approx(3e38)
-    assert b"Infinity" not in document.dumps(made)
+    assert b"Infinity" not in serialization.dumps(made)
 
 
 def test_nothing_in_a_sealed_evaluation_tells_its_secrets() -> None:

@@ -8,7 +8,7 @@ from conftest import CPU, golden
 from equivalence import ENGINES, assert_follows_trace, trace_runs
 
 from vecparity import evaluate, evaluate_many
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training import reference
 from vecparity.training.engines.names import EngineName

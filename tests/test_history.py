@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from conftest import SHORT
 
-from vecparity import Evaluation, document, evaluate
+from vecparity import Evaluation, evaluate
 from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation import serialization
 from vecparity.repetition import repetition
 from vecparity.strategy.source import load
 from vecparity.task.config import task_config
@@ -35,7 +36,7 @@ def history(path: Path) -> Iterator[History]:
 def test_what_is_recorded_is_given_back(history: History, evaluation: Evaluation) -> None:
     id_ = history.add(evaluation, CUBE, "first")
     recorded = history.get(id_)
-    assert document.dumps(recorded.evaluation) == document.dumps(evaluation)
+    assert serialization.dumps(recorded.evaluation) == serialization.dumps(evaluation)
     assert recorded.source == Path(CUBE.path).read_bytes()
     entry = recorded.entry
     assert (entry.strategy, entry.strategy_sha256, entry.seed) == ("isolated_cube", CUBE.sha256, 42)

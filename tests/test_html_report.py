@@ -11,8 +11,9 @@ import pytest
 from browser import Watched, rows, started
 from playwright.sync_api import Browser, Page
 
-from vecparity import Evaluation, document, evaluate, task_config
+from vecparity import Evaluation, evaluate, task_config
 from vecparity.audits.findings import AuditFinding
+from vecparity.evaluation import serialization
 from vecparity.task.config import CONFIGURATIONS
 from vecparity.training.loop import Curve
 from vecparity.workbench.report import write_report
@@ -122,7 +123,7 @@ def test_its_policy_stops_what_should_not_be_there(browser: Browser, opened: Ope
 def test_numbers_are_those_of_the_json(opened: Opened, published: list[Evaluation]) -> None:
     content: list[dict[str, Any]] = json.loads(opened.page.locator("#figures").text_content() or "")
     for ours, evaluation in zip(content, published, strict=True):
-        expected = json.loads(document.dumps(evaluation))
+        expected = json.loads(serialization.dumps(evaluation))
         assert ours["curves"].pop("every") == 1
         assert ours == expected
     overview = rows(opened.page, "header table")
@@ -251,7 +252,7 @@ def check_size_and_time(browser: Browser, evaluations: list[Evaluation], directo
     assert watched.page.locator(".runs tbody tr").count() == 300
     read = json.loads(watched.page.locator("#figures").text_content() or "")
     for content, evaluation in zip(read, evaluations, strict=True):
-        assert document.from_document(content, "the page").results == evaluation.results
+        assert serialization.from_document(content, "the page").results == evaluation.results
 
 
 def never_stopping(evaluation: Evaluation) -> Evaluation:

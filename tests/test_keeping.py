@@ -9,10 +9,11 @@ from conftest import SHORT
 from noting import Noting
 from test_eval import Run, run  # noqa: F401
 
-from vecparity import Evaluation, History, TaskConfig, evaluate, keeping
+from vecparity import Evaluation, History, TaskConfig, evaluate
 from vecparity.errors import MachineError, UsageError
-from vecparity.options import Options
-from vecparity.preparation import Source
+from vecparity.evaluation import resumption
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.preparation import Source
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.progress import WindowClosed
@@ -147,7 +148,7 @@ def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.Mon
 
     def identity(device: str, gpu: str) -> dict[str, Any]:
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: gpu)
-        return keeping._identity(Options(), TaskConfig(), [source], "triton", torch.device(device))
+        return resumption._identity(Options(), TaskConfig(), [source], "triton", torch.device(device))
 
     one, other = identity("cuda", "NVIDIA H100"), identity("cuda", "NVIDIA A100")
     assert {name for name in one if one[name] != other[name]} == {"gpu"}

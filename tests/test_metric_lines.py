@@ -3,7 +3,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from vecparity import Evaluation, metric_lines
+from vecparity import Evaluation
+from vecparity.evaluation import metric_lines
 
 
 def parse(line: str) -> tuple[str, dict[str, str]]:

@@ -13,7 +13,7 @@ from noting import Noting
 
 from vecparity import Evaluation, History, compare, evaluate, evaluate_many, leaderboard, write_report
 from vecparity.errors import UsageError
-from vecparity.options import Options
+from vecparity.evaluation.options import Options
 
 
 @pytest.mark.slow

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import CPU
 
-from vecparity import preparation
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.preparation import Preparation, Source
+from vecparity.evaluation import preparation
+from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface

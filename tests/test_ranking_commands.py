@@ -13,12 +13,13 @@ import pytest
 from cyclopts import App
 from made import changed, diverged, made, published
 
-from vecparity import Evaluation, document
+from vecparity import Evaluation
 from vecparity.audits.findings import AuditFinding
 from vecparity.cli import main
 from vecparity.commands.compare import compare
 from vecparity.commands.leaderboard import leaderboard
 from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation import serialization
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import CONFIGURATIONS
 from vecparity.workbench.history import History
@@ -71,7 +72,7 @@ def test_compare_says_what_is_real(run: Run, at: str) -> None:
 
 
 def test_every_other_is_compared_with_the_first(run: Run, at: str, tmp_path: Path) -> None:
-    document.save(made("mine", [[(2_000, 0.9)] * 3] * 5), tmp_path / "mine.json")
+    serialization.save(made("mine", [[(2_000, 0.9)] * 3] * 5), tmp_path / "mine.json")
     given = "1", "4", str(tmp_path / "mine.json")
     rows = table(run(compare, *given, "--history", at, "--format", "csv"))
     assert [(row["strategy"], row["against"]) for row in rows] == [
@@ -96,7 +97,7 @@ def test_each_secret_can_be_shown(run: Run, at: str) -> None:
 
 def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> None:
     for name, share in (("first", 0.5), ("second", 0.75)):
-        document.save(made(name, [[(1_750, share)]] * 2), tmp_path / f"{name}.json")
+        serialization.save(made(name, [[(1_750, share)]] * 2), tmp_path / f"{name}.json")
     out = run(compare, str(tmp_path / "first.json"), str(tmp_path / "second.json"), "--format", "markdown")
     assert "+0.2500 (no interval)" in out
     assert "too few secrets to tell, 2 of at least 3" in out

@@ -16,8 +16,9 @@ from noting import Noting
 from processes import Child
 from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
-from vecparity import document, evaluate, evaluate_many
+from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
+from vecparity.evaluation import serialization
 from vecparity.strategy.source import load
 from vecparity.workbench.history import History
 
@@ -44,7 +45,7 @@ def test_each_evaluation_is_recorded(run: Run, tmp_path: Path) -> None:  # noqa:
 def test_what_is_recorded_is_what_is_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
     run(f"{SHORT} --history {tmp_path}/history --output-dir {tmp_path}/out")
     with History(tmp_path / "history") as history:
-        recorded = document.dumps(history.get(1).evaluation)
+        recorded = serialization.dumps(history.get(1).evaluation)
     assert json.loads(recorded) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
 
 

@@ -5,10 +5,11 @@ import pytest
 from conftest import SHORT
 from noting import Noting
 
-from vecparity import Evaluation, compare, document, evaluate
+from vecparity import Evaluation, compare, evaluate
 from vecparity.errors import DivergedError, UsageError
-from vecparity.evaluation import DivergedRun
-from vecparity.options import Options
+from vecparity.evaluation import serialization
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import task_config
 from vecparity.workbench.history import History
@@ -23,7 +24,7 @@ def at(tmp_path: Path, evaluation: Evaluation) -> Path:
     with History(tmp_path / "history", create=True) as history:
         for command in ("first", "second", "second"):
             history.add(evaluation, load("isolated_cube"), command)
-    document.save(evaluation, tmp_path / "result.json")
+    serialization.save(evaluation, tmp_path / "result.json")
     return tmp_path / "history"
 
 
@@ -176,7 +177,7 @@ def test_a_strategy_is_compared_with_each_on_what_both_have(tmp_path: Path, eval
 
 def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation: Evaluation) -> None:
     sealed = replace(evaluation, provenance=replace(evaluation.provenance, seal="0" * 64))
-    document.save(sealed, tmp_path / "sealed.json")
+    serialization.save(sealed, tmp_path / "sealed.json")
     references = resolve([str(tmp_path / "sealed.json"), "isolated_cube"], None)
     with recorder(tmp_path / "history") as records, pytest.raises(UsageError, match="a sealed evaluation is compared"):
         sides(references, [], [], "", Options(), records, lambda configs: Noting([]))

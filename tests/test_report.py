@@ -12,10 +12,11 @@ from conftest import SHORT
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vecparity import Evaluation, document, evaluate
+from vecparity import Evaluation, evaluate
 from vecparity.commands.report import report
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import ByFeature
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import ByFeature
 from vecparity.task.seeds import new_key
 from vecparity.training.progress import Curve
 from vecparity.workbench.report import html, write_report
@@ -173,11 +174,11 @@ def test_wrong_use_is_refused(evaluation: Evaluation, tmp_path: Path, monkeypatc
 
 
 def test_the_command(evaluation: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    document.save(evaluation, tmp_path / "result.json")
+    serialization.save(evaluation, tmp_path / "result.json")
     output = tmp_path / "[bold]report.html"
     assert report(str(tmp_path / "result.json"), output=output) == 0
     size = output.stat().st_size
     assert capsys.readouterr().out == f"{output}: 1 evaluation, {size / 1e3:,.0f} kB\n"
-    assert output.read_text() == html([document.load(tmp_path / "result.json")])
+    assert output.read_text() == html([serialization.load(tmp_path / "result.json")])
     with pytest.raises(UsageError, match="no evaluations are recorded yet"):
         report(output=output, history=tmp_path / "history.sqlite")

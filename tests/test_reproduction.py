@@ -86,11 +86,11 @@ def test_what_a_command_line_cannot_say_is_a_note(evaluation: Evaluation) -> Non
 @pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_the_command_evaluates_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecparity import document
     from vecparity.eval import main
+    from vecparity.evaluation import serialization
 
     original = evaluate(FILES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
     monkeypatch.chdir(FILES)
     assert main([*shlex.split(command(original))[2:], "--output-dir", str(tmp_path), "--log", "final"]) == 0
     [path] = tmp_path.glob("*.json")
-    assert document.load(path).results == original.results
+    assert serialization.load(path).results == original.results

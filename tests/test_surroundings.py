@@ -9,7 +9,7 @@ import pytest
 from conftest import CPU
 
 from vecparity.audits.findings import AuditFinding
-from vecparity.preparation import Preparation, Source
+from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy.source import Strategy, bundled, load

@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import (  # type: ig
 from test_eval import Run, run  # noqa: F401
 from test_full_disk import mounted, needs_mount
 
-from vecparity import Evaluation, document
+from vecparity import Evaluation
 from vecparity.errors import UsageError
+from vecparity.evaluation import serialization
 from vecparity.strategy.source import load
 from vecparity.workbench import event_file, tensorboard
 from vecparity.workbench.tensorboard import TensorBoardLog
@@ -68,7 +69,7 @@ def test_every_evaluations_curves_are_its_own(run: Run, tmp_path: Path) -> None:
         assert (status, lines, err) == (0, expected, "")
     directories = [tmp_path / "curves" / f"isolated_cube-n32-k8-seed{seed}" for seed in (1, 2)]
     assert sorted((tmp_path / "curves").iterdir()) == directories
-    evaluations = [document.load(tmp_path / "json" / f"eval_seed{seed}.json") for seed in (1, 2)]
+    evaluations = [serialization.load(tmp_path / "json" / f"eval_seed{seed}.json") for seed in (1, 2)]
     for directory, evaluation in zip(directories, evaluations, strict=True):
         assert_shows(directory, evaluation)
         assert len({len(run_curve.curve.step) for run_curve in evaluation.curves}) > 1
@@ -78,7 +79,7 @@ def test_every_evaluations_curves_are_its_own(run: Run, tmp_path: Path) -> None:
 
 def test_runs_that_train_one_after_the_other(run: Run, tmp_path: Path) -> None:  # noqa: F811
     run(f"{SETTINGS} --engine reference --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves")
-    evaluation = document.load(tmp_path / "json" / "eval_seed42.json")
+    evaluation = serialization.load(tmp_path / "json" / "eval_seed42.json")
     assert_shows(tmp_path / "curves" / "isolated_cube-n32-k8-seed42", evaluation)
 
 
@@ -139,7 +140,9 @@ def test_an_evaluation_of_the_history_is_shown_too(run: Run, tmp_path: Path) -> 
     run(arguments)
     _, _, err = run(f"{arguments} --reuse --tensorboard {tmp_path}/curves")
     assert "is answered from evaluation" in err
-    assert_shows(tmp_path / "curves" / "isolated_cube-n32-k8-seed42", document.load(tmp_path / "json/eval_seed42.json"))
+    assert_shows(
+        tmp_path / "curves" / "isolated_cube-n32-k8-seed42", serialization.load(tmp_path / "json/eval_seed42.json")
+    )
 
 
 @needs_mount

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from vecparity._version import __version__
 
 if TYPE_CHECKING:
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.callbacks import Follower
+    from vecparity.evaluation.result import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
-    from vecparity.follower import Follower
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.workbench.checking import Check, check
@@ -40,9 +40,9 @@ __all__ = [
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
     "Check": "workbench.checking",
-    "Evaluation": "evaluation",
-    "Follower": "follower",
-    "History": "workbench.history",
+    "Evaluation": "evaluator",
+    "Follower": "evaluation.callbacks",
+    "History": "evaluator",
     "OptimizerConfig": "task.config",
     "TaskConfig": "task.config",
     "compare": "workbench.comparison",

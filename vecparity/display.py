@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.headway import Headway
 from vecparity.live_table import duration, live_table
 from vecparity.saying import fail_to_print, say

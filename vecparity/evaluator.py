@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import Evaluation
-from vecparity.evaluations import evaluations
-from vecparity.follower import Follower, Followers
-from vecparity.options import Options
+from vecparity.evaluation.callbacks import Follower, Followers
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
+from vecparity.workbench.frames import to_dataframe
 from vecparity.workbench.history import History
 from vecparity.workbench.recording import Recorder
+from vecparity.workbench.report.notebook import fragment
 
 Item = TypeVar("Item")
+
+# What shows an evaluation knows it, and is attached to it here: whoever has one came this way.
+Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
+Evaluation._repr_html_ = fragment  # type: ignore[method-assign]
 
 
 def evaluate(

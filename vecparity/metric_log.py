@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from vecparity import metric_lines
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import metric_lines
+from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict
 
-from vecparity.evaluation import Provenance
+from vecparity.evaluation.result import Provenance
 from vecparity.task.config import TaskConfig
 
 # What does not decide results: names, times, and how well a strategy was contained.

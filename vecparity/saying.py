@@ -7,7 +7,7 @@ from vecparity import standard_streams
 from vecparity.errors import MachineError, VecparityError
 
 if TYPE_CHECKING:
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.result import Evaluation
 
 # The status that a shell gives a program that ended because nobody read on.
 _SIGPIPE = 128 + 13

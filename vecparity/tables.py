@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:

@@ -11,7 +11,7 @@ import torch
 
 def patch():
     for name in (
-        "vecparity.evaluation",
+        "vecparity.evaluation.result",
         "vecparity.report",
         "vecparity.training.loop",
         "vecparity.task.config",

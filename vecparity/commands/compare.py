@@ -17,7 +17,7 @@ from vecparity.sandbox.limits import Limits
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
-    from vecparity.options import Options
+    from vecparity.evaluation.options import Options
     from vecparity.workbench.comparison import Comparison
     from vecparity.workbench.references import Reference
     from vecparity.workbench.sides import Side
@@ -55,7 +55,7 @@ def compare(
         require_containment: Refuse to make do with a weaker one.
         limits: Limits of each worker that runs a strategy.
     """
-    from vecparity.options import Options
+    from vecparity.evaluation.options import Options
     from vecparity.workbench.references import resolve
 
     if len(what) < 2:
@@ -80,7 +80,7 @@ def compare(
 
 
 def _require_own_settings(references: Sequence["Reference"], given: Mapping[str, Any]) -> None:
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.result import Evaluation
 
     recorded = [reference.name for reference in references if isinstance(reference.given, Evaluation)]
     flags = [flag for flag, value in given.items() if value]
@@ -99,7 +99,7 @@ def _sides(
     history: Path | None,
 ) -> list["Side"]:
     from vecparity.display import Display
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.result import Evaluation
     from vecparity.interruption import Interruption
     from vecparity.workbench.recording import recorder
     from vecparity.workbench.sides import sides

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import torch
 
-from vecparity import document, tables
+from vecparity import tables
 from vecparity.arguments import Arguments
 from vecparity.display import Display
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import Evaluation
-from vecparity.evaluations import evaluations
+from vecparity.evaluation import serialization
+from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
-from vecparity.follower import Followers
 from vecparity.interruption import Interruption
 from vecparity.metric_log import MetricLog
-from vecparity.options import Options
 from vecparity.sandbox.limits import Limits
 from vecparity.saying import fail, say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
@@ -182,7 +183,7 @@ def _settle(evaluation: Evaluation, path: Path | None) -> int:
     warn_of_failed_audits(evaluation)
     if path is not None:
         try:
-            document.save(evaluation, path)
+            serialization.save(evaluation, path)
         except OSError as error:
             status = fail(MachineError(f"results could not be written to {path}: {error.strerror or error}"))
     return status

@@ -14,7 +14,7 @@ from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 
 if TYPE_CHECKING:
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.result import Evaluation
     from vecparity.workbench.league import League
     from vecparity.workbench.standing import Standing
 

@@ -17,7 +17,7 @@ from vecparity.commands.output import show_json
 from vecparity.errors import UsageError
 
 if TYPE_CHECKING:
-    from vecparity.evaluation import Evaluation
+    from vecparity.evaluation.result import Evaluation
     from vecparity.workbench.history import Recorded
 
 
@@ -37,7 +37,8 @@ def show(
         json: All of it, as vecparity eval writes it to an output directory.
         history: The file in which it is recorded; by default one in the user's data directory.
     """
-    from vecparity import document, tables
+    from vecparity import tables
+    from vecparity.evaluation import serialization
     from vecparity.workbench.history import History
 
     if source and json:
@@ -48,7 +49,7 @@ def show(
         sys.stdout.buffer.write(recorded.source)
         sys.stdout.buffer.flush()
     elif json:
-        show_json(document.to_document(recorded.evaluation))
+        show_json(serialization.to_document(recorded.evaluation))
     else:
         show_on_output(tables.table([(recorded.entry.label, recorded.evaluation)]))
         for sentence in _against_it(recorded.evaluation):

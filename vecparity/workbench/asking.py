@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from vecparity.preparation import called_again
+from vecparity.evaluation.preparation import called_again
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.network import build_network, flatten

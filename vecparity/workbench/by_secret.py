@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.workbench import verdict
 from vecparity.workbench.by_secret import BySecret, SecretFigures, by_secret
 from vecparity.workbench.contenders import Contender, described, pooled, require_same_settings

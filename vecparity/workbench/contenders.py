@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, listed
+from vecparity.evaluation.result import Evaluation, listed
 
 # Of the provenance: what the figures may depend on, or what has been made sure of them.
 _MADE_WITH = ("engine", "dtype", "init_device", "vecparity", "audit")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,8 +28,14 @@ _COLUMNS: dict[What, list[str]] = {
 }
 
 
-def to_dataframe(evaluation: Evaluation, what: What = "runs") -> "pd.DataFrame":
-    """Makes a tidy frame; see `Evaluation.to_dataframe`.
+def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFrame":
+    """Makes a tidy pandas frame; every row has the strategy, the seed and the configuration, too.
+
+    Args:
+        evaluation: What the frame is of; this is `Evaluation.to_dataframe`.
+        what: ``runs``: a row a run, with its ``steps`` (for a diverged one those until its loss was not finite),
+            ``test_accuracy`` and the mean |weight| of its first layer for the secret's features and the others,
+            which are NaN for a diverged run. ``curves``: a row a window, with its ``loss`` in nats.
 
     Raises:
         UsageError: No such frame, or pandas is not installed.

@@ -12,10 +12,10 @@ from types import TracebackType
 import msgspec
 import platformdirs
 
-from vecparity import document
-from vecparity.coherence import require_line
 from vecparity.errors import MachineError, UsageError, brief, printable
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import serialization
+from vecparity.evaluation.coherence import require_line
+from vecparity.evaluation.result import Evaluation
 from vecparity.files import to_path
 from vecparity.repetition import repetition
 from vecparity.strategy.source import Strategy
@@ -160,7 +160,7 @@ class History:
             "command": command,
             **_of(evaluation),
             "repetition": repetition(evaluation.config, provenance),
-            "document": zlib.compress(document.dumps(evaluation)),
+            "document": zlib.compress(serialization.dumps(evaluation)),
         }
         insert = f"INSERT INTO evaluations ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
         with telling(self.path), writing(self._connection):
@@ -246,12 +246,12 @@ class History:
             raise self._damaged(entry.id, f"a source that is not {entry.strategy_sha256}")
         reading = zlib.decompressobj()
         try:
-            data = reading.decompress(compressed, document.MOST_BYTES + 1)
+            data = reading.decompress(compressed, serialization.MOST_BYTES + 1)
         except zlib.error as error:
             raise self._damaged(entry.id, str(error)) from error
-        if len(data) <= document.MOST_BYTES and not reading.eof:
+        if len(data) <= serialization.MOST_BYTES and not reading.eof:
             raise self._damaged(entry.id, "a JSON that is cut short")
-        evaluation = document.loads(data, f"{self.path}, evaluation {entry.id}")
+        evaluation = serialization.loads(data, f"{self.path}, evaluation {entry.id}")
         for name, expected in _of(evaluation).items():
             if getattr(entry, name) != expected:
                 got = f"{brief(getattr(entry, name))}, of an evaluation whose {name} is {brief(expected)}"

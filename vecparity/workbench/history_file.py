@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from vecparity import document
 from vecparity.errors import MachineError, UsageError, printable
+from vecparity.evaluation import serialization
 
 # Stand in the file's header: whose it is, and which tables it has and which `document.FORMAT` is in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
@@ -65,7 +65,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
             raise OSError(errno.EINVAL, "Not a regular file")
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, document.MOST_BYTES)  # of a value, or of a row
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # of a value, or of a row
             is_empty = _check(connection, path)
             if create:
                 _prepare(connection)

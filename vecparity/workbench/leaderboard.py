@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, listed
+from vecparity.evaluation.result import Evaluation, listed
 from vecparity.task.config import CONFIGURATIONS
 from vecparity.workbench.by_secret import by_secret
 from vecparity.workbench.intervals import Interval, interval

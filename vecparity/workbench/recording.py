@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import Evaluation, Provenance
+from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.repetition import repetition
 from vecparity.sandbox.levels import LEVELS
 from vecparity.saying import say

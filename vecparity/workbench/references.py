@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from vecparity import document
 from vecparity.errors import UsageError, brief
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.source import Strategy, load
 from vecparity.workbench.history import History
 
@@ -45,7 +45,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
                 found = opened.get(int(word))
                 made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
             elif word.endswith(".json"):
-                evaluation = document.load(Path(word))
+                evaluation = serialization.load(Path(word))
                 made.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
             else:
                 loaded = load(word)

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import asdict
 
-from vecparity.evaluation import Evaluation, Provenance
+from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
 

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
-from vecparity.evaluations import evaluations
-from vecparity.follower import Follower
-from vecparity.options import Options
+from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.result import Evaluation
 from vecparity.saying import say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig

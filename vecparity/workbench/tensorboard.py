@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, RunCurve
+from vecparity.evaluation.result import Evaluation, RunCurve
 from vecparity.files import make_writable
 from vecparity.saying import say
 from vecparity.strategy.source import Strategy

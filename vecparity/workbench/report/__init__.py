@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation import Evaluation, listed
+from vecparity.evaluation.result import Evaluation, listed
 from vecparity.files import to_path, write_whole
 from vecparity.workbench.report.page import html
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 
 # In one picture, over all runs; and of one run. More can neither be seen nor sent.
 _MOST_POINTS = 9_000

@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from vecparity import document
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import Evaluation
 
 # Points of an evaluation's curves that a report carries: more, and it is no longer a file to be sent.
 _MOST_POINTS = 10_500
@@ -25,7 +25,7 @@ def embedded(evaluations: Sequence[Evaluation]) -> Markup:
 
 
 def _thinned(evaluation: Evaluation) -> dict[str, Any]:
-    content = document.to_document(evaluation)
+    content = serialization.to_document(evaluation)
     curves = content["curves"]
     points = sum(len(losses) for losses in curves["loss"])
     every = max(1, -(-points // _MOST_POINTS))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 
 # Beyond as many runs, the rows are the secrets', and their figures means over the orderings.
 _MOST_RUNS = 24

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.workbench.report.svg import INK, to_svg
 
 if TYPE_CHECKING:

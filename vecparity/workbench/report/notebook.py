@@ -4,22 +4,22 @@ import hashlib
 
 from markupsafe import Markup
 
-from vecparity import document
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import Evaluation
 from vecparity.workbench.report import figures
 from vecparity.workbench.report.page import environment
 from vecparity.workbench.report.series import tell_apart
 from vecparity.workbench.report.svg import drawing
 
 
-def fragment(evaluation: Evaluation) -> str:
+def fragment(evaluation: Evaluation, /) -> str:
     """Returns the figures and, where Matplotlib is installed, the learning curves.
 
     It takes the notebook's text colour, light or dark; its style touches nothing else.
     """
     series = tell_apart([evaluation])
-    prefix = f"vecparity-{hashlib.sha256(document.dumps(evaluation)).hexdigest()[:8]}"
+    prefix = f"vecparity-{hashlib.sha256(serialization.dumps(evaluation)).hexdigest()[:8]}"
     pictures: list[tuple[str, Markup]] = []
     missing = ""
     try:

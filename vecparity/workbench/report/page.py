@@ -7,7 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.workbench import reproduction
 from vecparity.workbench.report import feature_tables, figures, heat_maps, words
 from vecparity.workbench.report.curves import Median, median, points_per_run

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from itertools import pairwise, product
 
 from vecparity.errors import brief, printable
-from vecparity.evaluation import ByFeature, DatasetSummary, Evaluation, Metrics
+from vecparity.evaluation.result import ByFeature, DatasetSummary, Evaluation, Metrics
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
 from vecparity.task.seeds import check_seed
 from vecparity.training.loop import Curve

@@ -1,6 +1,6 @@
 """Results as metric lines. Source: contract section 6."""
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 
 _DIGEST_LINES = 5

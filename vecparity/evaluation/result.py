@@ -198,25 +198,11 @@ class Evaluation:
         mean_steps = sum(result.steps for result in self.results) / len(self.results)
         return Metrics(mean, mean, math.sqrt(variance), mean_steps, len(self.results))
 
-    def to_dataframe(self, what: Literal["runs", "curves"] = "runs") -> "pd.DataFrame":
-        """Makes a tidy pandas frame; every row has the strategy, the seed and the configuration, too.
+    if TYPE_CHECKING:
+        # Attached by `api`: frames and reports know evaluations, not the other way round.
+        def to_dataframe(self, /, what: Literal["runs", "curves"] = "runs") -> "pd.DataFrame": ...
 
-        Args:
-            what: ``runs``: a row a run, with its ``steps`` (for a diverged one those until its loss was not finite),
-                ``test_accuracy`` and the mean |weight| of its first layer for the secret's features and the others,
-                which are NaN for a diverged run. ``curves``: a row a window, with its ``loss`` in nats.
-
-        Raises:
-            UsageError: No such frame, or pandas is not installed.
-        """
-        from vecparity.workbench.frames import to_dataframe
-
-        return to_dataframe(self, what)
-
-    def _repr_html_(self) -> str:
-        from vecparity.workbench.report.notebook import fragment
-
-        return fragment(self)
+        def _repr_html_(self, /) -> str: ...
 
 
 def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:

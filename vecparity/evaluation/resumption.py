@@ -12,8 +12,8 @@ from msgspec import convert
 from vecparity import _version
 from vecparity.audits.plan import Audit
 from vecparity.errors import CheckpointExistsError, UsageError, brief
-from vecparity.options import Options
-from vecparity.preparation import Prepared, Source
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.preparation import Prepared, Source
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints

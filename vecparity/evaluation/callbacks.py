@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from vecparity.evaluation import Evaluation
+from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run

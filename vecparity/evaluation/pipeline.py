@@ -1,6 +1,7 @@
 """Evaluations one configuration after the other: what is known, kept or to be prepared, trained, and gathered."""
 
 import platform
+import statistics
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
@@ -10,25 +11,36 @@ from pathlib import Path
 import torch
 
 from vecparity import _version
-from vecparity.audits.findings import file_unchanged
+from vecparity.audits.findings import AuditFinding, file_unchanged
 from vecparity.audits.mode import audit_mode
 from vecparity.errors import UsageError
-from vecparity.evaluation import Evaluation, Provenance
-from vecparity.follower import Follower
-from vecparity.gathering import gather
-from vecparity.keeping import keep, notes_of, warn_of_nothing_kept
-from vecparity.options import Options
-from vecparity.preparation import Preparation, Prepared, Source
+from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.preparation import Preparation, Prepared, Source
+from vecparity.evaluation.result import (
+    ByFeature,
+    DatasetSummary,
+    DivergedRun,
+    Evaluation,
+    FirstLayer,
+    Provenance,
+    RunCurve,
+    RunResult,
+)
+from vecparity.evaluation.resumption import keep, notes_of, warn_of_nothing_kept
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import Level
 from vecparity.strategy.source import Strategy
-from vecparity.task.config import TaskConfig
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.dataset_stats import density, pattern_counts
 from vecparity.task.seeds import key_digest
 from vecparity.training import random_streams, reference
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_device, choose_engine, device_name, make_engine
 from vecparity.training.loop import Trained, WindowClosed, train
+from vecparity.training.runs import Run
 
 OnWindow = Callable[[WindowClosed], None]
 Recall = Callable[[TaskConfig, Provenance], Evaluation | None]
@@ -212,3 +224,66 @@ def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
             on_window(replace(closed, runs=runs, loss=loss, accuracy=accuracy, live=live))
 
     return tell
+
+
+def gather(
+    config: TaskConfig,
+    secrets: Sequence[Secret],
+    ended: Sequence[tuple[Run, Trained]],
+    findings: list[AuditFinding],
+    provenance: Provenance,
+) -> Evaluation:
+    """Gathers one evaluation.
+
+    Args:
+        config: The settings.
+        secrets: All of its secrets. Nothing that would tell one goes into a sealed evaluation.
+        ended: Its runs, ordered by (secret, ordering), with how they ended.
+        findings: What audits found.
+        provenance: What made it.
+    """
+    is_sealed = provenance.seal is not None
+    datasets = {run.secret_index: run.dataset for run, _ in ended}
+    return Evaluation(
+        config=config,
+        datasets=[_summarise(i, data, secrets[i], is_sealed) for i, data in datasets.items()],
+        results=[
+            RunResult(run.secret_index, run.order_index, end.steps, end.test_accuracy)
+            for run, end in ended
+            if end.test_accuracy is not None
+        ],
+        diverged=[
+            DivergedRun(run.secret_index, run.order_index, end.steps) for run, end in ended if end.test_accuracy is None
+        ],
+        curves=[RunCurve(run.secret_index, run.order_index, end.curve) for run, end in ended],
+        first_layers=[
+            FirstLayer(
+                run.secret_index, run.order_index, by_feature(end.first_layer, secrets[run.secret_index], is_sealed)
+            )
+            for run, end in ended
+            if end.first_layer is not None
+        ],
+        findings=findings,
+        provenance=provenance,
+    )
+
+
+def by_feature(values: Sequence[float], secret: Secret, is_sealed: bool) -> ByFeature:
+    """Means of one value a feature, over the secret's features and over the others."""
+    others = [value for feature, value in enumerate(values) if feature not in secret]
+    return ByFeature(
+        secret=statistics.fmean(values[feature] for feature in secret),
+        others=statistics.fmean(others) if others else None,
+        each=None if is_sealed else list(values),
+    )
+
+
+def _summarise(i: int, data: Dataset, secret: Secret, is_sealed: bool) -> DatasetSummary:
+    return DatasetSummary(
+        secret_index=i,
+        num_examples=data.num_examples,
+        positive_rate=data.positive_rate,
+        secret=None if is_sealed else list(secret),
+        patterns_covered=len(pattern_counts(data, secret)),
+        density=by_feature(density(data).tolist(), secret, is_sealed),
+    )

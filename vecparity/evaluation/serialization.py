@@ -10,9 +10,9 @@ from msgspec import Raw, Struct
 
 from vecparity import _version
 from vecparity.audits.findings import AuditFinding
-from vecparity.coherence import check
 from vecparity.errors import UsageError, brief, printable
-from vecparity.evaluation import (
+from vecparity.evaluation.coherence import check
+from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
     DivergedRun,
