@@ -63,7 +63,7 @@ _BEHIND_THE_BORDER = [
     "workbench.report.embedded",
     "workbench.report.feature_tables",
     "workbench.report.page",
-    "workbench.reproduction",
+    "history.reproduction",
     "workbench.report.series",
     "workbench.report.words",
     "workbench.speed",

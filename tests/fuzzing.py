@@ -33,9 +33,9 @@ from made import changed, diverged, made
 
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
 from vecparity.evaluation import serialization
+from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.seeds import read_key
-from vecparity.workbench.history import History
 
 EXTREMES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 3, 64, 2**31 - 1, 2**31, -(2**31), 2**32, 2**63 - 1, 2**63, -(2**63) - 1),

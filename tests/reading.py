@@ -82,7 +82,7 @@ def _reader(kind: str) -> Callable[[Path], object]:
         limit()
         return serialization.load
     if kind == "history":
-        from vecparity.workbench.history import History
+        from vecparity.history.store import History
 
         def read_history(path: Path) -> None:
             with History(path) as history:

@@ -15,10 +15,10 @@ from reading import GIGABYTES, Outcome, assert_documented, read_in_a_child
 from vecparity import Evaluation
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
+from vecparity.history.references import existing
+from vecparity.history.store import History
 from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig, task_config
-from vecparity.workbench.history import History
-from vecparity.workbench.references import existing
 
 DOCUMENTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a billion secrets": lambda content: content["config"].update(num_hidden_secrets=10**7, num_orderings=10**2),

@@ -17,8 +17,8 @@ from vecparity.audits.findings import AuditFinding
 from vecparity.cli import main
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import DivergedRun
+from vecparity.history.store import History
 from vecparity.strategy.source import load
-from vecparity.workbench.history import History
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -11,12 +11,13 @@ from conftest import CPU
 from test_cli import Run, run  # noqa: F401
 
 from vecparity.errors import MachineError
+from vecparity.history import store
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
 from vecparity.training.engines.select import choose_device, choose_engine
-from vecparity.workbench import doctor, history, speed
+from vecparity.workbench import doctor, speed
 
 ENGINES = ["native", "cuda", "triton", "vmap", "reference"]
 
@@ -33,7 +34,7 @@ def test_as_json(run: Run) -> None:  # noqa: F811
     assert found["versions"]["torch"] == torch.__version__
     assert found["threads"] == torch.get_num_threads()
     assert len(found["gpus"]) == torch.cuda.device_count()
-    assert found["history"] == str(history.default_path())
+    assert found["history"] == str(store.default_path())
     assert [engine["name"] for engine in found["engines"]] == ENGINES
     for engine in found["engines"]:
         assert (engine["speed"] is None) == (engine["why_not"] is not None), engine

@@ -11,13 +11,13 @@ from conftest import SHORT
 from vecparity import Evaluation, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
-from vecparity.repetition import repetition
+from vecparity.history import database
+from vecparity.history import store as module
+from vecparity.history.database import VERSION
+from vecparity.history.fingerprint import fingerprint
+from vecparity.history.store import History
 from vecparity.strategy.source import load
 from vecparity.task.config import task_config
-from vecparity.workbench import history as module
-from vecparity.workbench import history_file
-from vecparity.workbench.history import History
-from vecparity.workbench.history_file import VERSION
 
 CUBE = load("isolated_cube")
 
@@ -77,7 +77,7 @@ def test_ids_count_up_and_a_source_is_kept_once(history: History, evaluation: Ev
 
 
 def test_the_same_is_found_newest_first(history: History, evaluation: Evaluation) -> None:
-    digest = repetition(evaluation.config, evaluation.provenance)
+    digest = fingerprint(evaluation.config, evaluation.provenance)
     assert history.same(digest) == []
     history.add(evaluation, CUBE, "a")
     history.add(replace(evaluation, provenance=replace(evaluation.provenance, seed=43)), CUBE, "b")
@@ -106,13 +106,13 @@ def test_the_same_is_found_newest_first(history: History, evaluation: Evaluation
 )
 def test_what_makes_a_repetition(evaluation: Evaluation, change: dict[str, object], is_same: bool) -> None:
     changed = replace(evaluation.provenance, **change)  # type: ignore[arg-type]
-    digests = {repetition(evaluation.config, each) for each in (evaluation.provenance, changed)}
+    digests = {fingerprint(evaluation.config, each) for each in (evaluation.provenance, changed)}
     assert (len(digests) == 1) == is_same
 
 
 def test_another_setting_is_no_repetition(evaluation: Evaluation) -> None:
     changed = replace(evaluation.config, early_stop_acc=0.998)
-    assert repetition(changed, evaluation.provenance) != repetition(evaluation.config, evaluation.provenance)
+    assert fingerprint(changed, evaluation.provenance) != fingerprint(evaluation.config, evaluation.provenance)
 
 
 def test_reading_makes_no_file(path: Path) -> None:
@@ -235,7 +235,7 @@ def test_a_writer_that_waits_too_long_says_so(
     history: History, evaluation: Evaluation, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history._connection.execute("BEGIN EXCLUSIVE")
-    monkeypatch.setattr(history_file, "_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.1)
     with pytest.raises(MachineError, match="cannot be read or written: database is locked"):
         History(path, create=True)
     history._connection.execute("ROLLBACK")

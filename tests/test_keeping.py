@@ -14,10 +14,10 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import resumption
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Source
+from vecparity.history.recorder import Recorder
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.progress import WindowClosed
-from vecparity.workbench.recording import Recorder
 
 FLAGS = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SHORT.items())
 

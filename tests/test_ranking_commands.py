@@ -20,9 +20,9 @@ from vecparity.commands.compare import compare
 from vecparity.commands.leaderboard import leaderboard
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
+from vecparity.history.store import History
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import CONFIGURATIONS
-from vecparity.workbench.history import History
 
 Run = Callable[..., str]
 

@@ -19,8 +19,8 @@ from test_eval import FILES, SHORT, Run, run  # noqa: F401
 from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
+from vecparity.history.store import History
 from vecparity.strategy.source import load
-from vecparity.workbench.history import History
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -158,9 +158,7 @@ def test_a_history_that_breaks_meanwhile_costs_the_record_only(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(
-        "vecparity.workbench.history_file._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
-    )
+    monkeypatch.setattr("vecparity.history.database._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)")
     status, lines, err = run(f"{SHORT} --log final --history {tmp_path}/history --output-dir {tmp_path}")
     assert (status, len(lines)) == (6, 3)
     assert "cannot be read or written: no such table: evaluations" in err
@@ -236,7 +234,7 @@ def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     tables = "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
-    monkeypatch.setattr("vecparity.workbench.history_file._TABLES", tables)
+    monkeypatch.setattr("vecparity.history.database._TABLES", tables)
     with (
         History(tmp_path / "history", create=True) as history,
         pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
@@ -291,7 +289,7 @@ def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> Non
         "from pathlib import Path\n"
         "from vecparity import document\n"
         "from vecparity.strategy.source import load\n"
-        "from vecparity.workbench.history import History\n"
+        "from vecparity.history.store import History\n"
         f"evaluation = document.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
         f"with History(Path({str(at)!r}), create=True) as history:\n"
         "    while True:\n"

@@ -10,11 +10,11 @@ from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.result import DivergedRun
+from vecparity.history.recorder import recorder
+from vecparity.history.references import Reference, existing, resolve
+from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import task_config
-from vecparity.workbench.history import History
-from vecparity.workbench.recording import recorder
-from vecparity.workbench.references import Reference, existing, resolve
 from vecparity.workbench.sides import Side, sides
 
 

@@ -13,8 +13,8 @@ from test_evaluation import FILES
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.arguments import Arguments, parse
 from vecparity.eval import _plan
+from vecparity.history.reproduction import command, notes
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
-from vecparity.workbench.reproduction import command, notes
 
 
 def read(line: str) -> tuple[Arguments, TaskConfig]:

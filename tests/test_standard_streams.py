@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from vecparity import Evaluation
+from vecparity.history.store import History
 from vecparity.strategy.source import load
-from vecparity.workbench.history import History
 
 EVAL = (
     f"{sys.executable} -m vecparity.eval --num-hidden-secrets 1 --num-orderings 1 --max-steps 40 --log-interval 1 "

@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.result import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
+    from vecparity.history.store import History
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.workbench.checking import Check, check
     from vecparity.workbench.comparison import compare
     from vecparity.workbench.doctor import diagnose
-    from vecparity.workbench.history import History
     from vecparity.workbench.leaderboard import leaderboard
     from vecparity.workbench.report import write_report
 

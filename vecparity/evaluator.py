@@ -12,11 +12,11 @@ from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
+from vecparity.history.recorder import Recorder
+from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
 from vecparity.workbench.frames import to_dataframe
-from vecparity.workbench.history import History
-from vecparity.workbench.recording import Recorder
 from vecparity.workbench.report.notebook import fragment
 
 Item = TypeVar("Item")

@@ -50,10 +50,15 @@ def say(message: str) -> None:
     print(f"vecparity: {message}", file=standard_streams.Lossy(sys.stderr))
 
 
+def warn(message: str) -> None:
+    """Says a warning."""
+    say(f"warning: {message}")
+
+
 def warn_of_failed_audits(evaluation: "Evaluation") -> None:
     """Says which audits an evaluation failed, where that leaves it its score (else the score's absence says it)."""
     for finding in [] if evaluation.why_no_score else evaluation.failed_findings:
-        say(f"warning: {evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
+        warn(f"{evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
 
 
 def show_warning(
@@ -65,4 +70,4 @@ def show_warning(
     line: str | None = None,
 ) -> None:
     """Says a warning, in the place of `warnings.showwarning`."""
-    say(f"warning: {message}")
+    warn(str(message))

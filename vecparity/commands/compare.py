@@ -14,12 +14,13 @@ from vecparity.commands.output import Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
+from vecparity.saying import warn
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
     from vecparity.evaluation.options import Options
+    from vecparity.history.references import Reference
     from vecparity.workbench.comparison import Comparison
-    from vecparity.workbench.references import Reference
     from vecparity.workbench.sides import Side
 
 
@@ -56,7 +57,7 @@ def compare(
         limits: Limits of each worker that runs a strategy.
     """
     from vecparity.evaluation.options import Options
-    from vecparity.workbench.references import resolve
+    from vecparity.history.references import resolve
 
     if len(what) < 2:
         raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
@@ -100,13 +101,13 @@ def _sides(
 ) -> list["Side"]:
     from vecparity.display import Display
     from vecparity.evaluation.result import Evaluation
+    from vecparity.history.recorder import recorder
     from vecparity.interruption import Interruption
-    from vecparity.workbench.recording import recorder
     from vecparity.workbench.sides import sides
 
     configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
-    with Interruption(), recorder(history, enabled=needs_history, reuse=reuse) as records:
+    with Interruption(), recorder(history, enabled=needs_history, reuse=reuse, warn=warn) as records:
         return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
 
 

@@ -16,16 +16,16 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
+from vecparity.history.recorder import Recorder, recorder
 from vecparity.interruption import Interruption
 from vecparity.metric_log import MetricLog
 from vecparity.sandbox.limits import Limits
-from vecparity.saying import fail, say, warn_of_failed_audits
+from vecparity.saying import fail, say, warn, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
 from vecparity.task.seeds import key_digest, new_key, read_key, write_key
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
-from vecparity.workbench.recording import Recorder, recorder
 from vecparity.workbench.tensorboard import TensorBoardLog
 
 
@@ -138,7 +138,11 @@ def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
         given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
         raise UsageError(f"--no-history uses no history: got {given} as well")
     return recorder(
-        arguments.history, enabled=not arguments.no_history, reuse=arguments.reuse, goes_on=arguments.resume
+        arguments.history,
+        enabled=not arguments.no_history,
+        reuse=arguments.reuse,
+        goes_on=arguments.resume,
+        warn=warn,
     )
 
 

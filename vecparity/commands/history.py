@@ -65,7 +65,7 @@ def history(
         format_: How they are printed.
         history_: The file in which they are recorded; by default one in the user's data directory.
     """
-    from vecparity.workbench.history import History
+    from vecparity.history.store import History
 
     if since is not None and since.year < 1970:
         raise UsageError(f"since must be 1970 or later, got {since:%Y-%m-%d}")

@@ -61,7 +61,7 @@ def leaderboard(
 
 def _recorded(history: Path | None) -> list["Evaluation"]:
     """The evaluations that may rank, oldest first."""
-    from vecparity.workbench.history import History
+    from vecparity.history.store import History
 
     # Evaluations with curves are large: what has other numbers of runs need not be read.
     numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}

@@ -20,7 +20,7 @@ def report(
         output: Where to write it.
         history: The file of recorded evaluations; by default one in the user's data directory.
     """
-    from vecparity.workbench.references import existing
+    from vecparity.history.references import existing
     from vecparity.workbench.report import write_report
 
     evaluations = existing(what, history)

@@ -18,7 +18,7 @@ from vecparity.errors import UsageError
 
 if TYPE_CHECKING:
     from vecparity.evaluation.result import Evaluation
-    from vecparity.workbench.history import Recorded
+    from vecparity.history.store import Recorded
 
 
 def show(
@@ -39,7 +39,7 @@ def show(
     """
     from vecparity import tables
     from vecparity.evaluation import serialization
-    from vecparity.workbench.history import History
+    from vecparity.history.store import History
 
     if source and json:
         raise UsageError("show prints the source or the JSON: got --source and --json")
@@ -85,7 +85,7 @@ def _runs(evaluation: "Evaluation") -> Table:
 
 def _facts(recorded: "Recorded") -> Table:
     """How it was made, a fact a line."""
-    from vecparity.workbench import reproduction
+    from vecparity.history import reproduction
 
     made = Table("", "", show_header=False, box=None)
     evaluation = recorded.evaluation

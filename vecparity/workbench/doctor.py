@@ -10,6 +10,7 @@ import torch
 
 from vecparity import _version, machine
 from vecparity.errors import MachineError
+from vecparity.history import store
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import LEVELS, Level
@@ -18,7 +19,6 @@ from vecparity.training import random_streams
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_device, choose_engine, explain_auto, why_not
 from vecparity.training.random_streams import Likeness
-from vecparity.workbench import history
 from vecparity.workbench.speed import Speed, measure
 
 # What is installed with each extra.
@@ -128,7 +128,7 @@ def diagnose() -> Diagnosis:
             ExtraDiagnosis(library, _installed(library), f"pip install 'vecparity[{extra}]'")
             for extra, library in _EXTRAS.items()
         ],
-        history=str(history.default_path()),
+        history=str(store.default_path()),
     )
 
 

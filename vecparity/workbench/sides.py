@@ -9,12 +9,12 @@ from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
+from vecparity.history.recorder import Recorder
+from vecparity.history.references import Reference
 from vecparity.saying import say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.workbench.contenders import require_same_settings
-from vecparity.workbench.recording import Recorder
-from vecparity.workbench.references import Reference
 
 Follow = Callable[[Sequence[TaskConfig]], AbstractContextManager[Follower]]
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench import reproduction
+from vecparity.history import reproduction
 from vecparity.workbench.report import feature_tables, figures, heat_maps, words
 from vecparity.workbench.report.curves import Median, median, points_per_run
 from vecparity.workbench.report.embedded import embedded

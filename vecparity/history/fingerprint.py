@@ -11,7 +11,7 @@ from vecparity.task.config import TaskConfig
 _BESIDES = ("strategy", "protocol", "containment", "wall_seconds")
 
 
-def repetition(config: TaskConfig, provenance: Provenance) -> str:
+def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
     """Digest of the settings, the strategy's source, the seed or seal, audits, engine, device and versions.
 
     Evaluations with the same digest repeat each other.

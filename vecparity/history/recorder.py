@@ -1,6 +1,7 @@
 """What a command records in the history as it goes, and what it takes from there instead of evaluating."""
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +9,11 @@ from uuid import uuid4
 
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.result import Evaluation, Provenance
-from vecparity.repetition import repetition
+from vecparity.history.fingerprint import fingerprint
+from vecparity.history.store import Entry, History
 from vecparity.sandbox.levels import LEVELS
-from vecparity.saying import say
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
-from vecparity.workbench.history import Entry, History
 
 
 class Recorder:
@@ -41,7 +41,7 @@ class Recorder:
         """
         if not self._reuse or self._history is None:
             return None
-        for recorded in self._history.same(repetition(config, provenance)):
+        for recorded in self._history.same(fingerprint(config, provenance)):
             theirs = recorded.evaluation.provenance
             if LEVELS.index(theirs.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name today.
@@ -83,21 +83,27 @@ class Recorder:
         """The same evaluation with the same results, where one may have been recorded before an interruption."""
         if not self._goes_on or self._history is None:
             return None
-        same = self._history.same(repetition(evaluation.config, evaluation.provenance))
+        same = self._history.same(fingerprint(evaluation.config, evaluation.provenance))
         return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)
 
 
 @contextmanager
 def recorder(
-    path: Path | None, *, enabled: bool = True, reuse: bool = False, goes_on: bool = False
+    path: Path | None,
+    *,
+    enabled: bool = True,
+    reuse: bool = False,
+    goes_on: bool = False,
+    warn: Callable[[str], None] = warnings.warn,
 ) -> Iterator[Recorder]:
-    """Opens the history for a command. One that nobody named and that cannot be used is done without, with a word.
+    """Opens the history for a command. If the default one cannot be opened, warns and goes on without it.
 
     Args:
         path: The file that was asked for, or None for the default.
         enabled: Whether to use any.
         reuse: See `Recorder`.
         goes_on: See `Recorder`.
+        warn: Takes the warning.
 
     Raises:
         UsageError: The file that was asked for is no history, or a newer version's.
@@ -108,7 +114,7 @@ def recorder(
     except (UsageError, MachineError) as error:
         if path is not None:
             raise
-        say(f"warning: nothing is recorded: {error}")
+        warn(f"nothing is recorded: {error}")
         history = None
     with history or nullcontext():
         yield Recorder(history, reuse=reuse, goes_on=goes_on)

@@ -9,8 +9,8 @@ from pathlib import Path
 from vecparity.errors import UsageError, brief
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
+from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
-from vecparity.workbench.history import History
 
 # Python reads no number of thousands of digits.
 _ID = "[0-9]{1,100}"

@@ -17,10 +17,10 @@ from vecparity.evaluation import serialization
 from vecparity.evaluation.coherence import require_line
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import to_path
-from vecparity.repetition import repetition
+from vecparity.history.database import connect, telling, writing
+from vecparity.history.fingerprint import fingerprint
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import NAMED_PROTOCOLS, task_config
-from vecparity.workbench.history_file import connect, telling, writing
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class History:
             "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "command": command,
             **_of(evaluation),
-            "repetition": repetition(evaluation.config, provenance),
+            "repetition": fingerprint(evaluation.config, provenance),
             "document": zlib.compress(serialization.dumps(evaluation)),
         }
         insert = f"INSERT INTO evaluations ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
@@ -215,14 +215,14 @@ class History:
         return self._select("TRUE ORDER BY id") if ids is None else [self.get(id_) for id_ in ids]
 
     def same(self, digest: str) -> list[Recorded]:
-        """Returns the evaluations whose `repetition` this is, newest first.
+        """Returns the evaluations whose `fingerprint` this is, newest first.
 
         Raises:
             MachineError: One is damaged.
         """
         found = self._select("repetition = ? ORDER BY id DESC", digest)
         for recorded in found:
-            if repetition(recorded.evaluation.config, recorded.evaluation.provenance) != digest:
+            if fingerprint(recorded.evaluation.config, recorded.evaluation.provenance) != digest:
                 raise self._damaged(recorded.entry.id, "the repetition of another evaluation")
         return found
 
