@@ -8,10 +8,10 @@ from made import changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, compare, evaluate
+from vecparity.analysis.difference import Tally
+from vecparity.analysis.intervals import Interval
 from vecparity.audits.findings import AuditFinding
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
-from vecparity.workbench.difference import Tally
-from vecparity.workbench.intervals import Interval
 
 Ends = list[list[tuple[int, float]]]
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vecparity.workbench.intervals import Interval, interval
+from vecparity.analysis.intervals import Interval, interval
 
 SAMPLES = st.lists(st.integers(0, 16_384).map(lambda rows: rows / 16_384), min_size=3, max_size=12)
 

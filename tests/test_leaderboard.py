@@ -7,12 +7,11 @@ from made import changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, leaderboard
+from vecparity.analysis.published import published as published_results
+from vecparity.analysis.ranking import League, Standing
 from vecparity.audits.findings import AuditFinding
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, task_config
-from vecparity.workbench.league import League
-from vecparity.workbench.published import published as published_results
-from vecparity.workbench.standing import Standing
 
 GOLDEN = [
     published(strategy, label)

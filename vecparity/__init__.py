@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from vecparity._version import __version__
 
 if TYPE_CHECKING:
+    from vecparity.analysis.comparison import compare
+    from vecparity.analysis.ranking import leaderboard
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.result import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
@@ -13,9 +15,7 @@ if TYPE_CHECKING:
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.workbench.checking import Check, check
-    from vecparity.workbench.comparison import compare
     from vecparity.workbench.doctor import diagnose
-    from vecparity.workbench.leaderboard import leaderboard
     from vecparity.workbench.report import write_report
 
 __all__ = [
@@ -45,12 +45,12 @@ _WHERE = {
     "History": "evaluator",
     "OptimizerConfig": "task.config",
     "TaskConfig": "task.config",
-    "compare": "workbench.comparison",
+    "compare": "analysis.comparison",
     "diagnose": "workbench.doctor",
     "check": "workbench.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
-    "leaderboard": "workbench.leaderboard",
+    "leaderboard": "analysis.ranking",
     "parity_labels": "task.dataset",
     "task_config": "task.config",
     "write_report": "workbench.report",

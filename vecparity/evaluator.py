@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from vecparity.analysis.frames import to_dataframe
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.options import Options
@@ -16,7 +17,6 @@ from vecparity.history.recorder import Recorder
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
-from vecparity.workbench.frames import to_dataframe
 from vecparity.workbench.report.notebook import fragment
 
 Item = TypeVar("Item")

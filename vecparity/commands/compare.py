@@ -18,9 +18,9 @@ from vecparity.saying import warn
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
+    from vecparity.analysis.comparison import Comparison
     from vecparity.evaluation.options import Options
     from vecparity.history.references import Reference
-    from vecparity.workbench.comparison import Comparison
     from vecparity.workbench.sides import Side
 
 
@@ -112,7 +112,7 @@ def _sides(
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
-    from vecparity.workbench.comparison import compare
+    from vecparity.analysis.comparison import compare
 
     names = first.short_name, second.short_name
     return [

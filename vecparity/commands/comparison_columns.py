@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from vecparity.commands.output import Column
 
 if TYPE_CHECKING:
-    from vecparity.workbench.comparison import Comparison
-    from vecparity.workbench.contenders import Contender
-    from vecparity.workbench.difference import Difference
+    from vecparity.analysis.comparison import Comparison
+    from vecparity.analysis.contenders import Contender
+    from vecparity.analysis.difference import Difference
 
 
 def _accuracy(share: float) -> str:

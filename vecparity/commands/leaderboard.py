@@ -14,9 +14,8 @@ from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 
 if TYPE_CHECKING:
+    from vecparity.analysis.ranking import League, Standing
     from vecparity.evaluation.result import Evaluation
-    from vecparity.workbench.league import League
-    from vecparity.workbench.standing import Standing
 
 _PUBLIC = "public"
 
@@ -42,8 +41,8 @@ def leaderboard(
         format_: How it is printed. json has everything.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
-    from vecparity.workbench.leaderboard import leaderboard
-    from vecparity.workbench.published import published as published_results
+    from vecparity.analysis.published import published as published_results
+    from vecparity.analysis.ranking import leaderboard
 
     if published:
         protocol = protocol or "published"
@@ -75,7 +74,7 @@ def _league(
     evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
 ) -> "League":
     """What the newest evaluation is in that ranks and is such a one."""
-    from vecparity.workbench.league import league_of
+    from vecparity.analysis.ranking import league_of
 
     leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
     for league in leagues:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
+from vecparity.analysis.contenders import require_same_settings
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.options import Options
@@ -14,7 +15,6 @@ from vecparity.history.references import Reference
 from vecparity.saying import say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
-from vecparity.workbench.contenders import require_same_settings
 
 Follow = Callable[[Sequence[TaskConfig]], AbstractContextManager[Follower]]
 

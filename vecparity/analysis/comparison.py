@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from vecparity.analysis import verdict
+from vecparity.analysis.by_secret import BySecret, SecretFigures, by_secret
+from vecparity.analysis.contenders import Contender, described, pooled, require_same_settings
+from vecparity.analysis.difference import Difference, difference
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench import verdict
-from vecparity.workbench.by_secret import BySecret, SecretFigures, by_secret
-from vecparity.workbench.contenders import Contender, described, pooled, require_same_settings
-from vecparity.workbench.difference import Difference, difference
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,120 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
+from statistics import fmean
 
+from vecparity.analysis.by_secret import by_secret
+from vecparity.analysis.contenders import failed_audits
+from vecparity.analysis.intervals import Interval, interval
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation, listed
-from vecparity.task.config import CONFIGURATIONS
-from vecparity.workbench.by_secret import by_secret
-from vecparity.workbench.intervals import Interval, interval
-from vecparity.workbench.league import Entry, League, entries, league_of
-from vecparity.workbench.standing import ConfigurationFigures, Standing, means
+from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
+
+
+@dataclass(frozen=True)
+class ConfigurationFigures:
+    """One strategy on one configuration, all its seeds together.
+
+    Attributes:
+        accuracy: Mean test accuracy.
+        interval: Where that is believed to be (95%), or None where nothing is known of it: no secret differs from
+            another, or they are too few.
+        mean_steps: Until runs stopped.
+        num_runs: Of all seeds.
+        seeds: Top-level seeds, ascending.
+    """
+
+    accuracy: float
+    interval: Interval | None
+    mean_steps: float
+    num_runs: int
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One strategy's place.
+
+    Attributes:
+        rank: From 1, shared by strategies with the same figures; None for what is not ranked: what lacks a
+            configuration or a score, or failed an audit.
+        strategy: Its name, with the beginning of its source's digest where another source has the same name.
+        sha256: Digest of the source, or None for a published result.
+        configurations: By label, those with a score.
+        accuracy: Mean over all runs on the three configurations, or None where it is incomplete or has no score.
+        interval: Where that is believed to be (95%), as each configuration's.
+        mean_steps: Mean over all runs on the three configurations, or None likewise.
+        failed_audits: Names of the audits that any of its evaluations failed.
+        lacks: What it has to have for a rank, if something is missing.
+        why_no_score: What one of its evaluations has instead of a score.
+        is_published: Whether it is a published result, which is shown beside the others.
+    """
+
+    rank: int | None
+    strategy: str
+    sha256: str | None
+    configurations: dict[str, ConfigurationFigures]
+    accuracy: float | None
+    interval: Interval | None
+    mean_steps: float | None
+    failed_audits: list[str]
+    lacks: str | None = None
+    why_no_score: str | None = None
+    is_published: bool = False
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of all configurations, ascending."""
+        return sorted({seed for figures in self.configurations.values() for seed in figures.seeds})
+
+
+@dataclass(frozen=True)
+class League:
+    """Evaluations with the same settings whose secrets and weights were drawn alike.
+
+    Attributes:
+        protocol: Whose settings they have, with none overridden.
+        seal: Digest of their seal, or None for public seeds.
+        dtype: Of parameters, moments and gradients.
+        init_device: Where ``init_model`` drew.
+    """
+
+    protocol: Protocol
+    seal: str | None
+    dtype: str = "float32"
+    init_device: str = "cpu"
+
+
+@dataclass
+class RankedSource:
+    """One source in a league.
+
+    Attributes:
+        sha256: Digest of the source.
+        strategy: Its newest name.
+        counting: The evaluations that count, by configuration and seed.
+        failed_audits: Names of the audits that any recorded evaluation failed, whether it counts or not.
+    """
+
+    sha256: str
+    strategy: str = ""
+    counting: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
+    failed_audits: list[str] = field(default_factory=list)
+
+    def add(self, evaluation: Evaluation, seeds: Sequence[int] | None) -> None:
+        """Takes in the next newer evaluation, which counts instead of an older one of its configuration and seed.
+
+        A score that a strict audit took is not given back by an evaluation that was not audited.
+        """
+        self.strategy = evaluation.provenance.strategy
+        self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
+        key = evaluation.config.label, evaluation.provenance.seed
+        older = self.counting.get(key)
+        is_undoing = older is not None and _failed_strictly(older) and evaluation.provenance.audit == "off"
+        if (not seeds or evaluation.provenance.seed in seeds) and not is_undoing:
+            self.counting[key] = evaluation
 
 
 def leaderboard(
@@ -45,7 +149,7 @@ def leaderboard(
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
 
-def _standing(entry: Entry, *, is_alone: bool) -> Standing:
+def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
     problems = [problem for evaluation in entry.counting.values() if (problem := evaluation.why_no_score)]
     scored, is_complete = _scored(entry)
     has_place = is_complete and not problems
@@ -72,7 +176,7 @@ def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
     return "no seed that all configurations were evaluated under"
 
 
-def _scored(entry: Entry) -> tuple[dict[str, list[Evaluation]], bool]:
+def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
     """What has a score, by configuration and ascending by seed, and whether it is complete, with common seeds alone."""
     by_label: dict[str, dict[int, Evaluation]] = {}
     for label in CONFIGURATIONS:
@@ -132,3 +236,38 @@ def _key(standing: Standing) -> tuple[int, int, float, float]:
 
 def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
     return means(configurations) if configurations else (0.0, 0.0)
+
+
+def league_of(evaluation: Evaluation) -> League | None:
+    """Returns what an evaluation ranks in, or None where its settings are no protocol's."""
+    protocol, made = protocol_of(evaluation.config), evaluation.provenance
+    return None if protocol is None else League(protocol, made.seal, made.dtype, made.init_device)
+
+
+def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
+    """Groups a league's evaluations by source.
+
+    Args:
+        evaluations: Any, oldest first.
+        league: Those of others are left out.
+        seeds: Which top-level seeds count; None or none for all.
+
+    Returns:
+        Those of which any evaluation counts.
+    """
+    made: dict[str, RankedSource] = {}
+    for evaluation in evaluations:
+        if league_of(evaluation) == league:
+            sha256 = evaluation.provenance.strategy_sha256
+            made.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
+    return [entry for entry in made.values() if entry.counting]
+
+
+def _failed_strictly(evaluation: Evaluation) -> bool:
+    return evaluation.provenance.audit == "strict" and bool(evaluation.failed_findings)
+
+
+def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
+    """Returns the means of accuracy and steps over the configurations that there are, each counting the same."""
+    figures = configurations.values()
+    return fmean(each.accuracy for each in figures), fmean(each.mean_steps for each in figures)

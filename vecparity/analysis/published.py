@@ -1,8 +1,8 @@
 """Published results of the benchmark, to be shown beside one's own. Source: contract section 7."""
 
+from vecparity.analysis.ranking import ConfigurationFigures, Standing, means
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, Protocol
-from vecparity.workbench.standing import ConfigurationFigures, Standing, means
 
 # Test accuracy and mean steps on n32-k8, n50-k8 and n64-k8, where they are known: 15 runs each, seed 42.
 _RESULTS = {

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from vecparity.workbench.difference import Difference
-from vecparity.workbench.intervals import LEAST_SECRETS
+from vecparity.analysis.difference import Difference
+from vecparity.analysis.intervals import LEAST_SECRETS
 
 # The loss of accuracy up to which a strategy counts as no worse: 1% of what lies between guessing and being right.
 NO_WORSE_MARGIN = 0.005

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from vecparity.workbench.intervals import LEAST_SECRETS, Interval, interval
+from vecparity.analysis.intervals import LEAST_SECRETS, Interval, interval
 
 
 @dataclass(frozen=True)
