@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page
 from vecparity import Evaluation, evaluate, task_config
 from vecparity.audits.findings import AuditFinding
 from vecparity.evaluation import serialization
+from vecparity.report import write_report
+from vecparity.report.svg import SERIES
 from vecparity.task.config import CONFIGURATIONS
 from vecparity.training.loop import Curve
-from vecparity.workbench.report import write_report
-from vecparity.workbench.report.svg import SERIES
 
 # Looked at by people; git ignores it.
 ARTEFACTS = Path(__file__).parent.parent / "artefacts"

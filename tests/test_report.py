@@ -17,14 +17,14 @@ from vecparity.commands.report import report
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import ByFeature
+from vecparity.report import html, write_report
+from vecparity.report.curves import median, thinned
+from vecparity.report.feature_tables import weight_rows
+from vecparity.report.page import medians
+from vecparity.report.series import tell_apart
+from vecparity.report.words import layer_sentence
 from vecparity.task.seeds import new_key
 from vecparity.training.progress import Curve
-from vecparity.workbench.report import html, write_report
-from vecparity.workbench.report.curves import median, thinned
-from vecparity.workbench.report.feature_tables import weight_rows
-from vecparity.workbench.report.page import medians
-from vecparity.workbench.report.series import tell_apart
-from vecparity.workbench.report.words import layer_sentence
 
 
 def ids(text: str) -> Counter[str]:

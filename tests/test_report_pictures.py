@@ -8,9 +8,9 @@ import pytest
 from conftest import SHORT
 
 from vecparity import Evaluation, evaluate
-from vecparity.workbench.report import figures, heat_maps
-from vecparity.workbench.report.series import tell_apart
-from vecparity.workbench.report.svg import drawing
+from vecparity.report import figures, heat_maps
+from vecparity.report.series import tell_apart
+from vecparity.report.svg import drawing
 
 
 @pytest.fixture(autouse=True)

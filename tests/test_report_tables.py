@@ -12,7 +12,7 @@ from conftest import SHORT
 from playwright.sync_api import Page
 
 from vecparity import Evaluation, evaluate
-from vecparity.workbench.report import write_report
+from vecparity.report import write_report
 
 # Columns of the table of provenance.
 MADE = ("vecparity", "torch", "python", "engine", "device", "dtype", "containment", "audit", "strategy_sha256")

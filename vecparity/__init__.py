@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from vecparity.evaluation.result import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.history.store import History
+    from vecparity.report import write_report
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.workbench.checking import Check, check
     from vecparity.workbench.doctor import diagnose
-    from vecparity.workbench.report import write_report
 
 __all__ = [
     "Check",
@@ -53,7 +53,7 @@ _WHERE = {
     "leaderboard": "analysis.ranking",
     "parity_labels": "task.dataset",
     "task_config": "task.config",
-    "write_report": "workbench.report",
+    "write_report": "report",
 }
 
 

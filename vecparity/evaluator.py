@@ -15,9 +15,9 @@ from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.history.store import History
+from vecparity.report.notebook import fragment
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
-from vecparity.workbench.report.notebook import fragment
 
 Item = TypeVar("Item")
 

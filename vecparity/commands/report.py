@@ -21,7 +21,7 @@ def report(
         history: The file of recorded evaluations; by default one in the user's data directory.
     """
     from vecparity.history.references import existing
-    from vecparity.workbench.report import write_report
+    from vecparity.report import write_report
 
     evaluations = existing(what, history)
     write_report(evaluations, output)

@@ -8,7 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench.report.svg import INK, to_svg
+from vecparity.report.svg import INK, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import fmean
 
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench.report.series import Series
+from vecparity.report.series import Series
 
 MISSING = "—"
 # Below, figures are not told apart; from here on, they are said without a fraction.

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench.report.svg import SERIES
+from vecparity.report.svg import SERIES
 
 # On, off, in widths of the line: told apart without colours, too.
 _DASHES = ((), (5.0, 2.0), (1.5, 1.5), (6.0, 1.5, 1.5, 1.5))

@@ -9,11 +9,11 @@ from markupsafe import Markup
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation
 from vecparity.history import reproduction
-from vecparity.workbench.report import feature_tables, figures, heat_maps, words
-from vecparity.workbench.report.curves import Median, median, points_per_run
-from vecparity.workbench.report.embedded import embedded
-from vecparity.workbench.report.series import Series, tell_apart
-from vecparity.workbench.report.svg import drawing
+from vecparity.report import feature_tables, figures, heat_maps, words
+from vecparity.report.curves import Median, median, points_per_run
+from vecparity.report.embedded import embedded
+from vecparity.report.series import Series, tell_apart
+from vecparity.report.svg import drawing
 
 # Rows of a table of medians.
 _MOST_ROWS = 60
@@ -63,7 +63,7 @@ def html(evaluations: Sequence[Evaluation]) -> str:
 def environment() -> Environment:
     """Where templates are. All that comes from an evaluation is escaped: names are strangers' words."""
     made = Environment(
-        loader=PackageLoader("vecparity.workbench.report"),
+        loader=PackageLoader("vecparity.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -6,7 +6,7 @@ from pathlib import Path
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.result import Evaluation, listed
 from vecparity.files import to_path, write_whole
-from vecparity.workbench.report.page import html
+from vecparity.report.page import html
 
 __all__ = ["html", "write_report"]
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from markupsafe import Markup
 
+from vecparity.report.curves import Median, median, points_per_run, thinned
+from vecparity.report.series import Series
+from vecparity.report.svg import PAPER, to_svg
 from vecparity.training.progress import Curve
-from vecparity.workbench.report.curves import Median, median, points_per_run, thinned
-from vecparity.workbench.report.series import Series
-from vecparity.workbench.report.svg import PAPER, to_svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

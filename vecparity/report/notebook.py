@@ -7,10 +7,10 @@ from markupsafe import Markup
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
-from vecparity.workbench.report import figures
-from vecparity.workbench.report.page import environment
-from vecparity.workbench.report.series import tell_apart
-from vecparity.workbench.report.svg import drawing
+from vecparity.report import figures
+from vecparity.report.page import environment
+from vecparity.report.series import tell_apart
+from vecparity.report.svg import drawing
 
 
 def fragment(evaluation: Evaluation, /) -> str:
