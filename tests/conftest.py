@@ -66,15 +66,16 @@ _BEHIND_THE_BORDER = [
     "history.reproduction",
     "report.series",
     "report.words",
-    "workbench.speed",
-    "workbench.asking",
-    "workbench.dataset_facts",
-    "workbench.network_facts",
+    "inspection.speed",
+    "inspection.probe",
+    "inspection.dataset_facts",
+    "inspection.network_facts",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
 from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
+from vecparity.inspection import checking  # noqa: E402
 from vecparity.sandbox.client import Sandbox  # noqa: E402
 from vecparity.sandbox.levels import Level  # noqa: E402
 from vecparity.sandbox.limits import Limits  # noqa: E402
@@ -83,7 +84,6 @@ from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
 from vecparity.task.config import Secret  # noqa: E402
 from vecparity.task.dataset import Dataset  # noqa: E402
 from vecparity.training.runs import Initial  # noqa: E402
-from vecparity.workbench import checking  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():

@@ -16,9 +16,9 @@ from test_checking import InThisProcess, write
 import vecparity
 from vecparity.cli import main
 from vecparity.commands import check
+from vecparity.inspection import checking
 from vecparity.task.config import TaskConfig
 from vecparity.training.runs import Initial
-from vecparity.workbench import checking
 
 Run = Callable[..., tuple[int, str, str]]
 

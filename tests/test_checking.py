@@ -10,15 +10,15 @@ from conftest import CPU
 import vecparity
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.evaluation.preparation import Preparation, Source
+from vecparity.inspection import checking, probe
+from vecparity.inspection.checking import Check, Spread, check_all
+from vecparity.inspection.probe import Repeatability
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.runs import Initial
-from vecparity.workbench import asking, checking
-from vecparity.workbench.asking import Repeatability
-from vecparity.workbench.checking import Check, Spread, check_all
 
 CONFIG = TaskConfig(
     n_features=40, secret_size=4, hidden_width=16, num_hidden_secrets=3, num_orderings=2, test_set_size=1_000
@@ -58,7 +58,7 @@ asked: list[tuple[str, int]] = []
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "Sandbox", InThisProcess)
-    monkeypatch.setattr(asking, "_MOST_SECONDS_AGAIN", math.inf)  # however busy the machine is
+    monkeypatch.setattr(probe, "_MOST_SECONDS_AGAIN", math.inf)  # however busy the machine is
 
 
 def write(path: Path, **bodies: str) -> Path:
@@ -114,7 +114,7 @@ def test_all_networks_are_asked_for_before_any_secret_is_shown(here: None, tmp_p
 
 
 def test_what_takes_long_is_not_asked_twice(here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "_MOST_SECONDS_AGAIN", 0.0)
+    monkeypatch.setattr(probe, "_MOST_SECONDS_AGAIN", 0.0)
     check = checked(write(tmp_path / "mine.py"))
     assert [what for what, _ in asked] == ["6 networks", "dataset 0", "dataset 1"]
     left_out = ["init_model", "get_optimizer_config", "make_dataset secret=0", "make_dataset secret=1"]
@@ -126,7 +126,7 @@ def test_what_the_next_process_would_answer_otherwise_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second calls are made in another interpreter, as an audit's are."""
-    monkeypatch.setattr(asking, "_MOST_SECONDS_AGAIN", math.inf)
+    monkeypatch.setattr(probe, "_MOST_SECONDS_AGAIN", math.inf)
     body = "x = (x + torch.tensor([hash(f'{i}') % 2 for i in range(300)])[:, None]) % 2; y = parity_labels(x, secret)"
     check = checked(write(tmp_path / "mine.py", make_dataset=body), secrets=1)
     assert check.repeatability.differing == ["make_dataset secret=0"]

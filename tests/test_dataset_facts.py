@@ -1,9 +1,9 @@
 import torch
 
+from vecparity.inspection.dataset_facts import Patterns, dataset_facts
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set, pack, parity_labels
 from vecparity.task.rows import Overlap
-from vecparity.workbench.dataset_facts import Patterns, dataset_facts
 
 CONFIG = TaskConfig(n_features=70, secret_size=3, num_hidden_secrets=2, batch_size=4, max_steps=9, test_set_size=50)
 SECRET = (1, 64, 69)

@@ -12,12 +12,12 @@ from test_cli import Run, run  # noqa: F401
 
 from vecparity.errors import MachineError
 from vecparity.history import store
+from vecparity.inspection import doctor, speed
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
 from vecparity.training.engines.select import choose_device, choose_engine
-from vecparity.workbench import doctor, speed
 
 ENGINES = ["native", "cuda", "triton", "vmap", "reference"]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from vecparity.inspection.network_facts import NetworkFacts, Propagated, network_facts, propagate
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset, pack, unpack
 from vecparity.task.network import build_network, flatten
-from vecparity.workbench.network_facts import NetworkFacts, Propagated, network_facts, propagate
 
 CONFIG = TaskConfig(n_features=6, secret_size=2, hidden_width=8, num_hidden_secrets=2, test_set_size=2_500)
 

@@ -9,8 +9,8 @@ from test_checking import InThisProcess
 
 import vecparity
 from vecparity.cli import main
+from vecparity.inspection import checking
 from vecparity.strategy.source import bundled, load
-from vecparity.workbench import checking
 
 IDEAS = (
     "    #   others = [feature for feature in range(config.n_features) if feature not in secret]",

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from vecparity.evaluation.result import Evaluation
     from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.history.store import History
+    from vecparity.inspection.checking import Check, check
+    from vecparity.inspection.doctor import diagnose
     from vecparity.report import write_report
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
-    from vecparity.workbench.checking import Check, check
-    from vecparity.workbench.doctor import diagnose
 
 __all__ = [
     "Check",
@@ -39,15 +39,15 @@ __all__ = [
 
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
-    "Check": "workbench.checking",
+    "Check": "inspection.checking",
     "Evaluation": "evaluator",
     "Follower": "evaluation.callbacks",
     "History": "evaluator",
     "OptimizerConfig": "task.config",
     "TaskConfig": "task.config",
     "compare": "analysis.comparison",
-    "diagnose": "workbench.doctor",
-    "check": "workbench.checking",
+    "diagnose": "inspection.doctor",
+    "check": "inspection.checking",
     "evaluate": "evaluator",
     "evaluate_many": "evaluator",
     "leaderboard": "analysis.ranking",

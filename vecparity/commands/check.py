@@ -70,7 +70,7 @@ def check(
             patience = Timer(_PATIENCE_SECONDS, say, [_waiting(limits)])
             stack.callback(patience.cancel)
             patience.start()
-            from vecparity.workbench.checking import check_all
+            from vecparity.inspection.checking import check_all
 
             checks = check_all(loaded, configs, seed, secrets, level, limits)
     except VecparityError as error:

@@ -7,10 +7,10 @@ from rich.table import Table
 from rich.text import Text
 
 from vecparity.commands.output import show
+from vecparity.inspection.checking import Check, Spread
+from vecparity.inspection.dataset_facts import DatasetFacts
+from vecparity.inspection.network_facts import NetworkFacts
 from vecparity.task.config import TaskConfig
-from vecparity.workbench.checking import Check, Spread
-from vecparity.workbench.dataset_facts import DatasetFacts
-from vecparity.workbench.network_facts import NetworkFacts
 
 # Features listed before the rest are only counted.
 _MOST_FEATURES = 12

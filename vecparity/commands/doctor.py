@@ -11,7 +11,7 @@ from vecparity.arguments import Switch
 from vecparity.commands.output import show, show_json
 
 if TYPE_CHECKING:
-    from vecparity.workbench.doctor import Diagnosis, EngineDiagnosis
+    from vecparity.inspection.doctor import Diagnosis, EngineDiagnosis
 
 
 def doctor(*, json: Switch = False) -> int:
@@ -20,7 +20,7 @@ def doctor(*, json: Switch = False) -> int:
     Args:
         json: As JSON.
     """
-    from vecparity.workbench.doctor import diagnose
+    from vecparity.inspection.doctor import diagnose
 
     found = diagnose()
     if json:

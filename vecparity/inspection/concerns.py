@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from vecparity.audits.findings import OVERLAP_FALSE_ALARMS
+from vecparity.inspection.dataset_facts import DatasetFacts
+from vecparity.inspection.network_facts import NetworkFacts
+from vecparity.inspection.probe import Repeatability
 from vecparity.task.config import TaskConfig
-from vecparity.workbench.asking import Repeatability
-from vecparity.workbench.dataset_facts import DatasetFacts
-from vecparity.workbench.network_facts import NetworkFacts
 
 
 def concerns(

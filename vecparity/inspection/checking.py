@@ -8,6 +8,10 @@ from pathlib import Path
 import torch
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
+from vecparity.inspection.concerns import concerns
+from vecparity.inspection.dataset_facts import DatasetFacts, dataset_facts
+from vecparity.inspection.network_facts import NetworkFacts, network_facts, propagate
+from vecparity.inspection.probe import Networks, Repeatability, ask_dataset, ask_networks
 from vecparity.sandbox import levels
 from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import Containment, Level
@@ -18,10 +22,6 @@ from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_co
 from vecparity.task.dataset import make_test_set
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.runs import Author
-from vecparity.workbench.asking import Networks, Repeatability, ask_dataset, ask_networks
-from vecparity.workbench.concerns import concerns
-from vecparity.workbench.dataset_facts import DatasetFacts, dataset_facts
-from vecparity.workbench.network_facts import NetworkFacts, network_facts, propagate
 
 
 @dataclass(frozen=True)

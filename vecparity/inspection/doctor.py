@@ -11,6 +11,7 @@ import torch
 from vecparity import _version, machine
 from vecparity.errors import MachineError
 from vecparity.history import store
+from vecparity.inspection.speed import Speed, measure
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import LEVELS, Level
@@ -19,7 +20,6 @@ from vecparity.training import random_streams
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_device, choose_engine, explain_auto, why_not
 from vecparity.training.random_streams import Likeness
-from vecparity.workbench.speed import Speed, measure
 
 # What is installed with each extra.
 _EXTRAS = {"report": "matplotlib", "pandas": "pandas", "tensorboard": "tensorboard", "cuda": "cuda-core"}
