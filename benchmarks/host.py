@@ -24,8 +24,8 @@ from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.cases import CPU, Case
-from vecparity.headway import Headway
-from vecparity.metric_log import MetricLog
+from vecparity.cli.metric_log import MetricLog
+from vecparity.cli.progress_table import Headway
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.training import loop as training

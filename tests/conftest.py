@@ -53,7 +53,7 @@ _BEHIND_THE_BORDER = [
     "training.runs",
     "training.schedule",
     "training.checkpoints.snapshot",
-    "headway",
+    "cli.progress_table",
     "training.loop",
     "analysis.by_secret",
     "analysis.difference",

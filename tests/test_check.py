@@ -14,8 +14,8 @@ import pytest
 from test_checking import InThisProcess, write
 
 import vecparity
-from vecparity.cli import main
-from vecparity.commands import check
+from vecparity.cli.commands import check
+from vecparity.cli.main import main
 from vecparity.inspection import checking
 from vecparity.task.config import TaskConfig
 from vecparity.training.runs import Initial

@@ -14,7 +14,7 @@ import pytest
 
 from vecparity import Evaluation
 from vecparity.audits.findings import AuditFinding
-from vecparity.cli import main
+from vecparity.cli.main import main
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import DivergedRun
 from vecparity.history.store import History
@@ -231,7 +231,7 @@ def test_eval_is_the_same_as_the_module(run: Run) -> None:
 
 
 def test_help_lists_every_command_and_needs_no_torch() -> None:
-    program = "import sys; from vecparity.cli import main; main(['--help']); assert 'torch' not in sys.modules"
+    program = "import sys; from vecparity.cli.main import main; main(['--help']); assert 'torch' not in sys.modules"
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     for name in ("eval", "history", "show"):
         assert f"│ {name} " in out

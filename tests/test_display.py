@@ -15,7 +15,7 @@ from processes import Child
 from test_eval import SHORT, Run, run  # noqa: F401
 
 from vecparity import Evaluation, TaskConfig
-from vecparity.display import Display
+from vecparity.cli.display import Display
 from vecparity.task.config import task_config
 from vecparity.training.progress import WindowClosed
 
@@ -91,7 +91,7 @@ class Minutes:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     minutes = Minutes()
-    monkeypatch.setattr("vecparity.display.Event", lambda: minutes)
+    monkeypatch.setattr("vecparity.cli.display.Event", lambda: minutes)
     return minutes
 
 

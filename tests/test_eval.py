@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from test_evaluation import FILES
 
-import vecparity.arguments
-import vecparity.commands.evaluate
+import vecparity.cli.arguments
+import vecparity.cli.commands.evaluate_jobs
 from vecparity import TaskConfig
-from vecparity.eval import _num_servers, main
+from vecparity.cli.commands.evaluate import _num_servers
+from vecparity.eval import main
 from vecparity.evaluation import metric_lines, serialization
 from vecparity.strategy.source import load
 
@@ -122,7 +123,7 @@ def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None
 
 
 def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
-    assert set(vars(vecparity.arguments.Overrides())) == {field.name for field in fields(TaskConfig)}
+    assert set(vars(vecparity.cli.arguments.Overrides())) == {field.name for field in fields(TaskConfig)}
     flags: dict[str, Any] = {
         "n_features": 12, "secret_size": 2, "hidden_width": 8, "batch_size": 16, "max_steps": 9,
         "max_train_examples": 5000, "num_hidden_secrets": 1, "num_orderings": 1, "test_set_size": 32,
@@ -241,7 +242,7 @@ def test_two_fork_servers_are_started_for_a_strategy_that_is_audited(
 ) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("# not bundled")
-    parsed = vecparity.arguments.parse(arguments.format(mine=mine).split())
+    parsed = vecparity.cli.arguments.parse(arguments.format(mine=mine).split())
     assert parsed is not None
     chosen = [load(each) for each in parsed[0].strategy for _ in parsed[0].seed]
     assert _num_servers(chosen, parsed[0]) == count
@@ -251,7 +252,7 @@ def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monk
     def broken(*arguments: object, **options: object) -> None:
         raise LookupError("a bug")
 
-    monkeypatch.setattr(vecparity.commands.evaluate, "evaluations", broken)
+    monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", broken)
     status, _, err = run(SHORT)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
@@ -262,7 +263,7 @@ def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(vecparity.commands.evaluate, "evaluations", interrupted)
+    monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", interrupted)
     status, _, err = run(SHORT)
     assert status == 130
     assert err.startswith("vecparity: interrupted")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from noting import Noting
 
 from vecparity import Evaluation, evaluate
-from vecparity.headway import Headway
+from vecparity.cli.progress_table import Headway
 from vecparity.training.progress import WindowClosed
 
 

@@ -15,8 +15,8 @@ from killed_evaluations import kill_and_go_on
 from processes import Child, await_that
 from test_eval import Run, run  # noqa: F401
 
+from vecparity.cli.interruption import Interruption
 from vecparity.eval import main
-from vecparity.interruption import Interruption
 
 # Long enough to be interrupted in the first of three configurations, or in the second.
 SETTINGS = (

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from vecparity.headway import Headway
-from vecparity.live_table import duration, live_table, sparkline
+from vecparity.cli.live_table import duration, live_table, sparkline
+from vecparity.cli.progress_table import Headway
 from vecparity.training.progress import WindowClosed
 
 ACCURACIES = st.lists(st.floats(0, 1), max_size=200)

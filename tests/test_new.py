@@ -8,7 +8,7 @@ from conftest import SHORT
 from test_checking import InThisProcess
 
 import vecparity
-from vecparity.cli import main
+from vecparity.cli.main import main
 from vecparity.inspection import checking
 from vecparity.strategy.source import bundled, load
 

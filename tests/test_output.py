@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import pytest
 
-from vecparity.commands.output import Column, Format, show_records
+from vecparity.cli.output import Column, Format, show_records
 
 RECORDS: list[dict[str, Any]] = [
     {"strategy": "first", "accuracy": 0.5, "more": [1]},

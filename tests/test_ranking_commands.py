@@ -15,9 +15,9 @@ from made import changed, diverged, made, published
 
 from vecparity import Evaluation
 from vecparity.audits.findings import AuditFinding
-from vecparity.cli import main
-from vecparity.commands.compare import compare
-from vecparity.commands.leaderboard import leaderboard
+from vecparity.cli.commands.compare import compare
+from vecparity.cli.commands.leaderboard import leaderboard
+from vecparity.cli.main import main
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.history.store import History

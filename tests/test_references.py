@@ -6,6 +6,7 @@ from conftest import SHORT
 from noting import Noting
 
 from vecparity import Evaluation, compare, evaluate
+from vecparity.cli.commands.compare_sides import Side, sides
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.options import Options
@@ -15,7 +16,6 @@ from vecparity.history.references import Reference, existing, resolve
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import task_config
-from vecparity.workbench.sides import Side, sides
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vecparity import Evaluation, evaluate
-from vecparity.commands.report import report
+from vecparity.cli.commands.report import report
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import ByFeature

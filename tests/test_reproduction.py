@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from test_evaluation import FILES
 
 from vecparity import Evaluation, TaskConfig, evaluate
-from vecparity.arguments import Arguments, parse
-from vecparity.eval import _plan
+from vecparity.cli.arguments import Arguments, parse
+from vecparity.cli.commands.evaluate import _plan
 from vecparity.history.reproduction import command, notes
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
 

@@ -1,4 +1,5 @@
-from vecparity import Evaluation, tables
+from vecparity import Evaluation
+from vecparity.cli import tables
 
 
 def test_table_names_the_diverged(evaluation: Evaluation, diverged: Evaluation) -> None:

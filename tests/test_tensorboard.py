@@ -11,11 +11,11 @@ from test_eval import Run, run  # noqa: F401
 from test_full_disk import mounted, needs_mount
 
 from vecparity import Evaluation
+from vecparity.cli import event_file, tensorboard
+from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
 from vecparity.strategy.source import load
-from vecparity.workbench import event_file, tensorboard
-from vecparity.workbench.tensorboard import TensorBoardLog
 
 # Runs stop at different windows.
 SETTINGS = (

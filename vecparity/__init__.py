@@ -8,9 +8,9 @@ from vecparity._version import __version__
 if TYPE_CHECKING:
     from vecparity.analysis.comparison import compare
     from vecparity.analysis.ranking import leaderboard
+    from vecparity.api import evaluate, evaluate_many
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.result import Evaluation
-    from vecparity.evaluator import evaluate, evaluate_many
     from vecparity.history.store import History
     from vecparity.inspection.checking import Check, check
     from vecparity.inspection.doctor import diagnose
@@ -40,16 +40,16 @@ __all__ = [
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
     "Check": "inspection.checking",
-    "Evaluation": "evaluator",
+    "Evaluation": "api",
     "Follower": "evaluation.callbacks",
-    "History": "evaluator",
+    "History": "api",
     "OptimizerConfig": "task.config",
     "TaskConfig": "task.config",
     "compare": "analysis.comparison",
     "diagnose": "inspection.doctor",
     "check": "inspection.checking",
-    "evaluate": "evaluator",
-    "evaluate_many": "evaluator",
+    "evaluate": "api",
+    "evaluate_many": "api",
     "leaderboard": "analysis.ranking",
     "parity_labels": "task.dataset",
     "task_config": "task.config",

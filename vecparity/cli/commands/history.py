@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity.arguments import Integer
-from vecparity.commands.output import Column, Format, show_records
+from vecparity.cli.arguments import Integer
+from vecparity.cli.output import Column, Format, show_records
 from vecparity.errors import UsageError
 
 _SORTED: dict[str, Callable[[dict[str, Any]], Any]] = {

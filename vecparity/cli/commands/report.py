@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from vecparity.commands.output import show
+from vecparity.cli.output import show
 
 
 def report(

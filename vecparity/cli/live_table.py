@@ -8,7 +8,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.headway import Headway, Stage
+from vecparity.cli.progress_table import Headway, Stage
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CHANCE = 0.5

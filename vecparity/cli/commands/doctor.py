@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.table import Table
 
-from vecparity.arguments import Switch
-from vecparity.commands.output import show, show_json
+from vecparity.cli.arguments import Switch
+from vecparity.cli.output import show, show_json
 
 if TYPE_CHECKING:
     from vecparity.inspection.doctor import Diagnosis, EngineDiagnosis

@@ -6,9 +6,13 @@ from pathlib import Path
 
 import torch
 
-from vecparity import tables
-from vecparity.arguments import Arguments
-from vecparity.display import Display
+from vecparity.cli import tables
+from vecparity.cli.arguments import Arguments
+from vecparity.cli.display import Display
+from vecparity.cli.interruption import Interruption
+from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
+from vecparity.cli.metric_log import MetricLog
+from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Followers
@@ -17,16 +21,12 @@ from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
 from vecparity.history.recorder import Recorder, recorder
-from vecparity.interruption import Interruption
-from vecparity.metric_log import MetricLog
 from vecparity.sandbox.limits import Limits
-from vecparity.saying import fail, say, warn, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
 from vecparity.task.seeds import key_digest, new_key, read_key, write_key
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
-from vecparity.workbench.tensorboard import TensorBoardLog
 
 
 def run(

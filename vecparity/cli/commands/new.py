@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity.commands.output import show
+from vecparity.cli.output import show
 from vecparity.errors import MachineError, UsageError
 from vecparity.strategy.source import bundled, load
 
-_STARTER = Path(__file__).parent.parent / "strategy" / "starter.py"
+_STARTER = Path(__file__).parents[2] / "strategy" / "starter.py"
 
 
 def new(

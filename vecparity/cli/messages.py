@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from vecparity import standard_streams
+from vecparity.cli import standard_streams
 from vecparity.errors import MachineError, VecparityError
 
 if TYPE_CHECKING:

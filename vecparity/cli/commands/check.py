@@ -9,14 +9,14 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity.arguments import Switch, Whole
-from vecparity.commands.output import show_json
+from vecparity.cli.arguments import Switch, Whole
+from vecparity.cli.messages import fail, say
+from vecparity.cli.output import show_json
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import CheckLimits, Limits
 from vecparity.sandbox.start import Ahead
-from vecparity.saying import fail, say
 from vecparity.strategy.source import load
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
@@ -80,7 +80,7 @@ def check(
     if json:
         show_json({"ok": True, "exit_status": 0, "configurations": [asdict(each) for each in checks]})
     else:
-        from vecparity.commands.check_view import show_checks
+        from vecparity.cli.commands.check_view import show_checks
 
         show_checks(checks)
     if checks[0].printed:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity.arguments import Seeds, Switch
-from vecparity.commands.output import Column, Format, show, show_json, show_records
+from vecparity.cli.arguments import Seeds, Switch
+from vecparity.cli.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 

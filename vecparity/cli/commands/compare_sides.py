@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 
 from vecparity.analysis.contenders import require_same_settings
+from vecparity.cli.messages import say, warn_of_failed_audits
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.options import Options
@@ -12,7 +13,6 @@ from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.history.references import Reference
-from vecparity.saying import say, warn_of_failed_audits
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 

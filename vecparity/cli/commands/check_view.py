@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.commands.output import show
+from vecparity.cli.output import show
 from vecparity.inspection.checking import Check, Spread
 from vecparity.inspection.dataset_facts import DatasetFacts
 from vecparity.inspection.network_facts import NetworkFacts

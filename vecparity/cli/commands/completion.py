@@ -18,7 +18,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: The shell.
     """
-    from vecparity.cli import app
+    from vecparity.cli.main import app
 
     sys.stdout.write(app.generate_completion(prog_name="vecparity", shell=shell) + _REGISTERED[shell])
     return 0

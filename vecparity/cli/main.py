@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
 
-from vecparity import _version, arguments, eval, standard_streams
+from vecparity import _version
+from vecparity.cli import arguments, standard_streams
+from vecparity.cli.commands import evaluate
+from vecparity.cli.messages import fail, fail_to_print, flush, say, show_warning
 from vecparity.errors import UsageError
-from vecparity.saying import fail, fail_to_print, flush, say, show_warning
 
 _COMMANDS = {
     "new": "Write a strategy to start from.",
@@ -45,7 +47,7 @@ app = App(
 )
 app.command(arguments.app, name="eval")
 for _name, _help in _COMMANDS.items():
-    app.command(f"vecparity.commands.{_name}:{_name}", name=_name, help=_help)
+    app.command(f"vecparity.cli.commands.{_name}:{_name}", name=_name, help=_help)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     debug = "--debug" in argv
     words = [argument for argument in argv if argument != "--debug"]
     if words[:1] == ["eval"]:
-        return eval.main([*words[1:], *["--debug"] * debug])
+        return evaluate.main([*words[1:], *["--debug"] * debug])
     standard_streams.prepare()
     warnings.showwarning = show_warning
     try:

@@ -11,9 +11,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.arguments import Switch, Whole
-from vecparity.commands.output import show as show_on_output
-from vecparity.commands.output import show_json
+from vecparity.cli.arguments import Switch, Whole
+from vecparity.cli.output import show as show_on_output
+from vecparity.cli.output import show_json
 from vecparity.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def show(
         json: All of it, as vecparity eval writes it to an output directory.
         history: The file in which it is recorded; by default one in the user's data directory.
     """
-    from vecparity import tables
+    from vecparity.cli import tables
     from vecparity.evaluation import serialization
     from vecparity.history.store import History
 

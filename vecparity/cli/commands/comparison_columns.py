@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from vecparity.commands.output import Column
+from vecparity.cli.output import Column
 
 if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison

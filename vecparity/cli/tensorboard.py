@@ -7,17 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from vecparity.cli.messages import say
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation, RunCurve
 from vecparity.files import make_writable
-from vecparity.saying import say
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
 if TYPE_CHECKING:
-    from vecparity.workbench.event_file import EventFile
+    from vecparity.cli.event_file import EventFile
 
 Point = tuple[float, float]  # loss and accuracy
 
@@ -102,7 +102,7 @@ class TensorBoardLog:
         self._close()
 
     def _open(self, index: int) -> None:
-        from vecparity.workbench.event_file import EventFile
+        from vecparity.cli.event_file import EventFile
 
         chosen, seed = self._jobs[index]
         self._files[index] = EventFile(self._directory / f"{chosen.name}-{self._label}-seed{seed}")

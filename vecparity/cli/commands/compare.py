@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
-from vecparity.arguments import Seeds, Switch
-from vecparity.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
-from vecparity.commands.output import Format, show, show_json, show_records
+from vecparity.cli.arguments import Seeds, Switch
+from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
+from vecparity.cli.messages import warn
+from vecparity.cli.output import Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
-from vecparity.saying import warn
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
 if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison
+    from vecparity.cli.commands.compare_sides import Side
     from vecparity.evaluation.options import Options
     from vecparity.history.references import Reference
-    from vecparity.workbench.sides import Side
 
 
 def compare(
@@ -99,11 +99,11 @@ def _sides(
     reuse: bool,
     history: Path | None,
 ) -> list["Side"]:
-    from vecparity.display import Display
+    from vecparity.cli.commands.compare_sides import sides
+    from vecparity.cli.display import Display
+    from vecparity.cli.interruption import Interruption
     from vecparity.evaluation.result import Evaluation
     from vecparity.history.recorder import recorder
-    from vecparity.interruption import Interruption
-    from vecparity.workbench.sides import sides
 
     configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)

@@ -12,11 +12,11 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from vecparity.cli.live_table import duration, live_table
+from vecparity.cli.messages import fail_to_print, say
+from vecparity.cli.progress_table import Headway
+from vecparity.cli.standard_streams import Lossy
 from vecparity.evaluation.result import Evaluation
-from vecparity.headway import Headway
-from vecparity.live_table import duration, live_table
-from vecparity.saying import fail_to_print, say
-from vecparity.standard_streams import Lossy
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
