@@ -144,6 +144,8 @@ class Evaluation:
         provenance: What made it.
     """
 
+    __module__ = "vecparity"  # where it is found again by what has kept it, as pickle does, with all that is attached
+
     config: TaskConfig
     datasets: list[DatasetSummary]
     results: list[RunResult]
