@@ -18,7 +18,7 @@ import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
+# `task.config`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
 # themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
     "training.adamw",

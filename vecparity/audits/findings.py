@@ -1,6 +1,6 @@
 """What can be checked of a strategy's honesty from what it returned: repeatability, its file, rows of the test set.
 
-Pure functions of an evaluation's runs; `crossing` and `foresight` have the audits that train more of them.
+Pure functions of an evaluation's runs; `cross_pairing` and `foresight` have the audits that train more of them.
 """
 
 import hashlib

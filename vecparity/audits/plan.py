@@ -76,7 +76,7 @@ def prepare(
 
     Args:
         made: The evaluation's runs, and those of further orderings.
-        again: Digests of the same calls, made a second time (`audit.call_digests`).
+        again: Digests of the same calls, made a second time (`findings.call_digests`).
         sealed: One run for each secret of the `sealed_jobs`.
         config: The settings.
         own: Position of the evaluation's first run among all that train.

@@ -1,6 +1,6 @@
-"""The command ``vecparity``: one function of `commands` for each of its commands, loaded when it is asked for.
+"""The command ``vecparity``: one function of `cli.commands` for each of its commands, loaded when it is asked for.
 
-Exit statuses are those of `eval`.
+Exit statuses are those of `cli.commands.evaluate`.
 """
 
 import sys

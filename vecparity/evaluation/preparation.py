@@ -162,7 +162,7 @@ def _begin(job: _Job, config: TaskConfig) -> _Begun:
 
 
 def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
-    """Makes the calls for a job's networks again, and digests them (`audit.call_digests`)."""
+    """Makes the calls for a job's networks again, and digests them (`findings.call_digests`)."""
     if job.repeater is None:
         return {}
     jobs = [(job.repeater, job.source.seeds)]

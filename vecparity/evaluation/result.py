@@ -44,7 +44,7 @@ class DatasetSummary:
         positive_rate: Share of them with label 1.
         secret: The secret's features, or None where it is sealed.
         patterns_covered: How many of the 2^K patterns of the secret's bits occur in any row.
-        density: Share of the rows in which a feature is on (`composition.density`).
+        density: Share of the rows in which a feature is on (`dataset_stats.density`).
     """
 
     secret_index: int

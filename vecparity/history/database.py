@@ -10,7 +10,7 @@ from pathlib import Path
 from vecparity.errors import MachineError, UsageError, printable
 from vecparity.evaluation import serialization
 
-# Stand in the file's header: whose it is, and which tables it has and which `document.FORMAT` is in them.
+# Stand in the file's header: whose it is, and which tables it has and which `serialization.FORMAT` is in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
 VERSION = 1
 # Others may be writing; each takes milliseconds.

@@ -66,7 +66,7 @@ class ExtraDiagnosis:
 
 @dataclass(frozen=True)
 class StreamDiagnosis:
-    """One random stream: what is drawn from it, how, and whether as the original drew it (`streams`)."""
+    """One random stream: what is drawn from it, how, and whether as the original drew it (`random_streams`)."""
 
     name: str
     how: str

@@ -14,10 +14,10 @@ _MOST_POINTS = 10_500
 
 
 def embedded(evaluations: Sequence[Evaluation]) -> Markup:
-    """Writes a list of what `document.to_document` makes of evaluations, for a ``<script>`` of data.
+    """Writes a list of what `serialization.to_document` makes of evaluations, for a ``<script>`` of data.
 
     Where there are more than 10 500 points of curves in an evaluation, only every n-th window is there, n being
-    ``curves.every``; `document.from_document` reads it all the same. No ``<`` is left, so that nothing that a
+    ``curves.every``; `serialization.from_document` reads it all the same. No ``<`` is left, so that nothing that a
     strategy's name holds ends the element.
     """
     text = json.dumps([_thinned(evaluation) for evaluation in evaluations], allow_nan=False, separators=(",", ":"))

@@ -3,6 +3,8 @@
 import sys
 from typing import Literal
 
+from vecparity.cli.main import app
+
 # What cyclopts leaves out: its script for zsh is for a directory of completions and does nothing when it is sourced,
 # and bash offers files, such as strategies, only where an option takes a path.
 _REGISTERED = {
@@ -18,7 +20,5 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
     Args:
         shell: The shell.
     """
-    from vecparity.cli.main import app
-
     sys.stdout.write(app.generate_completion(prog_name="vecparity", shell=shell) + _REGISTERED[shell])
     return 0

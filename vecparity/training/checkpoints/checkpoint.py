@@ -30,7 +30,7 @@ _MOST_NAMED = 3
 
 
 class Checkpoints:
-    """One training's checkpoints, locked until `close`. First `begin` or `resume`; then `train.train` does the rest.
+    """One training's checkpoints, locked until `close`. First `begin` or `resume`; then `loop.train` does the rest.
 
     Args:
         directory: Where; made if it is not there. Other trainings may have theirs in it, too.
