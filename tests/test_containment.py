@@ -941,7 +941,7 @@ def test_a_worker_that_cannot_be_started_is_no_strategys_fault(
 
 def test_capabilities_are_given_up_and_others_cannot_be_signalled() -> None:
     code = (
-        "import os; from vecparity.containment import privileges\n"
+        "import os; from vecparity.sandbox import privileges\n"
         "privileges.renounce(); enclosed = privileges.enclose()\n"
         "print(enclosed, privileges.cannot_signal(os.getppid()), privileges.cannot_signal(os.getpid()))\n"
         "print(open('/proc/self/status').read())"

@@ -287,10 +287,10 @@ def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> Non
     program.write_text(
         "import sys\n"
         "from pathlib import Path\n"
-        "from vecparity import document\n"
+        "from vecparity.evaluation import serialization\n"
         "from vecparity.strategy.source import load\n"
         "from vecparity.history.store import History\n"
-        f"evaluation = document.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
+        f"evaluation = serialization.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
         f"with History(Path({str(at)!r}), create=True) as history:\n"
         "    while True:\n"
         "        print(history.add(evaluation, load('isolated_cube'), 'a'), flush=True)\n"

@@ -157,7 +157,7 @@ def test_honest_strategies_find_the_surroundings_the_same(tmp_path: Path) -> Non
 def test_shifted_clocks_go_on() -> None:
     code = """
 import datetime, pickle, time
-from vecparity.containment import surroundings
+from vecparity.sandbox import surroundings
 taken = time.time, datetime.datetime
 before, ns, now = time.time(), time.monotonic_ns(), datetime.datetime.now()
 surroundings.shift_clocks()
