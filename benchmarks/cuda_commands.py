@@ -267,7 +267,7 @@ def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) 
         output: Name of the JSON file.
         output_dir: Directory of the JSON file.
     """
-    files = [str(path) for path in sorted(TESTS.glob("test_*.py")) if "mark.gpu" in path.read_text()]
+    files = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.gpu" in path.read_text()]
     (output_dir / "logs").mkdir(parents=True, exist_ok=True)
     report = output_dir / "logs" / f"{output}.xml"
     # Others' deprecations are no errors here: this machine's versions may be any.

@@ -20,7 +20,7 @@ from vecparity.task.config import CONFIGURATIONS
 from vecparity.training.loop import Curve
 
 # Looked at by people; git ignores it.
-ARTEFACTS = Path(__file__).parent.parent / "artefacts"
+ARTEFACTS = Path(__file__).parents[2] / "artefacts"
 MEGABYTE = 1_000_000
 TEXTS = [("h1", "color"), (".soft", "color"), ("thead th", "color"), ("figure text", "fill")]
 

@@ -53,7 +53,7 @@ from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.runs import Initial
 
-FILES = Path(__file__).parent / "adversarial"
+FILES = Path(__file__).parents[1] / "adversarial"
 SETTINGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
     "--no-history"
@@ -390,7 +390,8 @@ def test_tricks_against_the_score_work_where_nothing_is_contained(tmp_path: Path
     places = ("global", "module", "file")
     names = [f"secret_in_a_{place}" for place in places] + ["secret_on_the_stack", "secret_on_the_heap", "honest"]
     paths = [str(FILES / f"{name}.py") for name in [*names, "seed_of_the_run"]]
-    code = f"import sys; sys.path.append({str(FILES.parent)!r}); import json, test_adversarial as tests; "
+    code = f"import sys; sys.path += {[str(Path(__file__).parent), str(FILES.parent)]}; "
+    code += "import json, test_adversarial as tests; "
     code += "print(json.dumps(tests.naive_accuracies(sys.argv[1:])))"
     done = subprocess.run(
         [sys.executable, "-c", code, *paths],

@@ -771,7 +771,7 @@ def test_an_evaluator_that_is_killed_leaves_nothing(tmp_path: Path, level: Level
     if problem := levels.why_not(level):
         pytest.skip(f"{level} {problem}")
     code = (
-        "import sys, torch; from test_containment import *\n"
+        "import sys, torch; sys.path.append('..'); from test_containment import *\n"
         f"log = StrategyLog(); print('begun', flush=True); sandbox = Sandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
         "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )

@@ -17,7 +17,7 @@ import torch
 from conftest import CPU
 from equivalence import CONFIG, ENGINES, diverging, make_runs
 from processes import Child
-from test_train import STOPPING, ScriptedEngine, numbered_runs
+from test_loop import STOPPING, ScriptedEngine, numbered_runs
 
 from vecparity.errors import InterruptedTrainingError, UsageError
 from vecparity.task.config import TaskConfig
@@ -261,7 +261,7 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
     checkpoints.close()
 
 
-DRIVER = [sys.executable, str(Path(__file__).with_name("killed_training.py"))]
+DRIVER = [sys.executable, str(Path(__file__).parents[1] / "killed_training.py")]
 
 
 def uninterrupted(name: str, directory: Path) -> bytes:

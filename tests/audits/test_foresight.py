@@ -16,7 +16,7 @@ from vecparity.training.engines.native import NativeEngine
 from vecparity.training.engines.vmap import VmapEngine
 from vecparity.training.runs import make_runs
 
-ADVERSARIAL = Path(__file__).parent / "adversarial"
+ADVERSARIAL = Path(__file__).parents[1] / "adversarial"
 
 
 def test_the_finding() -> None:

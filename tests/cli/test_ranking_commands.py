@@ -267,7 +267,7 @@ def test_what_leaderboard_refuses(run: Run, at: str, arguments: list[str], said:
 
 @pytest.mark.slow
 def test_strategies_that_are_compared_have_limits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    endless = Path(__file__).parent / "adversarial" / "endless_loop.py"
+    endless = Path(__file__).parents[1] / "adversarial" / "endless_loop.py"
     arguments = ["compare", str(endless), "isolated_cube", "--strategy-seconds", "1", "--history", str(tmp_path / "h")]
     assert main(arguments) == 4
     assert "hit the limit --strategy-seconds 1" in capsys.readouterr().err

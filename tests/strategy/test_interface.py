@@ -17,7 +17,7 @@ from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.seeds import PublicSeeds
 from vecparity.training.runs import Initial
 
-FILES = Path(__file__).parent / "strategies"
+FILES = Path(__file__).parents[1] / "strategies"
 CONFIG = TaskConfig(n_features=5, secret_size=2, hidden_width=3, num_hidden_secrets=2, max_train_examples=50)
 INITIAL = golden("traces")["initial_parameters"]
 # x of 4 rows and 5 features, y of 4: the same in every accepted shape and type.

@@ -14,7 +14,7 @@ from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
 from vecparity.training.engines.names import EngineName
 
-FILES = Path(__file__).parent / "strategies"
+FILES = Path(__file__).parents[1] / "strategies"
 pytestmark = pytest.mark.usefixtures("served")
 
 

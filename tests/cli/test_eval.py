@@ -19,7 +19,7 @@ from vecparity.eval import main
 from vecparity.evaluation import metric_lines, serialization
 from vecparity.strategy.source import load
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
 LINES = {
     "TASK_CONFIG": r"N=\d+ K=\d+ W=\d+ num_hidden_secrets=\d+ num_orderings=\d+ test_set_size=\d+ batch_size=\d+ "

@@ -20,7 +20,7 @@ from vecparity.task.dataset import Dataset, pack
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
 from vecparity.training.runs import Run, make_runs
 
-ADVERSARIAL = Path(__file__).parent / "adversarial"
+ADVERSARIAL = Path(__file__).parents[1] / "adversarial"
 CONFIG = TaskConfig(
     n_features=16,
     secret_size=3,
