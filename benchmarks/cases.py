@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vecparity import interface
-from vecparity.runs import Run, make_runs
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig, task_config
+from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Run, make_runs
 
 CPU = torch.device("cpu")
 RowsKind = Literal["uniform", "isolated_cube"]

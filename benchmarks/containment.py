@@ -16,9 +16,9 @@ import torch
 from cyclopts import App
 
 from benchmarks import machine
-from vecparity import interface
-from vecparity.containment import levels
-from vecparity.strategy import Strategy
+from vecparity.sandbox import levels
+from vecparity.strategy import interface
+from vecparity.strategy.source import Strategy
 
 app = App(help=__doc__)
 _IN_PROCESS = "in process"
@@ -45,9 +45,9 @@ class InProcess:
 def evaluate_in_process(arguments: Sequence[str]) -> int:
     """The whole command with nothing contained."""
     import vecparity.eval
-    import vecparity.preparation
+    import vecparity.evaluation.preparation
 
-    vecparity.preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
+    vecparity.evaluation.preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
     return vecparity.eval.main(arguments)
 
 

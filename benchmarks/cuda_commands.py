@@ -30,11 +30,11 @@ from benchmarks import machine, throughput
 from benchmarks.contenders import jax_scan
 from benchmarks.kernels import CudaEngineName, DeviceName, Several
 from benchmarks.stages import SKIPPED
-from vecparity import native
-from vecparity.engines.cuda import why_not_room
 from vecparity.errors import VecparityError
+from vecparity.kernels.cpu import native
 from vecparity.kernels.cuda.plan import Plan, plans
-from vecparity.spec import task_config
+from vecparity.task.config import task_config
+from vecparity.training.engines.cuda import why_not_room
 
 PACKAGES = ("torch", "triton", "numpy", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "jax", "jaxlib")
 PROGRAMS = {"nvidia-smi": (), "nvcc": ("--version",), "ncu": ("--version",), "compute-sanitizer": ("--version",)}
@@ -268,7 +268,7 @@ def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) 
         output: Name of the JSON file.
         output_dir: Directory of the JSON file.
     """
-    files = [str(path) for path in sorted(TESTS.glob("test_*.py")) if "mark.gpu" in path.read_text()]
+    files = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.gpu" in path.read_text()]
     (output_dir / "logs").mkdir(parents=True, exist_ok=True)
     report = output_dir / "logs" / f"{output}.xml"
     # Others' deprecations are no errors here: this machine's versions may be any.

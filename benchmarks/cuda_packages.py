@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WHEELHOUSE = ROOT / "wheelhouse"
-PACKAGE = ROOT / "vecparity"
+PACKAGE = ROOT / "vecparity" / "kernels" / "cpu"
 # A machine with a GPU has these, chosen for its driver; they are large. CMake is a program there.
 PRESENT = ("torch", "triton", "numpy", "scipy")
 # What pyproject.toml asks for to evaluate, to build, and for the tests that need a GPU, with what those need.
@@ -119,7 +119,7 @@ def install_extension(package: Path) -> None:
     Raises:
         SystemExit: Neither is possible.
     """
-    check = "from vecparity import native; raise SystemExit(not native.is_available())"
+    check = "from vecparity.kernels.cpu import native; raise SystemExit(not native.is_available())"
     if package == PACKAGE and not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
         print("the native extension is installed already")
         return
@@ -137,7 +137,7 @@ def extract(wheel: Path, package: Path) -> bool:
     """Takes the extension for this Python out of a wheel, if it has one."""
     with zipfile.ZipFile(wheel) as archive:
         for suffix in EXTENSION_SUFFIXES:
-            name = f"vecparity/_native{suffix}"
+            name = f"vecparity/kernels/cpu/_native{suffix}"
             if name in archive.namelist():
                 (package / f"_native{suffix}").write_bytes(archive.read(name))
                 return True

@@ -25,16 +25,16 @@ from torch import Tensor
 
 from benchmarks import machine
 from benchmarks.cases import CPU, Case
-from vecparity import train as training
-from vecparity.data import Dataset
-from vecparity.engines import WindowMetrics
-from vecparity.ensemble import Ensemble
-from vecparity.headway import Headway
-from vecparity.metric_log import MetricLog
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
-from vecparity.schedule import Schedule, Window
-from vecparity.spec import TaskConfig
+from vecparity.cli.metric_log import MetricLog
+from vecparity.cli.progress_table import Headway
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.training import loop as training
+from vecparity.training.engines.interface import WindowMetrics
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule, Window
 
 # What a step of 100 runs is to take on a GPU.
 GOAL_SECONDS_PER_STEP = 13e-6

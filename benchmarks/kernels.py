@@ -23,18 +23,18 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy
 
 from benchmarks import machine
-from vecparity import interface
-from vecparity.choice import make_engine
-from vecparity.data import unpack
-from vecparity.engines import Engine
-from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes, unflatten
-from vecparity.runs import Run, make_runs
-from vecparity.schedule import Schedule, Window
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
-from vecparity.strategy import load
-from vecparity.train import train
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
+from vecparity.task.dataset import unpack
+from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.task.seeds import PublicSeeds
+from vecparity.training.engines.interface import Engine
+from vecparity.training.engines.select import make_engine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import train
+from vecparity.training.runs import Run, make_runs
+from vecparity.training.schedule import Schedule, Window
 
 CudaEngineName = Literal["cuda", "triton", "vmap"]
 DeviceName = Literal["cuda", "cpu"]

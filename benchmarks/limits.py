@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import torch
 
-from vecparity import native
+from vecparity.kernels.cpu import native
 
 
 def _best_rate(work: Callable[[], int], device: torch.device, repeats: int = 5) -> float:

@@ -9,9 +9,9 @@ from multiprocessing.pool import Pool
 import torch
 
 from benchmarks.cases import CPU
-from vecparity import reference
-from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.training import reference
+from vecparity.training.runs import Run
 
 WARM_UP = 100
 

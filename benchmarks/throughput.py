@@ -23,9 +23,9 @@ from rich.table import Table
 from benchmarks import limits, machine, oracle
 from benchmarks.cases import CPU, ROWS, Case, Contender, RowsKind, TrainWindow, dense_flops, state_bytes, with_steps
 from benchmarks.contenders import CONTENDERS
-from vecparity import reference
-from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.training import reference
+from vecparity.training.runs import Run
 
 GATE_RUNS = 3
 GATE_STEPS = 10

@@ -17,16 +17,16 @@ from rich.console import Console
 
 from benchmarks import machine
 from benchmarks.cases import CPU
-from vecparity import interface
-from vecparity.adamw import adamw_
-from vecparity.data import unpack
-from vecparity.engines.vmap import stacked_gradients
-from vecparity.ensemble import Ensemble
-from vecparity.runs import Run, make_runs
-from vecparity.schedule import Schedule
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import TaskConfig
-from vecparity.strategy import load
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import unpack
+from vecparity.task.seeds import PublicSeeds
+from vecparity.training.adamw import adamw_
+from vecparity.training.engines.vmap import stacked_gradients
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run, make_runs
+from vecparity.training.schedule import Schedule
 
 TRACES = Path(__file__).parent.parent / "tests" / "golden" / "traces.json"
 

@@ -18,66 +18,72 @@ import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
 
-# `spec`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
+# `task.config`, `evaluation`, and the containment's levels and limits are the border: they check what they are given
 # themselves, with errors of their own.
 _BEHIND_THE_BORDER = [
-    "adamw",
-    "containment.conversation",
-    "containment.log",
-    "containment.memory",
-    "containment.messages",
-    "containment.processes",
-    "containment.sandbox",
-    "composition",
-    "data",
-    "engines",
-    "ensemble",
-    "acceptance",
-    "interface",
-    "audit",
-    "crossing",
-    "foresight",
-    "checkpoint_file",
+    "training.adamw",
+    "sandbox.conversation",
+    "sandbox.log",
+    "sandbox.memory",
+    "sandbox.protocol",
+    "sandbox.processes",
+    "sandbox.client",
+    "task.dataset_stats",
+    "task.dataset",
+    "training.engines.cuda",
+    "training.engines.interface",
+    "training.engines.native",
+    "training.engines.steps",
+    "training.engines.triton",
+    "training.engines.vmap",
+    "training.ensemble",
+    "strategy.validation",
+    "strategy.interface",
+    "audits.findings",
+    "audits.cross_pairing",
+    "audits.foresight",
+    "training.checkpoints.checkpoint_file",
     "machine",
-    "native",
-    "network",
-    "orderings",
-    "progress",
-    "reference",
-    "rows",
-    "runs",
-    "schedule",
-    "snapshot",
-    "headway",
-    "train",
-    "workbench.by_secret",
-    "workbench.difference",
-    "workbench.intervals",
-    "workbench.verdict",
-    "workbench.report.curves",
-    "workbench.report.embedded",
-    "workbench.report.feature_tables",
-    "workbench.report.page",
-    "workbench.reproduction",
-    "workbench.report.series",
-    "workbench.report.words",
-    "workbench.speed",
-    "workbench.asking",
-    "workbench.dataset_facts",
-    "workbench.network_facts",
+    "kernels.cpu.native",
+    "task.network",
+    "training.orderings",
+    "training.progress",
+    "training.reference",
+    "task.rows",
+    "training.runs",
+    "training.schedule",
+    "training.checkpoints.snapshot",
+    "cli.progress_table",
+    "training.loop",
+    "analysis.by_secret",
+    "analysis.difference",
+    "analysis.intervals",
+    "analysis.verdict",
+    "report.curves",
+    "report.embedded",
+    "report.feature_tables",
+    "report.page",
+    "history.reproduction",
+    "report.series",
+    "report.words",
+    "inspection.speed",
+    "inspection.probe",
+    "inspection.dataset_facts",
+    "inspection.network_facts",
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import Evaluation, TaskConfig, evaluate, preparation  # noqa: E402
-from vecparity.containment.levels import Level  # noqa: E402
-from vecparity.containment.limits import Limits  # noqa: E402
-from vecparity.containment.log import StrategyLog  # noqa: E402
-from vecparity.containment.sandbox import Sandbox  # noqa: E402
-from vecparity.data import Dataset  # noqa: E402
-from vecparity.runs import Initial  # noqa: E402
-from vecparity.spec import Secret  # noqa: E402
-from vecparity.strategy import Strategy, bundled, load  # noqa: E402
-from vecparity.workbench import checking  # noqa: E402
+from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
+from vecparity.evaluation import preparation  # noqa: E402
+from vecparity.inspection import checking  # noqa: E402
+from vecparity.sandbox.client import Sandbox  # noqa: E402
+from vecparity.sandbox.levels import Level  # noqa: E402
+from vecparity.sandbox.limits import Limits  # noqa: E402
+from vecparity.sandbox.log import StrategyLog  # noqa: E402
+from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
+from vecparity.task.config import Secret  # noqa: E402
+from vecparity.task.dataset import Dataset  # noqa: E402
+from vecparity.training.runs import Initial  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():

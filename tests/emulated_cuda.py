@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from equivalence import oracle_gradients, start, state_bits, windows
 
-from vecparity.engines import Engine, WindowMetrics
-from vecparity.engines.cuda import CudaEngine
-from vecparity.ensemble import Ensemble
 from vecparity.kernels.cuda.plan import Plan
-from vecparity.runs import Run
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.training.engines.cuda import CudaEngine
+from vecparity.training.engines.interface import Engine, WindowMetrics
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run
 
 KERNEL = Path(__file__).parents[1] / "vecparity" / "kernels" / "cuda"
 _EMULATOR = Path(__file__).parent / "emulator"

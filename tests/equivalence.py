@@ -10,20 +10,22 @@ import torch
 from conftest import CPU
 from torch.nn.functional import binary_cross_entropy
 
-from vecparity import interface, native, reference
-from vecparity.data import Dataset, pack, unpack
-from vecparity.engines import Engine
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes, unflatten
-from vecparity.runs import Run
-from vecparity.runs import make_runs as runs_of_strategies
-from vecparity.schedule import Schedule, Window
-from vecparity.seeds import PublicSeeds
-from vecparity.spec import OptimizerConfig, TaskConfig, task_config
-from vecparity.strategy import load
-from vecparity.train import Trained, train
+from vecparity.kernels.cpu import native
+from vecparity.strategy import interface
+from vecparity.strategy.source import load
+from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
+from vecparity.task.dataset import Dataset, pack, unpack
+from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.task.seeds import PublicSeeds
+from vecparity.training import reference
+from vecparity.training.engines.interface import Engine
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import Trained, train
+from vecparity.training.runs import Run
+from vecparity.training.runs import make_runs as runs_of_strategies
+from vecparity.training.schedule import Schedule, Window
 
 # The instruction sets of the native kernel that can be tried here.
 LEVELS = native.levels() if native.is_available() else []

@@ -31,11 +31,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made import changed, diverged, made
 
-from vecparity import document
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
-from vecparity.seeds import read_key
-from vecparity.strategy import Strategy, load
-from vecparity.workbench.history import History
+from vecparity.evaluation import serialization
+from vecparity.history.store import History
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.seeds import read_key
 
 EXTREMES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2, 3, 64, 2**31 - 1, 2**31, -(2**31), 2**32, 2**63 - 1, 2**63, -(2**63) - 1),
@@ -70,14 +70,14 @@ Fuzz = Callable[[st.DataObject], None]
 def evaluation() -> Any:
     """One with a finding and figures of every feature."""
     one = made("mine", [[(40, 0.5), (40, 1.0)], [(20, 0.75), (40, 0.25)]], max_steps=40, log_interval=20)
-    content = document.to_document(changed(one, protocol="custom"))
+    content = serialization.to_document(changed(one, protocol="custom"))
     features = [0.25] * 32
     for layer in content["first_layers"]:
         layer["mean_abs_weight"]["each"] = features
     for data in content["datasets"]:
         data |= {"secret": list(range(8)), "density": {"secret": 0.5, "others": 0.5, "each": features}}
     content["audit"] = [{"name": "overlap", "passed": False, "summary": "a line", "figures": {"rows": 3, "p": 0.5}}]
-    return document.from_document(content, "here")
+    return serialization.from_document(content, "here")
 
 
 def mutated(data: st.DataObject, tree: Any) -> Any:
@@ -137,9 +137,9 @@ def refused(error: Exception) -> None:
 
 
 def documents(_: Path) -> Fuzz:
-    original = json.loads(document.dumps(evaluation()))
+    original = json.loads(serialization.dumps(evaluation()))
     text = json.dumps(original).encode()
-    broken = json.loads(document.dumps(diverged(evaluation())))
+    broken = json.loads(serialization.dumps(diverged(evaluation())))
 
     def fuzz(data: st.DataObject) -> None:
         kind = data.draw(st.sampled_from(["values", "values", "values", "bytes", "random"]))
@@ -148,11 +148,11 @@ def documents(_: Path) -> Fuzz:
         else:
             content = mutated_bytes(data, text) if kind == "bytes" else data.draw(st.binary(max_size=200))
         try:
-            read = document.loads(content, "a.json")
+            read = serialization.loads(content, "a.json")
         except UsageError as error:
             refused(error)
         else:
-            document.dumps(read)
+            serialization.dumps(read)
 
     return fuzz
 
@@ -164,7 +164,7 @@ def histories(directory: Path) -> Fuzz:
     with History(original, create=True) as history:
         for ended in (one, diverged(one)):
             history.add(ended, strategy, "a")
-    content = json.loads(document.dumps(one))
+    content = json.loads(serialization.dumps(one))
     with sqlite3.connect(original) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(evaluations)")]
         (digest,) = connection.execute("SELECT repetition FROM evaluations").fetchone()
@@ -187,7 +187,7 @@ def histories(directory: Path) -> Fuzz:
         elif kind == "document":
             update("evaluations", "document", zlib.compress(json.dumps(mutated(data, content)).encode()))
         elif kind == "compressed":
-            update("evaluations", "document", mutated_bytes(data, zlib.compress(document.dumps(one))))
+            update("evaluations", "document", mutated_bytes(data, zlib.compress(serialization.dumps(one))))
         elif kind == "file":
             path.write_bytes(mutated_bytes(data, original.read_bytes()))
         else:
@@ -246,12 +246,12 @@ def checkpoints(directory: Path) -> Fuzz:
     """With all digests right, and, where it is accepted, the training goes on for some pieces."""
     from killed_training import SETTINGS, some_runs
 
-    from vecparity.checkpoint import Checkpoints
-    from vecparity.engines.native import NativeEngine
-    from vecparity.engines.vmap import VmapEngine
-    from vecparity.native import is_available
-    from vecparity.snapshot_coherence import Training
-    from vecparity.train import train
+    from vecparity.kernels.cpu.native import is_available
+    from vecparity.training.checkpoints.checkpoint import Checkpoints
+    from vecparity.training.checkpoints.snapshot_coherence import Training
+    from vecparity.training.engines.native import NativeEngine
+    from vecparity.training.engines.vmap import VmapEngine
+    from vecparity.training.loop import train
 
     engine = NativeEngine(threads=1) if is_available() else VmapEngine()
     identity = {"engine": "native"}

@@ -20,23 +20,23 @@ from pathlib import Path
 import torch
 from equivalence import CONFIG, diverging, make_runs
 
-from vecparity import train as training
-from vecparity.checkpoint import Checkpoints
-from vecparity.data import Dataset
-from vecparity.engines import Engine, WindowMetrics
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
-from vecparity.runs import Run
-from vecparity.schedule import Window
-from vecparity.snapshot_coherence import Training
-from vecparity.train import WindowClosed, train
+from vecparity.task.dataset import Dataset
+from vecparity.training import schedule
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.engines.interface import Engine, WindowMetrics
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.loop import WindowClosed, train
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Window
 
 # Windows that several pieces make up, and runs that stop at different ones.
 SETTINGS = replace(
     CONFIG, max_steps=300, log_interval=7, min_steps_before_stop=50, early_stop_acc=0.75, early_stop_windows=2
 )
-training._MOST_STEPS = 3
+schedule._MOST_STEPS = 3
 torch.set_num_threads(1)  # a child of a process whose operations had threads would wait for them for ever
 
 
@@ -88,7 +88,7 @@ def is_torn(directory: Path) -> bool:
 
 def make_engine(name: str) -> tuple[Engine, torch.device]:
     if name == "triton":
-        from vecparity.engines.triton import TritonEngine
+        from vecparity.training.engines.triton import TritonEngine
 
         return TritonEngine(), torch.device("cuda")
     return (NativeEngine(threads=2) if name == "native" else VmapEngine()), torch.device("cpu")

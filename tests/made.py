@@ -7,7 +7,7 @@ from typing import Any
 
 from conftest import golden
 
-from vecparity.evaluation import (
+from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
     DivergedRun,
@@ -17,8 +17,8 @@ from vecparity.evaluation import (
     RunCurve,
     RunResult,
 )
-from vecparity.spec import task_config
-from vecparity.train import Curve
+from vecparity.task.config import task_config
+from vecparity.training.loop import Curve
 
 _PROVENANCE = Provenance(
     vecparity="0",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from vecparity import Evaluation, TaskConfig
-from vecparity.progress import WindowClosed
-from vecparity.runs import Run
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 
 class Noting:

@@ -77,12 +77,12 @@ def _peak() -> float:
 
 def _reader(kind: str) -> Callable[[Path], object]:
     if kind == "document":
-        from vecparity import document
+        from vecparity.evaluation import serialization
 
         limit()
-        return document.load
+        return serialization.load
     if kind == "history":
-        from vecparity.workbench.history import History
+        from vecparity.history.store import History
 
         def read_history(path: Path) -> None:
             with History(path) as history:
@@ -92,10 +92,11 @@ def _reader(kind: str) -> Callable[[Path], object]:
         limit()
         return read_history
     if kind in ("strategy", "key"):
-        from vecparity import seeds, strategy
+        from vecparity.strategy.source import load
+        from vecparity.task import seeds
 
         limit()
-        return strategy.load if kind == "strategy" else seeds.read_key
+        return load if kind == "strategy" else seeds.read_key
     return _checkpoint_reader()
 
 
@@ -104,12 +105,12 @@ def _checkpoint_reader() -> Callable[[Path], object]:
     import torch
     from killed_training import SETTINGS
 
-    from vecparity.checkpoint import Checkpoints
-    from vecparity.engines.native import NativeEngine
-    from vecparity.engines.vmap import VmapEngine
-    from vecparity.native import is_available
-    from vecparity.snapshot_coherence import Training
-    from vecparity.train import train
+    from vecparity.kernels.cpu.native import is_available
+    from vecparity.training.checkpoints.checkpoint import Checkpoints
+    from vecparity.training.checkpoints.snapshot_coherence import Training
+    from vecparity.training.engines.native import NativeEngine
+    from vecparity.training.engines.vmap import VmapEngine
+    from vecparity.training.loop import train
 
     def go_on(path: Path) -> None:
         found = Checkpoints(path, "t", {"engine": "native"}, seconds=1000)

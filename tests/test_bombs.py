@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from reading import GIGABYTES, Outcome, assert_documented, read_in_a_child
 
-from vecparity import Evaluation, document
+from vecparity import Evaluation
 from vecparity.errors import MachineError, UsageError
-from vecparity.spec import TaskConfig, task_config
-from vecparity.strategy import load
-from vecparity.workbench.history import History
-from vecparity.workbench.references import existing
+from vecparity.evaluation import serialization
+from vecparity.history.references import existing
+from vecparity.history.store import History
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig, task_config
 
 DOCUMENTS: dict[str, Callable[[dict[str, Any]], object]] = {
     "a billion secrets": lambda content: content["config"].update(num_hidden_secrets=10**7, num_orderings=10**2),
@@ -69,12 +70,12 @@ TEXTS = {
 def test_documents(evaluation: Evaluation, tmp_path: Path) -> None:
     paths = []
     for name, breaks in DOCUMENTS.items():
-        content = document.to_document(evaluation)
+        content = serialization.to_document(evaluation)
         breaks(content)
         paths.append(tmp_path / f"{name}.json")
         paths[-1].write_text(json.dumps(content))
     for name, (old, new) in TEXTS.items():
-        text = json.dumps(document.to_document(evaluation))
+        text = json.dumps(serialization.to_document(evaluation))
         assert old in text
         paths.append(tmp_path / f"{name}.json")
         paths[-1].write_text(text.replace(old, new, 1))
@@ -90,7 +91,7 @@ def test_the_largest_evaluations_are_read(evaluation: Evaluation, tmp_path: Path
     steps = list(range(1, 100_001))
     config = replace(evaluation.config, num_hidden_secrets=10, num_orderings=10, max_steps=100_000, log_interval=1)
     places = [(i, j) for i in range(10) for j in range(10)]
-    content = document.to_document(evaluation)
+    content = serialization.to_document(evaluation)
     content |= {
         "config": vars(config),
         "metrics": None,
@@ -114,7 +115,7 @@ def test_what_is_no_file_of_an_evaluation(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "directory.json").mkdir()
     (tmp_path / "zero.json").symlink_to("/dev/zero")
     (tmp_path / "large.json").write_bytes(b"0" * 100)
-    monkeypatch.setattr(document, "MOST_BYTES", 99)
+    monkeypatch.setattr(serialization, "MOST_BYTES", 99)
     for name, said in [
         ("pipe", "Not a regular file"),
         ("directory", "Is a directory"),
@@ -122,13 +123,13 @@ def test_what_is_no_file_of_an_evaluation(tmp_path: Path, monkeypatch: pytest.Mo
         ("large", "Larger than 0 MiB"),
     ]:
         with pytest.raises(UsageError, match=rf"expected a file that can be read, got .*/{name}\.json: {said}$"):
-            document.load(tmp_path / f"{name}.json")
+            serialization.load(tmp_path / f"{name}.json")
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred.json", "two\nlines.json", os.fsdecode(b"\xff.json")])
 def test_a_name_that_cannot_be_printed(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="expected a file whose name can be printed, got ") as raised:
-        document.load(tmp_path / name)
+        serialization.load(tmp_path / name)
     assert str(raised.value).isprintable()
 
 
@@ -266,7 +267,7 @@ def test_a_repetition_is_of_its_evaluation(recorded: Path) -> None:
 
 
 def test_a_document_that_is_cut_short(recorded: Path, evaluation: Evaluation) -> None:
-    compressed = zlib.compress(document.dumps(evaluation))
+    compressed = zlib.compress(serialization.dumps(evaluation))
     changed(recorded, "document", compressed[:-10])
     with History(recorded) as history, pytest.raises(MachineError, match="1: is damaged: a JSON that is cut short"):
         history.get(1)

@@ -3,20 +3,20 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from vecparity.data import parity_labels
-    from vecparity.evaluation import Evaluation
-    from vecparity.evaluator import evaluate, evaluate_many
-    from vecparity.follower import Follower
-    from vecparity.spec import OptimizerConfig, TaskConfig, task_config
-    from vecparity.workbench.checking import Check, check
-    from vecparity.workbench.comparison import compare
-    from vecparity.workbench.doctor import diagnose
-    from vecparity.workbench.history import History
-    from vecparity.workbench.leaderboard import leaderboard
-    from vecparity.workbench.report import write_report
+from vecparity._version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from vecparity.analysis.comparison import compare
+    from vecparity.analysis.ranking import leaderboard
+    from vecparity.api import evaluate, evaluate_many
+    from vecparity.evaluation.callbacks import Follower
+    from vecparity.evaluation.result import Evaluation
+    from vecparity.history.store import History
+    from vecparity.inspection.checking import Check, check
+    from vecparity.inspection.doctor import diagnose
+    from vecparity.report import write_report
+    from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
+    from vecparity.task.dataset import parity_labels
 
 __all__ = [
     "Check",
@@ -39,21 +39,21 @@ __all__ = [
 
 # Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
 _WHERE = {
-    "Check": "workbench.checking",
-    "Evaluation": "evaluation",
-    "Follower": "follower",
-    "History": "workbench.history",
-    "OptimizerConfig": "spec",
-    "TaskConfig": "spec",
-    "compare": "workbench.comparison",
-    "diagnose": "workbench.doctor",
-    "check": "workbench.checking",
-    "evaluate": "evaluator",
-    "evaluate_many": "evaluator",
-    "leaderboard": "workbench.leaderboard",
-    "parity_labels": "data",
-    "task_config": "spec",
-    "write_report": "workbench.report",
+    "Check": "inspection.checking",
+    "Evaluation": "api",
+    "Follower": "evaluation.callbacks",
+    "History": "api",
+    "OptimizerConfig": "task.config",
+    "TaskConfig": "task.config",
+    "compare": "analysis.comparison",
+    "diagnose": "inspection.doctor",
+    "check": "inspection.checking",
+    "evaluate": "api",
+    "evaluate_many": "api",
+    "leaderboard": "analysis.ranking",
+    "parity_labels": "task.dataset",
+    "task_config": "task.config",
+    "write_report": "report",
 }
 
 

@@ -1,5 +1,5 @@
 import sys
 
-from vecparity.cli import main
+from vecparity.cli.main import main
 
 sys.exit(main())

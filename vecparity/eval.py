@@ -1,93 +1,10 @@
-"""The command ``vecparity eval``, or ``python -m vecparity.eval``: what can be done before torch is loaded.
-
-`commands.evaluate` does the rest. Metric lines go to standard output and nothing else does. Exit status: 0 done; 2
-wrong use; 3 the strategy is invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine
-failed it; 75 interrupted, to be gone on with; 130 interrupted with nothing kept; 141 done, but nobody read on.
-"""
+"""The command ``vecparity eval`` as ``python -m vecparity.eval``."""
 
 import sys
-import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import Any
 
-from vecparity import spec, standard_streams, strategy
-from vecparity.arguments import Arguments, parse
-from vecparity.containment import levels
-from vecparity.containment.limits import Limits
-from vecparity.containment.start import Ahead
-from vecparity.errors import CheckpointExistsError, UsageError
-from vecparity.interruption import Interruption
-from vecparity.saying import fail, flush, say, show_warning
-from vecparity.spec import TaskConfig
-from vecparity.strategy import Strategy
+from vecparity.cli.commands.evaluate import main
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
-    standard_streams.prepare()
-    argv = sys.argv[1:] if argv is None else list(argv)
-    try:
-        parsed = parse(argv)
-    except UsageError as error:
-        return fail(error)
-    if parsed is None:  # --help or --version
-        return flush(0)
-    warnings.showwarning = show_warning
-    try:
-        return flush(_run(*parsed))
-    except KeyboardInterrupt:
-        say("interrupted: what had not been printed yet is lost")
-        return 130
-    except CheckpointExistsError as error:
-        return fail(CheckpointExistsError(error.directory, error.name, "--resume"))
-    except Exception as error:
-        if parsed[0].debug:
-            raise
-        return fail(error)
-
-
-def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int:
-    if arguments.list_strategies:
-        print("\n".join(strategy.bundled()))
-        return 0
-    if arguments.threads is not None and arguments.threads < 1:
-        raise UsageError(f"threads must be at least 1, got {arguments.threads}")
-    plan = _plan(arguments, overrides)
-    jobs = [(strategy.load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
-    needs_cuda = arguments.init_device == "cuda"
-    level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
-    with ExitStack() as stack:
-        interruption = stack.enter_context(Interruption())
-        if "torch" not in sys.modules:  # which takes a second to load, and so do fork servers to start
-            count = _num_servers([chosen for chosen, _ in jobs], arguments)
-            stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
-        from vecparity.commands.evaluate import run
-
-        return run(arguments, limits, plan, jobs, interruption)
-
-
-def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
-    """The number of fork servers needed: one for each strategy, and another for each that is audited."""
-    is_sealed = arguments.sealed or arguments.seal_key is not None
-    audited = {each.sha256 for each in strategies if each.audit_mode(arguments.audit, is_sealed=is_sealed) != "off"}
-    return len({each.sha256 for each in strategies}) + len(audited)
-
-
-def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
-    """The configurations to evaluate, all checked before the first begins."""
-    if arguments.all_configs:
-        given = {"--config": arguments.config, "--label": arguments.label}
-        given |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
-        for flag, value in given.items():
-            if value is not None:
-                raise UsageError(f"--all-configs sets the configurations and their labels: got {flag} {value} as well")
-    labels = list(spec.CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
-    return [
-        (label, spec.task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides))
-        for label in labels
-    ]
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     sys.exit(main())

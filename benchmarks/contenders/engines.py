@@ -7,16 +7,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import Contender, TrainWindow
-from vecparity import native
-from vecparity.choice import why_not
-from vecparity.engines import Engine
-from vecparity.engines.cuda import CudaEngine
-from vecparity.engines.native import NativeEngine
-from vecparity.engines.vmap import VmapEngine
-from vecparity.ensemble import Ensemble
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig, task_config
+from vecparity.kernels.cpu import native
+from vecparity.task.config import TaskConfig, task_config
+from vecparity.training.engines.cuda import CudaEngine
+from vecparity.training.engines.interface import Engine
+from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.select import why_not
+from vecparity.training.engines.vmap import VmapEngine
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule
 
 
 def prepare_with(
@@ -37,7 +37,7 @@ def prepare_with(
 
 
 def make_triton_engine() -> Engine:
-    from vecparity.engines.triton import TritonEngine
+    from vecparity.training.engines.triton import TritonEngine
 
     return TritonEngine()
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.cases import CPU, Contender, TrainWindow
-from vecparity.data import unpack
-from vecparity.ensemble import Ensemble
-from vecparity.network import parameter_shapes, unflatten
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import unpack
+from vecparity.task.network import parameter_shapes, unflatten
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule
 
 
 def why_not(device: torch.device) -> str | None:

@@ -11,12 +11,12 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.functional import binary_cross_entropy
 
 from benchmarks.cases import Contender, TrainWindow
-from vecparity.data import unpack
-from vecparity.ensemble import Ensemble
-from vecparity.network import build_network, parameter_shapes, unflatten
-from vecparity.runs import Run
-from vecparity.schedule import Schedule
-from vecparity.spec import TaskConfig
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import unpack
+from vecparity.task.network import build_network, parameter_shapes, unflatten
+from vecparity.training.ensemble import Ensemble
+from vecparity.training.runs import Run
+from vecparity.training.schedule import Schedule
 
 Parameters = dict[str, Tensor]
 

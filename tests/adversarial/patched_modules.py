@@ -10,9 +10,15 @@ import torch
 
 
 def patch():
-    for name in ("vecparity.evaluation", "vecparity.report", "vecparity.train", "vecparity.spec", "vecparity.eval"):
+    for name in (
+        "vecparity.evaluation.result",
+        "vecparity.report",
+        "vecparity.training.loop",
+        "vecparity.task.config",
+        "vecparity.eval",
+    ):
         sys.modules[name] = ModuleType(name)
-    interface = sys.modules["vecparity.interface"]
+    interface = sys.modules["vecparity.strategy.interface"]
     interface._validated_parameters = lambda interface_, model, config: interface.network.flatten(
         dict(model.named_parameters())
     )

@@ -1,1 +1,1 @@
-"""Kernels for accelerators: sources as package data, compiled when they are first needed."""
+"""Kernels of the engines that do not leave everything to PyTorch."""

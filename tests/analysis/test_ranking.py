@@ -1,0 +1,236 @@
+import random
+from dataclasses import asdict, replace
+from statistics import fmean
+
+import pytest
+from made import changed, diverged, made, published
+from scipy import stats
+
+from vecparity import Evaluation, leaderboard
+from vecparity.analysis.published import published as published_results
+from vecparity.analysis.ranking import League, Standing
+from vecparity.audits.findings import AuditFinding
+from vecparity.errors import UsageError
+from vecparity.task.config import CONFIGURATIONS, task_config
+
+GOLDEN = [
+    published(strategy, label)
+    for strategy in ("multi_epoch", "isolated_cube_1", "clean_noisy_cube", "isolated_cube")
+    for label in CONFIGURATIONS
+]
+
+
+def flat(strategy: str, accuracy: float, steps: int = 1_750) -> list[Evaluation]:
+    return [made(strategy, [[(steps, accuracy)] * 3] * 5, label) for label in CONFIGURATIONS]
+
+
+def failing(evaluation: Evaluation, *audits: str, mode: str = "report") -> Evaluation:
+    findings = [AuditFinding(name, False, "found out", {}) for name in audits]
+    return replace(changed(evaluation, audit=mode), findings=findings)
+
+
+def places(standings: list[Standing]) -> list[tuple[int | None, str]]:
+    return [(standing.rank, standing.strategy) for standing in standings]
+
+
+def test_ranks_by_accuracy_over_all_configurations_then_by_steps() -> None:
+    assert places(leaderboard(GOLDEN)) == [
+        (1, "isolated_cube"),
+        (2, "isolated_cube_1"),
+        (3, "multi_epoch"),
+        (4, "clean_noisy_cube"),
+    ]
+    slower, faster = flat("slower", 0.9, 2_000), flat("faster", 0.9)
+    assert places(leaderboard(slower + faster)) == [(1, "faster"), (2, "slower")]
+
+
+def test_figures_are_means_over_configurations() -> None:
+    standing = leaderboard(GOLDEN)[2]
+    metrics = [published("multi_epoch", label).metrics for label in CONFIGURATIONS]
+    assert standing.accuracy == pytest.approx(fmean(each.test_accuracy for each in metrics))
+    assert standing.mean_steps == pytest.approx(fmean(each.mean_steps for each in metrics))
+    for label, each in zip(CONFIGURATIONS, metrics, strict=True):
+        figures = standing.configurations[label]
+        assert (figures.num_runs, figures.seeds) == (15, [42])
+        assert (figures.accuracy, figures.mean_steps) == pytest.approx((each.test_accuracy, each.mean_steps))
+        assert figures.interval is not None
+        assert figures.interval.low < figures.accuracy < figures.interval.high
+    # What varies on n32-k8 shows, a third of it, in the mean.
+    first, whole = standing.configurations["n32-k8"].interval, standing.interval
+    assert first is not None and whole is not None
+    assert whole.high - whole.low == pytest.approx((first.high - first.low) / 3, rel=0.1)
+
+
+def test_no_accuracy_is_believed_to_be_above_1() -> None:
+    interval = leaderboard(GOLDEN)[1].interval
+    assert interval is not None
+    assert interval.high == 1.0
+    assert interval.low < 0.9996
+
+
+def test_equals_share_a_rank() -> None:
+    standings = leaderboard(flat("worst", 0.5) + flat("b", 0.9) + flat("a", 0.9) + flat("best", 1.0))
+    assert places(standings) == [(1, "best"), (2, "a"), (2, "b"), (4, "worst")]
+
+
+def test_incomplete_strategies_come_after_complete_ones() -> None:
+    standings = leaderboard(
+        flat("one", 1.0)[:1] + flat("two_worse", 0.7)[:2] + flat("two", 0.8)[1:] + flat("complete", 0.5)
+    )
+    assert places(standings) == [(1, "complete"), (None, "two"), (None, "two_worse"), (None, "one")]
+    assert all((each.accuracy, each.interval, each.mean_steps) == (None, None, None) for each in standings[1:])
+    assert list(standings[1].configurations) == ["n50-k8", "n64-k8"]
+    assert standings[0].lacks is None
+    assert standings[1].lacks == "no evaluation of n32-k8 (vecparity eval --all-configs makes all)"
+    apart = [changed(each, seed=seed) for seed, each in enumerate(flat("apart", 0.5))]
+    assert leaderboard(apart)[0].lacks == "no seed that all configurations were evaluated under"
+
+
+def test_without_a_score_there_is_no_rank() -> None:
+    broken = flat("broken", 1.0)
+    broken[1] = diverged(broken[1])
+    standings = leaderboard(broken + flat("one", 0.5)[:1] + flat("complete", 0.5))
+    assert places(standings) == [(1, "complete"), (None, "one"), (None, "broken")]
+    assert standings[2].accuracy is None
+    assert "broken with seed 42 has no score: expected finite losses, got 1 diverged" in str(standings[2].why_no_score)
+    assert list(standings[2].configurations) == ["n32-k8", "n64-k8"]
+
+
+def test_what_failed_an_audit_has_no_rank() -> None:
+    cheat = flat("cheat", 1.0)
+    cheat[0], cheat[2] = failing(cheat[0], "foresight"), failing(cheat[2], "cross-pairing", "foresight")
+    standings = leaderboard(cheat + flat("one", 1.0)[:1] + flat("honest", 0.5))
+    assert places(standings) == [(1, "honest"), (None, "cheat"), (None, "one")]
+    assert standings[1].failed_audits == ["cross-pairing", "foresight"]
+    assert standings[1].accuracy == 1.0
+    assert standings[0].failed_audits == []
+
+
+@pytest.mark.parametrize("seeds", [None, [42], [43]])
+def test_an_audit_once_failed_stays_failed(seeds: list[int] | None) -> None:
+    cheat = flat("cheat", 1.0)
+    again = [changed(evaluation, seed=43) for evaluation in cheat]
+    standings = leaderboard([failing(cheat[0], "foresight"), *cheat, *again, *flat("honest", 0.5)], seeds=seeds)
+    cheating = next(standing for standing in standings if standing.strategy == "cheat")
+    assert (cheating.rank, cheating.failed_audits) == (None, ["foresight"])
+    sealed = [changed(evaluation, seal="ab" * 32) for evaluation in cheat]
+    assert leaderboard([failing(cheat[0], "foresight"), *sealed])[0].rank == 1
+
+
+def test_a_score_taken_by_a_strict_audit_is_not_given_back_without_one() -> None:
+    cheat = flat("cheat", 1.0)
+    taken = [failing(cheat[0], "foresight", mode="strict"), *cheat[1:]]
+    (standing,) = leaderboard([*taken, *cheat])
+    assert "cheat with seed 42 has no score: foresight: found out" in str(standing.why_no_score)
+    (standing,) = leaderboard([*taken, changed(cheat[0], audit="strict")])
+    assert (standing.why_no_score, standing.rank, standing.failed_audits) == (None, None, ["foresight"])
+
+
+def test_certainty_is_claimed_nowhere() -> None:
+    (standing,) = leaderboard(flat("mine", 1.0))
+    assert standing.interval is None
+    assert {figures.interval for figures in standing.configurations.values()} == {None}
+
+
+def test_the_same_total_is_the_same_rank() -> None:
+    """Means over secrets, of 3 orderings each, are not exact: they could tell apart what has as many right answers."""
+    rng = random.Random(0)
+    for _ in range(20):
+        rights = [rng.randrange(8_192, 16_385) for _ in range(15)]
+        entries = []
+        for name, steps in (("slower", 2_000), ("faster", 1_750)):
+            rng.shuffle(rights)
+            ends = [[(steps, right / 16_384) for right in rights[3 * i : 3 * i + 3]] for i in range(5)]
+            entries += [made(name, ends, label) for label in CONFIGURATIONS]
+        assert places(leaderboard(entries)) == [(1, "faster"), (2, "slower")]
+
+
+def test_only_seeds_on_all_configurations_rank() -> None:
+    lucky = [changed(evaluation, seed=7) for evaluation in flat("mine", 1.0)]
+    (standing,) = leaderboard([*flat("mine", 0.7), *lucky[:2]])
+    assert (standing.rank, standing.seeds, standing.accuracy) == (1, [42], 0.7)
+    assert standing.configurations["n32-k8"].num_runs == 15
+    (standing,) = leaderboard([*flat("mine", 0.7)[:1], *lucky[1:]])
+    assert (standing.rank, standing.seeds, standing.accuracy) == (None, [7, 42], None)
+    assert len(standing.configurations) == 3
+
+
+def test_some_seeds_may_be_chosen() -> None:
+    other = [changed(evaluation, seed=41) for evaluation in flat("mine", 0.5)]
+    everything = [*flat("mine", 0.9), *other, *flat("only_42", 0.8)]
+    (standing,) = leaderboard(everything, seeds=[41])
+    assert (standing.strategy, standing.seeds, standing.accuracy) == ("mine", [41], 0.5)
+    assert places(leaderboard(everything)) == [(1, "only_42"), (2, "mine")]
+    assert places(leaderboard(everything, seeds=[42, 7])) == [(1, "mine"), (2, "only_42")]
+
+
+def test_the_newest_of_a_seed_counts() -> None:
+    old, new = flat("mine", 0.5), flat("mine", 0.9)
+    assert leaderboard([*old, *new])[0].accuracy == 0.9
+    assert leaderboard([*new, *old])[0].accuracy == 0.5
+    assert leaderboard([*map(diverged, old), *new])[0].why_no_score is None
+
+
+def test_seeds_are_pooled() -> None:
+    other = [changed(evaluation, seed=41) for evaluation in flat("mine", 0.7)]
+    (standing,) = leaderboard([*flat("mine", 0.9), *other])
+    assert standing.accuracy == pytest.approx(0.8)
+    assert standing.seeds == [41, 42]
+    assert standing.configurations["n50-k8"].num_runs == 30
+    assert standing.configurations["n50-k8"].interval is not None
+
+
+def test_two_sources_of_one_name_are_told_apart() -> None:
+    revised = [changed(evaluation, strategy_sha256="ab" * 32) for evaluation in flat("mine", 0.9)]
+    standings = leaderboard([*flat("mine", 0.5), *revised, *flat("other", 0.7)])
+    assert places(standings)[:2] == [(1, "mine (abababab)"), (2, "other")]
+    assert standings[0].sha256 == "ab" * 32
+    renamed = [changed(evaluation, strategy="renamed") for evaluation in flat("mine", 0.6)]
+    assert places(leaderboard([*flat("mine", 0.5), *renamed])) == [(1, "renamed")]
+
+
+def test_other_leagues_are_left_out() -> None:
+    sealed = [changed(evaluation, seal="ab" * 32) for evaluation in flat("sealed", 0.9)]
+    full = [replace(each, config=task_config(each.config.label)) for each in flat("full", 0.8)]
+    wide = [made("wide", [[(1, 1.0)] * 3] * 5, label, hidden_width=1_024) for label in CONFIGURATIONS]
+    everything = [*sealed, *full, *wide, *flat("public", 0.7), *wide]
+    assert places(leaderboard(everything)) == [(1, "public")]
+    assert places(leaderboard(everything, League("published", "ab" * 32))) == [(1, "sealed")]
+    doubles = [changed(evaluation, dtype="float64") for evaluation in flat("double", 0.6)]
+    drawn = [changed(evaluation, init_device="cuda") for evaluation in flat("drawn", 0.6)]
+    assert places(leaderboard([*everything, *doubles, *drawn])) == [(1, "drawn")]
+    assert places(leaderboard([*drawn, *everything, *doubles])) == [(1, "double")]
+    assert places(leaderboard([*doubles, *drawn, *everything])) == [(1, "public")]
+    assert places(leaderboard([*drawn, *everything], League("published", None, init_device="cuda"))) == [(1, "drawn")]
+    assert places(leaderboard(everything, League("full", None))) == [(1, "full")]
+    assert leaderboard(everything, League("full", "ab" * 32)) == []
+    with pytest.raises(UsageError, match=r"expected an evaluation that ranks \(.*\), got 3 that do not"):
+        leaderboard(wide)
+
+
+def test_intervals_are_students_of_all_secrets() -> None:
+    """On one configuration, over the secrets of both seeds."""
+    evaluations = [published("isolated_cube_1"), changed(published("multi_epoch"), seed=43)]
+    pooled = [changed(evaluation, strategy="mine", strategy_sha256="ab" * 32) for evaluation in evaluations]
+    (standing,) = leaderboard(pooled)
+    made_of = [
+        fmean(run.test_accuracy for run in evaluation.results if run.secret_index == i)
+        for evaluation in evaluations
+        for i in range(5)
+    ]
+    expected = stats.ttest_1samp(made_of, 0).confidence_interval()
+    assert standing.configurations["n32-k8"].interval is not None
+    assert asdict(standing.configurations["n32-k8"].interval) == pytest.approx(
+        {"low": expected.low, "high": expected.high}, abs=0.01
+    )
+
+
+def test_published_results_rank_nothing() -> None:
+    standings = published_results()
+    assert [standing.strategy for standing in standings][:2] == ["one_pass", "multi_epoch"]
+    assert all(standing.rank is None and standing.is_published for standing in standings)
+    assert standings[0].accuracy == pytest.approx((0.747 + 0.5 + 0.502) / 3)
+    assert standings[4].accuracy is None
+    assert list(standings[4].configurations) == ["n32-k8"]
+    with pytest.raises(UsageError, match="beside those under protocol published, got full"):
+        published_results("full")

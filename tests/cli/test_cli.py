@@ -1,0 +1,237 @@
+"""The command ``vecparity``: how it is called, and its commands that look at the history."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from vecparity import Evaluation
+from vecparity.audits.findings import AuditFinding
+from vecparity.cli.main import main
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import DivergedRun
+from vecparity.history.store import History
+from vecparity.strategy.source import load
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process: exit status, standard output, standard error."""
+
+    def run_command(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run_command
+
+
+@pytest.fixture(scope="session")
+def at(tmp_path_factory: pytest.TempPathFactory, evaluation: Evaluation) -> str:
+    """A history of four evaluations."""
+    path = tmp_path_factory.mktemp("history") / "history"
+    with History(path, create=True) as history:
+        for command, strategy, seed, share in [
+            ("a", "isolated_cube", 42, 0.6),
+            ("b", "isolated_cube", 7, 0.9),
+            ("c", "default_4096", 42, 0.7),
+            ("d", "default_4096", 42, None),
+        ]:
+            chosen = load(strategy)
+            provenance = replace(
+                evaluation.provenance, strategy=strategy, strategy_sha256=chosen.sha256, seed=seed, protocol="published"
+            )
+            results = [replace(run, test_accuracy=share or 0.5) for run in evaluation.results]
+            made = replace(evaluation, provenance=provenance, results=results)
+            if share is None:
+                first = evaluation.first_layers[1:]
+                made = replace(made, diverged=[DivergedRun(0, 0, 1)], results=results[1:], first_layers=first)
+            history.add(made, chosen, command)
+    return str(path)
+
+
+def listed(out: str) -> list[int]:
+    return [int(row["id"]) for row in csv.DictReader(io.StringIO(out))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids"),
+    [
+        ("", [4, 3, 2, 1]),
+        ("--sort oldest", [1, 2, 3, 4]),
+        ("--sort accuracy", [2, 3, 1, 4]),
+        ("--sort steps", [1, 2, 3, 4]),
+        ("--sort strategy", [4, 3, 2, 1]),
+        ("--sort accuracy --limit 1", [2]),
+        ("--strategy isolated_cube", [2, 1]),
+        (f"--strategy {load('default_4096').sha256[:6]}", [4, 3]),
+        ("--seed 7", [2]),
+        ("--seed 7 --strategy default_4096", []),
+        ("--config n50-k8", []),
+        ("--config n32-k8 --protocol custom --limit 2", [4, 3]),
+        ("--protocol full", []),
+        ("--since 2020-01-01", [4, 3, 2, 1]),
+        ("--since 2999-01-01", []),
+    ],
+)
+def test_history_filters_and_sorts(run: Run, at: str, arguments: str, ids: list[int]) -> None:
+    status, out, err = run("history", "--history", at, "--format", "csv", *arguments.split())
+    assert (status, err) == (0, "")
+    assert listed(out) == ids
+
+
+def test_history_for_people_and_for_programs(run: Run, at: str) -> None:
+    _, out, _ = run("history", "--history", at)
+    assert "0.900000" in out
+    assert load("isolated_cube").sha256[:8] in out
+    _, out, _ = run("history", "--history", at, "--format", "json")
+    records = json.loads(out)
+    assert [record["test_accuracy"] for record in records] == [None, 0.7, 0.9, 0.6]
+    assert [record["num_diverged"] for record in records] == [1, 0, 0, 0]
+    assert records[2]["strategy_sha256"] == load("isolated_cube").sha256
+    _, out, _ = run("history", "--history", at, "--format", "markdown")
+    assert out.startswith("| id")
+
+
+def test_what_speaks_against_a_figure_stands_beside_it(run: Run, tmp_path: Path, evaluation: Evaluation) -> None:
+    at = str(tmp_path / "history")
+    failed = AuditFinding("overlap", False, "expected none, got 3", {})
+    undecided = AuditFinding("foresight", None, "too few", {})
+    sealed = replace(evaluation.provenance, seal="ab" * 32)
+    with History(at, create=True) as history:
+        chosen = load("isolated_cube")
+        history.add(replace(evaluation, findings=[failed, undecided]), chosen, "a")
+        history.add(replace(evaluation, provenance=sealed), chosen, "a")
+        history.add(replace(evaluation, provenance=replace(sealed, audit="strict"), findings=[failed]), chosen, "a")
+    rows = list(csv.DictReader(io.StringIO(run("history", "--history", at, "--format", "csv")[1])))
+    assert [row["failed_audits"] for row in rows] == ["overlap", "", "overlap"]
+    assert [row["seal"] for row in rows] == ["ab" * 32] * 2 + [""]
+    _, out, _ = run("history", "--history", at)
+    assert "fails overlap; sealed abababab" in out
+    _, out, _ = run("show", "1", "--history", at)
+    assert "\nisolated_cube fails overlap\n" in out
+    lines = [line.split(maxsplit=2) for line in out.splitlines()]
+    assert ["audit:", "overlap", "failed: expected none, got 3"] in lines
+    assert ["audit:", "foresight", "undecided: too few"] in lines
+    _, out, _ = run("show", "3", "--history", at)
+    assert "isolated_cube with seed 42 has no score: overlap: expected none, got 3" in out
+
+
+def test_show_says_how_to_make_it_again(run: Run, at: str) -> None:
+    _, out, _ = run("show", "2", "--history", at)
+    assert "vecparity eval --strategy isolated_cube --seed 7 --config n32-k8 --protocol published" in out
+    assert all(line == line.rstrip() for line in out.splitlines()), "no blanks where there is no terminal"
+
+
+def test_show(run: Run, at: str) -> None:
+    status, out, _ = run("show", "2", "--history", at)
+    assert status == 0
+    assert "0.900000 ± 0.000000" in out
+    assert ["0", "4,096", "60", "0.900", "0.900"] in [line.split() for line in out.splitlines()]
+    assert "max_steps" in out
+    status, out, _ = run("show", "4", "--history", at)
+    assert status == 0
+    assert "1 runs diverged" in out
+    assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
+
+
+def test_show_json_is_the_document(run: Run, at: str) -> None:
+    _, out, _ = run("show", "1", "--json", "--history", at)
+    with History(Path(at)) as history:
+        expected = history.get(1).evaluation
+    assert serialization.from_document(json.loads(out), "standard output") == expected
+
+
+def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    assert main(["show", "3", "--source", "--history", at]) == 0
+    assert capsysbinary.readouterr().out == load("default_4096").source
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("nosuch", 2, 'Unknown command "nosuch"'),
+        ("show", 2, '"show" parameter ID requires an argument'),
+        ("show one", 2, "expected an integer, got 'one'"),
+        ("show 9 --history {at}", 2, "has no evaluation 9 (vecparity history lists them)"),
+        (f"show {10**30} --history {{at}}", 2, f"has no evaluation {10**30} "),
+        ("show 1 --json --source --history {at}", 2, "prints the source or the JSON: got --source and --json"),
+        (
+            "show 1 --history /nowhere/x",
+            2,
+            "no evaluations are recorded yet: vecparity eval records them in /nowhere/x",
+        ),
+        ("history --history {at} --strategy nobody", 2, "none of the 4 recorded evaluations is such a one"),
+        ("history --history {at} --limit 0", 2, "limit must be at least 1, got 0"),
+        ("history --since 0001-01-01 --history {at}", 2, "since must be 1970 or later, got 1-01-01"),
+        ("report 1 -o . --history {at}", 2, "the report must be written to a file, got '.'"),
+        ("history --sort best", 2, '"best"'),
+        ("history --since yesterday", 2, "yesterday"),
+        (f"history --history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+    ],
+)
+def test_wrong_use_is_one_line(run: Run, at: str, arguments: str, status: int, said: str) -> None:
+    got, out, err = run(*arguments.format(at=at).split())
+    assert (got, out) == (status, "")
+    assert err.startswith("vecparity: error: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: History) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(History, "__enter__", broken)
+    arguments = ["history", "--history", __file__]
+    monkeypatch.setattr(History, "__init__", lambda *arguments: None)
+    status, _, err = run(*arguments)
+    assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
+    with pytest.raises(LookupError, match="a bug"):
+        main([*arguments, "--debug"])
+
+
+def test_an_interruption_is_a_word_and_a_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(History, "__init__", interrupted)
+    assert run("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
+
+
+@pytest.mark.parametrize("format_", ["table", pytest.param("csv", marks=pytest.mark.slow)])
+def test_who_stops_reading_is_told_nothing(at: str, format_: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "vecparity", "history", "--history", at, "--format", format_]
+    with os.fdopen(writing, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_debug_may_stand_before_the_command(run: Run) -> None:
+    status, out, _ = run("--debug", "eval", "--list-strategies")
+    assert status == 0
+    assert "isolated_cube" in out.splitlines()
+
+
+def test_eval_is_the_same_as_the_module(run: Run) -> None:
+    status, out, _ = run("eval", "--list-strategies")
+    assert status == 0
+    assert "isolated_cube" in out.splitlines()
+
+
+def test_help_lists_every_command_and_needs_no_torch() -> None:
+    program = "import sys; from vecparity.cli.main import main; main(['--help']); assert 'torch' not in sys.modules"
+    out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    for name in ("eval", "history", "show"):
+        assert f"│ {name} " in out

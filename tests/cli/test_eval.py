@@ -1,0 +1,306 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_evaluation import FILES
+
+import vecparity.cli.arguments
+import vecparity.cli.commands.evaluate_jobs
+from vecparity import TaskConfig
+from vecparity.cli.commands.evaluate import _num_servers
+from vecparity.eval import main
+from vecparity.evaluation import metric_lines, serialization
+from vecparity.strategy.source import load
+
+ROOT = Path(__file__).parents[2]
+SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
+LINES = {
+    "TASK_CONFIG": r"N=\d+ K=\d+ W=\d+ num_hidden_secrets=\d+ num_orderings=\d+ test_set_size=\d+ batch_size=\d+ "
+    r"max_steps=\d+",
+    "DATASET_METRICS": r"secret=\d+ num_examples=\d+ positive_rate=\d\.\d{6}",
+    "TRAIN_METRICS": r"secret=\d+ order=\d+ step=\d+ loss=\d+\.\d{6} acc=\d\.\d{6}",
+    "RUN_METRICS": r"secret=\d+ order=\d+ steps=\d+ test_accuracy=\d\.\d{6}",
+    "FINAL_METRICS": r"test_accuracy=\d\.\d{6} score=\d\.\d{6} test_accuracy_std=\d\.\d{6} mean_steps=\d+\.\d{6} "
+    r"num_runs=\d+",
+    "TEST_METRICS": r"test_accuracy=\d\.\d{6} score=\d\.\d{6}",
+}
+
+Run = Callable[[str], tuple[int, list[str], str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process: exit status, lines on standard output, standard error."""
+
+    def run_command(arguments: str) -> tuple[int, list[str], str]:
+        status = main(arguments.split())
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err
+
+    return run_command
+
+
+def kinds(lines: list[str]) -> list[str]:
+    return [line.split(" ")[0] for line in lines]
+
+
+def test_full_log(run: Run) -> None:
+    status, lines, err = run(SHORT)
+    assert status == 0
+    assert re.fullmatch(r"vecparity: recorded as \d+\n", err)
+    assert kinds(lines) == (
+        ["TASK_CONFIG"]
+        + ["DATASET_METRICS"] * 2
+        + ["TRAIN_METRICS"] * 4 * 3
+        + ["RUN_METRICS"] * 4
+        + ["FINAL_METRICS", "TEST_METRICS"]
+    )
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        assert re.fullmatch(LINES[kind], rest), line
+    places = [re.findall(r"(?:secret|order|step)=(\d+)", line) for line in lines if line.startswith("TRAIN")]
+    expected = [[str(i), str(j), str(step)] for step in (1, 20, 40) for i in range(2) for j in range(2)]
+    assert places == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("digest", ["TASK_CONFIG", *["TRAIN_METRICS"] * 5, *["RUN_METRICS"] * 4, "FINAL_METRICS", "TEST_METRICS"]),
+        ("final", ["TASK_CONFIG", "FINAL_METRICS", "TEST_METRICS"]),
+    ],
+)
+def test_shorter_logs(run: Run, mode: str, expected: list[str]) -> None:
+    _, full, _ = run(SHORT)
+    status, lines, _ = run(f"{SHORT} --log {mode}")
+    assert status == 0
+    assert kinds(lines) == expected
+    assert set(lines) <= set(full)
+
+
+def test_all_configs(run: Run, tmp_path: Path) -> None:
+    status, lines, _ = run(f"{SHORT} --all-configs --log final --output-dir {tmp_path}/results")
+    assert status == 0
+    assert [line.split()[1] for line in lines if line.startswith("TASK_CONFIG")] == ["N=32", "N=50", "N=64"]
+    assert [kind for kind in kinds(lines) if kind != "TASK_CONFIG"] == ["FINAL_METRICS", "TEST_METRICS"] * 3
+    files = sorted(path.name for path in (tmp_path / "results").iterdir())
+    assert files == ["n32-k8_seed42.json", "n50-k8_seed42.json", "n64-k8_seed42.json"]
+    content = json.loads((tmp_path / "results" / "n50-k8_seed42.json").read_text())
+    assert content["config"]["n_features"] == 50
+    assert f"FINAL_METRICS test_accuracy={content['metrics']['test_accuracy']:.6f} " in lines[4]
+
+
+def test_the_json_is_named_as_the_originals(run: Run, tmp_path: Path) -> None:
+    run(f"{SHORT} --output-dir {tmp_path} --seed 7")
+    run(f"{SHORT} --output-dir {tmp_path} --seed 7 --label mine --config n50-k8")
+    run(f"{SHORT} --output-dir {tmp_path} --seed 1 2 --strategy isolated_cube default_4096")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "eval_default_4096_seed1.json",
+        "eval_default_4096_seed2.json",
+        "eval_isolated_cube_seed1.json",
+        "eval_isolated_cube_seed2.json",
+        "eval_seed7.json",
+        "mine_seed7.json",
+    ]
+
+
+def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None:
+    _, lines, _ = run(f"{SHORT} --strategy isolated_cube default_4096 --seed 1 2")
+    alone = [
+        run(f"{SHORT} --strategy {name} --seed {seed}")[1]
+        for name in ("isolated_cube", "default_4096")
+        for seed in (1, 2)
+    ]
+    expected = [line for block in alone for line in block]
+    assert lines == expected
+
+
+def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
+    assert set(vars(vecparity.cli.arguments.Overrides())) == {field.name for field in fields(TaskConfig)}
+    flags: dict[str, Any] = {
+        "n_features": 12, "secret_size": 2, "hidden_width": 8, "batch_size": 16, "max_steps": 9,
+        "max_train_examples": 5000, "num_hidden_secrets": 1, "num_orderings": 1, "test_set_size": 32,
+        "log_interval": 3, "min_steps_before_stop": 3, "early_stop_acc": 0.0, "early_stop_windows": 2,
+    }  # fmt: skip
+    arguments = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
+    status, lines, _ = run(arguments)
+    assert status == 0
+    assert lines[0] == metric_lines.task_config_line(TaskConfig(**flags))
+    assert next(line for line in lines if "RUN_METRICS" in line).startswith("RUN_METRICS secret=0 order=0 steps=6 ")
+
+
+def test_list_strategies(run: Run) -> None:
+    status, lines, _ = run("--list-strategies")
+    assert status == 0
+    assert "isolated_cube" in lines
+    assert len(lines) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ("--no-such-flag", 2, "Unknown option: --no-such-flag"),
+        ("extra", 2, "extra"),
+        ("--max-steps 3.5", 2, "Invalid value for --max-steps: expected an integer, got '3.5'"),
+        ("--seed", 2, "at least one strategy with a seed"),
+        ("--seed one", 2, "expected an integer, got 'one'"),
+        ("--engine fast", 2, '"fast"'),
+        ("--secret-size 40", 2, "secret_size must be at most n_features=32, got 40"),
+        ("--strategy nowhere.py", 2, "got 'nowhere.py': No such file or directory"),
+        ("--all-configs --label mine", 2, "--all-configs sets the configurations and their labels: got --label mine"),
+        ("--all-configs --n-features 9", 2, "got --n-features 9 as well"),
+        ("--label ../up --output-dir .", 2, "label must be a plain name, without separators, got '../up'"),
+        ("--threads 0", 2, "threads must be at least 1, got 0"),
+        ("--chunk-runs 0", 2, "chunk_runs must be at least 1, got 0"),
+        ("--output-dir /proc/nowhere", 6, "output-dir must be a directory that can be written"),
+    ],
+)
+def test_wrong_use_is_one_line(run: Run, arguments: str, status: int, said: str) -> None:
+    got, lines, err = run(arguments)
+    assert got == status
+    assert lines == []
+    assert err.startswith("vecparity: error: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+    assert "Traceback" not in err
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ("def init_model(", 3, "bad.py:1: does not load: SyntaxError"),
+        ("def init_model(m, c): pass\ndef make_dataset(s, c, d): return 3\n", 3, "got no get_optimizer_config"),
+        (
+            "def init_model(m, c): pass\ndef make_dataset(s, c, d): return 3\n"
+            "def get_optimizer_config(c): return dict(lr=1, wd=0, beta1=.5, beta2=.5)",
+            3,
+            "bad.py:2: make_dataset: must return (x, y), [x, y] or {'x': x, 'y': y}, got int",
+        ),
+        (
+            "def init_model(m, c):\n    m.nowhere()\ndef make_dataset(s, c, d): return 3\n"
+            "def get_optimizer_config(c): return {}",
+            4,
+            "bad.py:2: init_model raised AttributeError: ",
+        ),
+    ],
+)
+def test_a_strategys_faults_are_one_line(run: Run, tmp_path: Path, body: str, status: int, said: str) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(body)
+    got, lines, err = run(f"--strategy {path}")
+    assert (got, lines) == (status, [])
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("served")
+def test_a_diverged_run_prints_the_others_and_no_score(run: Run, tmp_path: Path) -> None:
+    status, lines, err = run(f"--strategy {FILES}/diverges.py --smoke --max-steps 30 --output-dir {tmp_path}")
+    assert status == 4
+    assert kinds(lines).count("RUN_METRICS") == 3
+    assert not {"FINAL_METRICS", "TEST_METRICS"} & set(kinds(lines))
+    assert "1 diverged of 4 runs: secret=0 order=1 (step 2)" in err
+    assert json.loads((tmp_path / "eval_seed42.json").read_text())["metrics"] is None
+
+
+def test_results_that_cannot_be_written_are_still_printed(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(content: object, path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(serialization, "save", full_disk)
+    status, lines, err = run(f"{SHORT} --output-dir {tmp_path}")
+    assert status == 6
+    assert kinds(lines)[-1] == "TEST_METRICS"
+    assert "eval_seed42.json: No space left on device" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ("--strategy isolated_cube default_4096", 2),
+        ("--strategy isolated_cube default_4096 --audit report", 4),
+        ("--strategy {mine} isolated_cube --seed 1 2", 3),
+        ("--strategy {mine} {mine}", 2),
+        ("--strategy {mine} --audit off", 1),
+        ("--strategy {mine} --sealed", 1),
+        ("--strategy {mine} --sealed --audit strict", 2),
+        ("--strategy {mine} --seal-key key", 1),
+    ],
+)
+def test_two_fork_servers_are_started_for_a_strategy_that_is_audited(
+    tmp_path: Path, arguments: str, count: int
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("# not bundled")
+    parsed = vecparity.cli.arguments.parse(arguments.format(mine=mine).split())
+    assert parsed is not None
+    chosen = [load(each) for each in parsed[0].strategy for _ in parsed[0].seed]
+    assert _num_servers(chosen, parsed[0]) == count
+
+
+def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **options: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", broken)
+    status, _, err = run(SHORT)
+    assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
+    with pytest.raises(LookupError, match="a bug"):
+        main([*SHORT.split(), "--debug"])
+
+
+def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", interrupted)
+    status, _, err = run(SHORT)
+    assert status == 130
+    assert err.startswith("vecparity: interrupted")
+
+
+def test_progress_goes_to_standard_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    _, quiet, _ = run(SHORT)
+    status, lines, err = run(f"{SHORT} --progress")
+    assert status == 0
+    assert lines == quiet
+    for part in ("n32-k8", "40/40", "run-steps/s", "test accuracy"):
+        assert part in err
+
+
+def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    command = [sys.executable, "-m", "vecparity.eval", *SHORT.split(), "--strategy", f"{FILES}/bare_block.py"]
+    done = subprocess.run([*command, "--strategy-log", str(log)], capture_output=True, text=True, check=True)
+    assert set(kinds(done.stdout.splitlines())) == set(LINES)
+    assert re.fullmatch(r"vecparity: recorded as \d+\n", done.stderr)
+    assert (
+        log.read_text().count("FINAL_METRICS test_accuracy=1.000000") == 4
+    )  # its own print, once a secret and again for the audit
+
+
+@pytest.mark.parametrize(
+    ("script", "n"),
+    [
+        ("eval", 32),
+        pytest.param("eval_n50_k8", 50, marks=pytest.mark.slow),
+        pytest.param("eval_n64_k8", 64, marks=pytest.mark.slow),
+    ],
+)
+def test_the_benchmarks_three_commands(script: str, n: int) -> None:
+    command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT.split(), "--seed", "7", "--log", "final"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": sys.executable}
+    )
+    assert done.stdout.startswith(f"TASK_CONFIG N={n} K=8 ")

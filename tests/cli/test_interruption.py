@@ -1,0 +1,184 @@
+"""The command, interrupted by real signals and killed, and gone on with."""
+
+import io
+import json
+import re
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import pytest
+from killed_evaluations import kill_and_go_on
+from processes import Child, await_that
+from test_eval import Run, run  # noqa: F401
+
+from vecparity.cli.interruption import Interruption
+from vecparity.eval import main
+
+# Long enough to be interrupted in the first of three configurations, or in the second.
+SETTINGS = (
+    "--strategy default_4096 --num-hidden-secrets 2 --num-orderings 2 --max-steps 3000 --log-interval 50 "
+    "--hidden-width 64 --test-set-size 64 --all-configs"
+)
+SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
+
+
+def command(arguments: str) -> list[str]:
+    return [sys.executable, "-m", "vecparity.eval", *arguments.split()]
+
+
+def results(directory: Path) -> dict[str, Any]:
+    """All that the JSON files say, but for how long it took."""
+    files = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json")}
+    for content in files.values():
+        del content["provenance"]["wall_seconds"]
+    return files
+
+
+def end_after(lines: int, number: signal.Signals, arguments: str) -> tuple[int, str]:
+    """Starts the command and signals it when it has printed some windows' lines: exit status and standard error.
+
+    So little is on the way to a reader who is held up that the command waits, and is not at another place by then.
+    """
+    piped: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "pipesize": 4096, "text": True}
+    with Child(command(arguments), **piped) as process:
+        assert process.stdout is not None
+        seen = 0
+        for line in process.stdout:
+            seen += line.startswith("TRAIN_METRICS")
+            if seen == lines:
+                process.send_signal(number)
+                break
+        _, err = process.communicate()
+    return process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str, Any]]:
+    """Standard output and JSON of an evaluation never interrupted."""
+    directory = tmp_path_factory.mktemp("whole")
+    with redirect_stdout(io.StringIO()) as printed:
+        assert main(f"{SETTINGS} --output-dir {directory}".split()) == 0
+    assert sorted(path.name for path in directory.iterdir()) == [f"n{n}-k8_seed42.json" for n in (32, 50, 64)]
+    return printed.getvalue().splitlines(), results(directory)
+
+
+# In the first configuration, and in the second: 4 runs x 61 windows each.
+@pytest.mark.parametrize(
+    ("number", "lines"),
+    [
+        (signal.SIGINT, 40),
+        pytest.param(signal.SIGTERM, 300, marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, 320, marks=pytest.mark.slow),
+    ],
+)
+def test_signalled_and_gone_on_with(
+    run: Run,  # noqa: F811
+    tmp_path: Path,
+    whole: tuple[list[str], dict[str, Any]],
+    number: signal.Signals,
+    lines: int,
+) -> None:
+    arguments = f"{SETTINGS} --output-dir {tmp_path} --checkpoint-seconds 0"
+    status, err = end_after(lines, number, arguments)
+    if number is signal.SIGKILL:
+        assert status == -signal.SIGKILL
+    else:
+        assert status == 75
+        assert f"--checkpoint {tmp_path}/checkpoints --resume goes on from step" in err
+    assert results(tmp_path) != whole[1]
+    status, printed, _ = run(f"{arguments} --resume")
+    assert (status, printed) == (0, whole[0])
+    assert results(tmp_path) == whole[1]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 3, "no checkpoints are left"
+
+
+@pytest.mark.slow
+def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
+    status, err = end_after(8, signal.SIGINT, SETTINGS)
+    assert status == 130
+    assert "nothing is kept without --checkpoint DIR" in err
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_not_overwritten_unasked(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    status, _ = end_after(8, signal.SIGTERM, f"{SETTINGS} --checkpoint {tmp_path}")
+    assert status == 75
+    before = sorted(path.name for path in tmp_path.iterdir())
+    status, lines, err = run(f"{SETTINGS} --checkpoint {tmp_path}")
+    assert (status, lines) == (2, [])
+    assert re.search(
+        rf"{tmp_path} holds a checkpoint of this evaluation, n32-k8-\w{{16}}: --resume goes on from it", err
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("--resume", "resume goes with checkpoint, the directory to go on from"),
+        ("--checkpoint {} --engine reference", "the reference engine keeps no checkpoints"),
+        ("--checkpoint {} --resume --sealed", "goes on under its key, --seal-key FILE"),
+        ("--checkpoint {} --checkpoint-seconds -1", "checkpoint_seconds must be a finite number"),
+    ],
+)
+def test_wrong_use(run: Run, tmp_path: Path, arguments: str, said: str) -> None:  # noqa: F811
+    status, lines, err = run(f"{SHORT} {arguments.format(tmp_path)}")
+    assert (status, lines) == (2, [])
+    assert said in err
+
+
+def test_where_checkpoints_cannot_be_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "file").touch()
+    status, lines, err = run(f"{SHORT} --checkpoint {tmp_path}/file")
+    assert (status, lines) == (6, [])
+    assert "checkpoint must be a directory that can be written" in err
+
+
+@pytest.mark.slow
+def test_several_killed_at_random_in_one_directory_lose_nothing(tmp_path: Path) -> None:
+    counts = kill_and_go_on(tmp_path, 6)
+    assert counts["kills"] >= 6
+    assert counts["gone on"] + counts["begun again"] == counts["kills"]
+
+
+@pytest.mark.slow
+def test_an_audited_evaluation_goes_on_with_its_audit(tmp_path: Path) -> None:
+    arguments = f"{SETTINGS} --audit strict --output-dir {tmp_path}"
+    assert end_after(40, signal.SIGINT, arguments)[0] == 75
+    subprocess.run(command(f"{arguments} --resume"), check=True, capture_output=True)
+    for content in results(tmp_path).values():
+        assert [finding["name"] for finding in content["audit"]] == [
+            "repeatability", "overlap", "cross-pairing", "foresight", "file",
+        ]  # fmt: skip
+        assert content["audit"][2]["passed"] is True
+
+
+def test_a_second_signal_and_one_before_training_end_at_once() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Interruption() as interruption:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        interruption.can_be_kept = True
+        signal.raise_signal(signal.SIGINT)
+        assert interruption.requested()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.slow
+def test_an_interruption_while_preparing_ends_soon(tmp_path: Path) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text("import time\nprint('begun')\ntime.sleep(1000)\n")
+    log = tmp_path / "log"
+    arguments = f"--strategy {path} --strategy-log {log}"
+    with Child(command(arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        await_that(lambda: log.exists() and log.read_text() == "begun\n")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    assert b"interrupted" in err

@@ -1,0 +1,145 @@
+"""The real command where a shell, a directory or an interpreter is not as usual: it works, or says why it cannot."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import LEVELS, WITH_NAMESPACES, Level
+
+pytestmark = pytest.mark.slow
+
+SETTINGS = (
+    "--num-hidden-secrets 1 --num-orderings 1 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
+    "--no-history --audit off --log final"
+)
+STRATEGY = """import torch
+def init_model(m, c): pass
+def get_optimizer_config(c): return dict(lr=1e-3, wd=0, beta1=.5, beta2=.5)
+def make_dataset(s, c, d):
+    torch.ones(1 << 20).sum()
+    return torch.ones(4, c.n_features), torch.ones(4)
+"""
+
+
+@pytest.fixture(params=LEVELS)
+def level(request: pytest.FixtureRequest) -> Level:
+    if problem := levels.why_not(request.param):
+        pytest.skip(f"{request.param} {problem}")
+    found: Level = request.param
+    return found
+
+
+def evaluated(
+    level: Level,
+    path: Path | str,
+    *more: str,
+    shell: str = "",
+    python: str = sys.executable,
+    flags: str = "",
+    env: Any = None,
+    cwd: Path | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs the command under a shell that has first done something."""
+    arguments = [*SETTINGS.split(), "--containment", level, "--strategy", str(path), *more]
+    command = ["sh", "-c", f'{shell}\n exec "$@"', "sh", python, *flags.split(), "-m", "vecparity.eval", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}), cwd=cwd, timeout=400)
+
+
+def assert_scored(done: subprocess.CompletedProcess[str]) -> None:
+    assert done.returncode == 0, done.stderr
+    assert "FINAL_METRICS" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.py"
+    path.write_text(STRATEGY)
+    return path
+
+
+@pytest.mark.parametrize("shell", ["ulimit -t 600; ulimit -f 2000; ulimit -n 64", "trap '' CHLD; umask 777"])
+def test_a_shell_with_rules_of_its_own(level: Level, path: Path, shell: str) -> None:
+    assert_scored(evaluated(level, path, shell=shell))
+
+
+@pytest.mark.parametrize("level", ["limits"], indirect=True)
+def test_a_limit_of_the_shells_is_named(level: Level, path: Path) -> None:
+    path.write_text(STRATEGY.replace("torch.ones(1 << 20).sum()", "open('large', 'wb').write(bytes(8 << 20))"))
+    done = evaluated(level, path, shell="ulimit -f 1024")
+    assert done.returncode == 4
+    assert "hit the limit ulimit -f, lower than --strategy-file-size 1024: its files" in done.stderr
+
+
+def test_more_threads_than_the_machine_has_cpus(level: Level, path: Path) -> None:
+    assert_scored(evaluated(level, path, "--threads", "100", "--strategy-processes", "1"))
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_an_interpreter_with_a_relative_path(level: Level, path: Path, tmp_path: Path, link: bool) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    prefix = Path(sys.prefix)
+    if link:
+        prefix = tmp_path / "a" / "linked"
+        prefix.symlink_to(sys.prefix)
+    python = Path(os.path.relpath(prefix, tmp_path / "a" / "b"), "bin", Path(sys.executable).name)
+    assert_scored(evaluated(level, path, python=str(python), cwd=tmp_path / "a" / "b"))
+
+
+def test_programs_in_a_directory_of_links(level: Level, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    for directory in os.environ["PATH"].split(":"):
+        for program in Path(directory).glob("*"):
+            if not (link := tmp_path / "bin" / program.name).is_symlink():
+                link.symlink_to(program)
+    assert_scored(evaluated(level, path, env={"PATH": str(tmp_path / "bin")}))
+
+
+@pytest.mark.parametrize("tmpdir", ["missing", "with spaces\nand lines", "read-only"])
+def test_a_temporary_directory_that_is_odd(level: Level, path: Path, tmp_path: Path, tmpdir: str) -> None:
+    if tmpdir != "missing":
+        (tmp_path / tmpdir).mkdir(mode=0o500 if tmpdir == "read-only" else 0o700)
+    done = evaluated(level, path, env={"TMPDIR": str(tmp_path / tmpdir)})
+    if tmpdir == "read-only" and os.geteuid() == 0 and level not in WITH_NAMESPACES:
+        # A superuser may write there, and takes it; a fork server has given that right up.
+        assert done.returncode == 6
+        assert "a scratch directory cannot be made (TMPDIR): [Errno 13] Permission denied" in done.stderr
+    else:
+        assert_scored(done)
+
+
+@pytest.mark.parametrize("flags", ["-I", "-O -W error"])
+def test_what_python_would_heed(level: Level, tmp_path: Path, flags: str) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit('not this one')")
+    path = tmp_path / "stratégie 统.py"
+    path.write_text(STRATEGY)
+    env = {
+        "LANG": "C",
+        "LC_ALL": "C",
+        "OMP_NUM_THREADS": "500",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONSTARTUP": "/nowhere",
+    }
+    cwd = tmp_path if flags == "-I" else None
+    assert_scored(evaluated(level, path, flags=flags, env=env, shell="unset HOME", cwd=cwd))
+
+
+def test_a_process_that_was_forked_from_an_evaluator_says_so(tmp_path: Path) -> None:
+    code = (
+        "import os, sys, vecparity\n"
+        "def go(): vecparity.evaluate('isolated_cube', containment='none', num_hidden_secrets=1, num_orderings=1,"
+        " max_steps=10, hidden_width=16, test_set_size=64)\n"
+        "go()\n"
+        "if os.fork(): sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))\n"
+        "try: go()\n"
+        "except vecparity.errors.UsageError as error: print(error, flush=True); os._exit(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 7, done.stderr
+    assert "use the spawn start method" in done.stdout

@@ -1,0 +1,273 @@
+"""The commands ``compare`` and ``leaderboard``, on a history of evaluations that the original evaluator made."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts import App
+from made import changed, diverged, made, published
+
+from vecparity import Evaluation
+from vecparity.audits.findings import AuditFinding
+from vecparity.cli.commands.compare import compare
+from vecparity.cli.commands.leaderboard import leaderboard
+from vecparity.cli.main import main
+from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation import serialization
+from vecparity.history.store import History
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import CONFIGURATIONS
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command and returns what it printed."""
+
+    def run_command(command: Callable[..., int], *arguments: str) -> str:
+        app = App()
+        app.default(command)
+        assert app(arguments, exit_on_error=False, print_error=False, result_action="return_value") == 0
+        return capsys.readouterr().out
+
+    return run_command
+
+
+def record(path: Path, *evaluations: Evaluation) -> None:
+    with History(path, create=True) as history:
+        for evaluation in evaluations:
+            name = evaluation.provenance.strategy
+            history.add(evaluation, Strategy(name, f"{name}.py", name.encode()), "a")
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> str:
+    """1 to 3 multi_epoch, 4 to 6 isolated_cube; one that diverged; one that ranks nowhere."""
+    path = tmp_path / "history"
+    record(path, *(published(name, label) for name in ("multi_epoch", "isolated_cube") for label in CONFIGURATIONS))
+    broken = diverged(made("broken", [[(1_750, 1.0)] * 3] * 5))
+    record(path, broken, made("wide", [[(1_750, 1.0)] * 3] * 5, hidden_width=1_024))
+    return str(path)
+
+
+def table(out: str) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(out)))
+
+
+def test_compare_says_what_is_real(run: Run, at: str) -> None:
+    out = run(compare, "1", "4", "--history", at)
+    assert "n32-k8, isolated_cube against multi_epoch: accuracy higher (+0.4837, " in out
+    assert out.startswith("against multi_epoch #1")
+    row = "│ n32-k8        │ isolated_cube │       5 │   1.0000 │ +0.4837 │ 5 / 0 / 0 │ 1,750 │ -17,133 │ 5 / 0 / 0 │"
+    assert row in out
+    markdown = run(compare, "1", "4", "--history", at, "--format", "markdown")
+    assert "| isolated_cube | multi_epoch | 5, the same |   1.0000 | +0.4837 (+0.4" in markdown
+
+
+def test_every_other_is_compared_with_the_first(run: Run, at: str, tmp_path: Path) -> None:
+    serialization.save(made("mine", [[(2_000, 0.9)] * 3] * 5), tmp_path / "mine.json")
+    given = "1", "4", str(tmp_path / "mine.json")
+    rows = table(run(compare, *given, "--history", at, "--format", "csv"))
+    assert [(row["strategy"], row["against"]) for row in rows] == [
+        ("isolated_cube", "multi_epoch"),
+        ("mine", "multi_epoch"),
+    ]
+    assert [row["accuracy_is_real"] for row in rows] == ["True", "True"]
+    assert float(rows[1]["accuracy"]) == 0.9
+    assert float(rows[1]["accuracy_low"]) < float(rows[1]["accuracy_difference"]) < float(rows[1]["accuracy_high"])
+    content = json.loads(run(compare, *given, "--history", at, "--format", "json"))
+    assert [each["second"]["name"] for each in content] == ["isolated_cube", "mine"]
+    assert len(content[0]["secrets"]) == 5
+
+
+def test_each_secret_can_be_shown(run: Run, at: str) -> None:
+    rows = table(run(compare, "1", "4", "--history", at, "--per-secret", "--format", "csv"))
+    assert [row["secret"] for row in rows] == ["0", "1", "2", "3", "4"]
+    assert float(rows[0]["steps_against"]) == 19_500
+    out = run(compare, "1", "4", "--history", at, "--per-secret", "--format", "markdown")
+    assert "| n32-k8        | isolated_cube | multi_epoch |   42 |      0 |           0.5052 |   1.0000 |" in out
+
+
+def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> None:
+    for name, share in (("first", 0.5), ("second", 0.75)):
+        serialization.save(made(name, [[(1_750, share)]] * 2), tmp_path / f"{name}.json")
+    out = run(compare, str(tmp_path / "first.json"), str(tmp_path / "second.json"), "--format", "markdown")
+    assert "+0.2500 (no interval)" in out
+    assert "too few secrets to tell, 2 of at least 3" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        (["1"], UsageError, "two or more strategies or evaluations to compare, got 1"),
+        (["1", "5"], UsageError, "same configuration, got n32-k8 of multi_epoch #1 and n50-k8 of isolated_cube #5"),
+        (["1", "8"], UsageError, "same settings, got hidden_width 512 of multi_epoch and 1024 of wide"),
+        (["1", "7"], DivergedError, "broken with seed 42 has no score"),
+        (["1", "4", "--seed", "7"], UsageError, "set what is compared, multi_epoch #1: got --seed as well"),
+        (["1", "4", "--all-configs", "--config", "n50-k8"], UsageError, "got --config n50-k8 as well"),
+    ],
+)
+def test_what_compare_refuses(run: Run, at: str, arguments: list[str], error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        run(compare, *arguments, "--history", at)
+
+
+def failing(evaluation: Evaluation, *audits: str) -> Evaluation:
+    return replace(evaluation, findings=[AuditFinding(name, False, "found out", {}) for name in audits])
+
+
+def test_compare_names_who_fails_audits_and_what_was_made_differently(run: Run, at: str) -> None:
+    cheat = failing(changed(published("isolated_cube"), engine="vmap", audit="report"), "overlap", "foresight")
+    record(Path(at), changed(cheat, strategy="cheat", strategy_sha256=sha256(b"cheat").hexdigest()))
+    out = run(compare, "1", "4", "9", "--history", at)
+    assert out.count(" fails ") == 1
+    assert out.endswith("\ncheat fails foresight, overlap\n")
+    assert out.count("made differently: ") == 1
+    assert "\nmade differently: engine vmap against native; audit report against off\n" in out
+    rows = table(run(compare, "9", "4", "--history", at, "--format", "csv"))
+    assert (rows[0]["failed_audits"], rows[0]["failed_audits_against"]) == ("", "foresight overlap")
+
+
+def test_rows_of_one_name_are_told_apart(run: Run, at: str) -> None:
+    record(Path(at), changed(published("isolated_cube"), seed=43))
+    rows = table(run(compare, "1", "4", "9", "--history", at, "--format", "csv"))
+    assert [row["strategy"] for row in rows] == ["isolated_cube #4", "isolated_cube #9"]
+    assert [(row["seeds"], row["seeds_against"], row["num_common"]) for row in rows] == [
+        ("42", "42", "5"),
+        ("43", "42", "0"),
+    ]
+    assert rows[0]["sha256"] == rows[1]["sha256"] == sha256(b"isolated_cube").hexdigest()
+    assert (rows[0]["seal"], rows[0]["seal_against"]) == ("", "")
+
+
+def test_compare_explains_its_intervals(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "intervals are Student's (Welch's between samples), with standard errors bootstrapped over secrets" in said
+    assert "either is in about 1 of 10" in said
+
+
+FIGURES = ("accuracy", "steps")
+
+
+@pytest.mark.slow
+def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "history")
+    arguments = "isolated_cube_1", "isolated_cube", "--protocol", "published", "--history", path
+    first = json.loads(run(compare, *arguments, "--format", "json"))
+    with History(Path(path)) as history:
+        assert len(history.entries()) == 2
+    assert json.loads(run(compare, *arguments, "--format", "json")) == first
+    with History(Path(path)) as history:
+        assert len(history.entries()) == 2
+    assert ["no worse" in each["verdict"] for each in first] == [True]
+    assert all(each[figure]["interval"]["low"] <= each[figure]["difference"] for each in first for figure in FIGURES)
+    assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
+
+
+def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
+    out = run(leaderboard, "--history", at)
+    assert out.startswith("protocol published, public seeds")
+    rows = table(run(leaderboard, "--history", at, "--format", "csv"))
+    assert [(row["rank"], row["strategy"]) for row in rows] == [
+        ("1", "isolated_cube"),
+        ("2", "multi_epoch"),
+        ("", "broken"),
+    ]
+    assert float(rows[1]["accuracy_low"]) < float(rows[1]["accuracy"]) < float(rows[1]["accuracy_high"])
+    assert float(rows[1]["n64-k8_steps"]) == pytest.approx(6_716.667, abs=1e-3)
+    assert "│ no score │ broken        │" in out
+    assert "\nbroken with seed 42 has no score: expected finite losses" in out
+
+
+def test_who_fails_audits_is_not_ranked(run: Run, at: str) -> None:
+    cheat = [failing(made("cheat", [[(1_500, 1.0)] * 3] * 5, label), "foresight") for label in CONFIGURATIONS]
+    record(Path(at), *cheat)
+    out = run(leaderboard, "--history", at)
+    assert "│ fails foresight │ cheat " in out
+    assert "│               1 │ isolated_cube " in out
+    rows = table(run(leaderboard, "--history", at, "--format", "csv"))
+    assert [(row["rank"], row["strategy"], row["failed_audits"]) for row in rows] == [
+        ("1", "isolated_cube", ""),
+        ("2", "multi_epoch", ""),
+        ("", "cheat", "foresight"),
+        ("", "broken", ""),
+    ]
+    content = json.loads(run(leaderboard, "--history", at, "--format", "json"))
+    assert content["standings"][2]["failed_audits"] == ["foresight"]
+
+
+def test_no_interval_is_a_dash(run: Run, at: str) -> None:
+    out = run(leaderboard, "--history", at)
+    (row,) = (line.split("│") for line in out.splitlines() if "│ isolated_cube" in line)
+    assert [cell.strip() for cell in row[6:8]] == ["1.0000", "—"]
+    (best,) = json.loads(run(leaderboard, "--history", at, "--format", "json"))["standings"][:1]
+    assert best["interval"] is None
+
+
+def test_seeds_and_init_devices_can_be_chosen(run: Run, at: str) -> None:
+    record(Path(at), *(changed(published("multi_epoch", label), seed=7) for label in CONFIGURATIONS))
+    arguments = leaderboard, "--history", at, "--format", "csv"
+    assert [(row["strategy"], row["seeds"]) for row in table(run(*arguments, "--seed", "7"))] == [("multi_epoch", "7")]
+    assert {row["strategy"]: row["seeds"] for row in table(run(*arguments))} == {
+        "isolated_cube": "42",
+        "multi_epoch": "7 42",
+        "broken": "",
+    }
+    record(Path(at), changed(made("drawn", [[(1_750, 1.0)] * 3] * 5), init_device="cuda"))
+    assert [row["strategy"] for row in table(run(*arguments))] == ["drawn"]
+    assert len(table(run(*arguments, "--init-device", "cpu"))) == 3
+
+
+def test_published_results_stand_below(run: Run, at: str) -> None:
+    out = run(leaderboard, "--history", at, "--published", "--format", "markdown")
+    lines = [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if line.startswith("|")]
+    assert lines[2] == ["1", "isolated_cube", "1.0000 / 1,750"]
+    assert lines[5:7] == [
+        ["published", "one_pass", "0.7470 / 30,000"],
+        ["published", "multi_epoch", "0.5060 / 18,817"],
+    ]
+
+
+def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> None:
+    seal = "ab" * 32
+    ends = [[(1_750, 0.9)] * 3] * 5
+    record(tmp_path / "history", made("public", ends), changed(made("sealed", ends), seal=seal))
+    arguments = leaderboard, "--history", str(tmp_path / "history")
+    content = json.loads(run(*arguments, "--format", "json"))
+    assert (content["protocol"], content["seal"]) == ("published", seal)
+    assert [each["strategy"] for each in content["standings"]] == ["sealed"]
+    assert run(*arguments, "--seal", "abab").startswith("protocol published, sealed abababababababab")
+    out = run(*arguments, "--seal", "public")
+    assert "│ incomplete │ public" in out
+    assert "public has no rank: no evaluation of n50-k8, n64-k8 (vecparity eval --all-configs makes all)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seed", "7", "8"], "expected recorded evaluations under seed 7, 8, got none that rank"),
+        (["--protocol", "full"], "under protocol full with no setting overridden, got none among 7 that rank"),
+        (["--init-device", "cuda"], "with weights drawn on cuda with no setting overridden"),
+        (["--seal", "abc"], "recorded evaluation of seal abc with no setting overridden"),
+        (["--published", "--protocol", "full"], "published results go beside those under protocol published, got full"),
+    ],
+)
+def test_what_leaderboard_refuses(run: Run, at: str, arguments: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        run(leaderboard, *arguments, "--history", at)
+
+
+@pytest.mark.slow
+def test_strategies_that_are_compared_have_limits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    endless = Path(__file__).parents[1] / "adversarial" / "endless_loop.py"
+    arguments = ["compare", str(endless), "isolated_cube", "--strategy-seconds", "1", "--history", str(tmp_path / "h")]
+    assert main(arguments) == 4
+    assert "hit the limit --strategy-seconds 1" in capsys.readouterr().err

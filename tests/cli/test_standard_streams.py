@@ -1,0 +1,94 @@
+"""Commands whose standard streams are closed, full, or of an encoding that lacks what they print."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vecparity import Evaluation
+from vecparity.history.store import History
+from vecparity.strategy.source import load
+
+EVAL = (
+    f"{sys.executable} -m vecparity.eval --num-hidden-secrets 1 --num-orderings 1 --max-steps 40 --log-interval 1 "
+    "--hidden-width 16 --test-set-size 64 --no-history --output-dir results --containment none"
+)
+
+
+def shell(command: str, directory: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[str]:
+    """Runs a line of bash, whose status is that of the last program in a pipe that failed."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        cwd=directory,
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        encoding=encoding,
+        check=False,
+    )
+
+
+@pytest.fixture
+def history(tmp_path: Path, evaluation: Evaluation) -> Path:
+    path = tmp_path / "history"
+    with History(path, create=True) as opened:
+        opened.add(evaluation, load("isolated_cube"), "a")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [
+        ("<&- >&- 2>&-", 0, ""),
+        pytest.param("<&-", 0, "", marks=pytest.mark.slow),
+        pytest.param(">&-", 0, "", marks=pytest.mark.slow),
+        pytest.param("2>&-", 0, "", marks=pytest.mark.slow),
+        pytest.param("2> /dev/full", 0, "", marks=pytest.mark.slow),
+        pytest.param("--progress 2> /dev/full", 0, "", marks=pytest.mark.slow),
+        pytest.param("| head -n 1", 141, "", marks=pytest.mark.slow),
+        pytest.param(
+            "> /dev/full",
+            6,
+            "vecparity: error: standard output takes no more: No space left on device\n",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_an_evaluation_is_finished_whoever_reads(tmp_path: Path, redirection: str, status: int, said: str) -> None:
+    done = shell(f"{EVAL} {redirection}", tmp_path)
+    assert (done.returncode, done.stderr) == (status, said)
+    assert json.loads((tmp_path / "results" / "eval_seed42.json").read_text())["metrics"]["num_runs"] == 1
+
+
+def test_nothing_is_printed_into_a_file_that_got_a_closed_streams_number(history: Path) -> None:
+    """The history would be the first file that is opened."""
+    done = shell(f"{sys.executable} -m vecparity history --history history >&- 2>&-", history.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    with History(history) as opened:
+        assert len(opened.entries()) == 1
+
+
+def test_what_is_printed_to_a_full_disk_is_an_error(history: Path) -> None:
+    done = shell(f"{sys.executable} -m vecparity history --history history > /dev/full", history.parent)
+    assert done.returncode == 6
+    assert done.stderr == "vecparity: error: standard output takes no more: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "show 1 --history history",
+        "history --history history",
+        "new naïve.py",
+        "--help",
+        pytest.param("check isolated_cube", marks=pytest.mark.slow),
+        pytest.param("doctor", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_lacks_is_written_in_its_characters(history: Path, command: str, encoding: str) -> None:
+    done = shell(f"{sys.executable} -m vecparity {command}", history.parent, encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout

@@ -1,0 +1,121 @@
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vecparity import Evaluation
+from vecparity.errors import UsageError
+from vecparity.evaluation import serialization
+
+Break = Callable[[dict[str, Any]], object]
+
+
+def test_document(evaluation: Evaluation) -> None:
+    content = json.loads(serialization.dumps(evaluation))
+    assert content["config"] == asdict(evaluation.config)
+    assert set(content["metrics"]) == {"test_accuracy", "score", "test_accuracy_std", "mean_steps", "num_runs"}
+    assert content["results"] == [asdict(run) for run in evaluation.results]
+    assert content["provenance"] == asdict(evaluation.provenance)
+    curves = content["curves"]
+    assert curves["runs"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert curves["step"] == [1, 20, 40, 60]
+    assert curves["loss"][3] == pytest.approx(evaluation.curves[3].curve.loss, abs=5e-7)
+    assert curves["accuracy"][2] == pytest.approx(evaluation.curves[2].curve.accuracy, abs=5e-7)
+
+
+def test_document_of_a_broken_evaluation_has_no_metrics(diverged: Evaluation) -> None:
+    content = serialization.to_document(diverged)
+    assert content["metrics"] is None
+    assert content["diverged"] == [{"secret_index": 0, "order_index": 1, "step": 2}]
+    assert content["curves"]["loss"][1] == [pytest.approx(0.73, abs=0.1)]
+
+
+@pytest.mark.parametrize("which", ["evaluation", "diverged"])
+def test_what_is_read_back_is_what_was_written(which: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    original: Evaluation = request.getfixturevalue(which)
+    serialization.save(original, tmp_path / "result.json")
+    read = serialization.load(tmp_path / "result.json")
+    assert serialization.dumps(read) == serialization.dumps(original)
+    assert (read.config, read.results, read.diverged) == (original.config, original.results, original.diverged)
+    assert (read.findings, read.provenance) == (original.findings, original.provenance)
+    for ours, theirs in zip(read.curves, original.curves, strict=True):
+        assert ours.curve.step == theirs.curve.step
+        assert ours.curve.loss == pytest.approx(theirs.curve.loss, abs=5e-7)
+    for layer, expected in zip(read.first_layers, original.first_layers, strict=True):
+        assert layer.mean_abs_weight.each == pytest.approx(expected.mean_abs_weight.each, abs=5e-7)
+
+
+def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    serialization.save(evaluation, path)
+    before = path.read_bytes()
+    unwritable = replace(evaluation, results=[replace(evaluation.results[0], test_accuracy=float("nan"))])
+    with pytest.raises(ValueError, match="JSON compliant"):
+        serialization.save(unwritable, path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda content: content.pop("config"), "expected the JSON of an evaluation, got something else"),
+        (lambda content: content.update(format=2), r"reads evaluations of format 1, got format 2"),
+        (lambda content: content.pop("format"), r"reads evaluations of format 1, got one without a format"),
+        (lambda content: content.pop("curves"), "missing required field `curves`"),
+        (lambda content: content["results"][0].update(steps="many"), "Expected `int`, got `str`"),
+        (lambda content: content["config"].update(secret_size=40), "at most n_features=32, got 40"),
+        (lambda content: content["curves"]["loss"].pop(), "losses of 3 and accuracies of 4 of 4 runs"),
+        (lambda content: content["curves"]["loss"][0].pop(), "a curve with 3 losses and 4 accuracies in 4 windows"),
+        (lambda content: content["curves"]["runs"].reverse(), "4 runs in curves, which are not the 4"),
+        (lambda content: content.update(results=[]), "0 runs in results and diverged, which are not the 4"),
+        (lambda content: content["results"][0].update(secret_index=9), r"4 runs in results .*, for one \(9, 0\)"),
+        (lambda content: content["results"].append(content["results"][0]), "5 runs in results"),
+        (lambda content: content["results"][0].update(steps=-5), "a run of -5 steps, of at most 60"),
+        (lambda content: content["results"][0].update(test_accuracy=7), "a test_accuracy of 7"),
+        (lambda content: content["metrics"].update(test_accuracy=1), "metrics that are not its runs"),
+        (lambda content: content.update(metrics=None), "metrics that are not its runs': None"),
+        (lambda content: content["metrics"].update(test_accuracy="high"), "Expected `float`, got `str`"),
+        (lambda content: content["provenance"].update(protocol="mine"), "the protocol 'mine'"),
+        (lambda content: content["provenance"].update(strategy="\ud800"), "JSON is malformed"),
+        (lambda content: content["provenance"].update(strategy="\x1b[31m"), r"'\\x1b\[31m', which cannot be printed"),
+        (lambda content: content["first_layers"].pop(), "3 runs in first_layers"),
+        (lambda content: content["datasets"].pop(), "1 secrets in datasets"),
+        (lambda content: content["datasets"][0]["secret"].append(99), "99] as a secret of 8 of 32 features"),
+        (lambda content: content["datasets"][0]["density"]["each"].pop(), "a density of 31 features, of 32"),
+        (lambda content: content["curves"]["loss"][0].__setitem__(0, 1e308 * 10), "JSON is malformed"),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(evaluation: Evaluation, break_it: Break, said: str, tmp_path: Path) -> None:
+    content = json.loads(serialization.dumps(evaluation))
+    break_it(content)
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UsageError, match=said) as raised:
+        serialization.load(path)
+    assert str(raised.value).startswith(str(path))
+    assert len(str(raised.value).splitlines()) == 1
+
+
+def test_a_number_that_is_too_large_is_one_line(evaluation: Evaluation, tmp_path: Path) -> None:
+    text = json.dumps(serialization.to_document(evaluation))
+    content = text.replace(f'"wall_seconds": {evaluation.provenance.wall_seconds}', '"wall_seconds": 1e999')
+    assert content != text
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(UsageError, match="got Number out of range"):
+        serialization.load(tmp_path / "result.json")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "[" * 100_000, '{"config": NaN, "metrics": 1, "results": 2}', "\0"])
+def test_what_is_no_json_is_one_line(text: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(UsageError, match="expected the JSON of an evaluation, got "):
+        serialization.load(tmp_path / "result.json")
+
+
+def test_what_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"expected a file that can be read, got .*No such file"):
+        serialization.load(tmp_path / "nowhere.json")

@@ -1,0 +1,319 @@
+"""The history as `vecparity eval` uses it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import SHORT as SETTINGS
+from noting import Noting
+from processes import Child
+from test_eval import FILES, SHORT, Run, run  # noqa: F401
+
+from vecparity import evaluate, evaluate_many
+from vecparity.errors import UsageError
+from vecparity.evaluation import serialization
+from vecparity.history.store import History
+from vecparity.strategy.source import load
+
+pytestmark = pytest.mark.usefixtures("served")
+
+TINY = "--num-hidden-secrets 2 --num-orderings 2 --hidden-width 16 --test-set-size 64"
+
+
+def said(err: str) -> list[str]:
+    return [line.removeprefix("vecparity: ") for line in err.splitlines()]
+
+
+def test_each_evaluation_is_recorded(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    at = tmp_path / "history"
+    _, _, err = run(f"{SHORT} --all-configs --strategy isolated_cube default_4096 --history {at}")
+    assert said(err) == ["recorded as 1, 2", "recorded as 3, 4", "recorded as 5, 6"]
+    with History(at) as history:
+        entries = history.entries()
+    assert len({entry.command for entry in entries}) == 1
+    assert [entry.label for entry in entries] == ["n32-k8"] * 2 + ["n50-k8"] * 2 + ["n64-k8"] * 2
+    assert [entry.strategy for entry in entries[:2]] == ["isolated_cube", "default_4096"]
+
+
+def test_what_is_recorded_is_what_is_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    run(f"{SHORT} --history {tmp_path}/history --output-dir {tmp_path}/out")
+    with History(tmp_path / "history") as history:
+        recorded = serialization.dumps(history.get(1).evaluation)
+    assert json.loads(recorded) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
+
+
+def test_without_a_history_nothing_is_recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    status, _, err = run(f"{SHORT} --no-history")
+    assert (status, err) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("log", ["full", "digest", "final"])
+def test_a_recorded_evaluation_is_answered_with_the_same_lines(run: Run, tmp_path: Path, log: str) -> None:  # noqa: F811
+    arguments = f"{SHORT} --log {log} --history {tmp_path}/history --reuse"
+    _, first, err = run(arguments)
+    assert said(err) == ["recorded as 1"]
+    status, second, err = run(arguments)
+    assert status == 0
+    assert second == first
+    assert re.fullmatch(
+        r"n32-k8 of isolated_cube with seed 42 is answered from evaluation 1, recorded \S+", said(err)[0]
+    )
+    with History(tmp_path / "history") as history:
+        assert len(history.entries()) == 1
+
+
+@pytest.mark.slow
+def test_what_is_not_recorded_is_evaluated_beside_what_is(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    keep = f"{SHORT} --history {tmp_path}/history --reuse"
+    run(f"{keep} --config n50-k8 --strategy default_4096")
+    several = f"{SHORT} --all-configs --strategy isolated_cube default_4096 --seed 42 7"
+    _, expected, _ = run(f"{several} --no-history")
+    _, lines, err = run(f"{several} --history {tmp_path}/history --reuse")
+    assert lines == expected
+    assert sum("answered from evaluation 1," in line for line in said(err)) == 1
+    assert sum("recorded as" in line for line in said(err)) == 3
+
+
+@pytest.mark.parametrize(
+    "change", ["--seed 7", "--batch-size 127", "--engine vmap", "--audit report", "--config n50-k8", "--seal-key {key}"]
+)
+def test_another_evaluation_is_not_answered_from_it(run: Run, tmp_path: Path, change: str) -> None:  # noqa: F811
+    (tmp_path / "key").write_text("0" * 64)
+    (tmp_path / "key").chmod(0o600)
+    run(f"{SHORT} --history {tmp_path}/history")
+    _, _, err = run(f"{SHORT} --history {tmp_path}/history --reuse {change.format(key=tmp_path / 'key')}")
+    assert said(err) == ["recorded as 2"]
+
+
+def test_a_changed_source_is_not_answered_from_it(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    mine = tmp_path / "mine.py"
+    source = (FILES / "bare_block.py").read_text()
+    for number, text in enumerate([source, source + "\n# changed\n"], start=1):
+        mine.write_text(text)
+        _, _, err = run(f"{SHORT} --strategy {mine} --history {tmp_path}/history --reuse --audit off")
+        assert said(err) == [f"recorded as {number}"]
+        with History(tmp_path / "history") as history:
+            assert history.get(number).source == text.encode()
+
+
+@pytest.mark.slow
+def test_what_was_contained_less_is_not_answered_from(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    weaker = f"{SHORT} --history {tmp_path}/history --reuse --containment"
+    assert said(run(f"{weaker} none")[2]) == ["recorded as 1"]
+    assert said(run(f"{weaker} limits")[2]) == ["recorded as 2"]
+    assert "answered from evaluation 2" in run(f"{weaker} none")[2]
+
+
+def test_no_score_stays_no_score(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    arguments = f"--strategy {FILES}/diverges.py --smoke --max-steps 30 --history {tmp_path}/history --reuse"
+    first, second = run(arguments), run(arguments)
+    assert (first[0], second[0]) == (4, 4)
+    assert second[1] == first[1]
+    assert "answered from evaluation 1" in second[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ("--no-history --reuse", 2, "--no-history uses no history: got --reuse as well"),
+        ("--no-history --history x", 2, "--no-history uses no history: got --history x as well"),
+        ("--history /proc/nowhere/x", 6, "the history /proc/nowhere/x cannot be made"),
+        (f"--history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+    ],
+)
+def test_a_history_that_cannot_be_used_is_one_line_before_any_training(
+    run: Run,  # noqa: F811
+    arguments: str,
+    status: int,
+    message: str,
+) -> None:
+    got, lines, err = run(f"{SHORT} {arguments}")
+    assert (got, lines) == (status, [])
+    assert err.startswith("vecparity: error: ")
+    assert message in err
+    assert len(err.splitlines()) == 1
+
+
+def test_a_history_that_nobody_named_and_that_cannot_be_used_is_done_without(
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "/proc/nowhere")
+    status, lines, err = run(f"{SHORT} --log final")
+    assert (status, len(lines)) == (0, 3)
+    assert err.startswith("vecparity: warning: nothing is recorded: the history /proc/nowhere/")
+
+
+def test_a_history_that_breaks_meanwhile_costs_the_record_only(
+    run: Run,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("vecparity.history.database._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)")
+    status, lines, err = run(f"{SHORT} --log final --history {tmp_path}/history --output-dir {tmp_path}")
+    assert (status, len(lines)) == (6, 3)
+    assert "cannot be read or written: no such table: evaluations" in err
+    assert (tmp_path / "eval_seed42.json").exists()
+
+
+def test_under_another_name_it_is_answered_under_that(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    for name in ("mine", "yours"):
+        (tmp_path / f"{name}.py").write_text((FILES / "bare_block.py").read_text())
+        place = f"--history {tmp_path}/history --output-dir {tmp_path}/{name}"
+        _, _, err = run(f"{SHORT} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
+        content = json.loads((tmp_path / name / "eval_seed42.json").read_text())
+        assert content["provenance"]["strategy"] == name
+    assert "of mine with seed 42 is answered from evaluation 1" in err
+
+
+def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    arguments = f"{SHORT} --history {tmp_path}/history --reuse --output-dir {tmp_path}"
+    run(arguments)
+    of_another = tmp_path / "checkpoints" / "n32-k8-0123456789abcdef.runs.json"
+    of_another.parent.mkdir(exist_ok=True)
+    of_another.write_text("{}")
+    _, _, err = run(arguments)
+    assert "answered from evaluation 1" in err
+    assert of_another.exists()
+
+
+@pytest.mark.filterwarnings("default:there is no checkpoint")
+def test_an_evaluation_that_goes_on_is_recorded_once(run: Run, tmp_path: Path) -> None:  # noqa: F811
+    """Of an interrupted command some configurations are done and recorded: going on makes them again, at once."""
+    place = f"--history {tmp_path}/history --checkpoint {tmp_path}/kept"
+    assert said(run(f"{SHORT} --config n32-k8 {place}")[2]) == ["recorded as 1"]
+    status, _, err = run(f"{SHORT} --all-configs {place} --resume")
+    assert status == 0
+    begins, *records = said(err)
+    assert begins.startswith("warning: there is no checkpoint n32-k8-")
+    assert records == ["recorded before as 1", "recorded as 2", "recorded as 3"]
+    with History(tmp_path / "history") as history:
+        assert len({entry.command for entry in history.entries()}) == 1
+
+
+def test_in_python_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    noting = Noting()
+    with History(tmp_path / "history", create=True) as history:
+        first = evaluate_many([("isolated_cube", 42), ("default_4096", 7)], history=history, **SETTINGS)
+        again = evaluate("isolated_cube", history=history, reuse=True, followers=[noting], **SETTINGS)
+        assert again.results == first[0].results
+        assert noting.told == ["begin n32-k8", "1 finished"]
+        entries = history.entries()
+        assert [(entry.strategy, entry.seed) for entry in entries] == [("isolated_cube", 42), ("default_4096", 7)]
+        assert len({entry.command for entry in entries}) == 1
+        evaluate("isolated_cube", history=history, **SETTINGS)
+        assert len(history.entries()) == 3
+    assert evaluate("isolated_cube", history=tmp_path / "history", reuse=True, **SETTINGS).results == again.results
+    assert capsys.readouterr() == ("", "")
+
+
+def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training(tmp_path: Path) -> None:
+    noting = Noting()
+    History(tmp_path / "history", create=True).close()
+    with History(tmp_path / "history") as history, pytest.raises(UsageError, match=r"create=True.*got .* to read only"):
+        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+    with pytest.raises(UsageError, match=r"an open History.*got .*history closed"):
+        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+    with pytest.raises(UsageError, match=r"followers have begin, prepared, window and finish, got <built-in"):
+        evaluate("isolated_cube", followers=[print], **SETTINGS)
+    with pytest.raises(UsageError, match="reuse goes with a history"):
+        evaluate("isolated_cube", reuse=True, followers=[noting], **SETTINGS)
+    assert noting.told == []
+
+
+def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tables = "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
+    monkeypatch.setattr("vecparity.history.database._TABLES", tables)
+    with (
+        History(tmp_path / "history", create=True) as history,
+        pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
+    ):
+        assert evaluate("isolated_cube", history=history, **SETTINGS).results
+
+
+@pytest.mark.slow
+def test_ten_evaluations_write_one_history_and_one_of_them_is_killed(tmp_path: Path) -> None:
+    at = tmp_path / "history"
+    command = [sys.executable, "-m", "vecparity.eval", "--history", str(at), "--log", "final", "--containment", "none"]
+    settings = f"--all-configs {TINY}".split()
+    with ExitStack() as stack:
+        # The one to be killed would train for hours.
+        doomed, *others = [
+            stack.enter_context(
+                Child(
+                    [*command, *settings, "--seed", str(seed), "--max-steps", "100" if seed else "100000000"],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                    start_new_session=True,
+                    env=os.environ | {"OMP_NUM_THREADS": "1"},
+                )
+            )
+            for seed in range(10)
+        ]
+        outputs = [others[0].communicate()]
+        os.killpg(doomed.pid, signal.SIGKILL)  # while others go on
+        doomed.communicate()
+        outputs += [process.communicate() for process in others[1:]]
+    assert [process.returncode for process in others] == [0] * 9, outputs
+    with History(at) as history:
+        assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        entries = history.entries()
+        for entry in entries:
+            assert len(history.get(entry.id).evaluation.results) == 4
+    assert sorted((entry.seed, entry.label) for entry in entries) == [
+        (seed, label) for seed in range(1, 10) for label in ("n32-k8", "n50-k8", "n64-k8")
+    ]
+    said_ids = sorted(int(number) for _, err in outputs for number in re.findall(r"recorded as (\d+)", err))
+    assert said_ids == [entry.id for entry in entries]
+
+
+@pytest.mark.slow
+def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> None:
+    """Kills writers in the middle of what they do, again and again."""
+    at = tmp_path / "history"
+    program = tmp_path / "writer.py"
+    program.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from vecparity.evaluation import serialization\n"
+        "from vecparity.strategy.source import load\n"
+        "from vecparity.history.store import History\n"
+        f"evaluation = serialization.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
+        f"with History(Path({str(at)!r}), create=True) as history:\n"
+        "    while True:\n"
+        "        print(history.add(evaluation, load('isolated_cube'), 'a'), flush=True)\n"
+    )
+    made = [sys.executable, "-m", "vecparity.eval", *SHORT.split(), "--no-history", "--output-dir", str(tmp_path)]
+    subprocess.run(made, check=True, capture_output=True)
+    told: list[int] = []
+    for round_ in range(4):
+        with ExitStack() as stack:
+            writers = [
+                stack.enter_context(Child([sys.executable, str(program)], stdout=subprocess.PIPE, text=True))
+                for _ in range(3)
+            ]
+            for writer in writers:  # all are at it
+                assert writer.stdout is not None
+                told.append(int(writer.stdout.readline()))
+            time.sleep(0.1 + 0.07 * round_)
+            for writer in writers:
+                writer.kill()
+                told += map(int, writer.communicate()[0].split())
+    with History(at, create=True) as history:
+        assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        ids = [entry.id for entry in history.entries()]
+        assert set(told) <= set(ids)
+        assert len(ids) <= len(told) + 12  # those that were killed between the record and the word
+        assert all(recorded.source == load("isolated_cube").source for recorded in history.evaluations(ids[-5:]))

@@ -1,0 +1,96 @@
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import SHORT
+from hypothesis import given
+from hypothesis import strategies as st
+from test_evaluation import FILES
+
+from vecparity import Evaluation, TaskConfig, evaluate
+from vecparity.cli.arguments import Arguments, parse
+from vecparity.cli.commands.evaluate import _plan
+from vecparity.history.reproduction import command, notes
+from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
+
+
+def read(line: str) -> tuple[Arguments, TaskConfig]:
+    """What the command makes of its line."""
+    words = shlex.split(line)
+    assert words[:2] == ["vecparity", "eval"]
+    parsed = parse(words[2:])
+    assert parsed is not None
+    arguments, overrides, _ = parsed
+    [(_, config)] = _plan(arguments, overrides)
+    return arguments, config
+
+
+@given(
+    protocol=st.sampled_from([*PROTOCOLS, *(f"{protocol}+smoke" for protocol in PROTOCOLS), "custom"]),
+    label=st.sampled_from([None, *CONFIGURATIONS]),
+    given=st.fixed_dictionaries(
+        {},
+        optional={
+            "n_features": st.integers(20, 70),
+            "max_steps": st.integers(0, 200_000),
+            "hidden_width": st.integers(1, 600),
+            "early_stop_acc": st.floats(0, 2),
+        },
+    ),
+    seed=st.integers(0, 2**31),
+)
+def test_the_command_means_the_same_settings(
+    evaluation: Evaluation, protocol: str, label: str | None, given: dict[str, Any], seed: int
+) -> None:
+    base, _, smoke = protocol.partition("+")
+    of_protocol: Any = "full" if base == "custom" else base
+    config = task_config(label, protocol=of_protocol, smoke=bool(smoke), **given)
+    provenance = replace(evaluation.provenance, protocol=protocol, seed=seed)
+    arguments, means = read(command(replace(evaluation, config=config, provenance=provenance)))
+    assert means == config
+    assert (arguments.strategy, arguments.seed) == (("isolated_cube",), (seed,))
+    assert (arguments.protocol, arguments.smoke) == (of_protocol, bool(smoke))
+    assert (arguments.engine, arguments.device, arguments.audit) == ("native", "cpu", "off")
+    assert arguments.seal_key is None
+
+
+def test_what_is_the_protocols_is_not_said(evaluation: Evaluation) -> None:
+    whole = replace(evaluation, config=task_config("n50-k8"))
+    expected = "vecparity eval --strategy isolated_cube --seed 42 --config n50-k8 --protocol full"
+    assert command(whole) == f"{expected} --engine native --device cpu --audit off"
+    assert notes(whole) == []
+
+
+def test_a_strategy_that_is_not_bundled_is_a_file(evaluation: Evaluation) -> None:
+    by = replace(evaluation.provenance, strategy="my best; rm -r ~", strategy_sha256="ab" * 32)
+    unknown = replace(evaluation, provenance=by)
+    assert read(command(unknown))[0].strategy == ("my best; rm -r ~.py",)
+    assert notes(unknown) == [f"my best; rm -r ~.py is the file whose SHA-256 is {'ab' * 32}."]
+    # Nor is one that has a bundled one's name only.
+    assert notes(replace(evaluation, provenance=replace(by, strategy="isolated_cube")))
+
+
+def test_what_a_command_line_cannot_say_is_a_note(evaluation: Evaluation) -> None:
+    by = replace(evaluation.provenance, seal="cd" * 32, dtype="float64", init_device="cuda", device_type="cuda")
+    sealed = replace(evaluation, provenance=by)
+    arguments, _ = read(command(sealed))
+    assert (arguments.seal_key, arguments.init_device, arguments.device) == (Path("leaderboard.key"), "cuda", "cuda")
+    key, dtype = notes(sealed)
+    assert "cd" * 32 in key
+    assert "dtype=torch.float64" in dtype
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("served")
+def test_the_command_evaluates_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vecparity.eval import main
+    from vecparity.evaluation import serialization
+
+    original = evaluate(FILES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
+    monkeypatch.chdir(FILES)
+    assert main([*shlex.split(command(original))[2:], "--output-dir", str(tmp_path), "--log", "final"]) == 0
+    [path] = tmp_path.glob("*.json")
+    assert serialization.load(path).results == original.results

@@ -1,0 +1,110 @@
+import json
+import random
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from conftest import CPU
+from test_cli import Run, run  # noqa: F401
+
+from vecparity.errors import MachineError
+from vecparity.history import store
+from vecparity.inspection import doctor, speed
+from vecparity.kernels.cpu import native
+from vecparity.sandbox import levels
+from vecparity.task.config import TaskConfig
+from vecparity.training import random_streams
+from vecparity.training.engines.select import choose_devices, choose_engine
+
+ENGINES = ["native", "cuda", "triton", "vmap", "reference"]
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_SECONDS", 0.02)
+
+
+def test_as_json(run: Run) -> None:  # noqa: F811
+    status, out, _ = run("doctor", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["threads"] == torch.get_num_threads()
+    assert len(found["gpus"]) == torch.cuda.device_count()
+    assert found["history"] == str(store.default_path())
+    assert [engine["name"] for engine in found["engines"]] == ENGINES
+    for engine in found["engines"]:
+        assert (engine["speed"] is None) == (engine["why_not"] is not None), engine
+        assert engine["speed"] is None or engine["speed"]["run_steps_per_second"] > 0
+    assert found["engines"][0]["levels"] == native.levels()
+    auto = choose_engine("auto", choose_devices("auto"), torch.float32, TaskConfig())
+    assert [engine["name"] for engine in found["engines"] if engine["is_auto"]] == [auto]
+    assert [level["name"] for level in found["containment"] if level["is_auto"]] == [levels.choose("auto")]
+    assert [stream["name"] for stream in found["streams"]] == [stream.name for stream in random_streams.STREAMS]
+    assert {stream["likeness"] for stream in found["streams"]} <= {"same", "rounded"}
+    extras = {extra["name"]: extra["version"] for extra in found["extras"]}
+    assert {name: extras.pop(name) for name in ("matplotlib", "pandas", "tensorboard")} == {
+        name: version(name) for name in ("matplotlib", "pandas", "tensorboard")
+    }
+    assert extras.keys() == {"cuda-core"}  # which there is for Linux only
+    assert found["auto"].startswith(f"{auto}: ")
+
+
+def test_an_engine_that_cannot_be_measured_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measure(name: str, device: torch.device) -> None:
+        raise MachineError("NVRTC cannot compile the kernel")
+
+    monkeypatch.setattr(doctor, "measure", measure)
+    found = {engine.name: engine for engine in doctor.diagnose().engines}
+    assert found["vmap"].why_not == "cannot be measured: NVRTC cannot compile the kernel"
+    assert found["vmap"].speed is None
+
+
+def lines_of(out: str) -> dict[str, str]:
+    """Lines by their first word."""
+    return {line.split()[0]: line for line in out.splitlines() if line.strip()}
+
+
+def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(native, "_native", None)
+    monkeypatch.setattr(native, "PROBLEM", "was not built")
+    monkeypatch.setattr(doctor, "version", missing)
+    monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(random.Random, "sample", lambda self, features, k: list(range(k)))
+    status, out, err = run("doctor")
+    assert (status, err) == (0, "")
+    lines = lines_of(out)
+    assert lines["native"].split() == ["native", "cpu", "—", "was", "not", "built"]
+    assert "trains on CUDA (compute capability 8.0 or newer), got cpu" in lines["triton"]
+    assert "trains on CUDA (compute capability 8.0 or newer), got cpu" in lines["cuda"]
+    assert lines["auto"].split(maxsplit=1)[1] == "vmap: there is no GPU that PyTorch can use; native was not built"
+    assert lines["vmap"].split()[:3] == ["vmap", "auto", "cpu"]
+    assert "needs what bwrap needs" in lines["bwrap"] and "auto" not in lines["bwrap"]
+    assert lines["none"].split() == ["none", "auto", "available"]
+    assert "not the original's: compare with evaluations of this machine only" in lines["secrets"]
+    assert lines["permutations"].endswith("as the original's")
+    assert "not installed: pip install 'vecparity[report]'" in lines["matplotlib"]
+    assert "vecparity 0" in lines["versions"] and "threads" in lines["processor"]
+    assert "none that PyTorch can use" in lines["GPUs"]
+
+
+@pytest.mark.parametrize("seconds_per_step", [0.001, 0.004])
+def test_an_engine_of_a_known_speed(monkeypatch: pytest.MonkeyPatch, seconds_per_step: float) -> None:
+    now = [0.0]
+
+    def advance(ensemble: Any, window: Any) -> SimpleNamespace:
+        now[0] += seconds_per_step * window.num_steps
+        return SimpleNamespace(loss=torch.zeros(ensemble.num_runs))
+
+    make: Callable[..., SimpleNamespace] = lambda name, chunk_runs: SimpleNamespace(advance=advance)  # noqa: E731
+    monkeypatch.setattr(speed, "make_engine", make)
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    measured = speed.measure("native", CPU)
+    assert measured.run_steps_per_second == pytest.approx(measured.num_runs / seconds_per_step)

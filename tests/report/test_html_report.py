@@ -1,0 +1,278 @@
+"""The report in a browser, on real evaluations."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Watched, rows, started
+from playwright.sync_api import Browser, Page
+
+from vecparity import Evaluation, evaluate, task_config
+from vecparity.audits.findings import AuditFinding
+from vecparity.evaluation import serialization
+from vecparity.report import write_report
+from vecparity.report.svg import SERIES
+from vecparity.task.config import CONFIGURATIONS
+from vecparity.training.loop import Curve
+
+# Looked at by people; git ignores it.
+ARTEFACTS = Path(__file__).parents[2] / "artefacts"
+MEGABYTE = 1_000_000
+TEXTS = [("h1", "color"), (".soft", "color"), ("thead th", "color"), ("figure text", "fill")]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    ARTEFACTS.mkdir(exist_ok=True)
+    with started() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def published() -> list[Evaluation]:
+    return [evaluate("isolated_cube", label, protocol="published") for label in CONFIGURATIONS]
+
+
+@dataclass(frozen=True)
+class Opened:
+    path: Path
+    watched: Watched
+
+    @property
+    def page(self) -> Page:
+        return self.watched.page
+
+
+@pytest.fixture(scope="module")
+def opened(browser: Browser, published: list[Evaluation], tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(published, path)
+    watched = Watched(browser)
+    watched.page.goto(path.as_uri())
+    return Opened(path, watched)
+
+
+def milliseconds(page: Page) -> float:
+    """From the navigation's start to the end of the load event."""
+    taken: float = page.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+    assert taken > 0
+    return taken
+
+
+def colour(page: Page, selector: str, what: str) -> tuple[int, ...]:
+    text = page.locator(selector).first.evaluate(f"element => getComputedStyle(element).{what}")
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+
+
+def colour_of_series(page: Page, number: int) -> tuple[int, ...]:
+    """The colour of an element that has a series' colour for its own."""
+    page.locator("footer").evaluate("(one, colour) => one.style.outlineColor = colour", f"var(--series-{number})")
+    return colour(page, "footer", "outlineColor")
+
+
+def luminance(rgb: tuple[int, ...]) -> float:
+    """Relative luminance. Source: WCAG 2.2."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (c / 255 for c in rgb)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_it_renders_and_asks_for_nothing(opened: Opened) -> None:
+    assert opened.page.title() == "vecparity: isolated_cube, seed 42"
+    assert opened.page.locator("h2").all_inner_texts()[:3] == ["N = 32, K = 8", "N = 50, K = 8", "N = 64, K = 8"]
+    pictures = opened.page.locator("figure svg")
+    assert pictures.count() == 3 * 6
+    for picture in pictures.all():
+        box = picture.bounding_box()
+        assert box is not None and box["width"] > 300 and box["height"] > 50
+        assert picture.get_attribute("aria-label")
+    assert opened.watched.requests == [opened.path.as_uri()]
+    assert opened.watched.complaints == []
+
+
+def test_what_watches_the_page_would_see_a_request(browser: Browser, opened: Opened, tmp_path: Path) -> None:
+    leaking = tmp_path / "leaking.html"
+    image = '<img src="http://127.0.0.1:9/pixel">'
+    leaking.write_text(
+        opened.path.read_text().replace("img-src data:", "img-src data: *").replace("</h1>", f"</h1>{image}")
+    )
+    watched = Watched(browser)
+    watched.page.goto(leaking.as_uri())
+    assert watched.requests[1:] == ["http://127.0.0.1:9/pixel"]
+    assert len(watched.complaints) == 1
+
+
+def test_its_policy_stops_what_should_not_be_there(browser: Browser, opened: Opened, tmp_path: Path) -> None:
+    leaking = tmp_path / "leaking.html"
+    foreign = '<img src="http://127.0.0.1:9/pixel"><script>alert(1)</script>'
+    leaking.write_text(opened.path.read_text().replace("</h1>", f"</h1>{foreign}"))
+    watched = Watched(browser)
+    watched.page.goto(leaking.as_uri())
+    assert len(watched.complaints) == 2
+    assert all("Content Security Policy" in complaint for complaint in watched.complaints)
+
+
+def test_numbers_are_those_of_the_json(opened: Opened, published: list[Evaluation]) -> None:
+    content: list[dict[str, Any]] = json.loads(opened.page.locator("#figures").text_content() or "")
+    for ours, evaluation in zip(content, published, strict=True):
+        expected = json.loads(serialization.dumps(evaluation))
+        assert ours["curves"].pop("every") == 1
+        assert ours == expected
+    overview = rows(opened.page, "header table")
+    assert [row[0] for row in overview] == ["A"] * 3
+    for row, ours in zip(overview, content, strict=True):
+        metrics, by = ours["metrics"], ours["provenance"]
+        label = f"n{ours['config']['n_features']}-k{ours['config']['secret_size']}"
+        assert row[1:6] == [
+            by["strategy"],
+            label,
+            f"{metrics['test_accuracy']:.6f} ± {metrics['test_accuracy_std']:.6f}",
+            f"{metrics['mean_steps']:,.0f}",
+            str(by["seed"]),
+        ]
+        assert row[6:] == [str(metrics["num_runs"]), by["protocol"], by["engine"], f"{by['wall_seconds']:.1f}"]
+        shown = [[float(cell.replace(",", "")) for cell in run[1:]] for run in rows(opened.page, f"#runs-{label}-0")]
+        names = ("secret_index", "order_index", "steps")
+        assert [run[:3] for run in shown] == [[run[name] for name in names] for run in ours["results"]]
+        assert [run[3] for run in shown] == pytest.approx([run["test_accuracy"] for run in ours["results"]], abs=5e-7)
+        weights = [layer["mean_abs_weight"] for layer in ours["first_layers"]]
+        assert [run[4] for run in shown] == pytest.approx([weight["secret"] for weight in weights], abs=5.1e-5)
+        assert [run[5] for run in shown] == pytest.approx([weight["others"] for weight in weights], abs=5.1e-5)
+
+
+def test_it_opens_at_once(opened: Opened) -> None:
+    assert milliseconds(opened.page) < 2_000
+    assert opened.path.stat().st_size < MEGABYTE
+
+
+def test_colours_follow_the_readers_choice(opened: Opened) -> None:
+    seen = {}
+    for scheme in ("light", "dark"):
+        opened.page.emulate_media(color_scheme=scheme)
+        paper = colour(opened.page, "body", "backgroundColor")
+        texts = [colour(opened.page, chosen, what) for chosen, what in TEXTS]
+        assert min(contrast(text, paper) for text in texts) >= 4.5
+        line = colour(opened.page, "figure path[style*='series-0']", "stroke")
+        assert all(contrast(colour_of_series(opened.page, number), paper) >= 3 for number in range(len(SERIES)))
+        assert line == colour_of_series(opened.page, 0)
+        seen[scheme] = [paper, *texts, line]
+        opened.page.screenshot(path=ARTEFACTS / f"report-{scheme}.png", full_page=True)
+    opened.page.emulate_media(color_scheme="light")
+    assert luminance(seen["light"][0]) > 0.9 and luminance(seen["dark"][0]) < 0.02
+    assert all(light != dark for light, dark in zip(seen["light"], seen["dark"], strict=True))
+
+
+def test_a_phone_scrolls_down_only(browser: Browser, opened: Opened) -> None:
+    watched = Watched(browser, width=360)
+    watched.page.goto(opened.path.as_uri())
+    watched.page.locator("details").evaluate_all("all => all.forEach(one => one.open = true)")
+    assert watched.page.evaluate("document.documentElement.scrollWidth") == 360
+    watched.page.locator("details").evaluate_all("all => all.forEach(one => one.open = false)")
+    watched.page.screenshot(path=ARTEFACTS / "report-phone.png", full_page=True)
+    # Were tables not in boxes of their own, this would be seen.
+    watched.page.add_style_tag(content=".scroll { overflow: visible !important }")
+    assert watched.page.evaluate("document.documentElement.scrollWidth") > 360
+
+
+def test_it_prints(opened: Opened) -> None:
+    opened.page.emulate_media(media="print", color_scheme="dark")
+    assert colour(opened.page, "body", "backgroundColor") == (255, 255, 255)
+    assert colour(opened.page, "figure text", "fill") == (0, 0, 0)
+    assert not opened.page.locator("nav").is_visible()
+    opened.page.emulate_media(media="null", color_scheme="light")
+    printed = opened.page.pdf(path=ARTEFACTS / "report.pdf", format="A4")
+    assert printed.startswith(b"%PDF")
+    assert 4 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12
+
+
+def test_what_is_strange_is_shown_as_it_is(
+    browser: Browser, evaluation: Evaluation, diverged: Evaluation, tmp_path: Path
+) -> None:
+    name = "<script>alert(1)</script>"
+    failed = AuditFinding("overlap", False, f"expected none, got 3 in {name}", {})
+    strange = replace(
+        evaluation,
+        findings=[failed],
+        provenance=replace(evaluation.provenance, strategy=name, strategy_sha256="0" * 64, audit="strict"),
+    )
+    reported = replace(
+        evaluation,
+        findings=[failed, AuditFinding("foresight", False, "", {}), AuditFinding("file", True, "", {})],
+        provenance=replace(evaluation.provenance, audit="report"),
+    )
+    write_report([strange, diverged, evaluation, reported], tmp_path / "report.html")
+    watched = Watched(browser, width=360)
+    watched.page.goto((tmp_path / "report.html").as_uri())
+    assert watched.complaints == []
+    assert watched.page.evaluate("document.documentElement.scrollWidth") == 360
+    overview = rows(watched.page, "header table")
+    assert [row[0] for row in overview] == ["A", "B", "C", "D"]
+    assert overview[0][1] == name
+    scores = [row[3] for row in overview]
+    assert scores[:2] == ["no score, fails overlap", "no score: 1 of 4 runs diverged"]
+    assert scores[3] == f"{scores[2]}, fails overlap, foresight"
+    assert watched.page.locator(".legend li").nth(3).inner_text().endswith(f": {scores[3]}, {overview[3][4]} steps")
+    weights = rows(watched.page, "[aria-label='mean |weight| of B by feature'] table")
+    assert [row[0] for row in weights] == ["0/0", "1/0", "1/1"]
+    shades = watched.page.locator(".grid td")
+    assert shades.get_by_text("diverged").get_attribute("title") == "secret 0, ordering 1: diverged at step 2"
+    assert name in watched.page.locator(".wrap").first.inner_text()
+    watched.page.set_viewport_size({"width": 1200, "height": 800})
+    watched.page.screenshot(path=ARTEFACTS / "report-overlaid.png", full_page=True)
+
+
+@pytest.mark.slow
+def test_300_runs_open_at_once(browser: Browser, tmp_path: Path) -> None:
+    evaluations = [evaluate("isolated_cube", label) for label in CONFIGURATIONS]
+    assert sum(len(one.results) for one in evaluations) == 300
+    check_size_and_time(browser, evaluations, tmp_path)
+
+
+@pytest.mark.slow
+def test_300_runs_that_never_stop_open_at_once(browser: Browser, published: list[Evaluation], tmp_path: Path) -> None:
+    check_size_and_time(browser, [never_stopping(one) for one in published], tmp_path)
+
+
+def check_size_and_time(browser: Browser, evaluations: list[Evaluation], directory: Path) -> None:
+    path = directory / "report.html"
+    write_report(evaluations, path)
+    assert path.stat().st_size < 3 * MEGABYTE
+    watched = Watched(browser)
+    watched.page.goto(path.as_uri())
+    assert milliseconds(watched.page) < 2_000
+    assert (watched.requests, watched.complaints) == ([path.as_uri()], [])
+    assert watched.page.locator(".runs tbody tr").count() == 300
+    read = json.loads(watched.page.locator("#figures").text_content() or "")
+    for content, evaluation in zip(read, evaluations, strict=True):
+        assert serialization.from_document(content, "the page").results == evaluation.results
+
+
+def never_stopping(evaluation: Evaluation) -> Evaluation:
+    """The same runs again and again, 100 of them, drawn out to 401 windows that all differ."""
+    config = task_config(evaluation.config.label)
+    step = [1, *range(250, 100_001, 250)]
+
+    def at(number: int) -> dict[str, Any]:
+        return {"secret_index": number // 10, "order_index": number % 10}
+
+    def curve(run: int) -> Curve:
+        wobble = [((step_ + 7) * (run + 3) * 2_654_435_761 % 1_000_003) / 1_000_003 for step_ in step]
+        return Curve(step, [0.2 + value / 2 for value in wobble], [0.5 + value / 3 for value in wobble])
+
+    run, layer, data = evaluation.results[0], evaluation.first_layers[0], evaluation.datasets[0]
+    return replace(
+        evaluation,
+        config=config,
+        datasets=[replace(data, secret_index=secret) for secret in range(10)],
+        results=[replace(run, **at(number), steps=100_000) for number in range(100)],
+        curves=[replace(evaluation.curves[0], **at(number), curve=curve(number)) for number in range(100)],
+        first_layers=[replace(layer, **at(number)) for number in range(100)],
+    )

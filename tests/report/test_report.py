@@ -1,0 +1,184 @@
+"""The report's text; `test_html_report` has it in a browser."""
+
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SHORT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vecparity import Evaluation, evaluate
+from vecparity.cli.commands.report import report
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation import serialization
+from vecparity.evaluation.result import ByFeature
+from vecparity.report import html, write_report
+from vecparity.report.curves import median, thinned
+from vecparity.report.feature_tables import weight_rows
+from vecparity.report.page import medians
+from vecparity.report.series import tell_apart
+from vecparity.report.words import layer_sentence
+from vecparity.task.seeds import new_key
+from vecparity.training.progress import Curve
+
+
+def ids(text: str) -> Counter[str]:
+    return Counter(re.findall(r'\sid="([^"]*)"', text))
+
+
+def test_pictures_take_the_pages_colours_and_are_told_apart(evaluation: Evaluation, diverged: Evaluation) -> None:
+    text = html([evaluation, diverged])
+    assert not re.search("#fe0[0-9a-f]{3}", text), "a colour that stands for the page's is left"
+    assert {"currentColor", "var(--series-0)", "var(--series-1)"} <= set(
+        re.findall(r"currentColor|var\(--series-\d\)", text)
+    )
+    assert max(ids(text).values()) == 1
+    assert set(re.findall(r"url\(#([^)]*)\)|href=\"#([^\"]*)\"", text)) <= {
+        pair for name in ids(text) for pair in ((name, ""), ("", name))
+    }
+
+
+def test_many_runs_are_told_by_their_secrets_means(evaluation: Evaluation) -> None:
+    first, _, last, _ = evaluation.first_layers
+    many = replace(evaluation, first_layers=[first, *(replace(last, order_index=ordering) for ordering in range(30))])
+    rows = weight_rows(many)
+    assert [row.name for row in rows] == ["0", "1"]
+    assert [row.secret for row in rows] == [data.secret for data in evaluation.datasets]
+    assert rows[0].values == first.mean_abs_weight.each
+    assert rows[1].values == pytest.approx(last.mean_abs_weight.each)
+    assert [row.name for row in weight_rows(evaluation)] == ["0/0", "0/1", "1/0", "1/1"]
+
+
+@pytest.mark.parametrize(
+    ("secret", "others", "sentence"),
+    [
+        (3.1, 0.002, "3.1 on the secret's features, 0.002 on the others: 1,550 times as much"),
+        (0.5, 0.5001, "0.5 on the secret's features, 0.5001 on the others: about as much"),
+        (0.25, 0.5, "0.25 on the secret's features, 0.5 on the others: 0.5 times as much"),
+        (0.5, 0.0, "0.5 on the secret's features, none on the others"),
+        (0.0, 0.5, "none on the secret's features, 0.5 on the others"),
+        (
+            1e-7,
+            12_345.6,
+            "less than 0.0001 on the secret's features, 12,346 on the others: less than 0.0001 times as much",
+        ),
+    ],
+)
+def test_first_layers_are_told_in_plain_words(
+    evaluation: Evaluation, secret: float, others: float, sentence: str
+) -> None:
+    weight = ByFeature(secret, others, None)
+    layers = [replace(layer, mean_abs_weight=weight) for layer in evaluation.first_layers]
+    assert layer_sentence(replace(evaluation, first_layers=layers)) == sentence
+
+
+def test_drawing_leaves_no_trace_and_takes_no_style(evaluation: Evaluation) -> None:
+    import matplotlib
+
+    had_pyplot = "matplotlib.pyplot" in sys.modules
+    with matplotlib.rc_context({"lines.linewidth": 7.5, "svg.fonttype": "path"}):
+        before = matplotlib.rcParams.copy()
+        text = html([evaluation])
+        assert matplotlib.rcParams.copy() == before
+    assert text == html([evaluation]), "the caller's style has changed the report"
+    assert ("matplotlib.pyplot" in sys.modules) == had_pyplot
+
+
+def test_runs_without_windows_and_features_of_the_secret_only() -> None:
+    one = evaluate("isolated_cube", **SHORT | {"max_steps": 0, "num_hidden_secrets": 1, "num_orderings": 1})
+    text = html([one])
+    assert "there are no windows to draw" in text
+    assert "<svg" in text.partition("Where runs ended")[2]
+    all_secret = evaluate("isolated_cube", n_features=3, secret_size=3, **SHORT | {"num_hidden_secrets": 1})
+    assert "features; there are no others" in html([all_secret])
+
+
+def test_a_sealed_evaluation_tells_no_feature() -> None:
+    sealed = evaluate("isolated_cube", seal_key=new_key(), **SHORT)
+    text = html([sealed])
+    assert "Sealed secrets are not told" in text
+    assert "density of every feature" not in text
+    assert "every run and feature" not in text
+    assert "published" not in text and "full, sealed" in text
+    assert str(sealed.provenance.seal) in text
+
+
+def test_differences_of_settings_are_said(evaluation: Evaluation) -> None:
+    wider = evaluate("isolated_cube", **SHORT | {"hidden_width": 40})
+    text = html([evaluation, wider])
+    assert "Not the same settings: hidden_width A 32, B 40</p>" in text
+    assert text.count("Not the same settings") == 1
+    assert "Not the same settings" not in html([evaluation, evaluation])
+
+
+def test_letters_are_a_jobs_own_over_configurations(evaluation: Evaluation) -> None:
+    other = replace(evaluation, config=replace(evaluation.config, n_features=50))
+    reseeded = replace(evaluation, provenance=replace(evaluation.provenance, seed=7))
+    assert [one.letter for one in tell_apart([evaluation, other, reseeded, evaluation])] == ["A", "A", "B", "C"]
+    many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(30)]
+    assert [one.letter for one in tell_apart(many)][24:] == ["Y", "Z", "AA", "AB", "AC", "AD"]
+    assert len({(one.number, one.dashes) for one in tell_apart(many)[:24]}) == 24
+
+
+@pytest.mark.slow
+def test_that_colours_repeat_is_said(evaluation: Evaluation) -> None:
+    many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(7)]
+    assert "There are more evaluations than colours" in html(many)
+    assert "There are more evaluations than colours" not in html(many[:6])
+
+
+def test_medians_are_over_live_runs(evaluation: Evaluation) -> None:
+    curves = [Curve([1, 20], [0.5, 0.1], [0.5, 0.9]), Curve([1], [0.7], [0.6]), Curve([1, 20], [0.6, 0.3], [0.4, 0.7])]
+    runs = [replace(run, curve=curve) for run, curve in zip(evaluation.curves[:3], curves, strict=True)]
+    middle = median(replace(evaluation, curves=runs))
+    assert (middle.step, middle.live) == ([1, 20], [3, 2])
+    assert middle.loss == pytest.approx([0.6, 0.2])
+    assert middle.accuracy == pytest.approx([0.5, 0.8])
+
+
+@pytest.mark.parametrize(("count", "stride"), [(1, 1), (60, 1), (61, 2), (120, 2), (121, 3), (130, 3)])
+def test_the_table_of_medians_leaves_out_evenly(evaluation: Evaluation, count: int, stride: int) -> None:
+    steps = [250 * (window + 1) for window in range(count)]
+    curve = Curve(steps, [0.1 * (window % 7) for window in range(count)], [0.5] * count)
+    rows, every = medians(replace(evaluation, curves=[replace(evaluation.curves[0], curve=curve)]))
+    assert every == stride
+    assert [row[0] for row in rows] == sorted({*steps[::stride], steps[-1]})
+
+
+@given(values=st.lists(st.floats(0, 1), max_size=300), most=st.integers(2, 40))
+def test_thinned_curves_keep_their_ends_and_extremes(values: list[float], most: int) -> None:
+    points = thinned(values, most)
+    assert points == sorted(set(points))
+    assert len(points) <= most + 2
+    if values:
+        drawn = np.array(values)[points]
+        assert (points[0], points[-1]) == (0, len(values) - 1)
+        assert (drawn.min(), drawn.max()) == (min(values), max(values))
+
+
+def test_wrong_use_is_refused(evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="at least one evaluation, got none"):
+        write_report([], tmp_path / "report.html")
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match=r"could not be written to .*report\.html: Not a directory$"):
+        write_report(evaluation, tmp_path / "file" / "report.html")
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UsageError, match=r"need Matplotlib, got none: pip install 'vecparity\[report\]'"):
+        write_report([evaluation], tmp_path / "report.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_command(evaluation: Evaluation, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    serialization.save(evaluation, tmp_path / "result.json")
+    output = tmp_path / "[bold]report.html"
+    assert report(str(tmp_path / "result.json"), output=output) == 0
+    size = output.stat().st_size
+    assert capsys.readouterr().out == f"{output}: 1 evaluation, {size / 1e3:,.0f} kB\n"
+    assert output.read_text() == html([serialization.load(tmp_path / "result.json")])
+    with pytest.raises(UsageError, match="no evaluations are recorded yet"):
+        report(output=output, history=tmp_path / "history.sqlite")

@@ -1,0 +1,407 @@
+"""Every file in `adversarial/` is a strategy with one trick, run by the real command at the levels its header names.
+
+The header says what comes of it:
+
+    # at bwrap landlock: as honest
+    # at limits none: status 4, says read the user's diary
+    # flags: --strategy-processes 16
+    # slow: landlock limits none
+    # alone: yes
+
+``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
+``audited`` is what the containment leaves to audits, see `test_auditing`. A ``fresh`` trick gets a fork server of its
+own, as it has outside these tests; the others share one for each level, as it never runs a strategy's code. ``twice``:
+evaluated two times. ``alone``: a bomb, which on a busy machine takes much of what other tests need before it is seen.
+"""
+
+import ctypes
+import json
+import os
+import platform
+import re
+import selectors
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from processes import await_that
+
+from vecparity.eval import main
+from vecparity.evaluation import preparation
+from vecparity.sandbox import levels, privileges
+from vecparity.sandbox.client import Sandbox
+from vecparity.sandbox.levels import LEVELS, Level
+from vecparity.sandbox.limits import Limits
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.processes import descendants
+from vecparity.strategy import interface, source
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset, make_test_set, unpack
+from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
+from vecparity.task.seeds import PublicSeeds
+from vecparity.training.runs import Initial
+
+FILES = Path(__file__).parents[1] / "adversarial"
+SETTINGS = (
+    "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
+    "--no-history"
+)
+CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
+# In the PATH, and so in the environment, of all that these tests start; others may be at them on this machine.
+MARK = f"/from-the-adversarial-tests-{os.getpid()}"
+TRICK = "vecparity-trick"  # what tricks call their files and programs
+PORT = 47391
+PACKAGE = Path(source.__file__).parents[1] / "__init__.py"
+# Where the package lies, and everything that strategies try to write to.
+PLACES = [
+    "/tmp",
+    "/var/tmp",
+    "/dev/shm",
+    "/run",
+    "/root",
+    "/home",
+    "/usr",
+    "/etc",
+    "/dev",
+    "/",
+    sys.prefix,
+    sys.base_prefix,
+]
+PLACES += [*sys.path, os.path.dirname(torch.__file__), str(PACKAGE.parent)]
+_EXPECTATION = re.compile(r"# at ([a-z ]+): (?:(as honest)|(audited)|status (\d), says (.+))")
+_KEY = re.compile(r"# (flags|slow|fresh|twice|alone): (.+)")
+
+
+@dataclass
+class Trick:
+    """A strategy's header."""
+
+    path: Path
+    expected: dict[str, Any] = field(default_factory=dict)  # for each level: "as honest", "audited", (status, words)
+    flags: str = ""
+    slow: Sequence[str] = ()
+    fresh: bool = False
+    twice: bool = False
+    alone: bool = False
+
+
+def read_trick(path: Path) -> Trick:
+    trick = Trick(path)
+    for line in path.read_text().split("\nimport ")[0].splitlines():
+        if match := _EXPECTATION.fullmatch(line):
+            names, honest, audited, status, words = match.groups()
+            for level in names.split():
+                assert level in LEVELS and level not in trick.expected, f"{path}: {line}"
+                trick.expected[level] = honest or audited or (int(status), words)
+        elif match := _KEY.fullmatch(line):
+            key, value = match.groups()
+            setattr(trick, key, {"flags": value, "slow": value.split()}.get(key, value == "yes"))
+        else:
+            assert not line.startswith("#"), f"{path}: {line}"
+    trick.fresh |= bool(trick.flags)  # limits are the server's, too, and it ends when one is reached
+    return trick
+
+
+TRICKS = {path.stem: read_trick(path) for path in sorted(FILES.glob("*.py"))}
+
+
+def cases() -> Iterator[Any]:
+    for name, trick in TRICKS.items():
+        for level, expected in trick.expected.items():
+            if expected != "audited":
+                marks = [pytest.mark.slow] * (level in trick.slow) + [pytest.mark.alone] * trick.alone
+                yield pytest.param(name, level, id=f"{name}-{level}", marks=marks)
+
+
+class InProcess:
+    """What a sandbox is for, without one."""
+
+    def __init__(self, strategy: Strategy, *others: object, again: bool = False) -> None:
+        self._loaded = interface.load(strategy)
+
+    def __enter__(self) -> "InProcess":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> list[Initial]:
+        return self._loaded.initialise(config, run_seeds)
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        return self._loaded.training_set(config, secret, dataset_seed)
+
+
+class Pooled(Sandbox):
+    """A sandbox that serves one trick after the other."""
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+    def close(self) -> None:
+        super().kill()
+        super().__exit__(None, None, None)
+
+    def serve(self, strategy: Strategy) -> "Pooled":
+        self._strategy = strategy
+        return self
+
+    def processes(self) -> set[int]:
+        return {self._process.pid, *(pid for pid, _ in descendants(self._process.pid))}
+
+
+class Pool:
+    def __init__(self) -> None:
+        self.log = StrategyLog()
+        self.made: dict[Any, Pooled] = {}
+
+    def sandbox(
+        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any, *, again: bool = False
+    ) -> Sandbox:
+        key = level, limits, again
+        if key not in self.made:
+            with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
+                patched.setattr(tempfile, "tempdir", None)
+                self.made[key] = Pooled(strategy, level, limits, self.log, device, again=again)
+        return self.made[key].serve(strategy)
+
+    def processes(self) -> set[int]:
+        return {pid for sandbox in self.made.values() for pid in sandbox.processes()}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[Pool]:
+    pool = Pool()
+    with pool.log:
+        yield pool
+        for sandbox in pool.made.values():
+            sandbox.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def marked() -> Iterator[None]:
+    # As after a login: what is kept in the keyring of this session would be found by the next evaluation.
+    if number := privileges._KEYCTL.get(platform.machine()):
+        ctypes.CDLL(None).syscall(number, privileges._JOIN_SESSION_KEYRING, None)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
+        yield
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A user's directory (of a short name: the path of a socket is short), with the temporary ones in it."""
+    home = Path(tempfile.mkdtemp(prefix="vp", dir="/tmp"))
+    (home / "tmp").mkdir()
+    (home / "diary").write_text("dear diary")
+    monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
+    yield home
+    shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def honest() -> Any:
+    """What the honest control prints, evaluated without any containment."""
+    return evaluate_uncontained(FILES / "honest.py")
+
+
+def evaluate_uncontained(path: Path) -> list[str]:
+    """Evaluates in a process of its own, where the strategy is executed, too."""
+    code = "import sys, test_adversarial as tests; sys.exit(tests.main_uncontained(sys.argv[1:]))"
+    arguments = [*SETTINGS.split(), "--containment", "none", "--strategy", str(path)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=FILES.parent, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def main_uncontained(arguments: list[str]) -> int:
+    preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
+    return main(arguments)
+
+
+def marked_processes() -> set[int]:
+    """The processes on this machine that these tests started, or a strategy."""
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if MARK.encode() in Path(f"/proc/{process.pid}/environ").read_bytes() or TRICK in process.cmdline():
+                found.add(process.pid)
+        except (OSError, psutil.Error):
+            continue
+    return found
+
+
+def files_of_tricks() -> list[Path]:
+    """Those that can be seen: where this user may not look, a strategy of his cannot write."""
+    return [Path(place) / TRICK for place in PLACES if os.path.lexists(Path(place) / TRICK)]
+
+
+class Listeners:
+    """Sockets of this machine's that a strategy may not reach: all that came is remembered, and answered."""
+
+    def __init__(self, home: Path) -> None:
+        self.reached: list[str] = []
+        self._path = home / "socket"
+        self._selector = selectors.DefaultSelector()
+        for name, family, kind, address in (
+            ("tcp", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", PORT)),
+            ("udp", socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", PORT)),
+            ("abstract_socket", socket.AF_UNIX, socket.SOCK_STREAM, f"\0{TRICK}"),
+            ("socket_with_a_path", socket.AF_UNIX, socket.SOCK_STREAM, str(self._path)),
+        ):
+            listener = socket.socket(family, kind)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            if kind == socket.SOCK_STREAM:
+                listener.listen()
+            self._selector.register(listener, selectors.EVENT_READ, name)
+        self._is_done = threading.Event()
+        self._thread = threading.Thread(target=self._listen)
+
+    def __enter__(self) -> "Listeners":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_done.set()
+        self._thread.join()
+        for key in list(self._selector.get_map().values()):
+            key.fileobj.close()  # type: ignore[union-attr]
+        self._selector.close()
+        self._path.unlink()
+
+    def _listen(self) -> None:
+        while not self._is_done.is_set():
+            for key, _ in self._selector.select(0.05):
+                listener: Any = key.fileobj
+                self.reached.append(key.data)
+                if key.data == "udp":
+                    listener.sendto(*listener.recvfrom(100))
+                else:
+                    listener.accept()[0].close()
+
+
+@pytest.mark.parametrize(("name", "level"), list(cases()))
+def test_trick(
+    name: str,
+    level: Level,
+    home: Path,
+    pool: Pool,
+    honest: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    trick = TRICKS[name]
+    monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pool.sandbox)
+    path = shutil.copy(trick.path, home)
+    before = [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)]
+    arguments = f"{SETTINGS} {trick.flags} --containment {level} --strategy {path}"
+    for _ in range(2 if trick.twice else 1):
+        began = time.monotonic()
+        with Listeners(home) as listeners:
+            status = main(arguments.split())
+        printed, said = capfd.readouterr()
+        assert time.monotonic() - began < 240  # of the 600 that a call may take
+        if trick.expected[level] == "as honest":
+            assert (status, said) == (0, "")
+            assert printed.splitlines() == honest
+        else:
+            expected_status, words = trick.expected[level]
+            assert (status, printed) == (expected_status, ""), said
+            assert said.startswith("vecparity: error: ")
+            assert words in said.splitlines()[0]
+        is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
+        assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
+    await_that(lambda: marked_processes() <= pool.processes())  # what was killed takes a moment to be gone
+    assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
+    assert files_of_tricks() == []
+    assert Path(path).read_bytes() == trick.path.read_bytes()
+    assert [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)] == before
+
+
+def test_every_trick_says_what_comes_of_it() -> None:
+    levels_of_tricks = [set(trick.expected) for trick in TRICKS.values()]
+    assert all(levels_of_tricks)
+    assert all({"bwrap", "landlock"} <= found for found in levels_of_tricks)
+    for trick in TRICKS.values():
+        assert re.match(r'"""[A-Z][^"]+\."""\n\n# at ', trick.path.read_text()), trick.path
+        assert set(trick.slow) <= set(trick.expected), trick.path
+    audited = [name for name, trick in TRICKS.items() if "audited" in trick.expected.values()]
+    assert audited == ["seed_of_all_runs", "seed_of_the_run", "seed_of_the_test_set"]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "# at bwrap: as  honest",
+        "# at nowhere: as honest",
+        "# at bwrap bwrap: as honest",
+        "# at bwrap: status 4",
+        "# slw: x",
+    ],
+)
+def test_a_header_that_is_wrong_is_seen(tmp_path: Path, header: str) -> None:
+    path = tmp_path / "trick.py"
+    path.write_text(f'"""A trick."""\n\n{header}\n\nimport torch\n')
+    with pytest.raises(AssertionError, match=r"trick\.py: # "):
+        read_trick(path)
+
+
+def naive_accuracies(paths: list[str]) -> list[float]:
+    """Accuracies that networks have before any training, where one process calls a strategy and knows its secrets."""
+    shapes = parameter_shapes(CONFIG.n_features, CONFIG.hidden_width)
+    skeleton = build_skeleton(CONFIG.n_features, CONFIG.hidden_width)
+    accuracies, seeds = [], PublicSeeds(42)
+    for path in paths:
+        loaded = interface.load(source.load(path))
+        for i, secret in enumerate(seeds.secrets(CONFIG)):
+            loaded.training_set(CONFIG, secret, seeds.dataset_seed(CONFIG, i))
+            ((params, _),) = loaded.initialise(CONFIG, [seeds.run_seed(CONFIG, i, 0)])
+            tests = make_test_set(CONFIG, secret, seeds.test_set_seed(CONFIG, i))
+            x = unpack(tests.bits, CONFIG.n_features, torch.float32)
+            p = torch.func.functional_call(skeleton, unflatten(params, shapes), (x,))
+            accuracies.append(((p.flatten() >= 0.5) == (tests.labels == 1)).float().mean().item())
+    return accuracies
+
+
+@pytest.mark.slow
+def test_tricks_against_the_score_work_where_nothing_is_contained(tmp_path: Path) -> None:
+    places = ("global", "module", "file")
+    names = [f"secret_in_a_{place}" for place in places] + ["secret_on_the_stack", "secret_on_the_heap", "honest"]
+    paths = [str(FILES / f"{name}.py") for name in [*names, "seed_of_the_run"]]
+    code = f"import sys; sys.path += {[str(Path(__file__).parent), str(FILES.parent)]}; "
+    code += "import json, test_adversarial as tests; "
+    code += "print(json.dumps(tests.naive_accuracies(sys.argv[1:])))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *paths],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    accuracies = json.loads(done.stdout)
+    best = dict(zip([*names, "seed_of_the_run"], map(max, accuracies[::2], accuracies[1::2]), strict=True))
+    assert best.pop("honest") < 0.8
+    assert best == dict.fromkeys(best, 1.0)

@@ -1,0 +1,1 @@
+"""Which strategy does better, and how sure that is; evaluations as data frames."""

@@ -1,0 +1,45 @@
+"""What one strategy did with each secret: the units that comparisons and leaderboards rest on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from vecparity.evaluation.result import Evaluation
+
+
+@dataclass(frozen=True)
+class SecretFigures:
+    """Means over one secret's orderings."""
+
+    accuracy: float
+    steps: float
+
+
+# By (seed, secret index).
+BySecret = dict[tuple[int, int], SecretFigures]
+
+
+def by_secret(evaluations: Sequence[Evaluation]) -> BySecret:
+    """Pools evaluations of one strategy under several seeds, which draw secrets of their own.
+
+    Args:
+        evaluations: With the same settings, one a seed.
+
+    Returns:
+        The figures, ascending by seed and secret index.
+
+    Raises:
+        DivergedError: A run diverged: there is no score.
+        AuditFailedError: A strict audit failed: there is no score.
+    """
+    runs: dict[tuple[int, int], list[tuple[float, int]]] = {}
+    for evaluation in evaluations:
+        if problem := evaluation.why_no_score:
+            raise problem
+        for run in evaluation.results:
+            key = evaluation.provenance.seed, run.secret_index
+            runs.setdefault(key, []).append((run.test_accuracy, run.steps))
+    return {
+        key: SecretFigures(fmean(accuracy for accuracy, _ in ends), fmean(steps for _, steps in ends))
+        for key, ends in sorted(runs.items())
+    }

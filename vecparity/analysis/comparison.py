@@ -1,0 +1,141 @@
+"""Whether one strategy does better than another on the same configuration."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vecparity.analysis import verdict
+from vecparity.analysis.by_secret import BySecret, SecretFigures, by_secret
+from vecparity.analysis.contenders import Contender, described, pooled, require_same_settings
+from vecparity.analysis.difference import Difference, difference
+from vecparity.errors import UsageError
+from vecparity.evaluation.result import Evaluation
+
+
+@dataclass(frozen=True)
+class ComparedSecret:
+    """What the sides did with one secret; None for a side that does not have it."""
+
+    seed: int
+    secret_index: int
+    first: SecretFigures | None
+    second: SecretFigures | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second side against the first.
+
+    Attributes:
+        config: The configuration's label.
+        first: What is compared with.
+        second: What is compared.
+        num_common: Secrets that both have. Where there are any, both are compared on them alone, one by one.
+        accuracy: Test accuracy, of which more is better.
+        steps: Steps until a run stopped, of which fewer are better.
+        secrets: All, ordered by seed and secret; where none is common, the first side's before the second's.
+    """
+
+    config: str
+    first: Contender
+    second: Contender
+    num_common: int
+    accuracy: Difference
+    steps: Difference
+    secrets: list[ComparedSecret]
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether secrets are compared one by one."""
+        return self.num_common > 0
+
+    @property
+    def verdict(self) -> str:
+        """One line that says in words which differences are real, and how large.
+
+        What is not real may still be: how large a loss is left possible is the interval's lower end.
+        """
+        ours, theirs = self.first.num_secrets, self.second.num_secrets
+        if not self.is_paired:
+            secrets, least = " (on other secrets)", min(ours, theirs)
+        else:
+            is_all = self.num_common == ours == theirs
+            secrets = "" if is_all else f" ({self.num_common} of {ours} and {theirs} secrets in common)"
+            least = self.num_common
+        said = verdict.in_words(self.accuracy, self.steps, least)
+        return f"{self.config}, {self.second.name} against {self.first.name}{secrets}: {said}"
+
+    @property
+    def made_differently(self) -> dict[str, tuple[list[str], list[str]]]:
+        """What of the provenance is not the same on both sides, by name: the first side's values, the second's."""
+        ours, theirs = self.first.made_with, self.second.made_with
+        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values: all fields, and what follows from them."""
+        return asdict(self) | {
+            "is_paired": self.is_paired,
+            "made_differently": self.made_differently,
+            "verdict": self.verdict,
+        }
+
+
+def compare(
+    first: Evaluation | Sequence[Evaluation],
+    second: Evaluation | Sequence[Evaluation],
+    *,
+    names: tuple[str, str] | None = None,
+) -> Comparison:
+    """Compares a strategy with another, secret by secret on those that both have.
+
+    These are the secrets of the seeds that both have under the same seal. A secret's figures are means over its
+    orderings, so that this is the mean over runs paired by seed, secret and ordering. Where they have none in common,
+    each side's secrets are an independent sample of all secrets.
+
+    Args:
+        first: What to compare with: an evaluation, or several of one strategy under different seeds, which are pooled.
+        second: What to compare, with the same settings.
+        names: What the sides are called; by default the strategies' names and what tells them apart.
+
+    Raises:
+        UsageError: No evaluations; settings that differ; a side of several strategies or seals, or with two evaluations
+            of one seed.
+        DivergedError: A run diverged: there is no score.
+        AuditFailedError: A strict audit failed: there is no score.
+    """
+    if names is not None and not (isinstance(names, tuple | list) and list(map(type, names)) == [str, str]):
+        raise UsageError(f"names must be two, one for each side, got {names!r}")
+    one, other = pooled(first), pooled(second)
+    require_same_settings([*one, *other])
+    ours, theirs = by_secret(one), by_secret(other)
+    common = [key for key in ours if key in theirs] if one[0].provenance.seal == other[0].provenance.seal else []
+    sides = described(one, other, names)
+    before = [ours[key] for key in common or ours]
+    after = [theirs[key] for key in common or theirs]
+    return Comparison(
+        config=one[0].config.label,
+        first=sides[0],
+        second=sides[1],
+        num_common=len(common),
+        accuracy=difference(
+            [secret.accuracy for secret in before],
+            [secret.accuracy for secret in after],
+            is_paired=bool(common),
+            more_is_better=True,
+        ),
+        steps=difference(
+            [secret.steps for secret in before],
+            [secret.steps for secret in after],
+            is_paired=bool(common),
+            more_is_better=False,
+        ),
+        secrets=_compared_secrets(ours, theirs, bool(common)),
+    )
+
+
+def _compared_secrets(ours: BySecret, theirs: BySecret, is_paired: bool) -> list[ComparedSecret]:
+    if is_paired:
+        return [ComparedSecret(*key, ours.get(key), theirs.get(key)) for key in sorted(ours.keys() | theirs.keys())]
+    return [ComparedSecret(*key, secret, None) for key, secret in ours.items()] + [
+        ComparedSecret(*key, None, secret) for key, secret in theirs.items()
+    ]

@@ -1,0 +1,119 @@
+"""The two sides of a comparison: what each consists of, and what they are called."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+
+from vecparity.errors import UsageError
+from vecparity.evaluation.result import Evaluation, listed
+
+# Of the provenance: what the figures may depend on, or what has been made sure of them.
+_MADE_WITH = ("engine", "dtype", "init_device", "vecparity", "audit")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One of the two that are compared.
+
+    Attributes:
+        name: The strategy's, and what tells it from the other's where that is the same.
+        sha256: Digest of its source.
+        seeds: Top-level seeds, ascending.
+        seal: Digest of the seal, or None where the seeds are public.
+        num_secrets: Of all seeds.
+        num_runs: Of all seeds.
+        failed_audits: Names of the audits that any of its evaluations failed.
+        made_with: What of the provenance may differ between two sides, by name, each with its values.
+    """
+
+    name: str
+    sha256: str
+    seeds: list[int]
+    seal: str | None
+    num_secrets: int
+    num_runs: int
+    failed_audits: list[str]
+    made_with: dict[str, list[str]]
+
+
+def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
+    """One side's evaluations, ordered by seed.
+
+    Raises:
+        UsageError: None, or of several strategies or seals, or two under one seed.
+    """
+    side = listed(evaluations)
+    if not side:
+        raise UsageError("expected at least one evaluation on each side of a comparison, got none")
+    provenances = [evaluation.provenance for evaluation in side]
+    for what, got in (
+        ("strategy", {made.strategy_sha256: f"{made.strategy} ({made.strategy_sha256[:8]})" for made in provenances}),
+        ("seal", {made.seal: made.seal or "public seeds" for made in provenances}),
+    ):
+        if len(got) > 1:
+            raise UsageError(f"expected one {what} on each side of a comparison, got {', '.join(got.values())}")
+    seeds = sorted(made.seed for made in provenances)
+    if len(set(seeds)) < len(seeds):
+        name = provenances[0].strategy
+        raise UsageError(f"expected one evaluation a seed on each side of a comparison, got seeds {seeds} of {name}")
+    return sorted(side, key=lambda evaluation: evaluation.provenance.seed)
+
+
+def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
+    """Checks that evaluations can be compared.
+
+    Raises:
+        UsageError: A setting differs.
+    """
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        for field in fields(first.config):
+            ours, theirs = getattr(first.config, field.name), getattr(other.config, field.name)
+            if ours != theirs:
+                raise UsageError(
+                    f"expected evaluations with the same settings, got {field.name} {ours} of "
+                    f"{first.provenance.strategy} and {theirs} of {other.provenance.strategy}"
+                )
+
+
+def described(
+    first: Sequence[Evaluation], second: Sequence[Evaluation], names: tuple[str, str] | None = None
+) -> tuple[Contender, Contender]:
+    """Both sides, under the names given, else under ones that tell them apart where anything does."""
+    if names is not None:
+        return _contender(names[0], first), _contender(names[1], second)
+    sides = first, second
+    ways = [
+        ["" for _ in sides],
+        [f" ({side[0].provenance.strategy_sha256[:8]})" for side in sides],
+        [f" (seed {', '.join(map(str, _seeds(side)))})" for side in sides],
+        [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
+    ]
+    for way in ways:
+        told = [side[0].provenance.strategy + distinction for side, distinction in zip(sides, way, strict=True)]
+        if told[0] != told[1]:
+            return _contender(told[0], first), _contender(told[1], second)
+    name = first[0].provenance.strategy
+    return _contender(name, first), _contender(name, second)
+
+
+def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
+    config, provenance = side[0].config, side[0].provenance
+    return Contender(
+        name=name,
+        sha256=provenance.strategy_sha256,
+        seeds=_seeds(side),
+        seal=provenance.seal,
+        num_secrets=config.num_hidden_secrets * len(side),
+        num_runs=config.num_runs * len(side),
+        failed_audits=failed_audits(side),
+        made_with={name: sorted({str(getattr(each.provenance, name)) for each in side}) for name in _MADE_WITH},
+    )
+
+
+def failed_audits(evaluations: Iterable[Evaluation]) -> list[str]:
+    """Names of the audits that any of the evaluations failed, each once, in order."""
+    return sorted({name for evaluation in evaluations for name in evaluation.failed_audits})
+
+
+def _seeds(side: Sequence[Evaluation]) -> list[int]:
+    return [evaluation.provenance.seed for evaluation in side]

@@ -1,0 +1,273 @@
+"""Strategies ranked as the benchmark ranks them: by test accuracy over its three configurations, then by steps."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
+from statistics import fmean
+
+from vecparity.analysis.by_secret import by_secret
+from vecparity.analysis.contenders import failed_audits
+from vecparity.analysis.intervals import Interval, interval
+from vecparity.errors import UsageError
+from vecparity.evaluation.result import Evaluation, listed
+from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
+
+
+@dataclass(frozen=True)
+class ConfigurationFigures:
+    """One strategy on one configuration, all its seeds together.
+
+    Attributes:
+        accuracy: Mean test accuracy.
+        interval: Where that is believed to be (95%), or None where nothing is known of it: no secret differs from
+            another, or they are too few.
+        mean_steps: Until runs stopped.
+        num_runs: Of all seeds.
+        seeds: Top-level seeds, ascending.
+    """
+
+    accuracy: float
+    interval: Interval | None
+    mean_steps: float
+    num_runs: int
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One strategy's place.
+
+    Attributes:
+        rank: From 1, shared by strategies with the same figures; None for what is not ranked: what lacks a
+            configuration or a score, or failed an audit.
+        strategy: Its name, with the beginning of its source's digest where another source has the same name.
+        sha256: Digest of the source, or None for a published result.
+        configurations: By label, those with a score.
+        accuracy: Mean over all runs on the three configurations, or None where it is incomplete or has no score.
+        interval: Where that is believed to be (95%), as each configuration's.
+        mean_steps: Mean over all runs on the three configurations, or None likewise.
+        failed_audits: Names of the audits that any of its evaluations failed.
+        lacks: What it has to have for a rank, if something is missing.
+        why_no_score: What one of its evaluations has instead of a score.
+        is_published: Whether it is a published result, which is shown beside the others.
+    """
+
+    rank: int | None
+    strategy: str
+    sha256: str | None
+    configurations: dict[str, ConfigurationFigures]
+    accuracy: float | None
+    interval: Interval | None
+    mean_steps: float | None
+    failed_audits: list[str]
+    lacks: str | None = None
+    why_no_score: str | None = None
+    is_published: bool = False
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of all configurations, ascending."""
+        return sorted({seed for figures in self.configurations.values() for seed in figures.seeds})
+
+
+@dataclass(frozen=True)
+class League:
+    """Evaluations with the same settings whose secrets and weights were drawn alike.
+
+    Attributes:
+        protocol: Whose settings they have, with none overridden.
+        seal: Digest of their seal, or None for public seeds.
+        dtype: Of parameters, moments and gradients.
+        init_device: Where ``init_model`` drew.
+    """
+
+    protocol: Protocol
+    seal: str | None
+    dtype: str = "float32"
+    init_device: str = "cpu"
+
+
+@dataclass
+class RankedSource:
+    """One source in a league.
+
+    Attributes:
+        sha256: Digest of the source.
+        strategy: Its newest name.
+        counting: The evaluations that count, by configuration and seed.
+        failed_audits: Names of the audits that any recorded evaluation failed, whether it counts or not.
+    """
+
+    sha256: str
+    strategy: str = ""
+    counting: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
+    failed_audits: list[str] = field(default_factory=list)
+
+    def add(self, evaluation: Evaluation, seeds: Sequence[int] | None) -> None:
+        """Takes in the next newer evaluation, which counts instead of an older one of its configuration and seed.
+
+        A score that a strict audit took is not given back by an evaluation that was not audited.
+        """
+        self.strategy = evaluation.provenance.strategy
+        self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
+        key = evaluation.config.label, evaluation.provenance.seed
+        older = self.counting.get(key)
+        is_undoing = older is not None and _failed_strictly(older) and evaluation.provenance.audit == "off"
+        if (not seeds or evaluation.provenance.seed in seeds) and not is_undoing:
+            self.counting[key] = evaluation
+
+
+def leaderboard(
+    evaluations: Iterable[Evaluation], league: League | None = None, seeds: Sequence[int] | None = None
+) -> list[Standing]:
+    """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
+
+    An entry is one source. It is complete where it has a seed on all three configurations, and then has the runs of
+    those seeds. Below the ranked stand complete strategies that failed an audit in any of the evaluations, below those
+    incomplete ones (those with more configurations first), and below those the ones without a score.
+
+    Args:
+        evaluations: Any, oldest first: of one source, configuration and seed the newest counts, unless it was not
+            audited and a strict audit took an older one's score. Those of other leagues are left out.
+        league: What to rank; by default that of the newest evaluation that is in any.
+        seeds: The top-level seeds that count; by default all.
+
+    Returns:
+        The best first.
+
+    Raises:
+        UsageError: Something else than evaluations; or no league is given, and none of the evaluations is in one.
+    """
+    given = listed(evaluations)
+    league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
+    if league is None:
+        expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
+        raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
+    ranking = entries(given, league, seeds)
+    names = [entry.strategy for entry in ranking]
+    return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
+
+
+def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
+    problems = [problem for evaluation in entry.counting.values() if (problem := evaluation.why_no_score)]
+    scored, is_complete = _scored(entry)
+    has_place = is_complete and not problems
+    runs = [run for on_one in scored.values() for evaluation in on_one for run in evaluation.results]
+    samples = [_accuracies(on_one) for on_one in scored.values()]
+    return Standing(
+        rank=None,
+        strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.sha256[:8]})",
+        sha256=entry.sha256,
+        configurations={label: _figures(on_one) for label, on_one in scored.items()},
+        accuracy=_mean([run.test_accuracy for run in runs]) if has_place else None,
+        interval=_of_accuracies(samples) if has_place else None,
+        mean_steps=_mean([run.steps for run in runs]) if has_place else None,
+        failed_audits=entry.failed_audits,
+        lacks=None if problems or is_complete else _missing(scored),
+        why_no_score=str(problems[0]) if problems else None,
+    )
+
+
+def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
+    missing = [label for label in CONFIGURATIONS if label not in scored]
+    if missing:
+        return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
+    return "no seed that all configurations were evaluated under"
+
+
+def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
+    """What has a score, by configuration and ascending by seed, and whether it is complete, with common seeds alone."""
+    by_label: dict[str, dict[int, Evaluation]] = {}
+    for label in CONFIGURATIONS:
+        for (configuration, seed), evaluation in sorted(entry.counting.items(), key=lambda item: item[0]):
+            if configuration == label and not evaluation.why_no_score:
+                by_label.setdefault(label, {})[seed] = evaluation
+    common = set.intersection(*(set(seeds) for seeds in by_label.values())) if by_label else set()
+    is_complete = len(by_label) == len(CONFIGURATIONS) and bool(common)
+    return {
+        label: [evaluation for seed, evaluation in seeds.items() if not is_complete or seed in common]
+        for label, seeds in by_label.items()
+    }, is_complete
+
+
+def _figures(evaluations: Sequence[Evaluation]) -> ConfigurationFigures:
+    runs = [run for evaluation in evaluations for run in evaluation.results]
+    return ConfigurationFigures(
+        accuracy=_mean([run.test_accuracy for run in runs]),
+        interval=_of_accuracies([_accuracies(evaluations)]),
+        mean_steps=_mean([run.steps for run in runs]),
+        num_runs=len(runs),
+        seeds=[evaluation.provenance.seed for evaluation in evaluations],
+    )
+
+
+def _mean(values: Sequence[float]) -> float:
+    """As `Evaluation.metrics` has it: the same total is the same mean, whichever runs it is made of."""
+    return math.fsum(values) / len(values)
+
+
+def _accuracies(evaluations: Sequence[Evaluation]) -> list[float]:
+    """One a secret."""
+    return [secret.accuracy for secret in by_secret(evaluations).values()]
+
+
+def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
+    """The interval of the mean over samples of their means."""
+    made = interval(samples, [1 / len(samples)] * len(samples))
+    return made and made.within(0.0, 1.0)
+
+
+def _ranked(standings: Iterable[Standing]) -> list[Standing]:
+    made: list[Standing] = []
+    for key, group in groupby(sorted(standings, key=lambda each: (_key(each), each.strategy)), _key):
+        rank = 1 + len(made) if key[0] == 0 else None
+        made += [replace(standing, rank=rank) for standing in group]
+    return made
+
+
+def _key(standing: Standing) -> tuple[int, int, float, float]:
+    """What standings are ordered by: what speaks against a rank, then how many configurations, then figures."""
+    if standing.accuracy is not None and standing.mean_steps is not None:
+        return int(bool(standing.failed_audits)), 0, -standing.accuracy, standing.mean_steps
+    accuracy, steps = _means(standing.configurations)
+    return 3 if standing.why_no_score else 2, -len(standing.configurations), -accuracy, steps
+
+
+def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
+    return means(configurations) if configurations else (0.0, 0.0)
+
+
+def league_of(evaluation: Evaluation) -> League | None:
+    """Returns what an evaluation ranks in, or None where its settings are no protocol's."""
+    protocol, made = protocol_of(evaluation.config), evaluation.provenance
+    return None if protocol is None else League(protocol, made.seal, made.dtype, made.init_device)
+
+
+def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
+    """Groups a league's evaluations by source.
+
+    Args:
+        evaluations: Any, oldest first.
+        league: Those of others are left out.
+        seeds: Which top-level seeds count; None or none for all.
+
+    Returns:
+        Those of which any evaluation counts.
+    """
+    made: dict[str, RankedSource] = {}
+    for evaluation in evaluations:
+        if league_of(evaluation) == league:
+            sha256 = evaluation.provenance.strategy_sha256
+            made.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
+    return [entry for entry in made.values() if entry.counting]
+
+
+def _failed_strictly(evaluation: Evaluation) -> bool:
+    return evaluation.provenance.audit == "strict" and bool(evaluation.failed_findings)
+
+
+def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
+    """Returns the means of accuracy and steps over the configurations that there are, each counting the same."""
+    figures = configurations.values()
+    return fmean(each.accuracy for each in figures), fmean(each.mean_steps for each in figures)

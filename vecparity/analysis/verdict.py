@@ -1,0 +1,60 @@
+"""A comparison's figures in words: what is real, what is not, and how sure that is."""
+
+from collections.abc import Callable
+
+from vecparity.analysis.difference import Difference
+from vecparity.analysis.intervals import LEAST_SECRETS
+
+# The loss of accuracy up to which a strategy counts as no worse: 1% of what lies between guessing and being right.
+NO_WORSE_MARGIN = 0.005
+
+
+def in_words(accuracy: Difference, steps: Difference, num_secrets: int) -> str:
+    """Says both differences.
+
+    Accuracy is "no worse" only where the interval leaves no loss possible, or none beyond `NO_WORSE_MARGIN`, which is
+    then named. A difference that is not real decides nothing by its sign.
+
+    Args:
+        accuracy: Of which more is better.
+        steps: Of which fewer are better.
+        num_secrets: What the side with fewer secrets has, or what both have in common.
+    """
+    if accuracy.is_real is None or steps.is_real is None:
+        changes = f"accuracy {_share(accuracy.difference)}, {_count(steps.difference)} steps"
+        return f"too few secrets to tell, {num_secrets} of at least {LEAST_SECRETS} ({changes})"
+    return (
+        f"{_accuracy(accuracy)} ({_share(accuracy.difference)}, {_ends(accuracy, _share)}), "
+        f"{_steps(steps)} ({_count(steps.difference)} steps, {_ends(steps, _count)})"
+    )
+
+
+def _accuracy(accuracy: Difference) -> str:
+    if accuracy.is_real:
+        return "accuracy higher" if accuracy.difference > 0 else "accuracy lower"
+    if accuracy.interval is None or accuracy.interval.low < -NO_WORSE_MARGIN:
+        return "no real difference in accuracy"
+    margin = f" by more than {NO_WORSE_MARGIN:g}" if accuracy.interval.low < 0 else ""
+    return f"accuracy no worse{margin}, no real difference"
+
+
+def _steps(steps: Difference) -> str:
+    if steps.is_none:
+        return "as many steps"
+    if steps.is_real:
+        return "fewer steps" if steps.difference < 0 else "more steps"
+    return "no real difference in steps"
+
+
+def _ends(difference: Difference, shown: Callable[[float], str]) -> str:
+    if difference.interval is None:
+        return "no interval: no secret differs from another"
+    return f"95% interval {shown(difference.interval.low)} to {shown(difference.interval.high)}"
+
+
+def _share(change: float) -> str:
+    return f"{change:+.4f}"
+
+
+def _count(change: float) -> str:
+    return f"{change:+,.0f}"

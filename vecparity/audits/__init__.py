@@ -1,0 +1,1 @@
+"""Audits of strategies: what they find, and the runs that they train for it."""

@@ -1,0 +1,152 @@
+"""What can be checked of a strategy's honesty from what it returned: repeatability, its file, rows of the test set.
+
+Pure functions of an evaluation's runs; `cross_pairing` and `foresight` have the audits that train more of them.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from vecparity.strategy.source import read
+from vecparity.task import rows
+from vecparity.task.dataset import Dataset
+from vecparity.training.runs import Initial, Run
+
+# Of an honest strategy failing `overlap`, over all secrets of an evaluation.
+OVERLAP_FALSE_ALARMS = 1e-6
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """What one audit found.
+
+    Attributes:
+        name: Which audit.
+        passed: None where it could not be decided.
+        summary: One line: what was measured, what was expected, how often an honest strategy fails.
+        figures: What was measured, by name.
+    """
+
+    name: str
+    passed: bool | None
+    summary: str
+    figures: dict[str, float | int]
+
+    @property
+    def verdict(self) -> str:
+        """In a word."""
+        return "undecided" if self.passed is None else "passed" if self.passed else "failed"
+
+
+def call_digests(runs: Sequence[Run]) -> dict[str, str]:
+    """Digests what each call of one evaluation's strategy returned, for `repeatability`.
+
+    Returns:
+        SHA-256 of every run's parameters and hyperparameters and of every secret's dataset, by the call's name.
+    """
+    initial = {(run.secret_index, run.order_index): (run.params, run.optimizer) for run in runs}
+    datasets = {run.secret_index: run.dataset for run in runs}
+    return network_digests(initial) | dict(dataset_digest(i, dataset) for i, dataset in datasets.items())
+
+
+def network_digests(initial: Mapping[tuple[int, int], Initial]) -> dict[str, str]:
+    """Digests what `init_model` and `get_optimizer_config` made of each run, see `call_digests`.
+
+    Args:
+        initial: What each (secret, ordering) begins with.
+    """
+    digests = {}
+    for (i, j), (params, optimizer) in initial.items():
+        hyperparameters = repr(astuple(optimizer)).encode()
+        digests[f"init_model secret={i} order={j}"] = _sha256(params)
+        digests[f"get_optimizer_config secret={i} order={j}"] = hashlib.sha256(hyperparameters).hexdigest()
+    return digests
+
+
+def dataset_digest(i: int, dataset: Dataset) -> tuple[str, str]:
+    """Names the call that made secret i's training set, and digests what it returned, see `call_digests`."""
+    return f"make_dataset secret={i}", _sha256(dataset.bits, dataset.labels)
+
+
+def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditFinding:
+    """Whether calls made twice, under the same seeds, returned the same bytes. It has no false alarms.
+
+    The second calls are made in workers of a fork server of their own, with other process numbers and clocks
+    (`sandbox.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
+    addresses, on process numbers, on the state of numpy's global generator or any that the system seeds, on the clocks
+    of Python's `time` and `datetime` however coarsely they are read, and on how threads take turns, as far as two calls
+    show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores, its
+    libraries' versions), nor a clock that is read coarsely by another way (a file's time, `/proc/uptime`, numpy's
+    ``datetime64("now")``), nor a strategy that looks for signs of the second call.
+
+    Args:
+        first: What `call_digests` tells of the calls.
+        second: The same of the same calls, made again.
+    """
+    assert first.keys() == second.keys(), "not the same calls"
+    differing = [call for call in first if first[call] != second[call]]
+    got = f"{len(differing)} that do not, the first of them {differing[0]}" if differing else "all the same"
+    return AuditFinding(
+        name="repeatability",
+        passed=not differing,
+        summary=f"expected {len(first)} calls to return the same bytes when made again, got {got}",
+        figures={"calls": len(first), "differing": len(differing)},
+    )
+
+
+def file_unchanged(before: str, path: Path) -> AuditFinding:
+    """Whether a strategy's file is still the one that was loaded. It has no false alarms.
+
+    Args:
+        before: SHA-256 of the file when it was loaded (`Strategy.sha256`).
+        path: Where it was; there may be anything now, or nothing.
+    """
+    try:
+        after = hashlib.sha256(read(path)).hexdigest()
+    except OSError as error:
+        after = f"none: {error.strerror}"
+    return AuditFinding(
+        name="file",
+        passed=before == after,
+        summary=f"expected the strategy's file to have SHA-256 {before} after the evaluation, got {after}",
+        figures={},
+    )
+
+
+def overlap(runs: Sequence[Run]) -> AuditFinding:
+    """Whether more rows of the test sets occur in the secrets' own training sets than chance would have.
+
+    A test set is independent of an honest training set. The smallest of the secrets' exact p-values (`rows.overlap`),
+    times their number (Bonferroni), is at most 1e-6 by chance once in a million evaluations.
+
+    The contract seeds test sets independently of datasets but for top-level seed 0, where both seeds of a secret are
+    the same: uniform rows drawn from the dataset's seed are then the test set's, whoever meant that, and this says so.
+
+    Args:
+        runs: Of one evaluation.
+    """
+    secrets = {run.secret_index: run for run in runs}
+    overlaps = {i: rows.overlap(run.test_set, rows.sorted_keys(run.dataset)) for i, run in secrets.items()}
+    num_rows = sum(each.rows for each in overlaps.values())
+    expected = sum(each.expected for each in overlaps.values())
+    worst = min(overlaps, key=lambda i: overlaps[i].p_value)
+    p_value = min(1.0, overlaps[worst].p_value * len(secrets))
+    return AuditFinding(
+        name="overlap",
+        passed=p_value > OVERLAP_FALSE_ALARMS,
+        summary=(
+            f"expected {expected:.3g} rows of the test sets in the training sets, got {num_rows}; p = "
+            f"{p_value:.2g} at secret {worst} (fails at p <= {OVERLAP_FALSE_ALARMS:g})"
+        ),
+        figures={"rows": num_rows, "expected": expected, "p_value": p_value, "secret": worst},
+    )
+
+
+def _sha256(*tensors: Tensor) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.contiguous().numpy().data)
+    return digest.hexdigest()

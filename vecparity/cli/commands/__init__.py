@@ -1,0 +1,1 @@
+"""A file for each command, loaded when it is asked for."""

@@ -1,0 +1,106 @@
+"""``vecparity check``: whether a strategy loads and answers, and what it answers with. Nothing is trained."""
+
+import re
+import sys
+from contextlib import ExitStack
+from dataclasses import asdict
+from threading import Timer
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from vecparity.cli.arguments import Switch, Whole
+from vecparity.cli.messages import fail, say
+from vecparity.cli.output import show_json
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
+from vecparity.sandbox import levels
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import CheckLimits, Limits
+from vecparity.sandbox.start import Ahead
+from vecparity.strategy.source import load
+from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
+
+# Until a word is said of a strategy that takes its time.
+_PATIENCE_SECONDS = 20.0
+
+
+def check(
+    chosen: Annotated[str, Parameter(name="STRATEGY")],
+    /,
+    *,
+    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
+    all_configs: Switch = False,
+    protocol: Protocol = "full",
+    seed: Whole = 42,
+    secrets: Whole = 1,
+    json: Switch = False,
+    containment: Containment = "auto",
+    require_containment: Level | None = None,
+    limits: CheckLimits = CheckLimits(),  # noqa: B008
+) -> int:
+    """Look at a strategy's answers without training: datasets, initial networks, hyperparameters, and what is refused.
+
+    Args:
+        chosen: A file, or a bundled strategy's name.
+        config: One of the benchmark's configurations; by default n32-k8.
+        all_configs: All three configurations.
+        protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
+        seed: The top-level seed.
+        secrets: How many secrets' training sets to look at.
+        json: Print JSON, of an error too.
+        containment: How the strategy is kept away from the rest. auto takes the strongest that the machine has.
+        require_containment: Refuse to make do with a weaker one.
+        limits: Limits of each worker that runs the strategy.
+
+    Returns:
+        The exit status: that of an evaluation of the same strategy, as far as it would be the same without training.
+    """
+    path = None
+    try:
+        if all_configs and config is not None:
+            raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+        labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
+        configs = [task_config(label, protocol=protocol) for label in labels]
+        loaded = load(chosen)
+        path = loaded.path
+        level = levels.choose(containment, require_containment)
+        with ExitStack() as stack:
+            if "torch" not in sys.modules:  # which takes a second to load, and so does the fork server to start
+                stack.enter_context(Ahead(level, limits, 1, needs_cuda=False))
+            patience = Timer(_PATIENCE_SECONDS, say, [_waiting(limits)])
+            stack.callback(patience.cancel)
+            patience.start()
+            from vecparity.inspection.checking import check_all
+
+            checks = check_all(loaded, configs, seed, secrets, level, limits)
+    except VecparityError as error:
+        if json:
+            show_json(_refusal(error, path))
+        return fail(error)
+    if json:
+        show_json({"ok": True, "exit_status": 0, "configurations": [asdict(each) for each in checks]})
+    else:
+        from vecparity.cli.commands.check_view import show_checks
+
+        show_checks(checks)
+    if checks[0].printed:
+        say(f"the strategy printed:\n{checks[0].printed}")
+    return 0
+
+
+def _waiting(limits: Limits) -> str:
+    return f"still waiting for the strategy, which may take {limits.strategy_seconds:g} s a call (--strategy-seconds)"
+
+
+def _refusal(error: VecparityError, path: str | None) -> dict[str, Any]:
+    """An error as plain values: with the strategy's file where it is about that, and the line where one is known."""
+    file = path if isinstance(error, InvalidStrategyError | StrategyFailedError) else None
+    place = re.search(rf"{re.escape(file)}:(\d+): ", str(error)) if file else None
+    return {
+        "ok": False,
+        "exit_status": error.exit_status,
+        "error": str(error),
+        "file": file,
+        "line": int(place[1]) if place else None,
+        "notes": getattr(error, "__notes__", []),
+    }

@@ -1,0 +1,157 @@
+"""``vecparity compare``: whether other strategies do better than the first."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from vecparity.cli.arguments import Seeds, Switch
+from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
+from vecparity.cli.messages import warn
+from vecparity.cli.output import Format, show, show_json, show_records
+from vecparity.errors import UsageError
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import Limits
+from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
+
+if TYPE_CHECKING:
+    from vecparity.analysis.comparison import Comparison
+    from vecparity.cli.commands.compare_sides import Side
+    from vecparity.evaluation.options import Options
+    from vecparity.history.references import Reference
+
+
+def compare(
+    *what: str,
+    protocol: Protocol | None = None,
+    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
+    all_configs: Switch = False,
+    seed: Annotated[Seeds, Parameter(show_default=False)] = (),
+    per_secret: Switch = False,
+    format_: Annotated[Format, Parameter(name="--format")] = "table",
+    no_reuse: Switch = False,
+    history: Path | None = None,
+    containment: Containment = "auto",
+    require_containment: Level | None = None,
+    limits: Limits = Limits(),  # noqa: B008
+) -> int:
+    """Say whether strategies do better than the first, and how sure that is.
+
+    Args:
+        what: Two or more: ids of vecparity history, JSON files of vecparity eval, bundled strategies, or strategies'
+            files. Strategies are evaluated, unless the history has the answer; beside recorded evaluations, under
+            their settings.
+        protocol: What strategies are evaluated under: full or published. By default full.
+        config: One of the benchmark's configurations, by default n32-k8.
+        all_configs: All three.
+        seed: Top-level seeds, whose secrets are pooled. By default 42.
+        per_secret: Show each secret.
+        format_: How it is printed. json has everything.
+        no_reuse: Evaluate strategies whatever the history has.
+        history: The file in which evaluations are recorded; by default one in the user's data directory.
+        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
+        require_containment: Refuse to make do with a weaker one.
+        limits: Limits of each worker that runs a strategy.
+    """
+    from vecparity.evaluation.options import Options
+    from vecparity.history.references import resolve
+
+    if len(what) < 2:
+        raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
+    if all_configs and config:
+        raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+    references = resolve(what, history)
+    given = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
+    _require_own_settings(references, given)
+    sides = _sides(
+        references,
+        protocol or "full",
+        list(CONFIGURATIONS) if all_configs else [config or "n32-k8"],
+        seed or (42,),
+        Options(containment=containment, require_containment=require_containment, limits=limits),
+        reuse=not no_reuse,
+        history=history,
+    )
+    comparisons = [comparison for other in sides[1:] for comparison in _comparisons(sides[0], other)]
+    _show(comparisons, sides[0].name, per_secret, format_)
+    return 0
+
+
+def _require_own_settings(references: Sequence["Reference"], given: Mapping[str, Any]) -> None:
+    from vecparity.evaluation.result import Evaluation
+
+    recorded = [reference.name for reference in references if isinstance(reference.given, Evaluation)]
+    flags = [flag for flag, value in given.items() if value]
+    if recorded and flags:
+        raise UsageError(f"recorded evaluations set what is compared, {recorded[0]}: got {', '.join(flags)} as well")
+
+
+def _sides(
+    references: Sequence["Reference"],
+    protocol: Protocol,
+    labels: Sequence[str],
+    seeds: Sequence[int],
+    options: "Options",
+    *,
+    reuse: bool,
+    history: Path | None,
+) -> list["Side"]:
+    from vecparity.cli.commands.compare_sides import sides
+    from vecparity.cli.display import Display
+    from vecparity.cli.interruption import Interruption
+    from vecparity.evaluation.result import Evaluation
+    from vecparity.history.recorder import recorder
+
+    configs = [task_config(label, protocol=protocol) for label in labels]
+    needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
+    with Interruption(), recorder(history, enabled=needs_history, reuse=reuse, warn=warn) as records:
+        return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
+
+
+def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
+    from vecparity.analysis.comparison import compare
+
+    names = first.short_name, second.short_name
+    return [
+        compare(first.evaluations[label], second.evaluations[label], names=names)
+        for label in first.evaluations
+        if label in second.evaluations
+    ]
+
+
+def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format) -> None:
+    if format_ == "json":
+        show_json([comparison.as_json() for comparison in comparisons])
+        return
+    summaries = [summary_record(comparison) for comparison in comparisons]
+    secrets = [record for comparison in comparisons for record in secret_records(comparison)]
+    if format_ == "csv":
+        show_records(*((secrets, SECRETS) if per_secret else (summaries, CSV)), format_)
+        return
+    show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
+    for comparison in comparisons:
+        show(Text(f"\n{comparison.verdict}"))
+        if differing := comparison.made_differently:
+            show(Text(f"made differently: {'; '.join(_differing(*each) for each in differing.items())}"))
+    for name, audits in _failing(comparisons).items():
+        show(Text(f"\n{name} fails {', '.join(audits)}"))
+    if per_secret:
+        show(Text())
+        show_records(secrets, SECRETS, format_)
+
+
+def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:
+    """The second side's values against the first's, as verdicts are told."""
+    return f"{name} {', '.join(values[1])} against {', '.join(values[0])}"
+
+
+def _failing(comparisons: Sequence["Comparison"]) -> dict[str, list[str]]:
+    """The audits that each side failed on any configuration, by the side's name."""
+    made: dict[str, set[str]] = {}
+    for comparison in comparisons:
+        for side in (comparison.first, comparison.second):
+            made.setdefault(side.name, set()).update(side.failed_audits)
+    return {name: sorted(audits) for name, audits in made.items() if audits}

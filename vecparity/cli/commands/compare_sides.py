@@ -1,0 +1,148 @@
+"""The sides of a comparison: recorded evaluations as they are, strategies evaluated, or taken from the history."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+
+from vecparity.analysis.contenders import require_same_settings
+from vecparity.cli.messages import say, warn_of_failed_audits
+from vecparity.errors import UsageError
+from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.result import Evaluation
+from vecparity.history.recorder import Recorder
+from vecparity.history.references import Reference
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig
+
+Follow = Callable[[Sequence[TaskConfig]], AbstractContextManager[Follower]]
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is compared with others.
+
+    Attributes:
+        name: What it was given as.
+        short_name: The strategy's, where no other has the same, else what tells it from them.
+        evaluations: Those of each configuration, one a seed, by the configuration's label.
+    """
+
+    name: str
+    short_name: str
+    evaluations: dict[str, list[Evaluation]]
+
+
+def sides(
+    references: Sequence[Reference],
+    configs: Sequence[TaskConfig],
+    seeds: Sequence[int],
+    protocol: str,
+    options: Options,
+    recorder: Recorder,
+    follow: Follow,
+) -> list[Side]:
+    """Evaluates what has to be, all strategies in one ensemble, each source once.
+
+    Args:
+        references: What is compared.
+        configs: The settings that strategies are evaluated under where nothing recorded is given: else they are that
+            evaluation's.
+        seeds: The top-level seeds, likewise.
+        protocol: What provenance says of the settings.
+        options: How strategies are evaluated.
+        recorder: Records what is evaluated.
+        follow: Makes what is told how the evaluations go, given their settings.
+
+    Raises:
+        UsageError: Strategies cannot be evaluated on the secrets of a sealed evaluation; recorded evaluations have no
+            configuration in common with the first, or have one with other settings; a seed is given twice.
+        DivergedError: A recorded evaluation has no score: a run diverged.
+        AuditFailedError: A recorded evaluation has no score: a strict audit failed.
+    """
+    _require_comparable(references, seeds)
+    recorded = [given.given for given in references if isinstance(given.given, Evaluation)]
+    strategies = {given.given.sha256: given.given for given in references if not isinstance(given.given, Evaluation)}
+    if recorded and strategies:
+        if any(evaluation.provenance.seal for evaluation in recorded):
+            raise UsageError("a sealed evaluation is compared with recorded ones: got a strategy to be evaluated")
+        configs = list(dict.fromkeys(evaluation.config for evaluation in recorded))
+        seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
+        protocol = recorded[0].provenance.protocol
+    jobs = [(chosen, seed) for chosen in strategies.values() for seed in seeds]
+    made = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
+    place = {sha256: index * len(seeds) for index, sha256 in enumerate(strategies)}
+    result = []
+    for reference, short_name in zip(references, _short_names(references), strict=True):
+        if isinstance(reference.given, Evaluation):
+            by_label = {reference.given.config.label: [reference.given]}
+        else:
+            first = place[reference.given.sha256]
+            own = slice(first, first + len(seeds))
+            by_label = {config.label: evaluated[own] for config, evaluated in zip(configs, made, strict=True)}
+        result.append(Side(reference.name, short_name, by_label))
+    return result
+
+
+def _require_comparable(references: Sequence[Reference], seeds: Sequence[int]) -> None:
+    """Checks, before anything is evaluated, that what is recorded can be compared."""
+    if len(set(seeds)) < len(seeds):
+        raise UsageError(f"expected each top-level seed once, got {', '.join(map(str, seeds))}")
+    recorded = [(reference.name, each) for reference in references if isinstance(each := reference.given, Evaluation)]
+    for name, evaluation in recorded:
+        if problem := evaluation.why_no_score:
+            raise problem
+        require_same_settings([other for _, other in recorded if other.config.label == evaluation.config.label])
+        first = references[0]
+        if isinstance(first.given, Evaluation) and first.given.config.label != evaluation.config.label:
+            raise UsageError(
+                f"expected evaluations of the same configuration, got {first.given.config.label} of {first.name} and "
+                f"{evaluation.config.label} of {name}"
+            )
+
+
+def _short_names(references: Sequence[Reference]) -> list[str]:
+    sources = [_source(reference) for reference in references]
+    strategies = [strategy for strategy, _ in sources]
+    names = [
+        strategy if strategies.count(strategy) == 1 else reference.name
+        for reference, strategy in zip(references, strategies, strict=True)
+    ]
+    # Files of one name in several directories.
+    digests = {
+        name: {sha256 for other, (_, sha256) in zip(names, sources, strict=True) if other == name} for name in names
+    }
+    return [
+        name if len(digests[name]) == 1 else f"{name} ({sha256[:8]})"
+        for name, (_, sha256) in zip(names, sources, strict=True)
+    ]
+
+
+def _source(reference: Reference) -> tuple[str, str]:
+    """The strategy's name, and the digest of its source."""
+    if isinstance(reference.given, Evaluation):
+        return reference.given.provenance.strategy, reference.given.provenance.strategy_sha256
+    return reference.given.name, reference.given.sha256
+
+
+def _evaluate(
+    jobs: Sequence[tuple[Strategy, int]],
+    configs: Sequence[TaskConfig],
+    protocol: str,
+    options: Options,
+    recorder: Recorder,
+    follow: Follow,
+) -> list[list[Evaluation]]:
+    made = []
+    with (
+        follow(configs) as follower,
+        closing(evaluations(jobs, configs, protocol, options, follower, recall=recorder.recall)) as going,
+    ):
+        for evaluated in going:
+            made.append(evaluated)
+            for evaluation in evaluated:
+                warn_of_failed_audits(evaluation)
+            for sentence in recorder.record(evaluated, jobs):
+                say(sentence)
+    return made

@@ -1,0 +1,88 @@
+"""``vecparity doctor``: what this machine can run."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+
+from vecparity.cli.arguments import Switch
+from vecparity.cli.output import show, show_json
+
+if TYPE_CHECKING:
+    from vecparity.inspection.doctor import Diagnosis, EngineDiagnosis
+
+
+def doctor(*, json: Switch = False) -> int:
+    """Say what this machine can run, how fast, and what is missing.
+
+    Args:
+        json: As JSON.
+    """
+    from vecparity.inspection.doctor import diagnose
+
+    found = diagnose()
+    if json:
+        show_json(asdict(found))
+        return 0
+    tables = [_engines(found.engines), _containment(found), _streams(found), _extras(found)]
+    show(Group(_facts(found), *(part for table in tables for part in ("", table))))
+    return 0
+
+
+def _facts(found: "Diagnosis") -> Table:
+    made = Table.grid(padding=(0, 2, 0, 0))
+    made.add_row("versions", ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+    made.add_row("system", found.system)
+    made.add_row("processor", f"{found.processor} ({found.capability}), {found.threads} threads")
+    made.add_row("GPUs", ", ".join(found.gpus) or "none that PyTorch can use")
+    made.add_row("auto", found.auto)
+    made.add_row("history", found.history)
+    return made
+
+
+def _engines(engines: "Sequence[EngineDiagnosis]") -> Table:
+    made = _table("engine", "", "on")
+    for heading in ("run-steps/s", "runs"):
+        made.add_column(heading, justify="right")
+    made.add_column("")
+    for engine in engines:
+        speed = [f"{engine.speed.run_steps_per_second:,.0f}", str(engine.speed.num_runs)] if engine.speed else ["—", ""]
+        note = engine.why_not or ", ".join(engine.levels)
+        made.add_row(engine.name, _auto(engine.is_auto), engine.device, *speed, note)
+    return made
+
+
+def _containment(found: "Diagnosis") -> Table:
+    made = _table("containment", "", "")
+    for level in found.containment:
+        made.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
+    return made
+
+
+def _streams(found: "Diagnosis") -> Table:
+    words = {
+        "same": "as the original's",
+        "rounded": f"as the original's but for rounding ({found.capability})",
+        "other": "not the original's: compare with evaluations of this machine only",
+    }
+    made = _table("random", "", "")
+    for stream in found.streams:
+        made.add_row(stream.name, stream.how, words[stream.likeness])
+    return made
+
+
+def _extras(found: "Diagnosis") -> Table:
+    made = _table("optional", "")
+    for extra in found.extras:
+        made.add_row(extra.name, extra.version or f"not installed: {extra.install}")
+    return made
+
+
+def _table(*headings: str) -> Table:
+    return Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")
+
+
+def _auto(is_auto: bool) -> str:
+    return "auto" if is_auto else ""

@@ -1,0 +1,193 @@
+"""The command's work: evaluations one after the other, what is printed of them, and what is written."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, closing
+from pathlib import Path
+
+import torch
+
+from vecparity.cli import tables
+from vecparity.cli.arguments import Arguments
+from vecparity.cli.display import Display
+from vecparity.cli.interruption import Interruption
+from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
+from vecparity.cli.metric_log import MetricLog
+from vecparity.cli.tensorboard import TensorBoardLog
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation import serialization
+from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.result import Evaluation
+from vecparity.files import make_writable
+from vecparity.history.recorder import Recorder, recorder
+from vecparity.sandbox.limits import Limits
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import TaskConfig, protocol_name
+from vecparity.task.seeds import key_digest, new_key, read_key, write_key
+from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
+
+
+def run(
+    arguments: Arguments,
+    limits: Limits,
+    plan: Sequence[tuple[str, TaskConfig]],
+    jobs: Sequence[tuple[Strategy, int]],
+    interruption: Interruption,
+) -> int:
+    """Evaluates.
+
+    Args:
+        arguments: What the command was given.
+        limits: What strategies' workers may use.
+        plan: The configurations, by label.
+        jobs: Strategies with the seeds to evaluate them under.
+        interruption: Tells when to stop.
+
+    Returns:
+        The exit status.
+    """
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    paths = _output_paths(arguments, [label for label, _ in plan], jobs)
+
+    options = Options(
+        engine=arguments.engine,
+        device=arguments.device,
+        init_device=arguments.init_device,
+        chunk_runs=arguments.chunk_runs,
+        containment=arguments.containment,
+        require_containment=arguments.require_containment,
+        limits=limits,
+        strategy_log=arguments.strategy_log,
+        seal_key=_seal_key(arguments),
+        audit=arguments.audit,
+        checkpoint=_checkpoint(arguments),
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        resume=arguments.resume,
+    )
+
+    status = 0
+    rows: list[tuple[str, Evaluation]] = []
+    configs = [config for _, config in plan]
+    with ExitStack() as stack:
+        records = stack.enter_context(_recorder(arguments))
+        boards = []
+        if arguments.tensorboard is not None:
+            boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
+        display = stack.enter_context(Display(arguments.progress, configs))
+        follower = Followers(
+            [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
+        )
+        protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
+        made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
+        stack.enter_context(closing(made))
+        for (label, config), evaluated in zip(plan, made, strict=False):
+            for job, evaluation in enumerate(evaluated):
+                rows.append((config.label, evaluation))
+                status = max(status, _settle(evaluation, paths.get((label, job))))
+            status = max(status, _record(records, evaluated, jobs))
+        if status != MachineError.exit_status:
+            next(made, None)  # all is written: checkpoints are removed
+    display.show(tables.table(rows))
+    return status or display.status
+
+
+class _Training:
+    """Notes while something trains that it can be kept. A `Follower`."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    def begin(self, config: TaskConfig) -> None:
+        pass
+
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        self._interruption.can_be_kept = engine != "reference"
+
+    def window(self, closed: WindowClosed) -> None:
+        pass
+
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        self._interruption.can_be_kept = False
+
+
+def _output_paths(
+    arguments: Arguments, configurations: list[str], jobs: Sequence[tuple[Strategy, int]]
+) -> dict[tuple[str, int], Path]:
+    """Where the JSON of each (configuration, job) goes; the directory is made and tried before anything is trained."""
+    if arguments.output_dir is None:
+        return {}
+    paths = {}
+    for configuration in configurations:
+        label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
+        if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
+            raise UsageError(f"label must be a plain name, without separators, got {label!r}")
+        for job, (chosen, seed) in enumerate(jobs):
+            strategy_part = f"_{chosen.name}" if len(arguments.strategy) > 1 else ""
+            paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
+    if len(set(paths.values())) < len(paths):
+        raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
+    make_writable(arguments.output_dir, "output-dir")
+    return paths
+
+
+def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
+    if arguments.no_history and (arguments.history is not None or arguments.reuse):
+        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history uses no history: got {given} as well")
+    return recorder(
+        arguments.history,
+        enabled=not arguments.no_history,
+        reuse=arguments.reuse,
+        goes_on=arguments.resume,
+        warn=warn,
+    )
+
+
+def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
+    """Records what was evaluated, and returns the exit status that this calls for."""
+    try:
+        for sentence in records.record(evaluated, jobs):
+            say(sentence)
+    except MachineError as error:
+        return fail(error)
+    return 0
+
+
+def _checkpoint(arguments: Arguments) -> Path | None:
+    """The checkpoints' directory: the one asked for, else one beside the results."""
+    if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
+        return arguments.checkpoint
+    return arguments.output_dir / "checkpoints"
+
+
+def _seal_key(arguments: Arguments) -> bytes | None:
+    """The key of a sealed evaluation: the one given, or a new one, which is kept where there is a place for it."""
+    if arguments.seal_key is not None:
+        return read_key(arguments.seal_key)
+    if not arguments.sealed:
+        return None
+    if arguments.resume:
+        raise UsageError(
+            "a sealed evaluation goes on under its key, --seal-key FILE: got --sealed, which draws another"
+        )
+    key = new_key()
+    if arguments.output_dir is not None:
+        write_key(arguments.output_dir / f"seal_{key_digest(key)[:16]}.key", key)
+    return key
+
+
+def _settle(evaluation: Evaluation, path: Path | None) -> int:
+    """Writes the JSON, says what went wrong, and returns the exit status that it calls for."""
+    status = 0
+    if problem := evaluation.why_no_score:
+        status = fail(problem)
+    warn_of_failed_audits(evaluation)
+    if path is not None:
+        try:
+            serialization.save(evaluation, path)
+        except OSError as error:
+            status = fail(MachineError(f"results could not be written to {path}: {error.strerror or error}"))
+    return status

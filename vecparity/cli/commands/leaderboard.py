@@ -1,0 +1,169 @@
+"""``vecparity leaderboard``: recorded strategies, ranked."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from vecparity.cli.arguments import Seeds, Switch
+from vecparity.cli.output import Column, Format, show, show_json, show_records
+from vecparity.errors import UsageError
+from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
+
+if TYPE_CHECKING:
+    from vecparity.analysis.ranking import League, Standing
+    from vecparity.evaluation.result import Evaluation
+
+_PUBLIC = "public"
+
+
+def leaderboard(
+    *,
+    protocol: Protocol | None = None,
+    seal: str | None = None,
+    init_device: Literal["cpu", "cuda"] | None = None,
+    seed: Annotated[Seeds, Parameter(show_default=False)] = (),
+    published: Switch = False,
+    format_: Annotated[Format, Parameter(name="--format")] = "table",
+    history: Path | None = None,
+) -> int:
+    """Rank the recorded strategies as the benchmark does: by test accuracy over all configurations, then by steps.
+
+    Args:
+        protocol: Which evaluations rank: those with its settings, none of them overridden. By default the newest's.
+        seal: Which of them: the beginning of a seal's digest, or public. By default the newest's.
+        init_device: Which of them: where their weights were drawn. By default the newest's.
+        seed: Which of their top-level seeds count. By default all; what is ranked has them on all configurations.
+        published: Show the published results too. Goes with protocol published.
+        format_: How it is printed. json has everything.
+        history: The file in which evaluations are recorded; by default one in the user's data directory.
+    """
+    from vecparity.analysis.published import published as published_results
+    from vecparity.analysis.ranking import leaderboard
+
+    if published:
+        protocol = protocol or "published"
+        published_results(protocol)
+    evaluations = _recorded(history)
+    league = _league(evaluations, protocol, seal, init_device)
+    standings = leaderboard(evaluations, league, seed)
+    if not standings:
+        raise UsageError(f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that rank")
+    if published:
+        standings += published_results(league.protocol)
+    _show(standings, league, format_)
+    return 0
+
+
+def _recorded(history: Path | None) -> list["Evaluation"]:
+    """The evaluations that may rank, oldest first."""
+    from vecparity.history.store import History
+
+    # Evaluations with curves are large: what has other numbers of runs need not be read.
+    numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}
+    with History(history) as opened:
+        likely = [entry.id for entry in opened.entries() if entry.label in CONFIGURATIONS and entry.num_runs in numbers]
+        # One after the other, and without what nobody ranks by: hundreds of them would fill the memory.
+        return [replace(opened.get(id_).evaluation, curves=[], first_layers=[]) for id_ in likely]
+
+
+def _league(
+    evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
+) -> "League":
+    """What the newest evaluation is in that ranks and is such a one."""
+    from vecparity.analysis.ranking import league_of
+
+    leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
+    for league in leagues:
+        is_wanted = protocol in (None, league.protocol) and init_device in (None, league.init_device)
+        if is_wanted and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
+            return league
+    wanted = [f"under protocol {protocol}"] if protocol else []
+    wanted += [f"of seal {seal}"] if seal else []
+    wanted += [f"with weights drawn on {init_device}"] if init_device else []
+    raise UsageError(
+        f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
+        f"{len(leagues)} that rank (vecparity history lists all)"
+    )
+
+
+def _show(standings: Sequence["Standing"], league: "League", format_: Format) -> None:
+    if format_ == "json":
+        places = [asdict(standing) | {"seeds": standing.seeds} for standing in standings]
+        show_json(asdict(league) | {"standings": places})
+        return
+    secrets = f"sealed {league.seal[:16]}" if league.seal else "public seeds"
+    records = [asdict(league) | _record(standing) for standing in standings]
+    title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
+    for standing in standings if format_ != "csv" else []:
+        if standing.why_no_score or standing.lacks:
+            show(Text(f"\n{standing.why_no_score or f'{standing.strategy} has no rank: {standing.lacks}'}"))
+
+
+def _place(standing: "Standing") -> str | int | None:
+    """The rank, or why there is none."""
+    if standing.is_published:
+        return "published"
+    against = ["no score"] if standing.why_no_score else []
+    against += ["incomplete"] if standing.lacks else []
+    against += [f"fails {', '.join(standing.failed_audits)}"] if standing.failed_audits else []
+    return "; ".join(against) or standing.rank
+
+
+def _record(standing: "Standing") -> dict[str, Any]:
+    interval = standing.interval
+    record = {
+        "rank": standing.rank,
+        "place": _place(standing),
+        "strategy": standing.strategy,
+        "sha256": standing.sha256,
+        "accuracy": standing.accuracy,
+        "accuracy_low": interval and interval.low,
+        "accuracy_high": interval and interval.high,
+        "accuracy_interval": interval and [interval.low, interval.high],
+        "steps": standing.mean_steps,
+        "seeds": " ".join(map(str, standing.seeds)),
+        "runs": sum(figures.num_runs for figures in standing.configurations.values()),
+        "failed_audits": " ".join(standing.failed_audits),
+        "lacks": standing.lacks,
+        "why_no_score": standing.why_no_score,
+        "is_published": standing.is_published,
+    }
+    for label, figures in standing.configurations.items():
+        interval = figures.interval
+        record |= {
+            label: [figures.accuracy, figures.mean_steps],
+            f"{label}_accuracy": figures.accuracy,
+            f"{label}_low": interval and interval.low,
+            f"{label}_high": interval and interval.high,
+            f"{label}_steps": figures.mean_steps,
+            f"{label}_runs": figures.num_runs,
+        }
+    return record
+
+
+_COLUMNS = {
+    "place": Column("rank", is_number=True),
+    "strategy": Column("strategy"),
+    **{
+        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, is_secondary=True)
+        for label in CONFIGURATIONS
+    },
+    "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
+    "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True),
+    "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
+    "runs": Column("runs", is_number=True, is_secondary=True),
+    "seeds": Column("seeds"),
+}
+_CSV = {
+    name: Column(name)
+    for name in (
+        *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
+        *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
+        *("failed_audits", "lacks", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
+    )
+}

@@ -1,0 +1,57 @@
+"""``vecparity new``: a strategy file to start from."""
+
+import shlex
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.text import Text
+
+from vecparity.cli.output import show
+from vecparity.errors import MachineError, UsageError
+from vecparity.strategy.source import bundled, load
+
+_STARTER = Path(__file__).parents[2] / "strategy" / "starter.py"
+
+
+def new(
+    file: Annotated[Path, Parameter(name="FILE")], /, *, from_: Annotated[str | None, Parameter(name="--from")] = None
+) -> int:
+    """Write a strategy to start from: one that works, with comments, or a bundled one.
+
+    Args:
+        file: The file to write. It must not exist.
+        from_: A bundled strategy, to be copied as it is.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        UsageError: The file exists or is not named as Python files are, or no such strategy is bundled.
+        MachineError: It cannot be written.
+    """
+    if file.suffix != ".py":
+        raise UsageError(f"FILE must be a name that ends in .py, got {str(file)!r}")
+    if from_ is not None and from_ not in bundled():
+        raise UsageError(f"--from must be one of {', '.join(bundled())}, got {from_!r}")
+    _write(file, _STARTER.read_bytes() if from_ is None else load(from_).source)
+    show(Text(f"wrote {file}; next:\n  vecparity check {shlex.quote(str(file))}"))
+    return 0
+
+
+def _write(file: Path, source: bytes) -> None:
+    """Writes a new file, whole or not at all: somebody else's, though made this moment, is left alone."""
+    try:
+        with file.open("xb") as opened:
+            try:
+                opened.write(source)
+                opened.flush()
+            except OSError:
+                with suppress(OSError):
+                    file.unlink()
+                raise
+    except FileExistsError as error:
+        raise UsageError(f"FILE must be a new one, got {file}, which exists") from error
+    except OSError as error:
+        raise MachineError(f"{file} cannot be written: {error.strerror or error}") from error

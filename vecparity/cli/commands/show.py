@@ -1,0 +1,100 @@
+"""``vecparity show``: one recorded evaluation."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from vecparity.cli.arguments import Switch, Whole
+from vecparity.cli.output import show as show_on_output
+from vecparity.cli.output import show_json
+from vecparity.errors import UsageError
+
+if TYPE_CHECKING:
+    from vecparity.evaluation.result import Evaluation
+    from vecparity.history.store import Recorded
+
+
+def show(
+    id_: Annotated[Whole, Parameter(name="ID")],
+    /,
+    *,
+    source: Switch = False,
+    json: Switch = False,
+    history: Path | None = None,
+) -> int:
+    """Print one recorded evaluation.
+
+    Args:
+        id_: As vecparity history lists it.
+        source: Only the strategy's source, byte for byte.
+        json: All of it, as vecparity eval writes it to an output directory.
+        history: The file in which it is recorded; by default one in the user's data directory.
+    """
+    from vecparity.cli import tables
+    from vecparity.evaluation import serialization
+    from vecparity.history.store import History
+
+    if source and json:
+        raise UsageError("show prints the source or the JSON: got --source and --json")
+    with History(history) as opened:
+        recorded = opened.get(id_)
+    if source:
+        sys.stdout.buffer.write(recorded.source)
+        sys.stdout.buffer.flush()
+    elif json:
+        show_json(serialization.to_document(recorded.evaluation))
+    else:
+        show_on_output(tables.table([(recorded.entry.label, recorded.evaluation)]))
+        for sentence in _against_it(recorded.evaluation):
+            show_on_output(Text(sentence))
+        show_on_output(_runs(recorded.evaluation))
+        show_on_output(_facts(recorded))
+    return 0
+
+
+def _against_it(evaluation: "Evaluation") -> list[str]:
+    """Why there is no score, or which audits it fails."""
+    if problem := evaluation.why_no_score:
+        return [str(problem)]
+    failed = evaluation.failed_audits
+    return [f"{evaluation.provenance.strategy} fails {', '.join(failed)}"] if failed else []
+
+
+def _runs(evaluation: "Evaluation") -> Table:
+    """Every run's test accuracy: a line a secret, a column an ordering. Ten of them fit into 80 columns."""
+    made = Table(title="test accuracy by ordering", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    orderings = range(evaluation.config.num_orderings)
+    for heading in ("secret", "rows", "steps", *map(str, orderings)):
+        made.add_column(heading, justify="right", no_wrap=True)
+    ended = {(run.secret_index, run.order_index): f"{run.test_accuracy:.3f}" for run in evaluation.results}
+    ended |= {(run.secret_index, run.order_index): "div." for run in evaluation.diverged}
+    for data in evaluation.datasets:
+        steps = [run.steps for run in evaluation.results if run.secret_index == data.secret_index]
+        mean_steps = f"{fmean(steps):,.0f}" if steps else "—"
+        runs = [ended[data.secret_index, ordering] for ordering in orderings]
+        made.add_row(str(data.secret_index), f"{data.num_examples:,}", mean_steps, *runs)
+    return made
+
+
+def _facts(recorded: "Recorded") -> Table:
+    """How it was made, a fact a line."""
+    from vecparity.history import reproduction
+
+    made = Table("", "", show_header=False, box=None)
+    evaluation = recorded.evaluation
+    facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
+    facts |= asdict(evaluation.provenance) | {"wall_seconds": round(evaluation.provenance.wall_seconds, 1)}
+    facts |= asdict(evaluation.config)
+    facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
+    facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
+    for name, value in facts.items():
+        if value != "":
+            made.add_row(name, "—" if value is None else str(value))
+    return made

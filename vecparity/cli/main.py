@@ -1,0 +1,81 @@
+"""The command ``vecparity``: one function of `cli.commands` for each of its commands, loaded when it is asked for.
+
+Exit statuses are those of `cli.commands.evaluate`.
+"""
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from vecparity import _version
+from vecparity.cli import arguments, standard_streams
+from vecparity.cli.commands import evaluate
+from vecparity.cli.messages import fail, fail_to_print, flush, say, show_warning
+from vecparity.errors import UsageError
+
+_COMMANDS = {
+    "new": "Write a strategy to start from.",
+    "check": "Look at what a strategy answers, without training.",
+    "compare": (
+        "Say whether strategies do better than another.\n\n"
+        "Differences are those on the secrets that both have, or else between independent samples. The 95% intervals "
+        "are Student's (Welch's between samples), with standard errors bootstrapped over secrets. A difference whose "
+        "interval excludes 0 is called real: of identical strategies, accuracy in about 1 of 20 comparisons and steps "
+        "in about 1 of 20, so that either is in about 1 of 10."
+    ),
+    "report": "Write a report on evaluations: one HTML file.",
+    "leaderboard": "Rank the recorded strategies.",
+    "history": "List recorded evaluations.",
+    "show": "Print one recorded evaluation.",
+    "guide": "Show a page of the guide, or list its pages.",
+    "doctor": "Say what this machine can run, how fast, and what is missing.",
+    "completion": (
+        "Print the script that lets a shell complete this command.\n\n"
+        "For this session: source <(vecparity completion bash), in zsh source <(vecparity completion zsh), in fish "
+        "vecparity completion fish | source. For every session: the same line in ~/.bashrc, in ~/.zshrc behind "
+        "compinit, or in ~/.config/fish/config.fish."
+    ),
+}
+
+app = App(
+    name="vecparity",
+    help="A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.",
+    version=_version.__version__,
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,
+)
+app.command(arguments.app, name="eval")
+for _name, _help in _COMMANDS.items():
+    app.command(f"vecparity.cli.commands.{_name}:{_name}", name=_name, help=_help)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit status."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    debug = "--debug" in argv
+    words = [argument for argument in argv if argument != "--debug"]
+    if words[:1] == ["eval"]:
+        return evaluate.main([*words[1:], *["--debug"] * debug])
+    standard_streams.prepare()
+    warnings.showwarning = show_warning
+    try:
+        return flush(_run(words))
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except Exception as error:
+        if debug:
+            raise
+        if isinstance(error, OSError) and error.filename is None:  # whatever has a name is told with it
+            return fail_to_print(error)
+        return flush(fail(error))
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        status: int | None = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    return status or 0  # None where help or the version was printed

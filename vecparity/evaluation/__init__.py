@@ -1,0 +1,1 @@
+"""Evaluations: from strategies and seeds to a result, and the result as JSON and metric lines."""

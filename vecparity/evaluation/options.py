@@ -1,0 +1,112 @@
+"""How evaluations are made."""
+
+import math
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from vecparity.audits.mode import AuditMode
+from vecparity.errors import UsageError
+from vecparity.files import to_path
+from vecparity.sandbox.levels import Containment, Level
+from vecparity.sandbox.limits import Limits
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.training.engines.names import DEVICES, DeviceName, EngineName, is_device
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_CHOICES: dict[str, tuple[str | None, ...]] = {
+    "engine": get_args(EngineName),
+    "init_device": ("cpu", "cuda"),
+    "containment": get_args(Containment),
+    "require_containment": (*get_args(Level), None),
+    "audit": (*get_args(AuditMode), None),
+}
+_PATHS = ("strategy_log", "checkpoint")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How evaluations are made, whatever they mean.
+
+    Attributes:
+        engine: What computes the windows. ``auto`` takes the fastest that the machine can run.
+        device: Where. ``auto`` takes CUDA if there is one; ``cuda:1`` is one of several GPUs, ``cuda:all`` shares the
+            runs out among all of them.
+        init_device: Where ``init_model`` draws. ``cuda`` reproduces the original's draws there.
+        chunk_runs: The most runs that train together (by default as many as suit the machine); only `vmap` has a use
+            for it.
+        dtype: Of parameters, moments and gradients: ``torch.float32`` or ``torch.float64``, or its name.
+        containment: How strategies are contained. ``auto`` takes the strongest that the machine has.
+        require_containment: The weakest containment that will do.
+        limits: What each of a strategy's workers may use.
+        strategy_log: A file for what strategies print; a path, or its text.
+        seal_key: Makes it a sealed evaluation: everything random comes from streams under this key, so that nothing
+            that a strategy sees tells it anything (`seeds.new_key` draws one).
+        audit: ``report`` adds what audits find, ``strict`` takes the score from an evaluation that fails one. By
+            default strategies that are not bundled are reported on where the seeds are public.
+        checkpoint: A directory for checkpoints of the training (a path, or its text), in which other evaluations may
+            have theirs. They are removed when the evaluation is done. The `reference` engine keeps none.
+        checkpoint_seconds: The least time between two of them, 0 for as many as can be.
+        resume: Go on from what is kept there of the same evaluation; where there is nothing, begin, with a warning.
+
+    Raises:
+        UsageError: A value that cannot be.
+    """
+
+    engine: EngineName = "auto"
+    device: DeviceName = "auto"
+    init_device: Literal["cpu", "cuda"] = "cpu"
+    chunk_runs: int | None = None
+    dtype: torch.dtype = torch.float32
+    containment: Containment = "auto"
+    require_containment: Level | None = None
+    limits: Limits = field(default_factory=Limits)
+    strategy_log: Path | None = None
+    seal_key: bytes | None = None
+    audit: AuditMode | None = None
+    checkpoint: Path | None = None
+    checkpoint_seconds: float = 60.0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            is_one = isinstance(getattr(self, name), str | None) and getattr(self, name) in choices
+            self._require(is_one, name, f"one of {', '.join(filter(None, choices))}")
+        self._require(is_device(self.device), "device", f"one of {DEVICES}")
+        dtype = _DTYPES.get(str(self.dtype).removeprefix("torch."))
+        self._require(dtype is not None, "dtype", f"one of {', '.join(_DTYPES)}")
+        chunk, seconds = self.chunk_runs, self.checkpoint_seconds
+        self._require(chunk is None or _is_number(chunk, Integral), "chunk_runs", "an integer")
+        self._require(chunk is None or chunk >= 1, "chunk_runs", "at least 1")
+        is_time = _is_number(seconds, Real) and math.isfinite(seconds) and seconds >= 0
+        self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
+        self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
+        self._require(isinstance(self.resume, bool), "resume", "True or False")
+        if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # which is not to be shown
+            raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")
+        paths = {name: to_path(path, name) for name in _PATHS if (path := getattr(self, name)) is not None}
+        numbers = {"chunk_runs": chunk and int(chunk), "checkpoint_seconds": float(seconds)}
+        for name, value in {"dtype": dtype, **numbers, **paths}.items():
+            object.__setattr__(self, name, value)
+
+        if self.resume and self.checkpoint is None:
+            raise UsageError("resume goes with checkpoint, the directory to go on from: got none")
+        if self.engine == "reference" and self.device == "cuda:all":
+            raise UsageError("the reference engine trains one run after another, on one device: got cuda:all")
+        if self.checkpoint is not None and self.engine == "reference":
+            raise UsageError("the reference engine keeps no checkpoints: got one to keep them in")
+
+    def _require(self, holds: bool, name: str, expected: str) -> None:
+        if not holds:
+            raise UsageError(f"{name} must be {expected}, got {getattr(self, name)!r}")
+
+    def seeds(self, seed: int) -> Seeds:
+        """Where the random numbers of an evaluation under a top-level seed come from."""
+        return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
+
+
+def _is_number(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)

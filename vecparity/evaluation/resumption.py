@@ -1,0 +1,148 @@
+"""What of an evaluation is kept in checkpoints, and what has to be the same for it to go on."""
+
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from msgspec import convert
+
+from vecparity import _version
+from vecparity.audits.plan import Audit
+from vecparity.errors import CheckpointExistsError, UsageError, brief
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.preparation import Prepared, Source
+from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import key_digest
+from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.select import device_name
+from vecparity.training.runs import NO_EVALUATION, Run
+
+
+def keep(
+    options: Options,
+    config: TaskConfig,
+    sources: Sequence[Source],
+    engine: EngineName,
+    devices: Sequence[torch.device],
+    stack: ExitStack,
+) -> tuple[Checkpoints | None, Prepared | None]:
+    """Opens the checkpoints of one configuration's training, and has the stack close them.
+
+    Returns:
+        The checkpoints, if any are to be kept, and what they hold of the training, if it is to go on.
+
+    Raises:
+        UsageError: Some are there but are not to be gone on from, or cannot be; or another process uses them.
+        MachineError: The directory cannot be written.
+    """
+    if options.checkpoint is None:
+        return None, None
+    identity = _identity(options, config, sources, engine, devices)
+    checkpoints = Checkpoints(options.checkpoint, config.label, identity, options.checkpoint_seconds)
+    stack.enter_context(closing(checkpoints))
+    if not options.resume:
+        if checkpoints.exist():
+            raise CheckpointExistsError(options.checkpoint, checkpoints.name)
+        return checkpoints, None
+    runs = checkpoints.resume(Training(config, options.dtype))
+    if runs is None:
+        return checkpoints, None
+    try:
+        audits = check_notes(checkpoints.notes, runs, config, [source.index for source in sources])
+    except ValueError as error:
+        raise UsageError(f"no checkpoint {checkpoints.name} in {options.checkpoint} can be used: {error}") from error
+    return checkpoints, Prepared(runs, audits)
+
+
+def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
+    """Warns that an evaluation which was to go on begins, and how the nearest checkpoint is another's."""
+    said = f"there is no checkpoint {checkpoints.name} in {checkpoints.directory} to go on from, the evaluation begins"
+    if nearest := checkpoints.describe_nearest():
+        said += f"; the nearest is another's, {nearest}"
+    warnings.warn(said, stacklevel=2)
+
+
+def notes_of(prepared: Prepared) -> dict[str, Any]:
+    """What is kept of a training beside its runs."""
+    return {"audits": [audit.as_json() if audit else None for audit in prepared.audits]}
+
+
+def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> list[Audit | None]:
+    """Checks that runs are those of some evaluations, and reads what is kept beside them.
+
+    Args:
+        notes: As `notes_of` makes them.
+        runs: Read from the same file.
+        config: The settings.
+        evaluations: The evaluations' indices, in order.
+
+    Returns:
+        Each evaluation's audits, or None where there are none.
+
+    Raises:
+        ValueError: What was expected, and what was got.
+    """
+    expected = [
+        (evaluation, i, j)
+        for evaluation in evaluations
+        for i in range(config.num_hidden_secrets)
+        for j in range(config.num_orderings)
+    ]
+    own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
+    _require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
+    further = {run.evaluation for run in runs[len(expected) :]}
+    _require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
+    audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
+    _require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
+    for audit in filter(None, audits):
+        for name in ("straight", "crossed", "public", "sealed"):
+            for run in getattr(audit, name):
+                _require(0 <= run < len(runs), f"a run in {name}: 0 to {len(runs) - 1}", run)
+        _require(len(audit.crossed) == len(audit.straight), f"{len(audit.straight)} crossed runs", len(audit.crossed))
+        _require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
+        for finding in audit.settled:
+            _require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
+    return audits
+
+
+def _require(holds: bool, expected: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"expected {expected}, got {got if isinstance(got, str) else brief(got)}")
+
+
+def _identity(
+    options: Options,
+    config: TaskConfig,
+    sources: Sequence[Source],
+    engine: EngineName,
+    devices: Sequence[torch.device],
+) -> dict[str, Any]:
+    """All that decides a training's result to the last bit."""
+    identity = {
+        "strategies": [source.strategy.sha256 for source in sources],
+        "seeds": [source.seeds.seed for source in sources],
+        "seal": None if options.seal_key is None else key_digest(options.seal_key),
+        "audits": [source.audit for source in sources],
+        **asdict(config),
+        "init_device": options.init_device,
+        "engine": engine,
+        "dtype": str(options.dtype),
+        "device": devices[0].type,
+        "torch": torch.__version__,
+        "vecparity": _version.__version__,
+    }
+    if devices[0].type == "cuda":  # on another GPU, kernels are compiled otherwise; on how many is all the same
+        identity["gpu"] = " and ".join(sorted({device_name([device]) for device in devices}))
+    if engine == "vmap":  # how it rounds depends on more
+        identity |= {
+            "devices": len(devices),
+            "chunk_runs": options.chunk_runs,
+            "threads": torch.get_num_threads(),
+            "capability": torch.backends.cpu.get_cpu_capability(),
+        }
+    return identity

@@ -1,0 +1,1 @@
+"""Evaluations recorded in one SQLite file, found again and repeated."""

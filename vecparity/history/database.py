@@ -1,0 +1,151 @@
+"""The history's file: an SQLite database that is opened only if it is whole, ours, and of a version that we know."""
+
+import errno
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from vecparity.errors import MachineError, UsageError, printable
+from vecparity.evaluation import serialization
+
+# Stand in the file's header: whose it is, and which tables it has and which `serialization.FORMAT` is in them.
+_APPLICATION = int.from_bytes(b"vpar", "big")
+VERSION = 1
+# Others may be writing; each takes milliseconds.
+_WAIT_SECONDS = 60.0
+_TABLES = """
+CREATE TABLE strategies (sha256 TEXT PRIMARY KEY, source BLOB NOT NULL);
+CREATE TABLE evaluations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    recorded_at TEXT NOT NULL,
+    command TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    strategy_sha256 TEXT NOT NULL REFERENCES strategies,
+    seed INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    test_accuracy REAL,
+    mean_steps REAL,
+    num_runs INTEGER NOT NULL,
+    num_diverged INTEGER NOT NULL,
+    failed_audits TEXT NOT NULL,
+    seal TEXT,
+    wall_seconds REAL NOT NULL,
+    repetition TEXT NOT NULL,
+    document BLOB NOT NULL
+);
+CREATE INDEX evaluations_repetition ON evaluations (repetition);
+"""
+_SCHEMA = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
+
+
+def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
+    """Opens a history.
+
+    Args:
+        path: The file.
+        create: Make it if it is not there, and try to write to it.
+
+    Returns:
+        The connection; None where there is nothing yet, and nothing is to be made.
+
+    Raises:
+        UsageError: It is another program's, or a newer version's.
+        MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
+    """
+    if not create and not path.exists():
+        return None
+    with telling(path):
+        if create:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise OSError(errno.EINVAL, "Not a regular file")
+        connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
+        try:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # of a value, or of a row
+            is_empty = _check(connection, path)
+            if create:
+                _prepare(connection)
+            elif is_empty:
+                connection.close()
+                return None
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """One transaction: all of it or nothing, whatever becomes of this process."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def telling(path: Path) -> Iterator[None]:
+    """Turns what goes wrong with the file into one line."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of SQLite's own message, too
+        raise MachineError(
+            f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
+        ) from error
+    except OSError as error:
+        raise MachineError(f"the history {path} cannot be made: {error.strerror}") from error
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Refuses what is no history, or none that this version can read; tells whether there is nothing in it yet."""
+    execute = connection.execute
+    application, version = (execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    made = execute(_SCHEMA).fetchall()
+    is_empty = not made and not application
+    if application != _APPLICATION and not is_empty:
+        raise UsageError(f"{path} must be a history of vecparity's, got another program's database")
+    if version > VERSION:
+        raise UsageError(
+            f"{path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
+            "(upgrade, or give another --history FILE)"
+        )
+    (problem,) = execute("PRAGMA quick_check(1)").fetchone()
+    if problem != "ok":
+        raise sqlite3.DatabaseError(" ".join(problem.split()))
+    if not is_empty and made != _own_schema():  # a trigger, say, would write what nobody recorded
+        raise sqlite3.DatabaseError("tables or triggers that are not vecparity's")
+    return is_empty
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Makes the tables if they are not there, and sees whether the file can be written."""
+    with writing(connection):
+        if not connection.execute("PRAGMA application_id").fetchone()[0]:
+            _make_tables(connection)
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+
+
+def _make_tables(connection: sqlite3.Connection) -> None:
+    for statement in _TABLES.split(";"):
+        connection.execute(statement)
+
+
+@cache
+def _own_schema() -> list[tuple[str, str, str]]:
+    """What `_make_tables` makes, as SQLite tells it."""
+    connection = sqlite3.connect(":memory:")
+    _make_tables(connection)
+    made = connection.execute(_SCHEMA).fetchall()
+    connection.close()
+    return made

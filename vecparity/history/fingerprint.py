@@ -1,0 +1,20 @@
+"""When one evaluation repeats another: what decides its results, but for rounding on other machines."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from vecparity.evaluation.result import Provenance
+from vecparity.task.config import TaskConfig
+
+# What does not decide results: names, times, and how well a strategy was contained.
+_BESIDES = ("strategy", "protocol", "containment", "wall_seconds")
+
+
+def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
+    """Digest of the settings, the strategy's source, the seed or seal, audits, engine, device and versions.
+
+    Evaluations with the same digest repeat each other.
+    """
+    decides = asdict(config) | {name: value for name, value in asdict(provenance).items() if name not in _BESIDES}
+    return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,53 @@
+"""How an evaluation is made again: its command line, and what a command line cannot say."""
+
+import shlex
+from dataclasses import asdict
+
+from vecparity.evaluation.result import Evaluation, Provenance
+from vecparity.strategy.source import bundled, load
+from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
+
+_DEFAULT = "n32-k8"
+
+
+def command(evaluation: Evaluation) -> str:
+    """Returns the ``vecparity eval`` that evaluates the same again, with the flags that are not the default."""
+    config, provenance = evaluation.config, evaluation.provenance
+    protocol, smoke = NAMED_PROTOCOLS.get(provenance.protocol, ("full", False))
+    label = config.label if config.label in CONFIGURATIONS else _DEFAULT
+    of_protocol = asdict(task_config(label, protocol=protocol, smoke=smoke))
+    words = ["vecparity", "eval", "--strategy", _strategy(provenance), "--seed", str(provenance.seed)]
+    words += ["--config", label] if label == config.label else []
+    words += ["--protocol", protocol, *(["--smoke"] if smoke else [])]
+    for name, value in asdict(config).items():
+        if value != of_protocol[name]:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    words += ["--engine", provenance.engine, "--device", provenance.device_type]
+    words += ["--init-device", provenance.init_device] if provenance.init_device != "cpu" else []
+    words += ["--audit", provenance.audit]
+    words += ["--seal-key", "leaderboard.key"] if provenance.seal else []
+    return shlex.join(words)
+
+
+def notes(evaluation: Evaluation) -> list[str]:
+    """What must be so for the command to evaluate the same, beside the versions."""
+    provenance = evaluation.provenance
+    made = []
+    if not _is_bundled(provenance):
+        made.append(f"{_strategy(provenance)} is the file whose SHA-256 is {provenance.strategy_sha256}.")
+    if provenance.seal:
+        made.append(f"leaderboard.key is the file of the key whose digest is {provenance.seal}.")
+    if provenance.dtype != "float32":
+        dtype = f"dtype=torch.{provenance.dtype}"
+        made.append(f"It was trained in {provenance.dtype}, which only vecparity.evaluate(..., {dtype}) does.")
+    return made
+
+
+def _strategy(provenance: Provenance) -> str:
+    return provenance.strategy if _is_bundled(provenance) else f"{provenance.strategy}.py"
+
+
+def _is_bundled(provenance: Provenance) -> bool:
+    """Whether the name alone finds the strategy here, byte for byte."""
+    name = provenance.strategy
+    return name in bundled() and load(name).sha256 == provenance.strategy_sha256

@@ -1,0 +1,104 @@
+"""What a training set is made of, as plain values: what an author wants to know before it is trained on."""
+
+from dataclasses import dataclass
+
+from vecparity.task import rows
+from vecparity.task.config import Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+from vecparity.task.dataset_stats import constant_features, parity_rate, pattern_counts
+from vecparity.task.rows import Overlap
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """The patterns of a secret's bits that a dataset shows.
+
+    Attributes:
+        covered: How many occur in any row.
+        possible: 2^K.
+        rarest: The smallest share of rows that one of them has, of those that occur.
+        commonest: The largest.
+    """
+
+    covered: int
+    possible: int
+    rarest: float
+    commonest: float
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """One secret's training set.
+
+    Attributes:
+        secret_index: i, from 0.
+        secret: The secret's features.
+        num_examples: Rows.
+        distinct_rows: How many of them are different from each other.
+        positive_rate: Share of them with label 1.
+        parity_rate: Share of them whose label is the parity.
+        patterns: What they show of the secret's bits.
+        constant_features: Features that are the same in all rows.
+        constant_secret_features: Those of them that are the secret's.
+        overlap: The rows of the secret's test set that are among them.
+        batches_per_epoch: Batches, the last one of them perhaps short.
+        last_batch: Rows in that one.
+        epochs: Epochs in ``max_steps``.
+        seconds: How long the strategy took to make it.
+    """
+
+    secret_index: int
+    secret: list[int]
+    num_examples: int
+    distinct_rows: int
+    positive_rate: float
+    parity_rate: float
+    patterns: Patterns
+    constant_features: list[int]
+    constant_secret_features: list[int]
+    overlap: Overlap
+    batches_per_epoch: int
+    last_batch: int
+    epochs: float
+    seconds: float
+
+
+def dataset_facts(
+    config: TaskConfig, secret_index: int, secret: Secret, dataset: Dataset, test_set: Dataset, seconds: float
+) -> DatasetFacts:
+    """Looks at one secret's training set, all of its rows.
+
+    Args:
+        config: The settings.
+        secret_index: i, from 0.
+        secret: The secret.
+        dataset: What the strategy made for it.
+        test_set: The secret's test set.
+        seconds: How long the strategy took.
+    """
+    counts = pattern_counts(dataset, secret)
+    constant = constant_features(dataset)
+    ascending = rows.sorted_keys(dataset)
+    num_examples = dataset.num_examples
+    batches = -(-num_examples // config.batch_size)
+    return DatasetFacts(
+        secret_index=secret_index,
+        secret=list(secret),
+        num_examples=num_examples,
+        distinct_rows=rows.num_distinct(ascending),
+        positive_rate=dataset.positive_rate,
+        parity_rate=parity_rate(dataset, secret),
+        patterns=Patterns(
+            covered=len(counts),
+            possible=2 ** len(secret),
+            rarest=int(counts.min()) / num_examples,
+            commonest=int(counts.max()) / num_examples,
+        ),
+        constant_features=constant,
+        constant_secret_features=[feature for feature in constant if feature in secret],
+        overlap=rows.overlap(test_set, ascending),
+        batches_per_epoch=batches,
+        last_batch=num_examples - (batches - 1) * config.batch_size,
+        epochs=config.max_steps / batches,
+        seconds=seconds,
+    )

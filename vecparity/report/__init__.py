@@ -1,0 +1,32 @@
+"""Evaluations as one HTML file that opens anywhere, without a network."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation.result import Evaluation, listed
+from vecparity.files import to_path, write_whole
+from vecparity.report.page import html
+
+__all__ = ["html", "write_report"]
+
+
+def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Path) -> None:
+    """Writes the report on evaluations to one file.
+
+    Args:
+        evaluations: One, or several in any order; those of one N and K are drawn together.
+        path: Holds either all of the report, in the end, or what it held before.
+
+    Raises:
+        UsageError: There are none, Matplotlib is not installed, or the path names no file.
+        MachineError: It cannot be written.
+    """
+    path = to_path(path, "the report's path")
+    if not path.name:
+        raise UsageError(f"the report must be written to a file, got {str(path)!r}")
+    text = html(listed(evaluations))
+    try:
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise MachineError(f"the report could not be written to {path}: {error.strerror or error}") from error

@@ -1,0 +1,69 @@
+"""Learning curves: which points are drawn, and the median over the runs that are still live."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from vecparity.evaluation.result import Evaluation
+
+# In one picture, over all runs; and of one run. More can neither be seen nor sent.
+_MOST_POINTS = 9_000
+_MOST_OF_A_RUN = 160
+_FEWEST_OF_A_RUN = 16
+
+
+@dataclass(frozen=True)
+class Median:
+    """The median over live runs at the windows of the longest one.
+
+    Attributes:
+        step: At which the windows closed.
+        loss: In nats.
+        accuracy: Of batches.
+        live: How many runs there were.
+    """
+
+    step: list[int]
+    loss: list[float]
+    accuracy: list[float]
+    live: list[int]
+
+
+def median(evaluation: Evaluation) -> Median:
+    """Returns the median of every window over the runs that took part in it."""
+    curves = [run.curve for run in evaluation.curves]
+    steps = max((curve.step for curve in curves), key=len)
+    loss, accuracy, live = [], [], []
+    for window in range(len(steps)):
+        taking_part = [curve for curve in curves if len(curve.step) > window]
+        loss.append(float(np.median([curve.loss[window] for curve in taking_part])))
+        accuracy.append(float(np.median([curve.accuracy[window] for curve in taking_part])))
+        live.append(len(taking_part))
+    return Median(steps, loss, accuracy, live)
+
+
+def points_per_run(num_runs: int) -> int:
+    """How many points of each run are drawn, at most, where so many share a picture."""
+    return min(_MOST_OF_A_RUN, max(_FEWEST_OF_A_RUN, _MOST_POINTS // max(num_runs, 1)))
+
+
+def thinned(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
+    """Chooses the points of a curve that are drawn: its ends, and the extremes of stretches of equal length.
+
+    Args:
+        values: The curve.
+        most: Points to draw, give or take the two ends.
+
+    Returns:
+        Their positions, ascending: all of them if there are no more than ``most``.
+    """
+    if len(values) <= most:
+        return list(range(len(values)))
+    chosen = {0, len(values) - 1}
+    edges = np.linspace(0, len(values), most // 2 + 1).astype(int).tolist()
+    for begin, end in pairwise(edges):
+        stretch = values[begin:end]
+        chosen |= {begin + int(np.argmin(stretch)), begin + int(np.argmax(stretch))}
+    return sorted(chosen)

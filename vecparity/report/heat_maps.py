@@ -1,0 +1,143 @@
+"""Heat maps, one colour whose opacity is the value: they lie on a light page as on a dark one."""
+
+from collections.abc import Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING
+
+import numpy as np
+from markupsafe import Markup
+
+from vecparity.evaluation.result import Evaluation
+from vecparity.report.svg import INK, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_COLOUR = (0.12, 0.47, 0.75)  # bright enough for a dark page, dark enough for a light one
+_WIDTH = 4.8
+_LEAST_HEIGHT, _MOST_HEIGHT, _PER_ROW = 1.7, 4.2, 0.12
+# What is not rows (title of the axis and scale), and what a label takes, in inches.
+_BESIDE_ROWS, _PER_LABEL = 0.9, 0.17
+_MOST_COLUMN_LABELS = 9
+
+
+def density(evaluation: Evaluation, prefix: str) -> Markup | None:
+    """How often each feature is on in each secret's dataset; None where secrets are sealed."""
+    rows = [data.density.each for data in evaluation.datasets]
+    values = [row for row in rows if row is not None]
+    if len(values) < len(rows) or not rows:
+        return None
+    marks = [(row, feature) for row, data in enumerate(evaluation.datasets) for feature in data.secret or []]
+    return _heat_map(
+        np.array(values),
+        1.0,
+        [(data.secret_index, None) for data in evaluation.datasets],
+        ("feature (dots: the secret's)", "share of rows in which the feature is on"),
+        prefix,
+        marks=marks,
+    )
+
+
+def weights(evaluation: Evaluation, most: float, prefix: str) -> Markup | None:
+    """Every run's mean |weight| of every feature, its secret's features first; None where secrets are sealed.
+
+    Args:
+        evaluation: The runs.
+        most: The weight of full colour, so that pictures can be compared.
+        prefix: See `to_svg`.
+    """
+    secrets = {data.secret_index: data.secret for data in evaluation.datasets}
+    rows = []
+    for layer in evaluation.first_layers:
+        secret, each = secrets[layer.secret_index], layer.mean_abs_weight.each
+        if secret is None or each is None:
+            return None
+        rows.append([each[feature] for feature in (*secret, *(i for i in range(len(each)) if i not in secret))])
+    if not rows:
+        return None
+    size = evaluation.config.secret_size
+    places = [(layer.secret_index, layer.order_index) for layer in evaluation.first_layers]
+    words = (f"feature (the run's {size} secret ones first)", "mean |weight|")
+    return _heat_map(np.array(rows), most, places, words, prefix, border=size)
+
+
+def largest_weight(evaluations: Sequence[Evaluation]) -> float:
+    """The largest mean |weight| of any run's feature."""
+    layers = (layer.mean_abs_weight.each for evaluation in evaluations for layer in evaluation.first_layers)
+    return max((max(each) for each in layers if each is not None), default=1.0)
+
+
+def _heat_map(
+    values: np.ndarray,
+    most: float,
+    places: Sequence[tuple[int, int | None]],
+    words: tuple[str, str],
+    prefix: str,
+    marks: Sequence[tuple[int, int]] = (),
+    border: int | None = None,
+) -> Markup:
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+
+    num_rows, num_features = values.shape
+    height = min(_MOST_HEIGHT, max(_LEAST_HEIGHT, 1.0 + _PER_ROW * num_rows))
+    figure = Figure(figsize=(_WIDTH, height))
+    axes, scale = figure.subplots(2, height_ratios=[height - 0.75, 0.09])
+    look = {
+        "cmap": LinearSegmentedColormap.from_list("opacity", [(*_COLOUR, 0.0), (*_COLOUR, 1.0)]),
+        "interpolation": "none",
+        "aspect": "auto",
+    }
+    axes.imshow(values, vmin=0, vmax=most, **look)
+    axes.plot(
+        [feature for _, feature in marks],
+        [row for row, _ in marks],
+        linestyle="none",
+        marker=".",
+        markersize=2,
+        color=INK,
+    )
+    if border is not None and border < num_features:
+        axes.axvline(border - 0.5, color=INK, linewidth=1.0)
+    axes.set(xlabel=words[0])
+    axes.set_xticks(range(0, num_features, _stride(num_features, _MOST_COLUMN_LABELS)))
+    what = _name_rows(axes, places, int((height - _BESIDE_ROWS) / _PER_LABEL))
+    scale.imshow(np.linspace(0, most, 64)[None], extent=(0, most, 0, 1), **look)
+    scale.set(xlabel=words[1], yticks=[])
+    for one in (axes, scale):
+        one.grid(visible=False)
+        _frame(one)
+    return to_svg(figure, prefix, f"heat map: {words[1]}, one {what} a row, one feature a column")
+
+
+def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int) -> str:
+    """Labels rows by secret and ordering or, where these are too many, the secrets' blocks; returns what a row is."""
+    blocks: dict[int, list[int]] = {}
+    for row, (secret, _) in enumerate(places):
+        blocks.setdefault(secret, []).append(row)
+    if len(blocks) < len(places) <= most:
+        axes.set_yticks(range(len(places)), [f"{secret}/{ordering}" for secret, ordering in places])
+        axes.set_ylabel("secret/\nordering")
+    else:
+        labelled = list(blocks.items())[:: _stride(len(blocks), most)]
+        axes.set_yticks([(rows[0] + rows[-1]) / 2 for _, rows in labelled], [str(secret) for secret, _ in labelled])
+        axes.set_ylabel("secret")
+    if len(blocks) == len(places):
+        return "secret"
+    for rows in list(blocks.values())[1:]:
+        axes.axhline(rows[0] - 0.5, color=INK, linewidth=0.4, alpha=0.5)
+    return "run"
+
+
+def _stride(count: int, most: int) -> int:
+    """The least of 1, 2, 5, 10 and so on that leaves no more labels than that."""
+    step, factors = 1, cycle((2.0, 2.5, 2.0))
+    while count > step * most:
+        step = round(step * next(factors))
+    return step
+
+
+def _frame(axes: "Axes") -> None:
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_linewidth(0.5)
+    axes.tick_params(width=0.5, length=2.5)

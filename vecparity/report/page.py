@@ -1,0 +1,111 @@
+"""The report's page: pictures and tables of each configuration, put into the template."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from vecparity.errors import UsageError
+from vecparity.evaluation.result import Evaluation
+from vecparity.history import reproduction
+from vecparity.report import feature_tables, figures, heat_maps, words
+from vecparity.report.curves import Median, median, points_per_run
+from vecparity.report.embedded import embedded
+from vecparity.report.series import Series, tell_apart
+from vecparity.report.svg import drawing
+
+# Rows of a table of medians.
+_MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class Section:
+    """One configuration. Pictures are None where there is nothing to draw.
+
+    ``points_per_run`` is None where curves are drawn with all of their points.
+    """
+
+    label: str
+    series: list[Series]
+    loss: Markup | None
+    accuracy: Markup | None
+    steps: Markup
+    first_layers: Markup | None
+    densities: list[Markup | None]
+    weights: list[Markup | None]
+    points_per_run: int | None
+
+    @property
+    def colours_repeat(self) -> bool:
+        return len({one.number for one in self.series}) < len(self.series)
+
+
+def html(evaluations: Sequence[Evaluation]) -> str:
+    """Returns the report as one page that needs nothing else.
+
+    Args:
+        evaluations: In any order; those of one N and K are shown together.
+
+    Raises:
+        UsageError: There are none, or Matplotlib is not installed.
+    """
+    if not evaluations:
+        raise UsageError("a report needs at least one evaluation, got none")
+    every = tell_apart(evaluations)
+    labels = dict.fromkeys(one.evaluation.config.label for one in every)
+    with drawing():
+        sections = [_section(label, [one for one in every if one.evaluation.config.label == label]) for label in labels]
+    template = environment().get_template("report.html.j2")
+    return template.render(every=every, sections=sections, embedded=embedded(evaluations))
+
+
+def environment() -> Environment:
+    """Where templates are. All that comes from an evaluation is escaped: names are strangers' words."""
+    made = Environment(
+        loader=PackageLoader("vecparity.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals |= {
+        "words": words,
+        "reproduction": reproduction,
+        "medians": medians,
+        "feature_tables": feature_tables,
+    }
+    return made
+
+
+def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:
+    """Rows of a table: step, median loss, median accuracy, live runs.
+
+    Returns:
+        The rows, and of how many windows each is one, as there are no more than 60; the last one is among them.
+    """
+    middle: Median = median(evaluation)
+    rows = list(zip(middle.step, middle.loss, middle.accuracy, middle.live, strict=True))
+    stride = -(-len(rows) // _MOST_ROWS)
+    last = rows[-1:] if (len(rows) - 1) % stride else []
+    return [*rows[::stride], *last], stride
+
+
+def _section(label: str, series: list[Series]) -> Section:
+    evaluations = [one.evaluation for one in series]
+    windows = [len(run.curve.step) for one in evaluations for run in one.curves]
+    has_curves, points = any(windows), points_per_run(len(windows))
+    most = heat_maps.largest_weight(evaluations)
+    return Section(
+        label=label,
+        series=series,
+        loss=figures.learning_curves(series, "loss", f"{label}-loss") if has_curves else None,
+        accuracy=figures.learning_curves(series, "accuracy", f"{label}-accuracy") if has_curves else None,
+        steps=figures.steps(series, f"{label}-steps"),
+        first_layers=figures.first_layers(series, f"{label}-layers")
+        if any(e.first_layers for e in evaluations)
+        else None,
+        densities=[heat_maps.density(one, f"{label}-density-{i}") for i, one in enumerate(evaluations)],
+        weights=[heat_maps.weights(one, most, f"{label}-weights-{i}") for i, one in enumerate(evaluations)],
+        points_per_run=points if max(windows) > points else None,
+    )

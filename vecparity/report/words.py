@@ -1,0 +1,122 @@
+"""Figures as a report says them."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from statistics import fmean
+
+from vecparity.evaluation.result import Evaluation
+from vecparity.report.series import Series
+
+MISSING = "—"
+# Below, figures are not told apart; from here on, they are said without a fraction.
+_LEAST, _WHOLE = 0.0001, 1000
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run in the table of accuracies.
+
+    Attributes:
+        shown: Its accuracy, or that it diverged.
+        title: The same at length.
+        shade: 0 (chance) to 10 (all right), or None.
+    """
+
+    shown: str
+    title: str
+    shade: int | None
+
+
+def accuracy(evaluation: Evaluation) -> str:
+    """The score with its deviation, or that there is none; why, where `fails` does not say it."""
+    if evaluation.diverged:
+        return f"no score: {len(evaluation.diverged)} of {len(evaluation.curves)} runs diverged"
+    if evaluation.why_no_score:
+        return "no score"
+    metrics = evaluation.metrics
+    return f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
+
+
+def fails(evaluation: Evaluation) -> str:
+    """Which audits it fails, to be said wherever its figures are; empty if none."""
+    return f"fails {', '.join(evaluation.failed_audits)}" if evaluation.failed_audits else ""
+
+
+def mean_steps(evaluation: Evaluation) -> str:
+    return MISSING if evaluation.why_no_score else f"{evaluation.metrics.mean_steps:,.0f}"
+
+
+def cells(evaluation: Evaluation) -> list[list[Cell]]:
+    """The runs' accuracies, a row for each secret, a column for each ordering."""
+    config = evaluation.config
+    rows = [[Cell(MISSING, "no such run", None)] * config.num_orderings for _ in range(config.num_hidden_secrets)]
+    for run in evaluation.results:
+        title = f"{_place(run.secret_index, run.order_index)}: accuracy {run.test_accuracy:.6f}, {run.steps:,} steps"
+        shade = round(10 * min(1.0, max(0.0, 2 * run.test_accuracy - 1)))
+        rows[run.secret_index][run.order_index] = Cell(f"{run.test_accuracy:.4f}", title, shade)
+    for broken in evaluation.diverged:
+        title = f"{_place(broken.secret_index, broken.order_index)}: diverged at step {broken.step:,}"
+        rows[broken.secret_index][broken.order_index] = Cell("diverged", title, None)
+    return rows
+
+
+def span(values: Iterable[float | None], form: str) -> str:
+    """The least and the greatest value, or the one that all are."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return MISSING
+    least, greatest = format(min(known), form), format(max(known), form)
+    return least if least == greatest else f"{least} to {greatest}"
+
+
+def patterns(evaluation: Evaluation) -> str:
+    """How many patterns there are of a secret's bits."""
+    size = evaluation.config.secret_size
+    return f"{2**size:,}" if size <= 20 else f"2^{size}"
+
+
+def layer_sentence(evaluation: Evaluation) -> str:
+    """What was measured of the first layers."""
+    weights = [layer.mean_abs_weight for layer in evaluation.first_layers]
+    if not weights:
+        return "no run has come to its end"
+    secret = fmean(weight.secret for weight in weights)
+    others = [weight.others for weight in weights if weight.others is not None]
+    if not others:
+        return f"{_plain(secret)} on the secret's features; there are no others"
+    mean = fmean(others)
+    ratio = f": {_times(secret / mean)} as much" if secret and mean else ""
+    return f"{_plain(secret)} on the secret's features, {_plain(mean)} on the others{ratio}"
+
+
+def differences(series: list[Series]) -> str:
+    """The settings in which the evaluations of one section are not alike, if any."""
+    settings = [asdict(one.evaluation.config) | {"protocol": one.evaluation.provenance.protocol} for one in series]
+    return "; ".join(
+        f"{name} " + ", ".join(f"{one.letter} {of_one[name]}" for one, of_one in zip(series, settings, strict=True))
+        for name in settings[0]
+        if len({of_one[name] for of_one in settings}) > 1
+    )
+
+
+def _plain(weight: float) -> str:
+    """Four digits, and no powers of ten."""
+    if not weight:
+        return "none"
+    if weight < _LEAST:
+        return f"less than {_LEAST}"
+    return f"{weight:,.0f}" if weight >= _WHOLE else f"{weight:.4g}"
+
+
+def _times(ratio: float) -> str:
+    """Three digits, and no powers of ten."""
+    rounded = float(f"{ratio:.3g}")
+    if rounded == 1:
+        return "about"
+    if rounded < _LEAST:
+        return f"less than {_LEAST} times"
+    return f"{rounded:,.0f} times" if rounded >= _WHOLE else f"{rounded:g} times"
+
+
+def _place(secret: int, ordering: int) -> str:
+    return f"secret {secret}, ordering {ordering}"

@@ -1,0 +1,219 @@
+"""One strategy's sandbox, seen from the evaluator: a contained fork server, and the workers asked of it.
+
+Everything that comes from there is taken for what a stranger says: replies are read up to the length that an answer
+can have, within a time, and words are words.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+import psutil
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from vecparity.errors import MachineError, StrategyFailedError
+from vecparity.sandbox import levels
+from vecparity.sandbox.conversation import Conversation, EndedError, ForgedError
+from vecparity.sandbox.levels import Level
+from vecparity.sandbox.limits import LimitReachedError, Limits, Usage, num_cpus
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.processes import descendants
+from vecparity.sandbox.protocol import (
+    ENDED,
+    IN_USE,
+    READY,
+    WORKER,
+    WORKER_AGAIN,
+    Request,
+    decode_dataset,
+    decode_parameters,
+)
+from vecparity.sandbox.start import take_or_start
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset
+
+Answer = TypeVar("Answer")
+
+_START_SECONDS = 120.0
+# For the server's own work: killing, and being ready again.
+_SERVER_SECONDS = 60.0
+_TICK_SECONDS = 0.002
+# Of a worker below the first process: bubblewrap's second, the server, the worker.
+_MOST_DEPTH = 3
+
+
+class Sandbox:
+    """Runs a strategy's functions in workers of a fork server, which is started at once and is not waited for.
+
+    Args:
+        strategy: The only one that is run here.
+        level: The containment.
+        limits: What each worker may use.
+        log: Where everything goes that the strategy prints.
+        device: Where ``init_model`` draws.
+        again: Whether workers have other surroundings (`surroundings`), for calls that are made a second time.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        level: Level,
+        limits: Limits,
+        log: StrategyLog,
+        device: torch.device,
+        *,
+        again: bool = False,
+    ) -> None:
+        self._strategy, self._limits, self._device = strategy, limits, device
+        self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
+        self._asks_for = WORKER_AGAIN if again else WORKER
+        # In other threads it is another number. More than there are CPUs would be threads that the strategy has to
+        # answer for.
+        self._num_threads = min(torch.get_num_threads(), num_cpus())
+        self._is_ready = False
+        self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
+        self._process, self._control = self._started.process, self._started.control
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Ends every process of the sandbox and removes its files."""
+        self.kill()
+        self._control.close()
+        self._started.remove_directories()
+
+    def kill(self) -> None:
+        """Ends every process of the sandbox; who waits for one, in another thread, is told."""
+        if self._process.returncode is not None:  # its number may be another's by now
+            return
+        below = descendants(self._process.pid)
+        for pid, _ in islice(below, _MOST_DEPTH):  # among them the worker, who leads a group
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            if self._has_namespaces:  # and the first process of a namespace, with which all others end
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        if self._is_ready and not self._has_namespaces:
+            self._have_server_end()
+        for pid, _ in below:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # who has left the tree may still be in the group
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    def _have_server_end(self) -> None:
+        """Lets the server end all that it has started, as only it can do surely, and then itself."""
+        with suppress(OSError):
+            self._control.shutdown(socket.SHUT_WR)
+        until = time.monotonic() + _SERVER_SECONDS
+        with suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self._process.pid)
+            while server.status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+                time.sleep(_TICK_SECONDS)
+
+    def initialise(
+        self, config: TaskConfig, run_seeds: Sequence[int]
+    ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
+        """Asks for the initial networks and hyperparameters of runs, in a worker that is shown no secret.
+
+        Raises:
+            InvalidStrategyError: What the strategy left or returned is not what the contract accepts.
+            StrategyFailedError: A function raised, hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        request = self._request(config, run_seeds=run_seeds, device=self._device.type)
+        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        """Asks for one secret's training set, in a worker of its own.
+
+        Raises:
+            InvalidStrategyError: What the strategy returned is not what the contract accepts.
+            StrategyFailedError: ``make_dataset`` raised, hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        request = self._request(config, secret=secret, dataset_seed=dataset_seed)
+        return self._ask(request, "make_dataset", decode_dataset)
+
+    def _request(self, config: TaskConfig, **what: object) -> Request:
+        return Request(self._strategy, config, self._limits, self._num_threads, **what)  # type: ignore[arg-type]
+
+    def _ask(self, request: Request, functions: str, decode: Callable[[bytearray, Request], Answer]) -> Answer:
+        """Has a worker do one request, and returns what it replied."""
+        if not self._is_ready:
+            self._await_server(_START_SECONDS)
+            self._is_ready = True
+        ours, workers_end = socket.socketpair()
+        with ours:
+            usage = Usage(
+                self._process.pid,
+                self._limits,
+                watches_all=self._level != "none",
+                has_namespaces=self._has_namespaces,
+            )
+            with workers_end:
+                try:
+                    socket.send_fds(self._control, [self._asks_for], [workers_end.fileno()])
+                except OSError as error:
+                    raise self._lost() from error
+            conversation = Conversation(ours, self._control, usage)
+            try:
+                conversation.send(request.encode())
+                return decode(conversation.reply(request), request)
+            except LimitReachedError as error:
+                self.kill()  # at once: among too many processes the server may get no time to
+                raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
+            except (EndedError, ForgedError) as error:
+                raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
+            finally:
+                if self._process.returncode is None:
+                    self._end_worker(has_ended=conversation.ended is not None)
+
+    def _end_worker(self, *, has_ended: bool) -> None:
+        """Ends the worker and all that it started, and waits until the server can fork the next."""
+        with suppress(OSError):  # the next wait says that it is gone
+            self._control.sendall(b"E")
+        while not has_ended:
+            status, _ = ENDED.unpack(self._await_server(_SERVER_SECONDS, ENDED.size))
+            has_ended = status != IN_USE
+        self._await_server(_SERVER_SECONDS)
+
+    def _await_server(self, seconds: float, length: int = len(READY)) -> bytes:
+        """Waits until the server has said so many bytes.
+
+        Raises:
+            MachineError: It did not start.
+            StrategyFailedError: It has served before, and does not any more.
+        """
+        self._control.settimeout(seconds)
+        try:
+            if len(said := self._control.recv(length, socket.MSG_WAITALL)) == length:
+                return said
+        except OSError:
+            pass
+        raise self._lost()
+
+    def _lost(self) -> StrategyFailedError | MachineError:
+        if self._is_ready:
+            with suppress(subprocess.TimeoutExpired):
+                if self._process.wait(_TICK_SECONDS * 500) == os.EX_OSERR:
+                    return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
+            path = self._strategy.path
+            return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
+        reason = self._log.last_words() or "no reason given"
+        return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")

@@ -1,0 +1,210 @@
+"""How strongly strategies can be contained on this machine, and the command that starts a process so."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from vecparity.errors import UsageError
+from vecparity.sandbox.installation import DEVICES, SYSTEM, directories, executable, search_path
+from vecparity.sandbox.limits import Limits, num_cpus
+from vecparity.sandbox.privileges import pid_namespace
+
+# The strongest first.
+Level = Literal["bwrap", "landlock", "limits", "none"]
+Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+# Where processes, network and files are a namespace's own.
+WITH_NAMESPACES = ("bwrap", "landlock")
+
+_UNSHARE = (
+    *("unshare", "--user", "--map-root-user", "--net", "--ipc", "--uts", "--pid", "--mount"),
+    *("--fork", "--kill-child=KILL", "sh", "-ec"),
+)
+_MOUNT_PROC = "mount -t proc proc"
+_MOUNT_MEMORY = "mount -t tmpfs -o mode=755,size="
+_WITHOUT_CAPABILITIES = "setpriv --no-new-privs --inh-caps=-all --bounding-set=-all"
+_BWRAP = (
+    *("bwrap", "--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL"),
+    *("--proc", "/proc", "--dev", "/dev"),
+)
+_SCRATCH = "/scratch"
+# Directories that most machines have, and that a sandbox need not see.
+_UNNEEDED = ("/mnt", "/media", "/srv", "/boot", "/home", "/opt", "/root", "/var/tmp", "/tmp", "/run", "/var")
+# To be sure that namespaces can be made.
+_TRY_SECONDS = 20
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# What a strategy may know of the environment.
+_ENVIRONMENT = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "CUDA_VISIBLE_DEVICES",
+    *_THREADS,
+)
+
+
+def choose(containment: Containment, require: Level | None = None, *, needs_cuda: bool = False) -> Level:
+    """Chooses the level: the strongest that the machine has, or the one asked for.
+
+    Args:
+        containment: ``auto`` or a level.
+        require: The weakest level that will do.
+        needs_cuda: Whether ``init_model`` draws on a GPU, which landlock has none of.
+
+    Raises:
+        UsageError: The machine does not have the level asked for, or none that will do.
+    """
+    if containment not in get_args(Containment):
+        raise UsageError(f"containment must be one of {', '.join(get_args(Containment))}, got {containment!r}")
+    if require is not None and require not in LEVELS:
+        raise UsageError(f"require-containment must be one of {', '.join(LEVELS)}, got {require!r}")
+    if containment == "auto":
+        without = ("landlock",) if needs_cuda else ()
+        level = next(level for level in LEVELS if level not in without and why_not(level) is None)
+    else:
+        level = containment
+        if problem := why_not(level):
+            raise UsageError(f"containment {level} {problem}")
+        if level == "landlock" and needs_cuda:
+            raise UsageError("containment landlock has no GPU within: got --init-device cuda")
+    if require is not None and LEVELS.index(level) > LEVELS.index(require):
+        problems = "; ".join(f"{stronger} {why_not(stronger)}" for stronger in LEVELS if why_not(stronger))
+        raise UsageError(
+            f"containment must be at least {require}, got {level}" + (f" ({problems})" if problems else "")
+        )
+    return level
+
+
+@cache
+def why_not(level: Level) -> str | None:
+    """Why the machine does not have a level, in words that tell what to do, or None."""
+    if level == "none":
+        return None
+    if not sys.platform.startswith("linux"):
+        return f"needs Linux, got {sys.platform}"
+    if level == "bwrap":
+        if not shutil.which("bwrap"):
+            return "needs bubblewrap, which is not installed (apt install bubblewrap)"
+        return _try([*_BWRAP, "--ro-bind", "/", "/", "true"])
+    if level == "landlock":
+        if not find_spec("landlockpy"):
+            return "needs landlockpy, which is not installed (pip install landlockpy)"
+        from vecparity.sandbox.landlock import is_supported
+
+        if not is_supported():
+            return "needs a kernel with Landlock (5.13 or newer, listed in /sys/kernel/security/lsm)"
+        if not all(map(shutil.which, ("unshare", "setpriv", "mount", "chroot"))):
+            return "needs unshare, setpriv, mount and chroot, which are not installed (apt install util-linux mount)"
+        if (place := _mount_point()) is None:
+            return f"needs a directory that nothing needed is in, to mount on (mkdir {_UNNEEDED[0]})"
+        return _try([*_UNSHARE, f"{_MOUNT_PROC} /proc; {_MOUNT_MEMORY}4k root {place}; {_WITHOUT_CAPABILITIES} true"])
+    return None
+
+
+def _try(command: Sequence[str]) -> str | None:
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TRY_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"cannot make its namespaces here: {command[0]} did not end within {_TRY_SECONDS} s"
+    except OSError as error:
+        return f"cannot make its namespaces here: {error}"
+    if tried.returncode == 0:
+        return None
+    return f"cannot make its namespaces here: {' '.join(tried.stderr.split()) or f'status {tried.returncode}'}"
+
+
+def _mount_point() -> str | None:
+    """A directory to mount the new root on, in the sandbox's mount namespace: nothing within may need what it hides."""
+    needed = [os.path.realpath(path) for path in (*SYSTEM, *directories(), *os.get_exec_path())]
+    for place in filter(os.path.isdir, _UNNEEDED):
+        hidden = os.path.realpath(place)
+        if not any(path == hidden or path.startswith(f"{hidden}/") for path in needed):
+            return hidden
+    return None
+
+
+def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits, *, needs_cuda: bool) -> list[str]:
+    """The command that starts a fork server in containment.
+
+    Args:
+        level: How strongly.
+        control_fd: Its socket to the evaluator.
+        scratch: The path that the names of its workers' directories begin with; None where namespaces have their own.
+        limits: What workers may use.
+        needs_cuda: Whether ``init_model`` draws on a GPU.
+    """
+    # Isolated: of the environment and the current directory nothing is imported.
+    python = [executable(), "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
+    python += [str(control_fd), level, str(scratch or f"{_SCRATCH}/worker-"), pid_namespace()]
+    if level == "bwrap":
+        return [*_BWRAP, *_mounts(limits, needs_cuda), "--", *python]
+    if level == "landlock":
+        return [*_UNSHARE, "; ".join(_new_root(limits)), "sh", *python]
+    return python
+
+
+_START = "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+
+
+def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
+    """The environment of a fork server and all that it starts; a worker's home is its own directory.
+
+    Args:
+        scratch: See `command`.
+        needs_cuda: See `command`. Otherwise no GPU is seen there, whose memory and time are the training's.
+    """
+    home = str(scratch.parent) if scratch else _SCRATCH
+    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    for name in _THREADS:  # a strategy is not blamed for threads that somebody else asked for
+        if kept.get(name, "").isdecimal():
+            kept[name] = str(min(int(kept[name]), num_cpus()))
+    if not needs_cuda:
+        kept["CUDA_VISIBLE_DEVICES"] = ""
+    return kept | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
+
+
+def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
+    size = str(limits.file_bytes)
+    mounts = ["--size", size, "--tmpfs", "/dev/shm", "--size", size, "--tmpfs", _SCRATCH]
+    for path in (*SYSTEM, *directories()):
+        if os.path.islink(path):
+            mounts += ["--symlink", os.readlink(path), path]
+        elif os.path.exists(path):
+            mounts += ["--ro-bind", path, path]
+    if needs_cuda:
+        for device in sorted(Path("/dev").glob("nvidia*")):
+            mounts += ["--dev-bind", str(device), str(device)]
+    return [*mounts, "--remount-ro", "/", "--chdir", "/"]
+
+
+def _new_root(limits: Limits) -> list[str]:
+    """Shell commands that enter a root directory in memory where there is nothing but the installation.
+
+    Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
+    """
+    place = _mount_point()
+    # Where the user's programs are may not be within.
+    commands = ['PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"', f"{_MOUNT_MEMORY}1m root {place}", f"cd {place}"]
+    commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
+    commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
+    for path in (*DEVICES, *SYSTEM, *directories()):
+        source, target = shlex.quote(path), shlex.quote(f".{path}")
+        if not os.path.exists(path):
+            continue
+        commands += [f"mkdir -p {shlex.quote(f'.{os.path.dirname(path)}')}"]
+        if os.path.islink(path):
+            commands += [f"ln -s {shlex.quote(os.readlink(path))} {target}"]
+        else:
+            make = "mkdir -p" if os.path.isdir(path) else "touch"
+            commands += [f"{make} {target}", f"mount --rbind {source} {target}"]
+            if path not in DEVICES:  # Landlock does not know of modes and times
+                commands += [f"mount -o remount,bind,ro {target}"]
+    return [*commands, f'exec chroot . {_WITHOUT_CAPABILITIES} "$@"']

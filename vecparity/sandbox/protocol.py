@@ -1,0 +1,181 @@
+"""What crosses the border between the evaluator and a worker: bytes of known lengths, nothing that can be called.
+
+A request is JSON, written by the evaluator, and so believed. A reply is one byte that says its kind, eight that say
+its length, and a payload whose length the evaluator works out by itself. Whatever payload of that length comes, it is
+a valid answer or it is refused: rows and labels are packed bits, parameters and hyperparameters are numbers that are
+checked again.
+"""
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float32
+from torch import Tensor
+
+from vecparity.sandbox.limits import Limits
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.validation import HYPERPARAMETERS
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, num_words
+from vecparity.task.network import parameter_shapes
+
+# What the fork server is asked for: a worker, or one in other surroundings, for a call that is made again.
+WORKER, WORKER_AGAIN = b"W", b"A"
+# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds; or, before
+# that and under a number that is no wait status, how many bytes of its namespaces' memory are in use.
+READY = b"R"
+ENDED = struct.Struct("<id")
+IN_USE = -1
+HEADER = struct.Struct("<cQ")
+# What a worker says when it is done with a call (P and D), or could not do it.
+PARAMETERS, DATASET, INVALID, FAILED = b"P", b"D", b"I", b"F"
+# Bytes of UTF-8 that a worker may say of what went wrong.
+MOST_WORDS = 4096
+_LENGTH = struct.Struct("<Q")
+_NUMBERS = len(HYPERPARAMETERS)
+
+
+class ForgedError(Exception):
+    """A reply that the code of `worker` does not send. The text goes on: a reply must be ..., got ..."""
+
+    def __str__(self) -> str:
+        return f"took over its worker: a reply must be {super().__str__()}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One call's worth of a strategy's work.
+
+    Attributes:
+        strategy: Whose functions are called.
+        config: The settings.
+        limits: What the worker may use.
+        num_threads: Threads within torch's operations, as many as the evaluator has.
+        run_seeds: For networks and hyperparameters: one seed a run. Empty where a dataset is wanted.
+        device: Where ``init_model`` draws.
+        secret: For a dataset: the secret; it is in no other request.
+        dataset_seed: For a dataset: its seed.
+    """
+
+    strategy: Strategy
+    config: TaskConfig
+    limits: Limits
+    num_threads: int
+    run_seeds: Sequence[int] = ()
+    device: str = "cpu"
+    secret: Secret = ()
+    dataset_seed: int = 0
+
+    def encode(self) -> bytes:
+        content = {
+            **vars(self),
+            "config": asdict(self.config),
+            "limits": asdict(self.limits),
+            "strategy": {"name": self.strategy.name, "path": self.strategy.path},
+        }
+        parts = [json.dumps(content).encode(), self.strategy.source]
+        return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+    @classmethod
+    def decode(cls, content: bytes, source: bytes) -> "Request":
+        values: dict[str, Any] = json.loads(content)
+        values["strategy"] = Strategy(source=source, **values["strategy"])
+        values["config"] = TaskConfig(**values["config"])
+        values["limits"] = Limits(**values["limits"])
+        values["secret"] = tuple(values["secret"])
+        return cls(**values)
+
+    @property
+    def reply_kind(self) -> bytes:
+        return PARAMETERS if self.run_seeds else DATASET
+
+    @property
+    def most_reply_bytes(self) -> int:
+        """Length of the longest payload that can answer: exactly that of networks, a bound of a dataset's."""
+        if self.run_seeds:
+            return len(self.run_seeds) * (4 * _num_params(self.config) + 8 * _NUMBERS)
+        return _dataset_bytes(self.config.max_train_examples, self.config.n_features)
+
+
+def read_request(receive: Any) -> Request:
+    """Reads a request, in the worker.
+
+    Args:
+        receive: Called with a number of bytes, returns exactly as many.
+    """
+    parts = [receive(_LENGTH.unpack(receive(_LENGTH.size))[0]) for _ in range(2)]
+    return Request.decode(*parts)
+
+
+def encode_parameters(initial: Sequence[tuple[Float32[Tensor, " param"], OptimizerConfig]]) -> list[bytes]:
+    params = np.stack([params.numpy() for params, _ in initial]).astype("<f4", copy=False)
+    numbers = np.array([list(asdict(optimizer).values()) for _, optimizer in initial], dtype="<f8")
+    return [params.tobytes(), numbers.tobytes()]
+
+
+def decode_parameters(payload: bytearray, request: Request) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
+    """Reads networks and hyperparameters.
+
+    Raises:
+        ForgedError: A length or a number that no worker of ours sends.
+    """
+    num_runs, num_params = len(request.run_seeds), _num_params(request.config)
+    if len(payload) != request.most_reply_bytes:
+        raise ForgedError(f"{request.most_reply_bytes} bytes, got {len(payload)}")
+    count = num_runs * num_params
+    params = np.frombuffer(payload, "<f4", count).astype(np.float32)
+    if not np.isfinite(params).all():
+        raise ForgedError("finite parameters, got others")
+    numbers = np.frombuffer(payload, "<f8", offset=4 * count).reshape(num_runs, _NUMBERS)
+    for row in numbers.tolist():
+        for (name, (is_valid, expected)), value in zip(HYPERPARAMETERS.items(), row, strict=True):
+            if not is_valid(value):
+                raise ForgedError(f"{name} {expected}, got {value}")
+    stacked = torch.from_numpy(rearrange(params, "(run param) -> run param", run=num_runs))
+    return [(params, OptimizerConfig(*row)) for params, row in zip(stacked, numbers.tolist(), strict=True)]
+
+
+def encode_dataset(dataset: Dataset) -> list[bytes]:
+    labels = np.packbits(dataset.labels.numpy(), bitorder="little")
+    rows = dataset.bits.numpy().astype("<i8", copy=False)
+    return [_LENGTH.pack(dataset.num_examples), rows.tobytes(), labels.tobytes()]
+
+
+def decode_dataset(payload: bytearray, request: Request) -> Dataset:
+    """Reads a training set: any bits are rows, once those past N are known to be 0.
+
+    Raises:
+        ForgedError: A length that does not fit the number of rows, no rows or too many, or bits past N.
+    """
+    config = request.config
+    words = num_words(config.n_features)
+    rows = _LENGTH.unpack_from(payload)[0] if len(payload) >= _LENGTH.size else 0
+    if not 1 <= rows <= config.max_train_examples or len(payload) != _dataset_bytes(rows, config.n_features):
+        raise ForgedError(f"1 to {config.max_train_examples} rows, got {len(payload)} bytes for {rows}")
+    bits = np.frombuffer(payload, "<i8", rows * words, _LENGTH.size).astype(np.int64).reshape(rows, words)
+    last_bits = config.n_features - 64 * (words - 1)
+    if last_bits < 64 and (bits[:, -1] >> last_bits).any():
+        raise ForgedError(f"rows of {config.n_features} bits, got more")
+    packed = np.frombuffer(payload, np.uint8, offset=_LENGTH.size + 8 * rows * words)
+    labels = np.unpackbits(packed, count=rows, bitorder="little")
+    return Dataset(torch.from_numpy(bits), torch.from_numpy(labels), config.n_features)
+
+
+def printable(text: bytes) -> str:
+    """What a worker said, without what would write to a terminal elsewhere than at the cursor."""
+    decoded = text.decode(errors="replace")
+    return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in decoded)
+
+
+def _num_params(config: TaskConfig) -> int:
+    return sum(shape.numel() for shape in parameter_shapes(config.n_features, config.hidden_width).values())
+
+
+def _dataset_bytes(rows: int, n_features: int) -> int:
+    return _LENGTH.size + 8 * rows * num_words(n_features) + -(-rows // 8)

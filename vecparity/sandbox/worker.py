@@ -1,0 +1,91 @@
+"""What runs beside a strategy: one call's worth of work, in a process forked for it alone."""
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.sandbox.protocol import (
+    DATASET,
+    FAILED,
+    HEADER,
+    INVALID,
+    MOST_WORDS,
+    PARAMETERS,
+    Request,
+    encode_dataset,
+    encode_parameters,
+    read_request,
+)
+from vecparity.strategy import interface
+
+# What torch says.
+_NO_MEMORY = "can't allocate memory"
+
+
+def serve(channel: socket.socket, level: str, scratch: Path) -> None:
+    """Reads a request, calls the strategy, and replies.
+
+    Args:
+        channel: To the evaluator.
+        level: The containment in force.
+        scratch: The worker's own directory, empty.
+    """
+    request = read_request(lambda length: _receive(channel, length))
+    if level != "none":
+        has_namespaces = level in ("bwrap", "landlock")
+        request.limits.apply(counts_processes=has_namespaces, bounds_memory=request.device == "cpu")
+    torch.set_num_threads(request.num_threads)
+    try:
+        kind, payload = _call(request, scratch)
+    except (InvalidStrategyError, StrategyFailedError) as error:
+        limit = _limit_behind(error.__cause__, request)
+        kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
+        payload = [_words(limit + str(error))]
+    except BaseException as error:
+        words = f"{request.strategy.path}: raised {describe(error)}"
+        kind, payload = FAILED, [_words(_limit_behind(error, request) + words)]
+    channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
+    for part in payload:
+        channel.sendall(part)
+
+
+def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
+    directory = scratch / "strategy"
+    directory.mkdir()
+    loaded = interface.load(request.strategy, torch.device(request.device), directory)
+    if request.run_seeds:
+        return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
+    return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
+
+
+def _limit_behind(error: BaseException | None, request: Request) -> str:
+    """Names the limit that made a strategy raise, if one did."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or (error and _NO_MEMORY in describe(error)):
+        name, words = "strategy_memory", "a process asked for more than {most} GiB"
+    elif number in (errno.EFBIG, errno.ENOSPC):
+        name, words = "strategy_file_size", "its files, or one, would have been larger than {most} MiB"
+    elif isinstance(error, BlockingIOError) and number == errno.EAGAIN:
+        name, words = "strategy_processes", "it asked for more processes or threads than {most} allows"
+    else:
+        return ""
+    return f"hit the limit {request.limits.reached(name, words, by_kernel=True)}: "
+
+
+def _words(text: str) -> bytes:
+    return text.encode(errors="replace")[:MOST_WORDS]
+
+
+def _receive(channel: socket.socket, length: int) -> bytes:
+    received = bytearray()
+    while len(received) < length:
+        part = channel.recv(min(length - len(received), 1 << 20))
+        if not part:
+            os._exit(0)  # the evaluator is gone
+        received += part
+    return bytes(received)

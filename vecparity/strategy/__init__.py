@@ -1,0 +1,1 @@
+"""Strategies: their files, the three functions, and what of their answers is accepted."""

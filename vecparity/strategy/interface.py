@@ -1,0 +1,200 @@
+"""The three-function interface: executing a strategy's file and calling its functions.
+
+Everything that a strategy returns crosses this border once and leaves it as plain arrays: flat parameters, four
+numbers, packed bits. This code runs beside the strategy, in a worker, so that what it refuses is refused with a
+reason; the evaluator checks what it gets once more, as bytes. Source: contract section 3.
+"""
+
+import io
+import json
+import linecache
+import math
+import random
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import decode_source
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor, nn
+
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.validation import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
+from vecparity.task import network
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, parity_labels
+
+_CPU = torch.device("cpu")
+_FUNCTIONS = ("init_model", "make_dataset", "get_optimizer_config")
+# Form (c), a bare editable block, imports nothing and expects these.
+_SCOPE: dict[str, Any] = {
+    "torch": torch,
+    "nn": nn,
+    "math": math,
+    "random": random,
+    "json": json,
+    "Path": Path,
+    "dataclass": dataclass,
+    "TaskConfig": TaskConfig,
+    "parity_labels": parity_labels,
+}
+
+
+@dataclass(frozen=True)
+class Interface:
+    """A strategy whose file has been executed in this process.
+
+    Attributes:
+        path: The file, as it is named in errors.
+        init_model: Mutates a fresh network in place.
+        make_dataset: Returns a secret's training set.
+        get_optimizer_config: Returns a run's AdamW hyperparameters.
+        device: Where a network is when ``init_model`` draws on it. Its default initialisation is always drawn on the
+            CPU.
+    """
+
+    path: str
+    init_model: Callable[[nn.Sequential, TaskConfig], object]
+    make_dataset: Callable[[Secret, TaskConfig, int], object]
+    get_optimizer_config: Callable[[TaskConfig], object]
+    device: torch.device
+
+    def initialise(
+        self, config: TaskConfig, run_seeds: Sequence[int]
+    ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
+        """Builds the initial network of one run after the other, and asks for its hyperparameters.
+
+        Args:
+            config: The settings.
+            run_seeds: Each seeds Python's ``random`` and torch's generators before its network is built.
+
+        Returns:
+            For each run the initial parameters as one vector on the CPU, and the hyperparameters.
+
+        Raises:
+            StrategyFailedError: A function raised.
+            InvalidStrategyError: The network is no longer the fixed one, a parameter is not finite, or a
+                hyperparameter is missing or cannot be.
+        """
+        return [_initialise(self, config, run_seed) for run_seed in run_seeds]
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        """Asks for one secret's training set, checks it and packs it.
+
+        Raises:
+            StrategyFailedError: ``make_dataset`` raised.
+            InvalidStrategyError: It returned what the contract refuses.
+        """
+        with _seeded(dataset_seed), _calling(self, "make_dataset"):
+            returned = self.make_dataset(secret, config, dataset_seed)
+        with _calling(self, "what make_dataset returned"):
+            return accepted_dataset(returned, config)
+
+
+def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None = None) -> Interface:
+    """Executes a strategy's file, in any of the contract's three forms.
+
+    Args:
+        strategy: The file.
+        device: Where ``init_model`` draws.
+        directory: A directory that is there and empty, for a copy of the file to be named by ``__file__``: the bytes
+            that are executed, which the strategy may read and change. Without one ``__file__`` is the user's path.
+
+    Raises:
+        InvalidStrategyError: The file does not load, or lacks one of the three functions.
+    """
+    file = strategy.path
+    if directory is not None:
+        copy = directory / Path(strategy.path).name
+        copy.write_bytes(strategy.source)
+        file = str(copy)
+    module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
+    for name in _FUNCTIONS:
+        if not callable(getattr(module, name, None)):
+            got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
+            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(_FUNCTIONS)}, got {got}")
+    functions = {name: getattr(module, name) for name in _FUNCTIONS}
+    return Interface(path=strategy.path, device=device, **functions)
+
+
+def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleType:
+    module = ModuleType(module_name)
+    module.__file__ = file
+    vars(module).update(_SCOPE)
+    sys.modules[module_name] = module  # where dataclasses looks up the names in its fields' annotations
+    try:
+        code = compile(source, path, "exec")
+        # The path need not be there for this process, or hold the same bytes any more: tracebacks, warnings,
+        # `inspect` and `torch.jit.script` find the lines here.
+        lines = io.StringIO(decode_source(source)).readlines()
+        linecache.cache[path] = (len(source), None, lines, path)
+        exec(code, vars(module))
+    except (Exception, SystemExit) as error:
+        del sys.modules[module_name]
+        line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
+        raise InvalidStrategyError(f"{_location(path, line)}: does not load: {describe(error)}") from error
+    return module
+
+
+def _initialise(
+    interface: Interface, config: TaskConfig, run_seed: int
+) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
+    with _seeded(run_seed):
+        model = network.build_network(config.n_features, config.hidden_width).to(interface.device)
+        with _calling(interface, "init_model"):
+            interface.init_model(model, config)
+        with _calling(interface, "get_optimizer_config"):
+            returned = interface.get_optimizer_config(config)
+    with _calling(interface, "what init_model left"):
+        params = accepted_parameters(model, config)
+    with _calling(interface, "what get_optimizer_config returned"):
+        return params, accepted_hyperparameters(returned)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds Python's and torch's global generators, and gives them back as they were."""
+    state = random.getstate()
+    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=cuda):
+        random.seed(seed)
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            random.setstate(state)
+
+
+@contextmanager
+def _calling(interface: Interface, function: str) -> Iterator[None]:
+    """Turns what a strategy raises into one line; objects of its own may raise when they are looked at, too."""
+    try:
+        yield
+    except RefusedError as refused:
+        where = _location(interface.path, _first_line(interface, refused.function))
+        raise InvalidStrategyError(f"{where}: {refused}") from refused
+    except (Exception, SystemExit) as error:
+        line = _line_of(error, interface.path) or _first_line(interface, function)  # called with what it does not take
+        raise StrategyFailedError(f"{_location(interface.path, line)}: {function} raised {describe(error)}") from error
+
+
+def _first_line(interface: Interface, function: str) -> int | None:
+    code = getattr(getattr(interface, function, None), "__code__", None)
+    return code.co_firstlineno if code else None
+
+
+def _location(path: str, line: int | None) -> str:
+    return path if line is None else f"{path}:{line}"
+
+
+def _line_of(error: BaseException, path: str) -> int | None:
+    """The line of the strategy's file that was running, in its innermost frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return next((frame.lineno for frame in reversed(frames) if frame.filename == path), None)

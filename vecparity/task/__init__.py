@@ -1,0 +1,1 @@
+"""The task: settings, secrets and seeds, datasets as packed bits, the network."""

@@ -1,0 +1,195 @@
+"""Where every random number of an evaluation comes from: public formulas, or streams under a secret key.
+
+Source: contract section 2 for the formulas.
+"""
+
+import hashlib
+import hmac
+import os
+import random
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from secrets import token_bytes
+from typing import Protocol, runtime_checkable
+
+from vecparity.errors import MachineError, UsageError
+from vecparity.task.config import Secret, TaskConfig
+
+_KEY_BYTES = 32
+
+
+@runtime_checkable
+class Seeds(Protocol):
+    """All that is random in an evaluation, for secret i and ordering j, both from 0.
+
+    Attributes:
+        seed: The top-level seed.
+    """
+
+    @property
+    def seed(self) -> int: ...
+
+    def secrets(self, config: TaskConfig) -> list[Secret]:
+        """Draws the evaluation's secrets: distinct sorted tuples of feature indices."""
+
+    def dataset_seed(self, config: TaskConfig, i: int) -> int:
+        """Given to ``make_dataset``, and seeds the global generators before it is called."""
+
+    def test_set_seed(self, config: TaskConfig, i: int) -> int:
+        """Seeds the generator of the secret's test set."""
+
+    def run_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        """Seeds the global generators before the network is built."""
+
+    def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        """Seeds the generator of the run's epoch permutations."""
+
+
+@dataclass(frozen=True)
+class PublicSeeds:
+    """The contract's formulas: whoever sees one seed can work out all others, and the secrets.
+
+    Args:
+        seed: The top-level seed.
+
+    Raises:
+        UsageError: See `check_seed`.
+    """
+
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
+    def secrets(self, config: TaskConfig) -> list[Secret]:
+        return _draw_secrets(config, self.seed + 17)
+
+    def dataset_seed(self, config: TaskConfig, i: int) -> int:
+        return self.seed * 10_000 + i
+
+    def test_set_seed(self, config: TaskConfig, i: int) -> int:
+        return self.seed * 20_000 + i
+
+    def run_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        return self.seed * 1_000_000 + i * 1_000 + j
+
+    def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        return self.seed * 2_000_000 + i * 1_000 + j
+
+
+@dataclass(frozen=True)
+class SealedSeeds:
+    """Streams under a key: no seed tells anything about another, nor about the secrets, to whoever lacks the key.
+
+    A seed is the beginning of an HMAC-SHA256 (RFC 2104) of what it is for: the stream's name, N, K, the top-level seed
+    and the indices. The seeds that a strategy sees, its run's and its dataset's, have 32 bits: authors hand them to
+    `numpy.random.seed`, too, which takes no more, and torch's CPU generator heeds only the low 32 bits of any. That is
+    harmless: trying all of them to find the seed that a strategy sees gives a seed that nothing else follows from, and
+    the seeds of test sets and orderings it does not see.
+
+    Args:
+        key: 32 bytes, see `new_key`.
+        seed: The top-level seed: evaluations under one key differ by it.
+
+    Raises:
+        UsageError: A key of another length, or see `check_seed`.
+    """
+
+    key: bytes = field(repr=False)
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+        if len(self.key) != _KEY_BYTES:
+            raise UsageError(f"key must have {_KEY_BYTES} bytes, got {len(self.key)}")
+
+    def secrets(self, config: TaskConfig) -> list[Secret]:
+        return _draw_secrets(config, self._stream("secrets", config))
+
+    def dataset_seed(self, config: TaskConfig, i: int) -> int:
+        return self._stream("dataset", config, i) % 2**32
+
+    def test_set_seed(self, config: TaskConfig, i: int) -> int:
+        return self._stream("test set", config, i)
+
+    def run_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        return self._stream("run", config, i, j) % 2**32
+
+    def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
+        return self._stream("ordering", config, i, j)
+
+    def _stream(self, name: str, config: TaskConfig, *indices: int) -> int:
+        # Decimal numbers between bars, behind a name that has none: no two uses share a message.
+        parts = ["vecparity seed 1", name, config.n_features, config.secret_size, self.seed, *indices]
+        digest = hmac.digest(self.key, "|".join(map(str, parts)).encode(), "sha256")
+        return int.from_bytes(digest[:8], "big") >> 1  # 63 bits: not negative for torch
+
+
+def _draw_secrets(config: TaskConfig, seed: int) -> list[Secret]:
+    rng = random.Random(seed)
+    drawn: dict[Secret, None] = {}  # a dict keeps the order in which distinct ones came
+    while len(drawn) < config.num_hidden_secrets:
+        drawn[tuple(sorted(rng.sample(range(config.n_features), config.secret_size)))] = None
+    return list(drawn)
+
+
+def check_seed(seed: int) -> None:
+    """Refuses a top-level seed from which torch could not seed a generator (64 bits).
+
+    Raises:
+        UsageError: Not an integer, or too far from 0.
+    """
+    largest = (2**63 - 1) // 2_000_000 - 1
+    if not isinstance(seed, int) or isinstance(seed, bool):
+        raise UsageError(f"seed must be an integer, got {seed!r}")
+    if abs(seed) > largest:
+        raise UsageError(f"seed must be between -{largest} and {largest}, got {seed!r}")
+
+
+def new_key() -> bytes:
+    """Draws a key from the system's source of randomness."""
+    return token_bytes(_KEY_BYTES)
+
+
+def key_digest(key: bytes) -> str:
+    """Names a key without giving it away: may be published beside results, to be checked when the key is shown."""
+    return hashlib.sha256(b"vecparity key digest 1|" + key).hexdigest()
+
+
+def write_key(path: Path, key: bytes) -> None:
+    """Writes a key as 64 hex digits to a new file that only its owner can read, and has it reach the disk.
+
+    Raises:
+        UsageError: There is something at ``path`` already: a key is never overwritten.
+        MachineError: The file cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(descriptor, "w") as file:
+            file.write(f"{key.hex()}\n")
+            file.flush()
+            os.fsync(descriptor)
+    except FileExistsError as error:
+        raise UsageError(f"the key's file must be a new one, got {path}, which exists") from error
+    except OSError as error:
+        raise MachineError(f"{path}: the key cannot be written: {error.strerror}") from error
+
+
+def read_key(path: Path) -> bytes:
+    """Reads what `write_key` wrote.
+
+    Raises:
+        UsageError: It cannot be read, others than its owner may read or write it, or it does not hold 64 hex digits.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode & 0o777
+            content = file.read(1024)
+    except OSError as error:
+        raise UsageError(f"the key's file must be readable, got {path}: {error.strerror}") from error
+    if os.name == "posix" and mode & 0o077:
+        raise UsageError(f"{path}: the key must be its owner's alone, got mode {mode:04o}: chmod 600 {path}")
+    if not re.fullmatch(rb"[0-9a-fA-F]{64}\s*", content):
+        raise UsageError(f"{path}: expected a key of 64 hex digits, got {len(content)} bytes of something else")
+    return bytes.fromhex(content.decode())

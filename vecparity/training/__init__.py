@@ -1,0 +1,1 @@
+"""Runs and how they train: the ensemble, batches in order, the loop over windows."""

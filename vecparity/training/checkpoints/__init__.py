@@ -1,0 +1,1 @@
+"""A training as files, to go on from: written whole, locked, and checked when they are read."""

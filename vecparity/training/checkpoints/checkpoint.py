@@ -1,0 +1,234 @@
+"""Checkpoints: where a killed training goes on.
+
+One directory holds those of one training or several, each under its own name, which is its identity's: its runs
+(``NAME.runs``), kept once, so that to go on no strategy is called and nothing is drawn again; its state
+(``NAME.state-000007``), every so many seconds a new generation, of which the last two stay; and a lock (``NAME.lock``),
+held by the process that trains. Trainings that differ in anything never touch each other's files.
+"""
+
+import json
+import re
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from vecparity.errors import MachineError, UsageError
+from vecparity.training.checkpoints import checkpoint_file, snapshot
+from vecparity.training.checkpoints.checkpoint_file import CheckpointRefusedError
+from vecparity.training.checkpoints.lock import Lock
+from vecparity.training.checkpoints.snapshot import Snapshot
+from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.runs import Run
+
+# Differences from another training, in words.
+_MOST_NAMED = 3
+
+
+class Checkpoints:
+    """One training's checkpoints, locked until `close`. First `begin` or `resume`; then `loop.train` does the rest.
+
+    Args:
+        directory: Where; made if it is not there. Other trainings may have theirs in it, too.
+        label: What the name begins with: letters, digits, ``-`` and ``_``.
+        identity: All that has to be the same for the training to go on (strategies' hashes, seeds, settings, engine,
+            dtype and so on), as JSON has it; its SHA-256 is the rest of the name. The package's version is always
+            compared.
+        seconds: The least time between two generations, finite and not negative; 0 for one after every piece of a
+            window.
+
+    Attributes:
+        name: Of its files.
+        state: What `resume` found of the training; None at its first step.
+        notes: What the caller keeps with the runs, as JSON has it.
+        kept_step: The step of the newest state that is kept, or None.
+
+    Raises:
+        UsageError: Another process holds the lock.
+        MachineError: The directory cannot be made or written.
+    """
+
+    def __init__(self, directory: Path, label: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
+        assert re.fullmatch(r"[A-Za-z0-9_-]+", label)
+        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
+        digest = sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
+        self.directory = directory
+        self.name = f"{label}-{digest[:16]}"
+        self.state: Snapshot | None = None
+        self.notes: Any = None
+        self.kept_step: int | None = None
+        self._seconds = seconds
+        self._saved_at = time.monotonic()
+        self._runs: Sequence[Run] = []
+        self._runs_digest = ""
+        self._whole: list[int] = []  # the generations that stay, ascending
+        self._last = 0
+        self._has_failed = False
+        self._lock = Lock(directory / f"{self.name}.lock")
+        try:
+            directory.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise MachineError(f"checkpoint must be a directory that can be written, got {error}") from error
+
+    def exist(self) -> bool:
+        """Whether there are any of this name, usable or not."""
+        return any(path.suffix == ".json" for path in self._files())
+
+    def begin(self, runs: Sequence[Run], notes: Any = None) -> None:
+        """Starts anew: removes what there is of this name, and keeps the runs.
+
+        Args:
+            runs: What is going to be trained.
+            notes: Anything that JSON can hold, to be found in ``notes`` again.
+        """
+        self._last = max(self._generations(), default=0)
+        self._remove()
+        self._runs, self.notes, self._saved_at = runs, notes, time.monotonic()
+        self._attempt(self._keep_runs)
+
+    def resume(self, training: Training | None = None) -> list[Run] | None:
+        """Finds the newest state that can be used, and warns of newer ones that cannot.
+
+        Args:
+            training: What is found has to be of; without it only digests and the identity are compared.
+
+        Returns:
+            The runs to train on, from ``state``; or None if the runs had not been kept yet, which calls for `begin`.
+
+        Raises:
+            UsageError: There are checkpoints but none can be used, and why.
+        """
+        if not self.exist():
+            return None
+        generations, reasons = self._generations(), []
+        try:
+            kept, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
+            if training is not None:
+                checkpoint_file.require(self._runs_stem, training.check_runs, kept)
+        except CheckpointRefusedError as refused:
+            raise self._unusable([str(refused)]) from refused
+        for generation in reversed(generations):
+            try:
+                state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
+                if training is not None:
+                    num_runs = len(kept.values["runs"])
+                    checkpoint_file.require(self._stem(generation), training.check_state, state, num_runs)
+            except CheckpointRefusedError as refused:
+                reasons.append(str(refused))
+                continue
+            self.state = state
+            self._whole = [whole for whole in generations if whole <= generation][-2:]
+            self.kept_step = self.state.values["step"]
+            break
+        if generations and self.state is None:
+            raise self._unusable(reasons)
+        for reason in reasons:
+            warnings.warn(f"checkpoint refused, the one before it is used: {reason}", stacklevel=2)
+        self._last, self._saved_at = max(generations, default=0), time.monotonic()
+        runs = snapshot.to_runs(kept)
+        self._runs, self.notes = runs, kept.values["notes"]
+        return runs
+
+    def end(self) -> None:
+        """Removes all of them, once what came of the training is safe elsewhere."""
+        if self._lock.is_held():
+            self._remove()
+        self.close()
+
+    def close(self) -> None:
+        """Lets others have them, and removes the directory if nothing is in it, not even somebody's lock."""
+        self._lock.release()
+        with suppress(OSError):
+            self.directory.rmdir()
+
+    def describe_nearest(self) -> str | None:
+        """Names the other training in the directory that differs in the least from this one, and in what it does."""
+        others = []
+        for path in sorted(self.directory.glob("*.runs.json")):
+            with suppress(CheckpointRefusedError):  # or removed meanwhile
+                others.append((checkpoint_file.differences(path, self._identity), path.name.removesuffix(".runs.json")))
+        if not others:
+            return None
+        differences, name = min(others, key=lambda other: len(other[0]))
+        more = f" and {len(differences) - _MOST_NAMED} more" if len(differences) > _MOST_NAMED else ""
+        return f"{name} ({', '.join(differences[:_MOST_NAMED])}{more})"
+
+    def is_due(self) -> bool:
+        """Whether it is time to `save`."""
+        return time.monotonic() - self._saved_at >= self._seconds
+
+    def save(self, state: Snapshot) -> None:
+        """Keeps a state of the training. What cannot be written is warned of, once, and tried again next time."""
+        self._attempt(lambda: self._keep(state))
+        self._saved_at = time.monotonic()
+
+    def _keep(self, state: Snapshot) -> None:
+        if not (self.directory / f"{self.name}.runs.json").exists():  # they could not be kept, or were removed
+            self._keep_runs()
+        self._last += 1
+        checkpoint_file.write(self._stem(self._last), self._state_identity(), state)
+        self._whole = [*self._whole[-1:], self._last]
+        self.kept_step = state.values["step"]
+
+    def _keep_runs(self) -> None:
+        runs = snapshot.of_runs(self._runs)
+        kept = replace(runs, values={**runs.values, "notes": self.notes})
+        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, kept)
+
+    def _attempt(self, keep: Callable[[], None]) -> None:
+        try:
+            self._lock.acquire()  # again, and the directory is made again, where somebody removed it
+            keep()
+            self._has_failed = False
+        except (OSError, MemoryError, UsageError) as error:  # no reason to end a training
+            if not self._has_failed:
+                warnings.warn(
+                    f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
+                )
+            self._has_failed = True
+        if self._lock.is_held():
+            self._sweep()
+
+    def _remove(self) -> None:
+        with suppress(OSError):
+            # What is left by a kill in between is nothing to go on from, or the runs alone.
+            for path in sorted(self._files(), key=lambda path: (path.suffix, ".runs." in path.name)):
+                path.unlink()
+
+    def _sweep(self) -> None:
+        """Removes older generations, and what a failed or killed write left."""
+        stems = [self._runs_stem, *map(self._stem, self._whole)]
+        keep = {f"{stem.name}.{end}" for stem in stems for end in ("json", "safetensors")}
+        with suppress(OSError):  # tried again next time
+            for path in self._files():
+                if path.name not in keep:
+                    path.unlink()
+
+    def _unusable(self, reasons: Sequence[str]) -> UsageError:
+        return UsageError(f"no checkpoint of {self.name} in {self.directory} can be used: {'; '.join(reasons)}")
+
+    def _files(self) -> list[Path]:
+        pattern = re.compile(rf"{self.name}\.(runs|state-\d+)\.(json|safetensors)(\.(\d+\.)?tmp)?")
+        try:
+            return [path for path in self.directory.iterdir() if pattern.fullmatch(path.name)]
+        except OSError:
+            return []
+
+    def _generations(self) -> list[int]:
+        pattern = re.compile(rf"{self.name}\.state-(\d+)\.json")
+        return sorted(int(match[1]) for path in self._files() if (match := pattern.fullmatch(path.name)))
+
+    @property
+    def _runs_stem(self) -> Path:
+        return self.directory / f"{self.name}.runs"
+
+    def _stem(self, generation: int) -> Path:
+        return self.directory / f"{self.name}.state-{generation:06d}"
+
+    def _state_identity(self) -> dict[str, Any]:
+        return {**self._identity, "runs_sha256": self._runs_digest}

@@ -1,0 +1,216 @@
+"""Where a training stands: all that the loop over windows looks at and decides, as one value.
+
+Source: contract section 5.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, chain
+
+import torch
+
+from vecparity.task.config import TaskConfig
+from vecparity.training.engines.interface import FetchedMetrics, WindowMetrics
+from vecparity.training.ensemble import Ensemble
+
+
+@dataclass
+class Curve:
+    """One run's windows.
+
+    Attributes:
+        step: The step at which each window closed.
+        loss: Mean of the window's batch losses, in nats.
+        accuracy: Mean of the window's batch accuracies.
+    """
+
+    step: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    accuracy: list[float] = field(default_factory=list)
+
+    def append(self, step: int, loss: float, accuracy: float) -> None:
+        self.step.append(step)
+        self.loss.append(loss)
+        self.accuracy.append(accuracy)
+
+
+@dataclass
+class Trained:
+    """How one run ended.
+
+    Attributes:
+        steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
+        test_accuracy: Share of its test set, or None for a diverged run.
+        curve: Its windows.
+        first_layer: The mean over hidden units of each feature's |weight|, in the end; None for a diverged run.
+    """
+
+    steps: int
+    test_accuracy: float | None
+    curve: Curve
+    first_layer: list[float] | None
+
+    @property
+    def diverged(self) -> bool:
+        return self.test_accuracy is None
+
+
+@dataclass(frozen=True)
+class WindowClosed:
+    """What a window's close shows of the runs that took part.
+
+    Attributes:
+        step: At which it closed.
+        runs: Indices of the runs, ascending.
+        loss: Their mean losses over the window, in nats.
+        accuracy: Their mean accuracies over the window.
+        live: Indices of the runs that go on, ascending; those that have yet to begin are among them.
+        is_shown_again: Whether it closed before an interruption.
+    """
+
+    step: int
+    runs: Sequence[int]
+    loss: Sequence[float]
+    accuracy: Sequence[float]
+    live: Sequence[int]
+    is_shown_again: bool = field(default=False, compare=False)
+
+    @property
+    def num_live(self) -> int:
+        return len(self.live)
+
+
+@dataclass(frozen=True)
+class UnreadWindow:
+    """A window that closed, its metrics on their way to the host.
+
+    Attributes:
+        opened: The step at which it began.
+        step: At which it closed.
+        parts: The metrics of each part of the runs.
+    """
+
+    opened: int
+    step: int
+    parts: list[FetchedMetrics]
+
+
+@dataclass
+class Progress:
+    """A training between two pieces of windows.
+
+    Attributes:
+        parts: The runs still in training: an ensemble for each device, in order; one that has no runs left stands
+            still. The step tells each ordering's place, too.
+        live: Which runs those are, ascending.
+        opened: The step at which the open window began.
+        sums: Of the open window so far, for each part, or None at its beginning.
+        good_windows: Each run's windows in succession that count towards its stop.
+        curves: Each run's closed windows.
+        trained: How runs ended that did.
+    """
+
+    parts: list[Ensemble]
+    live: list[int]
+    opened: int
+    sums: list[WindowMetrics] | None
+    good_windows: list[int]
+    curves: list[Curve]
+    trained: dict[int, Trained]
+
+    @classmethod
+    def start(cls, parts: Sequence[Ensemble]) -> "Progress":
+        """Before the first step."""
+        runs = range(sum(part.num_runs for part in parts))
+        return cls(list(parts), list(runs), 0, None, [0 for _ in runs], [Curve() for _ in runs], {})
+
+    @property
+    def step(self) -> int:
+        return max(part.step for part in self.parts)
+
+    def split(self, positions: Sequence[int]) -> list[list[int]]:
+        """Sorts ascending positions in ``live`` by the part that they are in, and counts from its first run."""
+        ends = list(accumulate(part.num_runs for part in self.parts))
+        return [
+            [position - begin for position in positions if begin <= position < end]
+            for begin, end in zip([0, *ends], ends, strict=False)
+        ]
+
+    def add(self, piece: list[WindowMetrics]) -> None:
+        """Counts a piece of the open window in, given for each part."""
+        self.sums = piece if self.sums is None else list(map(WindowMetrics.add, zip(self.sums, piece, strict=True)))
+
+    def close(self) -> UnreadWindow:
+        """Closes the open window, for `read` to look at; that may be later, where no run `may_stop`."""
+        assert self.sums is not None
+        closed = UnreadWindow(self.opened, self.step, [sums.fetch() for sums in self.sums])
+        self.opened, self.sums = self.step, None
+        return closed
+
+    def may_stop(self, config: TaskConfig, step: int) -> bool:
+        """Tells if any run could stop at the window that closes at a step, all windows before it having been read."""
+        longest = max((self.good_windows[run] for run in self.live), default=0)
+        return _count_good(config, step, config.early_stop_acc, longest) >= config.early_stop_windows
+
+    def read(self, closed: UnreadWindow, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
+        """Waits for a closed window's metrics, and decides who goes on.
+
+        Returns:
+            What it showed, the positions in ``live`` of runs that go on, and those of runs that stop here. Diverged
+            runs are in neither.
+        """
+        num_steps = closed.step - closed.opened
+        losses, accuracies, num_batches = (
+            list(chain.from_iterable(of_parts))
+            for of_parts in zip(*map(FetchedMetrics.read, closed.parts), strict=True)
+        )
+        kept: list[int] = []
+        finished: list[int] = []
+        for position, run in enumerate(self.live):
+            if num_batches[position] < num_steps:
+                self.trained[run] = Trained(closed.opened + num_batches[position] + 1, None, self.curves[run], None)
+                continue
+            loss, accuracy = losses[position] / num_steps, accuracies[position] / num_steps
+            self.curves[run].append(closed.step, loss, accuracy)
+            self.good_windows[run] = _count_good(config, closed.step, accuracy, self.good_windows[run])
+            is_finished = self.good_windows[run] == config.early_stop_windows
+            (finished if is_finished else kept).append(position)
+        shown = sorted(kept + finished)
+        return (
+            WindowClosed(
+                step=closed.step,
+                runs=[self.live[position] for position in shown],
+                loss=[self.curves[self.live[position]].loss[-1] for position in shown],
+                accuracy=[self.curves[self.live[position]].accuracy[-1] for position in shown],
+                live=[self.live[position] for position in kept],
+            ),
+            kept,
+            finished,
+        )
+
+    def take(self, kept: Sequence[int]) -> None:
+        """Goes on with the runs at some ascending positions only."""
+        own = [torch.tensor(positions, dtype=torch.int64) for positions in self.split(kept)]
+        self.live = [self.live[position] for position in kept]
+        self.parts = [part.take(runs) for part, runs in zip(self.parts, own, strict=True)]
+        if self.sums is not None:
+            self.sums = [sums.take(runs) for sums, runs in zip(self.sums, own, strict=True)]
+
+    def closed_windows(self, config: TaskConfig) -> Iterator[WindowClosed]:
+        """Shows again what every closed window showed, in order."""
+        good_windows = [0] * len(self.curves)
+        for window, step in enumerate(accumulate(config.window_lengths())):
+            if step > self.opened:
+                return
+            runs = [run for run, curve in enumerate(self.curves) if window < len(curve.step)]
+            loss = [self.curves[run].loss[window] for run in runs]
+            accuracy = [self.curves[run].accuracy[window] for run in runs]
+            for run, share in zip(runs, accuracy, strict=True):
+                good_windows[run] = _count_good(config, step, share, good_windows[run])
+            live = [run for run in runs if good_windows[run] < config.early_stop_windows]
+            yield WindowClosed(step, runs, loss, accuracy, live, is_shown_again=True)
+
+
+def _count_good(config: TaskConfig, step: int, accuracy: float, before: int) -> int:
+    is_good = step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
+    return before + 1 if is_good else 0

@@ -1,0 +1,111 @@
+"""The runs of an evaluation, made from a strategy and a seed: all that training needs, and nothing callable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Float32
+from torch import Tensor
+
+from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
+from vecparity.task.dataset import Dataset, make_test_set
+from vecparity.task.seeds import Seeds
+
+# Of runs that train for an audit.
+NO_EVALUATION = -1
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network to train: one (secret, ordering) pair of one evaluation.
+
+    Attributes:
+        evaluation: Index of the evaluation that the run belongs to, among those trained together.
+        secret_index: i, from 0.
+        order_index: j, from 0.
+        params: Initial parameters, flat, on the CPU.
+        optimizer: The run's own hyperparameters.
+        dataset: The secret's training set, shared by its orderings.
+        test_set: The secret's test set, shared likewise.
+        ordering_seed: Seeds the generator of the epoch permutations.
+    """
+
+    evaluation: int
+    secret_index: int
+    order_index: int
+    params: Float32[Tensor, " param"]
+    optimizer: OptimizerConfig
+    dataset: Dataset
+    test_set: Dataset
+    ordering_seed: int
+
+    @property
+    def name(self) -> str:
+        return f"secret={self.secret_index} order={self.order_index}"
+
+
+Initial = tuple[Float32[Tensor, " param"], OptimizerConfig]
+
+
+@runtime_checkable
+class Author(Protocol):
+    """Who answers for a strategy: a sandbox, or, where there is nothing to fear, its functions themselves."""
+
+    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
+        """Returns the initial parameters and the hyperparameters of one run for each seed."""
+        ...
+
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
+        """Returns one secret's training set."""
+        ...
+
+
+def initialise(
+    jobs: Sequence[tuple[Author, Seeds]], config: TaskConfig, num_orderings: int | None = None
+) -> dict[tuple[int, int, int], Initial]:
+    """Asks for initial networks and hyperparameters, before `make_runs` is called for any configuration.
+
+    No initialisation can know a secret then. Arguments are those of `make_runs`.
+
+    Returns:
+        What each (job, secret, ordering) begins with.
+    """
+    num_orderings = num_orderings or config.num_orderings
+    initial: dict[tuple[int, int, int], Initial] = {}
+    for job, (author, seeds) in enumerate(jobs):
+        # Two calls: what the evaluation's own runs begin with is the same whether an audit asks for more or not.
+        ours = min(num_orderings, config.num_orderings)
+        for orderings in (range(ours), range(ours, num_orderings)):
+            places = list(product(range(config.num_hidden_secrets), orderings))
+            if places:
+                made = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
+                initial |= {(job, i, j): begins for (i, j), begins in zip(places, made, strict=True)}
+    return initial
+
+
+def make_runs(
+    jobs: Sequence[tuple[Author, Seeds]],
+    config: TaskConfig,
+    num_orderings: int | None = None,
+    initial: Mapping[tuple[int, int, int], Initial] | None = None,
+) -> list[Run]:
+    """Asks for the training sets, and gathers the runs, ordered by (job, secret, ordering).
+
+    Args:
+        jobs: Strategies with where their evaluations' random numbers come from.
+        config: The settings, shared by all jobs.
+        num_orderings: Runs per secret, where an audit needs more than the settings say, or fewer.
+        initial: What `initialise` returned; by default it is asked now.
+    """
+    initial = initialise(jobs, config, num_orderings) if initial is None else initial
+    runs = []
+    for job, (author, seeds) in enumerate(jobs):
+        for i, secret in enumerate(seeds.secrets(config)):
+            dataset = author.training_set(config, secret, seeds.dataset_seed(config, i))
+            test_set = make_test_set(config, secret, seeds.test_set_seed(config, i))
+            for j in range(num_orderings or config.num_orderings):
+                params, optimizer = initial[job, i, j]
+                ordering_seed = seeds.ordering_seed(config, i, j)
+                runs.append(Run(job, i, j, params, optimizer, dataset, test_set, ordering_seed))
+    return runs
