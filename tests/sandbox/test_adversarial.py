@@ -225,7 +225,8 @@ def honest() -> Any:
 
 def evaluate_uncontained(path: Path) -> list[str]:
     """Evaluates in a process of its own, where the strategy is executed, too."""
-    code = "import sys, test_adversarial as tests; sys.exit(tests.main_uncontained(sys.argv[1:]))"
+    code = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import test_adversarial as tests; "
+    code += "sys.exit(tests.main_uncontained(sys.argv[1:]))"
     arguments = [*SETTINGS.split(), "--containment", "none", "--strategy", str(path)]
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=FILES.parent, capture_output=True, text=True, check=True
