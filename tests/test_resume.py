@@ -305,7 +305,7 @@ def kill_processes(name: str, directory: Path, least: int, spread: float) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "spread"), [("native", 2.0), ("vmap", 3.0)])
+@pytest.mark.parametrize(("name", "spread"), [("native", 1.0), ("vmap", 3.0)])
 def test_processes_killed(tmp_path: Path, name: str, spread: float) -> None:
     kill_processes(name, tmp_path, 3, spread)
 
