@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
+import repeats
 import torch
 from hypothesis import HealthCheck, settings
 from jaxtyping import install_import_hook
@@ -209,6 +210,25 @@ def diverged(servers: Servers) -> Evaluation:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(servers, "serves_all", True)
         return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Share all tests among processes, if pytest-xdist is there: starting those takes longer than a few files do."""
+    if (
+        "PYTEST_XDIST_WORKER" not in os.environ  # one of those processes, or started by one
+        and config.pluginmanager.has_plugin("xdist")
+        and config.args_source is pytest.Config.ArgsSource.TESTPATHS
+        and config.option.numprocesses is None
+        and not (config.option.collectonly or config.option.usepdb or config.option.keyword)
+        and not torch.cuda.is_available()  # of which there is one
+    ):
+        config.option.numprocesses = min(4, os.cpu_count() or 1)
+        config.option.dist = "loadfile"  # tests of a file share fixtures
+
+
+def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
+    pluginmanager.register(repeats)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

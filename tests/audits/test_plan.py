@@ -20,7 +20,7 @@ SHORT: dict[str, Any] = {"num_orderings": 2, "max_steps": 300, "hidden_width": 6
 # Each cheat, the audit that catches it, and steps enough for it to score.
 CHEATS = [
     ("seed_of_the_test_set", "overlap", 40),
-    ("seed_of_the_run", "cross-pairing", 1750),
+    pytest.param("seed_of_the_run", "cross-pairing", 1750, marks=pytest.mark.slow),
     pytest.param("seed_of_all_runs", "foresight", 12_000, marks=pytest.mark.slow),
 ]
 

@@ -87,7 +87,7 @@ def test_what_is_printed_to_a_full_disk_is_an_error(history: Path) -> None:
         pytest.param("doctor", marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_what_an_encoding_lacks_is_written_in_its_characters(history: Path, command: str, encoding: str) -> None:
     done = shell(f"{sys.executable} -m vecparity {command}", history.parent, encoding)
     assert (done.returncode, done.stderr) == (0, "")

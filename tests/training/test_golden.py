@@ -55,7 +55,14 @@ def test_smoke_of_isolated_cube_stops_every_run_where_the_original_did(case: str
     assert runs == [row[:3] for row in CASES[case]["smoke"]["runs"]]
 
 
-@pytest.mark.parametrize("case", [case for case in CASES if "cube_1" not in case])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=[pytest.mark.slow] * (not case.endswith("n32") or "noisy" in case))
+        for case in CASES
+        if "cube_1" not in case
+    ],
+)
 def test_smoke_is_the_same_in_distribution(case: str) -> None:
     assert_same_in_distribution(smoke(case, "native"), CASES[case]["smoke"]["final"])
 

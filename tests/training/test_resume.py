@@ -286,7 +286,7 @@ def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
 
 
 def kill_processes(name: str, directory: Path, least: int, spread: float) -> None:
-    """Kills whole processes, each some seconds after its first steps, and compares what they end with."""
+    """Kills so many whole processes, each some seconds after its first steps, and compares what others end with."""
     expected = uninterrupted(name, directory / "expected")
     kills, trainings, chance = 0, 0, random.Random(name)
     while kills < least:
@@ -296,15 +296,16 @@ def kill_processes(name: str, directory: Path, least: int, spread: float) -> Non
             with Child([*DRIVER, name, str(results.parent)], stdout=subprocess.PIPE) as process:
                 assert process.stdout is not None
                 process.stdout.readline()  # it says when it has begun
-                time.sleep(chance.uniform(0, spread))
-                process.kill()
+                if kills < least:
+                    time.sleep(chance.uniform(0, spread))
+                    process.kill()
             assert process.returncode in (0, -signal.SIGKILL)
             kills += not results.exists()
         assert results.read_bytes() == expected, results
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "spread"), [("native", 0.2), ("vmap", 3.0)])
+@pytest.mark.parametrize(("name", "spread"), [("native", 1.0), ("vmap", 3.0)])
 def test_processes_killed(tmp_path: Path, name: str, spread: float) -> None:
     kill_processes(name, tmp_path, 3, spread)
 
