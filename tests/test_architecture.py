@@ -5,7 +5,8 @@ authors do; the package reads them as text.
 """
 
 import ast
-from collections.abc import Collection, Iterator, Mapping
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -232,3 +233,35 @@ def test_a_long_file_and_a_shared_name_are_seen(tmp_path: Path) -> None:
     package = made_up(tmp_path, task__config=entry, report__page=entry + "\n" * MOST_LINES)
     assert too_long(package) == ["report.page"]
     assert shared_names(package) == {"Entry": ["report.page", "task.config"]}
+
+
+# A docstring names the thing, or begins with a verb.
+QUESTION = re.compile(r"(What|Whether|How|Where)\b")
+
+
+def questions(files: Iterable[Path]) -> list[str]:
+    """Docstrings that begin like a question."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return [
+        f"{path}: {text.splitlines()[0]}"
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, documented) and QUESTION.match(text := ast.get_docstring(node) or "")
+    ]
+
+
+def test_docstrings_begin_with_a_verb_or_name_the_thing() -> None:
+    root = PACKAGE.parent
+    files = [path for directory in (PACKAGE, root / "benchmarks", root / "tests") for path in directory.rglob("*.py")]
+    assert questions(files) == []
+
+
+@pytest.mark.parametrize(
+    "written", ['"""What it is."""', 'def f():\n    """Whether it is."""', 'class A:\n    """How."""']
+)
+def test_a_docstring_that_begins_like_a_question_is_seen(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    path.write_text(written)
+    assert len(questions([path])) == 1
+    path.write_text(written.replace("What", "A").replace("Whether", "If").replace("How", "Makes"))
+    assert questions([path]) == []
