@@ -21,9 +21,9 @@ _COMMANDS = {
     "compare": (
         "Say whether strategies do better than another.\n\n"
         "Differences are those on the secrets that both have, or else between independent samples. The 95% intervals "
-        "are Student's (Welch's between samples), with standard errors bootstrapped over secrets. A difference whose "
-        "interval excludes 0 is called real: of identical strategies, accuracy in about 1 of 20 comparisons and steps "
-        "in about 1 of 20, so that either is in about 1 of 10."
+        "over secrets are Student's (Welch's between samples). A difference is called real if its interval excludes "
+        "0: of identical strategies, accuracy in about 1 of 20 comparisons and steps in about 1 of 20, so that either "
+        "is in about 1 of 10."
     ),
     "report": "Write a report on evaluations: one HTML file.",
     "leaderboard": "Rank the recorded strategies.",
