@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ _BEHIND_THE_BORDER = [
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
 from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
+from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
+from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
 from vecparity.sandbox.client import Sandbox  # noqa: E402
@@ -113,11 +115,42 @@ SHORT: dict[str, Any] = {
     "hidden_width": 32,
     "test_set_size": 100,
 }
+SHORT_FLAGS = (
+    "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
+)
+STRATEGIES = Path(__file__).parent / "strategies"
 CPU = torch.device("cpu")
+
+RunEval = Callable[[str], tuple[int, list[str], str]]
+RunCommand = Callable[..., tuple[int, str, str]]
 
 
 def golden(name: str) -> Any:
     return json.loads((GOLDEN / f"{name}.json").read_text())
+
+
+@pytest.fixture
+def run_eval(capsys: pytest.CaptureFixture[str]) -> RunEval:
+    """Runs `vecparity eval` in this process; returns its status, lines on standard output, and standard error."""
+
+    def run(arguments: str) -> tuple[int, list[str], str]:
+        status = evaluate_command.main(arguments.split())
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err
+
+    return run
+
+
+@pytest.fixture
+def run_command(capsys: pytest.CaptureFixture[str]) -> RunCommand:
+    """Runs `vecparity` in this process; returns its status, standard output and standard error."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        status = main(arguments)
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
 
 
 class Servers:

@@ -3,8 +3,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import RunEval
 from test_adversarial import FILES as ADVERSARIAL
-from test_eval import Run, run  # noqa: F401
 
 from vecparity import Evaluation, evaluate, evaluate_many
 from vecparity.audits import plan
@@ -34,9 +34,9 @@ def figures(evaluation: Evaluation) -> Any:
 
 
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS)
-def test_a_strict_audit_takes_the_score_from_a_cheat(run: Run, cheat: str, audit: str, steps: int) -> None:  # noqa: F811
+def test_a_strict_audit_takes_the_score_from_a_cheat(run_eval: RunEval, cheat: str, audit: str, steps: int) -> None:
     arguments = f"--strategy {ADVERSARIAL}/{cheat}.py --protocol published --max-steps {steps} --log final"
-    status, lines, err = run(f"{arguments} --audit strict")
+    status, lines, err = run_eval(f"{arguments} --audit strict")
     assert status == 5
     assert [line.split()[0] for line in lines] == ["TASK_CONFIG"]
     assert f"{audit}: expected" in err
@@ -84,9 +84,9 @@ def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Pa
     assert verdicts(theirs)["cross-pairing"] is True
 
 
-def test_a_report_leaves_the_score_and_says_so(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_report_leaves_the_score_and_says_so(run_eval: RunEval, tmp_path: Path) -> None:
     arguments = f"--strategy {ADVERSARIAL}/seed_of_the_test_set.py --protocol published --max-steps 40 --log final"
-    status, lines, err = run(f"{arguments} --output-dir {tmp_path}")
+    status, lines, err = run_eval(f"{arguments} --output-dir {tmp_path}")
     assert status == 0
     assert lines[-1].startswith("TEST_METRICS")
     assert "warning: seed_of_the_test_set fails an audit: overlap: expected" in err
@@ -141,17 +141,17 @@ def test_as_many_keys_as_can_decide() -> None:
     assert plan.sealed_jobs(None, sealed, TaskConfig(num_hidden_secrets=10), "strict") == []  # type: ignore[arg-type]
 
 
-def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
     short = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width 16 --test-set-size 64"
-    _, lines, _ = run(f"{short} --sealed --output-dir {tmp_path}")
+    _, lines, _ = run_eval(f"{short} --sealed --output-dir {tmp_path}")
     (path,) = tmp_path.glob("seal_*.key")
     assert path.stat().st_mode & 0o777 == 0o600
     content = json.loads((tmp_path / "eval_seed42.json").read_text())
     assert content["provenance"]["seal"] == key_digest(read_key(path))
     assert path.read_text().strip() not in (tmp_path / "eval_seed42.json").read_text()
-    assert run(f"{short} --seal-key {path}")[1] == lines
-    assert run(f"{short} --sealed")[1] != lines
-    assert run(short)[1] != lines
+    assert run_eval(f"{short} --seal-key {path}")[1] == lines
+    assert run_eval(f"{short} --sealed")[1] != lines
+    assert run_eval(short)[1] != lines
 
 
 def test_no_such_audit() -> None:

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import RunCommand
 
 from vecparity import Evaluation
 from vecparity.audits.findings import AuditFinding
@@ -19,20 +19,6 @@ from vecparity.evaluation import serialization
 from vecparity.evaluation.result import DivergedRun
 from vecparity.history.store import History
 from vecparity.strategy.source import load
-
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process: exit status, standard output, standard error."""
-
-    def run_command(*arguments: str) -> tuple[int, str, str]:
-        status = main(arguments)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run_command
 
 
 @pytest.fixture(scope="session")
@@ -83,26 +69,28 @@ def listed(out: str) -> list[int]:
         ("--since 2999-01-01", []),
     ],
 )
-def test_history_filters_and_sorts(run: Run, at: str, arguments: str, ids: list[int]) -> None:
-    status, out, err = run("history", "--history", at, "--format", "csv", *arguments.split())
+def test_history_filters_and_sorts(run_command: RunCommand, at: str, arguments: str, ids: list[int]) -> None:
+    status, out, err = run_command("history", "--history", at, "--format", "csv", *arguments.split())
     assert (status, err) == (0, "")
     assert listed(out) == ids
 
 
-def test_history_for_people_and_for_programs(run: Run, at: str) -> None:
-    _, out, _ = run("history", "--history", at)
+def test_history_for_people_and_for_programs(run_command: RunCommand, at: str) -> None:
+    _, out, _ = run_command("history", "--history", at)
     assert "0.900000" in out
     assert load("isolated_cube").sha256[:8] in out
-    _, out, _ = run("history", "--history", at, "--format", "json")
+    _, out, _ = run_command("history", "--history", at, "--format", "json")
     records = json.loads(out)
     assert [record["test_accuracy"] for record in records] == [None, 0.7, 0.9, 0.6]
     assert [record["num_diverged"] for record in records] == [1, 0, 0, 0]
     assert records[2]["strategy_sha256"] == load("isolated_cube").sha256
-    _, out, _ = run("history", "--history", at, "--format", "markdown")
+    _, out, _ = run_command("history", "--history", at, "--format", "markdown")
     assert out.startswith("| id")
 
 
-def test_what_speaks_against_a_figure_stands_beside_it(run: Run, tmp_path: Path, evaluation: Evaluation) -> None:
+def test_what_speaks_against_a_figure_stands_beside_it(
+    run_command: RunCommand, tmp_path: Path, evaluation: Evaluation
+) -> None:
     at = str(tmp_path / "history")
     failed = AuditFinding("overlap", False, "expected none, got 3", {})
     undecided = AuditFinding("foresight", None, "too few", {})
@@ -112,40 +100,40 @@ def test_what_speaks_against_a_figure_stands_beside_it(run: Run, tmp_path: Path,
         history.add(replace(evaluation, findings=[failed, undecided]), chosen, "a")
         history.add(replace(evaluation, provenance=sealed), chosen, "a")
         history.add(replace(evaluation, provenance=replace(sealed, audit="strict"), findings=[failed]), chosen, "a")
-    rows = list(csv.DictReader(io.StringIO(run("history", "--history", at, "--format", "csv")[1])))
+    rows = list(csv.DictReader(io.StringIO(run_command("history", "--history", at, "--format", "csv")[1])))
     assert [row["failed_audits"] for row in rows] == ["overlap", "", "overlap"]
     assert [row["seal"] for row in rows] == ["ab" * 32] * 2 + [""]
-    _, out, _ = run("history", "--history", at)
+    _, out, _ = run_command("history", "--history", at)
     assert "fails overlap; sealed abababab" in out
-    _, out, _ = run("show", "1", "--history", at)
+    _, out, _ = run_command("show", "1", "--history", at)
     assert "\nisolated_cube fails overlap\n" in out
     lines = [line.split(maxsplit=2) for line in out.splitlines()]
     assert ["audit:", "overlap", "failed: expected none, got 3"] in lines
     assert ["audit:", "foresight", "undecided: too few"] in lines
-    _, out, _ = run("show", "3", "--history", at)
+    _, out, _ = run_command("show", "3", "--history", at)
     assert "isolated_cube with seed 42 has no score: overlap: expected none, got 3" in out
 
 
-def test_show_says_how_to_make_it_again(run: Run, at: str) -> None:
-    _, out, _ = run("show", "2", "--history", at)
+def test_show_says_how_to_make_it_again(run_command: RunCommand, at: str) -> None:
+    _, out, _ = run_command("show", "2", "--history", at)
     assert "vecparity eval --strategy isolated_cube --seed 7 --config n32-k8 --protocol published" in out
     assert all(line == line.rstrip() for line in out.splitlines()), "no blanks where there is no terminal"
 
 
-def test_show(run: Run, at: str) -> None:
-    status, out, _ = run("show", "2", "--history", at)
+def test_show(run_command: RunCommand, at: str) -> None:
+    status, out, _ = run_command("show", "2", "--history", at)
     assert status == 0
     assert "0.900000 ± 0.000000" in out
     assert ["0", "4,096", "60", "0.900", "0.900"] in [line.split() for line in out.splitlines()]
     assert "max_steps" in out
-    status, out, _ = run("show", "4", "--history", at)
+    status, out, _ = run_command("show", "4", "--history", at)
     assert status == 0
     assert "1 runs diverged" in out
     assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
 
 
-def test_show_json_is_the_document(run: Run, at: str) -> None:
-    _, out, _ = run("show", "1", "--json", "--history", at)
+def test_show_json_is_the_document(run_command: RunCommand, at: str) -> None:
+    _, out, _ = run_command("show", "1", "--json", "--history", at)
     with History(Path(at)) as history:
         expected = history.get(1).evaluation
     assert serialization.from_document(json.loads(out), "standard output") == expected
@@ -179,33 +167,35 @@ def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest
         (f"history --history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
     ],
 )
-def test_wrong_use_is_one_line(run: Run, at: str, arguments: str, status: int, said: str) -> None:
-    got, out, err = run(*arguments.format(at=at).split())
+def test_wrong_use_is_one_line(run_command: RunCommand, at: str, arguments: str, status: int, said: str) -> None:
+    got, out, err = run_command(*arguments.format(at=at).split())
     assert (got, out) == (status, "")
     assert err.startswith("vecparity: error: ")
     assert said in err
     assert len(err.splitlines()) == 1
 
 
-def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(self: History) -> None:
         raise LookupError("a bug")
 
     monkeypatch.setattr(History, "__enter__", broken)
     arguments = ["history", "--history", __file__]
     monkeypatch.setattr(History, "__init__", lambda *arguments: None)
-    status, _, err = run(*arguments)
+    status, _, err = run_command(*arguments)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
         main([*arguments, "--debug"])
 
 
-def test_an_interruption_is_a_word_and_a_status(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_is_a_word_and_a_status(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(History, "__init__", interrupted)
-    assert run("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
+    assert run_command("history", "--history", __file__) == (130, "", "vecparity: interrupted\n")
 
 
 @pytest.mark.parametrize("format_", ["table", pytest.param("csv", marks=pytest.mark.slow)])
@@ -218,14 +208,14 @@ def test_who_stops_reading_is_told_nothing(at: str, format_: str) -> None:
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def test_debug_may_stand_before_the_command(run: Run) -> None:
-    status, out, _ = run("--debug", "eval", "--list-strategies")
+def test_debug_may_stand_before_the_command(run_command: RunCommand) -> None:
+    status, out, _ = run_command("--debug", "eval", "--list-strategies")
     assert status == 0
     assert "isolated_cube" in out.splitlines()
 
 
-def test_eval_is_the_same_as_the_module(run: Run) -> None:
-    status, out, _ = run("eval", "--list-strategies")
+def test_eval_is_the_same_as_the_module(run_command: RunCommand) -> None:
+    status, out, _ = run_command("eval", "--list-strategies")
     assert status == 0
     assert "isolated_cube" in out.splitlines()
 

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_cli import Run, run  # noqa: F401
+from conftest import RunCommand
 
 import vecparity
 
@@ -24,10 +24,10 @@ def needs(shell: str) -> pytest.MarkDecorator:
 
 
 @pytest.fixture
-def script(run: Run, tmp_path: Path, request: pytest.FixtureRequest) -> Path:  # noqa: F811
+def script(run_command: RunCommand, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The script for the shell that the test is named after."""
     shell = request.node.name.removeprefix("test_in_").partition("[")[0]
-    status, out, err = run("completion", shell)
+    status, out, err = run_command("completion", shell)
     assert (status, err) == (0, "")
     path = tmp_path / f"completion.{shell}"
     path.write_text(out)
@@ -83,16 +83,16 @@ def test_in_zsh(script: Path, line: str) -> None:
     subprocess.run(["zsh", "-f", "-c", asked], check=True, timeout=30, stdout=subprocess.DEVNULL)
 
 
-def test_an_unknown_shell_is_wrong_use(run: Run) -> None:  # noqa: F811
-    status, out, err = run("completion", "csh")
+def test_an_unknown_shell_is_wrong_use(run_command: RunCommand) -> None:
+    status, out, err = run_command("completion", "csh")
     assert (status, out) == (2, "")
     assert '"csh"' in err
 
 
-def test_the_help_says_how_to_use_it(run: Run) -> None:  # noqa: F811
-    _, out, _ = run("completion", "--help")
+def test_the_help_says_how_to_use_it(run_command: RunCommand) -> None:
+    _, out, _ = run_command("completion", "--help")
     assert "source <(vecparity completion bash)" in " ".join(out.split())
 
 
-def test_version(run: Run) -> None:  # noqa: F811
-    assert run("--version") == (0, f"{vecparity.__version__}\n", "")
+def test_version(run_command: RunCommand) -> None:
+    assert run_command("--version") == (0, f"{vecparity.__version__}\n", "")

@@ -10,9 +10,9 @@ from termios import TIOCSWINSZ
 from threading import Semaphore
 
 import pytest
+from conftest import SHORT_FLAGS, RunEval
 from equivalence import make_runs
 from processes import Child
-from test_eval import SHORT, Run, run  # noqa: F401
 
 from vecparity import Evaluation, TaskConfig
 from vecparity.cli.display import Display
@@ -45,9 +45,9 @@ def on_a_terminal(arguments: str, columns: int, **environment: str) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("no_color", ["", "1"])
-def test_metric_lines_and_display_on_one_terminal(run: Run, no_color: str) -> None:  # noqa: F811
-    _, quiet, _ = run(f"{SHORT} --all-configs")
-    written = on_a_terminal(f"{SHORT} --all-configs", 80, NO_COLOR=no_color)
+def test_metric_lines_and_display_on_one_terminal(run_eval: RunEval, no_color: str) -> None:
+    _, quiet, _ = run_eval(f"{SHORT_FLAGS} --all-configs")
+    written = on_a_terminal(f"{SHORT_FLAGS} --all-configs", 80, NO_COLOR=no_color)
     pieces = re.split(rb"(?:\r\n|\r|\x1b\[[0-9;?]*[A-Za-z])+", written)
     assert [piece.decode() for piece in pieces if re.match(rb"[A-Z]+_[A-Z]+ ", piece)] == quiet
     for label in (b"n32-k8", b"n50-k8", b"n64-k8"):

@@ -3,13 +3,12 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
-from test_evaluation import FILES
+from conftest import SHORT_FLAGS, STRATEGIES, RunEval
 
 import vecparity.cli.arguments
 import vecparity.cli.commands.evaluate_jobs
@@ -20,7 +19,6 @@ from vecparity.evaluation import metric_lines, serialization
 from vecparity.strategy.source import load
 
 ROOT = Path(__file__).parents[2]
-SHORT = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
 LINES = {
     "TASK_CONFIG": r"N=\d+ K=\d+ W=\d+ num_hidden_secrets=\d+ num_orderings=\d+ test_set_size=\d+ batch_size=\d+ "
     r"max_steps=\d+",
@@ -32,27 +30,13 @@ LINES = {
     "TEST_METRICS": r"test_accuracy=\d\.\d{6} score=\d\.\d{6}",
 }
 
-Run = Callable[[str], tuple[int, list[str], str]]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process: exit status, lines on standard output, standard error."""
-
-    def run_command(arguments: str) -> tuple[int, list[str], str]:
-        status = main(arguments.split())
-        captured = capsys.readouterr()
-        return status, captured.out.splitlines(), captured.err
-
-    return run_command
-
 
 def kinds(lines: list[str]) -> list[str]:
     return [line.split(" ")[0] for line in lines]
 
 
-def test_full_log(run: Run) -> None:
-    status, lines, err = run(SHORT)
+def test_full_log(run_eval: RunEval) -> None:
+    status, lines, err = run_eval(SHORT_FLAGS)
     assert status == 0
     assert re.fullmatch(r"vecparity: recorded as \d+\n", err)
     assert kinds(lines) == (
@@ -77,16 +61,16 @@ def test_full_log(run: Run) -> None:
         ("final", ["TASK_CONFIG", "FINAL_METRICS", "TEST_METRICS"]),
     ],
 )
-def test_shorter_logs(run: Run, mode: str, expected: list[str]) -> None:
-    _, full, _ = run(SHORT)
-    status, lines, _ = run(f"{SHORT} --log {mode}")
+def test_shorter_logs(run_eval: RunEval, mode: str, expected: list[str]) -> None:
+    _, full, _ = run_eval(SHORT_FLAGS)
+    status, lines, _ = run_eval(f"{SHORT_FLAGS} --log {mode}")
     assert status == 0
     assert kinds(lines) == expected
     assert set(lines) <= set(full)
 
 
-def test_all_configs(run: Run, tmp_path: Path) -> None:
-    status, lines, _ = run(f"{SHORT} --all-configs --log final --output-dir {tmp_path}/results")
+def test_all_configs(run_eval: RunEval, tmp_path: Path) -> None:
+    status, lines, _ = run_eval(f"{SHORT_FLAGS} --all-configs --log final --output-dir {tmp_path}/results")
     assert status == 0
     assert [line.split()[1] for line in lines if line.startswith("TASK_CONFIG")] == ["N=32", "N=50", "N=64"]
     assert [kind for kind in kinds(lines) if kind != "TASK_CONFIG"] == ["FINAL_METRICS", "TEST_METRICS"] * 3
@@ -97,10 +81,10 @@ def test_all_configs(run: Run, tmp_path: Path) -> None:
     assert f"FINAL_METRICS test_accuracy={content['metrics']['test_accuracy']:.6f} " in lines[4]
 
 
-def test_the_json_is_named_as_the_originals(run: Run, tmp_path: Path) -> None:
-    run(f"{SHORT} --output-dir {tmp_path} --seed 7")
-    run(f"{SHORT} --output-dir {tmp_path} --seed 7 --label mine --config n50-k8")
-    run(f"{SHORT} --output-dir {tmp_path} --seed 1 2 --strategy isolated_cube default_4096")
+def test_the_json_is_named_as_the_originals(run_eval: RunEval, tmp_path: Path) -> None:
+    run_eval(f"{SHORT_FLAGS} --output-dir {tmp_path} --seed 7")
+    run_eval(f"{SHORT_FLAGS} --output-dir {tmp_path} --seed 7 --label mine --config n50-k8")
+    run_eval(f"{SHORT_FLAGS} --output-dir {tmp_path} --seed 1 2 --strategy isolated_cube default_4096")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "eval_default_4096_seed1.json",
         "eval_default_4096_seed2.json",
@@ -111,10 +95,10 @@ def test_the_json_is_named_as_the_originals(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None:
-    _, lines, _ = run(f"{SHORT} --strategy isolated_cube default_4096 --seed 1 2")
+def test_several_strategies_and_seeds_come_one_after_the_other(run_eval: RunEval) -> None:
+    _, lines, _ = run_eval(f"{SHORT_FLAGS} --strategy isolated_cube default_4096 --seed 1 2")
     alone = [
-        run(f"{SHORT} --strategy {name} --seed {seed}")[1]
+        run_eval(f"{SHORT_FLAGS} --strategy {name} --seed {seed}")[1]
         for name in ("isolated_cube", "default_4096")
         for seed in (1, 2)
     ]
@@ -122,7 +106,7 @@ def test_several_strategies_and_seeds_come_one_after_the_other(run: Run) -> None
     assert lines == expected
 
 
-def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
+def test_every_setting_has_a_flag_of_its_own_name(run_eval: RunEval) -> None:
     assert set(vars(vecparity.cli.arguments.Overrides())) == {field.name for field in fields(TaskConfig)}
     flags: dict[str, Any] = {
         "n_features": 12, "secret_size": 2, "hidden_width": 8, "batch_size": 16, "max_steps": 9,
@@ -130,14 +114,14 @@ def test_every_setting_has_a_flag_of_its_own_name(run: Run) -> None:
         "log_interval": 3, "min_steps_before_stop": 3, "early_stop_acc": 0.0, "early_stop_windows": 2,
     }  # fmt: skip
     arguments = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in flags.items())
-    status, lines, _ = run(arguments)
+    status, lines, _ = run_eval(arguments)
     assert status == 0
     assert lines[0] == metric_lines.task_config_line(TaskConfig(**flags))
     assert next(line for line in lines if "RUN_METRICS" in line).startswith("RUN_METRICS secret=0 order=0 steps=6 ")
 
 
-def test_list_strategies(run: Run) -> None:
-    status, lines, _ = run("--list-strategies")
+def test_list_strategies(run_eval: RunEval) -> None:
+    status, lines, _ = run_eval("--list-strategies")
     assert status == 0
     assert "isolated_cube" in lines
     assert len(lines) == 7
@@ -162,8 +146,8 @@ def test_list_strategies(run: Run) -> None:
         ("--output-dir /proc/nowhere", 6, "output-dir must be a directory that can be written"),
     ],
 )
-def test_wrong_use_is_one_line(run: Run, arguments: str, status: int, said: str) -> None:
-    got, lines, err = run(arguments)
+def test_wrong_use_is_one_line(run_eval: RunEval, arguments: str, status: int, said: str) -> None:
+    got, lines, err = run_eval(arguments)
     assert got == status
     assert lines == []
     assert err.startswith("vecparity: error: ")
@@ -192,18 +176,18 @@ def test_wrong_use_is_one_line(run: Run, arguments: str, status: int, said: str)
         ),
     ],
 )
-def test_a_strategys_faults_are_one_line(run: Run, tmp_path: Path, body: str, status: int, said: str) -> None:
+def test_a_strategys_faults_are_one_line(run_eval: RunEval, tmp_path: Path, body: str, status: int, said: str) -> None:
     path = tmp_path / "bad.py"
     path.write_text(body)
-    got, lines, err = run(f"--strategy {path}")
+    got, lines, err = run_eval(f"--strategy {path}")
     assert (got, lines) == (status, [])
     assert said in err
     assert len(err.splitlines()) == 1
 
 
 @pytest.mark.usefixtures("served")
-def test_a_diverged_run_prints_the_others_and_no_score(run: Run, tmp_path: Path) -> None:
-    status, lines, err = run(f"--strategy {FILES}/diverges.py --smoke --max-steps 30 --output-dir {tmp_path}")
+def test_a_diverged_run_prints_the_others_and_no_score(run_eval: RunEval, tmp_path: Path) -> None:
+    status, lines, err = run_eval(f"--strategy {STRATEGIES}/diverges.py --smoke --max-steps 30 --output-dir {tmp_path}")
     assert status == 4
     assert kinds(lines).count("RUN_METRICS") == 3
     assert not {"FINAL_METRICS", "TEST_METRICS"} & set(kinds(lines))
@@ -212,13 +196,13 @@ def test_a_diverged_run_prints_the_others_and_no_score(run: Run, tmp_path: Path)
 
 
 def test_results_that_cannot_be_written_are_still_printed(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run_eval: RunEval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(content: object, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(serialization, "save", full_disk)
-    status, lines, err = run(f"{SHORT} --output-dir {tmp_path}")
+    status, lines, err = run_eval(f"{SHORT_FLAGS} --output-dir {tmp_path}")
     assert status == 6
     assert kinds(lines)[-1] == "TEST_METRICS"
     assert "eval_seed42.json: No space left on device" in err
@@ -248,31 +232,33 @@ def test_two_fork_servers_are_started_for_a_strategy_that_is_audited(
     assert _num_servers(chosen, parsed[0]) == count
 
 
-def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_error_is_a_line_and_with_debug_a_traceback(
+    run_eval: RunEval, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise LookupError("a bug")
 
     monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", broken)
-    status, _, err = run(SHORT)
+    status, _, err = run_eval(SHORT_FLAGS)
     assert (status, err) == (6, "vecparity: error: unexpected LookupError: a bug (--debug shows where)\n")
     with pytest.raises(LookupError, match="a bug"):
-        main([*SHORT.split(), "--debug"])
+        main([*SHORT_FLAGS.split(), "--debug"])
 
 
-def test_interruption(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interruption(run_eval: RunEval, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(vecparity.cli.commands.evaluate_jobs, "evaluations", interrupted)
-    status, _, err = run(SHORT)
+    status, _, err = run_eval(SHORT_FLAGS)
     assert status == 130
     assert err.startswith("vecparity: interrupted")
 
 
-def test_progress_goes_to_standard_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_goes_to_standard_error(run_eval: RunEval, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    _, quiet, _ = run(SHORT)
-    status, lines, err = run(f"{SHORT} --progress")
+    _, quiet, _ = run_eval(SHORT_FLAGS)
+    status, lines, err = run_eval(f"{SHORT_FLAGS} --progress")
     assert status == 0
     assert lines == quiet
     for part in ("n32-k8", "40/40", "run-steps/s", "test accuracy"):
@@ -281,7 +267,14 @@ def test_progress_goes_to_standard_error(run: Run, monkeypatch: pytest.MonkeyPat
 
 def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    command = [sys.executable, "-m", "vecparity.eval", *SHORT.split(), "--strategy", f"{FILES}/bare_block.py"]
+    command = [
+        sys.executable,
+        "-m",
+        "vecparity.eval",
+        *SHORT_FLAGS.split(),
+        "--strategy",
+        f"{STRATEGIES}/bare_block.py",
+    ]
     done = subprocess.run([*command, "--strategy-log", str(log)], capture_output=True, text=True, check=True)
     assert set(kinds(done.stdout.splitlines())) == set(LINES)
     assert re.fullmatch(r"vecparity: recorded as \d+\n", done.stderr)
@@ -299,7 +292,7 @@ def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> 
     ],
 )
 def test_the_benchmarks_three_commands(script: str, n: int) -> None:
-    command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT.split(), "--seed", "7", "--log", "final"]
+    command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT_FLAGS.split(), "--seed", "7", "--log", "final"]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": sys.executable}
     )

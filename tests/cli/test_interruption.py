@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import RunEval
 from killed_evaluations import kill_and_go_on
 from processes import Child, await_that
-from test_eval import Run, run  # noqa: F401
 
 from vecparity.cli.interruption import Interruption
 from vecparity.eval import main
@@ -76,7 +76,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], dict[str
     ],
 )
 def test_signalled_and_gone_on_with(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     tmp_path: Path,
     whole: tuple[list[str], dict[str, Any]],
     number: signal.Signals,
@@ -90,7 +90,7 @@ def test_signalled_and_gone_on_with(
         assert status == 75
         assert f"--checkpoint {tmp_path}/checkpoints --resume goes on from step" in err
     assert results(tmp_path) != whole[1]
-    status, printed, _ = run(f"{arguments} --resume")
+    status, printed, _ = run_eval(f"{arguments} --resume")
     assert (status, printed) == (0, whole[0])
     assert results(tmp_path) == whole[1]
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 3, "no checkpoints are left"
@@ -104,11 +104,11 @@ def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_not_overwritten_unasked(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_checkpoint_is_not_overwritten_unasked(run_eval: RunEval, tmp_path: Path) -> None:
     status, _ = end_after(8, signal.SIGTERM, f"{SETTINGS} --checkpoint {tmp_path}")
     assert status == 75
     before = sorted(path.name for path in tmp_path.iterdir())
-    status, lines, err = run(f"{SETTINGS} --checkpoint {tmp_path}")
+    status, lines, err = run_eval(f"{SETTINGS} --checkpoint {tmp_path}")
     assert (status, lines) == (2, [])
     assert re.search(
         rf"{tmp_path} holds a checkpoint of this evaluation, n32-k8-\w{{16}}: --resume goes on from it", err
@@ -125,15 +125,15 @@ def test_a_checkpoint_is_not_overwritten_unasked(run: Run, tmp_path: Path) -> No
         ("--checkpoint {} --checkpoint-seconds -1", "checkpoint_seconds must be a finite number"),
     ],
 )
-def test_wrong_use(run: Run, tmp_path: Path, arguments: str, said: str) -> None:  # noqa: F811
-    status, lines, err = run(f"{SHORT} {arguments.format(tmp_path)}")
+def test_wrong_use(run_eval: RunEval, tmp_path: Path, arguments: str, said: str) -> None:
+    status, lines, err = run_eval(f"{SHORT} {arguments.format(tmp_path)}")
     assert (status, lines) == (2, [])
     assert said in err
 
 
-def test_where_checkpoints_cannot_be_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_where_checkpoints_cannot_be_written(run_eval: RunEval, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    status, lines, err = run(f"{SHORT} --checkpoint {tmp_path}/file")
+    status, lines, err = run_eval(f"{SHORT} --checkpoint {tmp_path}/file")
     assert (status, lines) == (6, [])
     assert "checkpoint must be a directory that can be written" in err
 

@@ -150,7 +150,7 @@ def test_rows_of_one_name_are_told_apart(run: Run, at: str) -> None:
 def test_compare_explains_its_intervals(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "intervals are Student's (Welch's between samples), with standard errors bootstrapped over secrets" in said
+    assert "intervals over secrets are Student's (Welch's between samples)" in said
     assert "either is in about 1 of 10" in said
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import RunEval
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
-from test_eval import Run, run  # noqa: F401
 from test_full_disk import mounted, needs_mount
 
 from vecparity import Evaluation
@@ -59,11 +59,11 @@ def assert_shows(directory: Path, evaluation: Evaluation) -> None:
     assert not read
 
 
-def test_every_evaluations_curves_are_its_own(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_every_evaluations_curves_are_its_own(run_eval: RunEval, tmp_path: Path) -> None:
     arguments = f"{SETTINGS} --seed 1 2"
-    _, expected, _ = run(arguments)
+    _, expected, _ = run_eval(arguments)
     for _ in range(2):  # what a second evaluation writes to the same place takes the place of the first's
-        status, lines, err = run(
+        status, lines, err = run_eval(
             f"{arguments} --no-history --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves"
         )
         assert (status, lines, err) == (0, expected, "")
@@ -77,8 +77,8 @@ def test_every_evaluations_curves_are_its_own(run: Run, tmp_path: Path) -> None:
         assert_shows(directories[0], evaluations[1])
 
 
-def test_runs_that_train_one_after_the_other(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    run(f"{SETTINGS} --engine reference --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves")
+def test_runs_that_train_one_after_the_other(run_eval: RunEval, tmp_path: Path) -> None:
+    run_eval(f"{SETTINGS} --engine reference --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves")
     evaluation = serialization.load(tmp_path / "json" / "eval_seed42.json")
     assert_shows(tmp_path / "curves" / "isolated_cube-n32-k8-seed42", evaluation)
 
@@ -91,19 +91,19 @@ def test_curves_can_be_seen_while_they_come(tmp_path: Path) -> None:
 
 
 def test_without_the_library_nothing_is_trained(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
-    status, lines, err = run(f"{SETTINGS} --tensorboard {tmp_path}/curves")
+    status, lines, err = run_eval(f"{SETTINGS} --tensorboard {tmp_path}/curves")
     assert (status, lines) == (2, [])
     assert err == "vecparity: error: tensorboard needs TensorBoard: pip install 'vecparity[tensorboard]'\n"
     assert not (tmp_path / "curves").exists()
 
 
-def test_a_place_that_cannot_be_written(run: Run) -> None:  # noqa: F811
-    status, lines, err = run(f"{SETTINGS} --tensorboard /proc/nowhere")
+def test_a_place_that_cannot_be_written(run_eval: RunEval) -> None:
+    status, lines, err = run_eval(f"{SETTINGS} --tensorboard /proc/nowhere")
     assert (status, lines) == (6, [])
     assert err.startswith("vecparity: error: tensorboard must be a directory that can be written")
 
@@ -116,12 +116,12 @@ def test_evaluations_of_the_same_name_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fails_at", [0, 3])
 def test_failures_lose_no_evaluation_and_are_said_once(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     fails_at: int,
 ) -> None:
-    _, expected, _ = run(f"{SETTINGS} --all-configs")
+    _, expected, _ = run_eval(f"{SETTINGS} --all-configs")
     flushes = []
 
     def full(self: Any) -> None:
@@ -130,15 +130,15 @@ def test_failures_lose_no_evaluation_and_are_said_once(
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(event_file.RecordWriter, "flush", full)
-    status, lines, err = run(f"{SETTINGS} --all-configs --no-history --tensorboard {tmp_path}")
+    status, lines, err = run_eval(f"{SETTINGS} --all-configs --no-history --tensorboard {tmp_path}")
     assert (status, lines) == (0, expected)
     assert err == f"vecparity: warning: not all is written to {tmp_path} for TensorBoard: No space left on device\n"
 
 
-def test_an_evaluation_of_the_history_is_shown_too(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_an_evaluation_of_the_history_is_shown_too(run_eval: RunEval, tmp_path: Path) -> None:
     arguments = f"{SETTINGS} --history {tmp_path}/history --output-dir {tmp_path}/json"
-    run(arguments)
-    _, _, err = run(f"{arguments} --reuse --tensorboard {tmp_path}/curves")
+    run_eval(arguments)
+    _, _, err = run_eval(f"{arguments} --reuse --tensorboard {tmp_path}/curves")
     assert "is answered from evaluation" in err
     assert_shows(
         tmp_path / "curves" / "isolated_cube-n32-k8-seed42", serialization.load(tmp_path / "json/eval_seed42.json")

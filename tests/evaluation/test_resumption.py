@@ -5,9 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SHORT
+from conftest import SHORT, RunEval
 from noting import Noting
-from test_eval import Run, run  # noqa: F401
 
 from vecparity import Evaluation, History, TaskConfig, evaluate
 from vecparity.errors import MachineError, UsageError
@@ -160,25 +159,25 @@ def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.Mon
 
 
 @pytest.mark.filterwarnings("default:there is no checkpoint")
-def test_the_command_keeps_them_beside_the_results(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_the_command_keeps_them_beside_the_results(run_eval: RunEval, tmp_path: Path) -> None:
     before = stopped(tmp_path / "checkpoints")
-    assert run(f"{FLAGS} --output-dir {tmp_path} --seed 43")[0] == 0
+    assert run_eval(f"{FLAGS} --output-dir {tmp_path} --seed 43")[0] == 0
     assert names(tmp_path / "checkpoints") == before
-    status, lines, err = run(f"{FLAGS} --output-dir {tmp_path}")
+    status, lines, err = run_eval(f"{FLAGS} --output-dir {tmp_path}")
     assert (status, lines) == (2, [])
     assert ": --resume goes on from it; to begin anew, remove its files" in err and "resume=True" not in err
     assert names(tmp_path / "checkpoints") == before
-    assert run(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
+    assert run_eval(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
     assert names(tmp_path) == ["eval_seed42.json", "eval_seed43.json"]
-    status, _, err = run(f"{FLAGS} --output-dir {tmp_path} --resume --seed 44")
+    status, _, err = run_eval(f"{FLAGS} --output-dir {tmp_path} --resume --seed 44")
     assert status == 0
     assert "warning: there is no checkpoint n32-k8-" in err and f"in {tmp_path}/checkpoints to go on from" in err
 
 
-def test_results_that_could_not_be_written_are_kept(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_results_that_could_not_be_written_are_kept(run_eval: RunEval, tmp_path: Path) -> None:
     (tmp_path / "eval_seed42.json").mkdir()
-    assert run(f"{FLAGS} --output-dir {tmp_path}")[0] == 6
+    assert run_eval(f"{FLAGS} --output-dir {tmp_path}")[0] == 6
     assert names(tmp_path / "checkpoints")
     (tmp_path / "eval_seed42.json").rmdir()
-    assert run(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
+    assert run_eval(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
     assert names(tmp_path) == ["eval_seed42.json"]

@@ -11,10 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from conftest import SHORT as SETTINGS
+from conftest import SHORT, SHORT_FLAGS, STRATEGIES, RunEval
 from noting import Noting
 from processes import Child
-from test_eval import FILES, SHORT, Run, run  # noqa: F401
 
 from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
@@ -31,9 +30,9 @@ def said(err: str) -> list[str]:
     return [line.removeprefix("vecparity: ") for line in err.splitlines()]
 
 
-def test_each_evaluation_is_recorded(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_each_evaluation_is_recorded(run_eval: RunEval, tmp_path: Path) -> None:
     at = tmp_path / "history"
-    _, _, err = run(f"{SHORT} --all-configs --strategy isolated_cube default_4096 --history {at}")
+    _, _, err = run_eval(f"{SHORT_FLAGS} --all-configs --strategy isolated_cube default_4096 --history {at}")
     assert said(err) == ["recorded as 1, 2", "recorded as 3, 4", "recorded as 5, 6"]
     with History(at) as history:
         entries = history.entries()
@@ -42,26 +41,28 @@ def test_each_evaluation_is_recorded(run: Run, tmp_path: Path) -> None:  # noqa:
     assert [entry.strategy for entry in entries[:2]] == ["isolated_cube", "default_4096"]
 
 
-def test_what_is_recorded_is_what_is_written(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    run(f"{SHORT} --history {tmp_path}/history --output-dir {tmp_path}/out")
+def test_what_is_recorded_is_what_is_written(run_eval: RunEval, tmp_path: Path) -> None:
+    run_eval(f"{SHORT_FLAGS} --history {tmp_path}/history --output-dir {tmp_path}/out")
     with History(tmp_path / "history") as history:
         recorded = serialization.dumps(history.get(1).evaluation)
     assert json.loads(recorded) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
 
 
-def test_without_a_history_nothing_is_recorded(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_without_a_history_nothing_is_recorded(
+    run_eval: RunEval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-    status, _, err = run(f"{SHORT} --no-history")
+    status, _, err = run_eval(f"{SHORT_FLAGS} --no-history")
     assert (status, err) == (0, "")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("log", ["full", "digest", "final"])
-def test_a_recorded_evaluation_is_answered_with_the_same_lines(run: Run, tmp_path: Path, log: str) -> None:  # noqa: F811
-    arguments = f"{SHORT} --log {log} --history {tmp_path}/history --reuse"
-    _, first, err = run(arguments)
+def test_a_recorded_evaluation_is_answered_with_the_same_lines(run_eval: RunEval, tmp_path: Path, log: str) -> None:
+    arguments = f"{SHORT_FLAGS} --log {log} --history {tmp_path}/history --reuse"
+    _, first, err = run_eval(arguments)
     assert said(err) == ["recorded as 1"]
-    status, second, err = run(arguments)
+    status, second, err = run_eval(arguments)
     assert status == 0
     assert second == first
     assert re.fullmatch(
@@ -72,12 +73,12 @@ def test_a_recorded_evaluation_is_answered_with_the_same_lines(run: Run, tmp_pat
 
 
 @pytest.mark.slow
-def test_what_is_not_recorded_is_evaluated_beside_what_is(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    keep = f"{SHORT} --history {tmp_path}/history --reuse"
-    run(f"{keep} --config n50-k8 --strategy default_4096")
-    several = f"{SHORT} --all-configs --strategy isolated_cube default_4096 --seed 42 7"
-    _, expected, _ = run(f"{several} --no-history")
-    _, lines, err = run(f"{several} --history {tmp_path}/history --reuse")
+def test_what_is_not_recorded_is_evaluated_beside_what_is(run_eval: RunEval, tmp_path: Path) -> None:
+    keep = f"{SHORT_FLAGS} --history {tmp_path}/history --reuse"
+    run_eval(f"{keep} --config n50-k8 --strategy default_4096")
+    several = f"{SHORT_FLAGS} --all-configs --strategy isolated_cube default_4096 --seed 42 7"
+    _, expected, _ = run_eval(f"{several} --no-history")
+    _, lines, err = run_eval(f"{several} --history {tmp_path}/history --reuse")
     assert lines == expected
     assert sum("answered from evaluation 1," in line for line in said(err)) == 1
     assert sum("recorded as" in line for line in said(err)) == 3
@@ -86,36 +87,36 @@ def test_what_is_not_recorded_is_evaluated_beside_what_is(run: Run, tmp_path: Pa
 @pytest.mark.parametrize(
     "change", ["--seed 7", "--batch-size 127", "--engine vmap", "--audit report", "--config n50-k8", "--seal-key {key}"]
 )
-def test_another_evaluation_is_not_answered_from_it(run: Run, tmp_path: Path, change: str) -> None:  # noqa: F811
+def test_another_evaluation_is_not_answered_from_it(run_eval: RunEval, tmp_path: Path, change: str) -> None:
     (tmp_path / "key").write_text("0" * 64)
     (tmp_path / "key").chmod(0o600)
-    run(f"{SHORT} --history {tmp_path}/history")
-    _, _, err = run(f"{SHORT} --history {tmp_path}/history --reuse {change.format(key=tmp_path / 'key')}")
+    run_eval(f"{SHORT_FLAGS} --history {tmp_path}/history")
+    _, _, err = run_eval(f"{SHORT_FLAGS} --history {tmp_path}/history --reuse {change.format(key=tmp_path / 'key')}")
     assert said(err) == ["recorded as 2"]
 
 
-def test_a_changed_source_is_not_answered_from_it(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_a_changed_source_is_not_answered_from_it(run_eval: RunEval, tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
-    source = (FILES / "bare_block.py").read_text()
+    source = (STRATEGIES / "bare_block.py").read_text()
     for number, text in enumerate([source, source + "\n# changed\n"], start=1):
         mine.write_text(text)
-        _, _, err = run(f"{SHORT} --strategy {mine} --history {tmp_path}/history --reuse --audit off")
+        _, _, err = run_eval(f"{SHORT_FLAGS} --strategy {mine} --history {tmp_path}/history --reuse --audit off")
         assert said(err) == [f"recorded as {number}"]
         with History(tmp_path / "history") as history:
             assert history.get(number).source == text.encode()
 
 
 @pytest.mark.slow
-def test_what_was_contained_less_is_not_answered_from(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    weaker = f"{SHORT} --history {tmp_path}/history --reuse --containment"
-    assert said(run(f"{weaker} none")[2]) == ["recorded as 1"]
-    assert said(run(f"{weaker} limits")[2]) == ["recorded as 2"]
-    assert "answered from evaluation 2" in run(f"{weaker} none")[2]
+def test_what_was_contained_less_is_not_answered_from(run_eval: RunEval, tmp_path: Path) -> None:
+    weaker = f"{SHORT_FLAGS} --history {tmp_path}/history --reuse --containment"
+    assert said(run_eval(f"{weaker} none")[2]) == ["recorded as 1"]
+    assert said(run_eval(f"{weaker} limits")[2]) == ["recorded as 2"]
+    assert "answered from evaluation 2" in run_eval(f"{weaker} none")[2]
 
 
-def test_no_score_stays_no_score(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    arguments = f"--strategy {FILES}/diverges.py --smoke --max-steps 30 --history {tmp_path}/history --reuse"
-    first, second = run(arguments), run(arguments)
+def test_no_score_stays_no_score(run_eval: RunEval, tmp_path: Path) -> None:
+    arguments = f"--strategy {STRATEGIES}/diverges.py --smoke --max-steps 30 --history {tmp_path}/history --reuse"
+    first, second = run_eval(arguments), run_eval(arguments)
     assert (first[0], second[0]) == (4, 4)
     assert second[1] == first[1]
     assert "answered from evaluation 1" in second[2]
@@ -131,12 +132,12 @@ def test_no_score_stays_no_score(run: Run, tmp_path: Path) -> None:  # noqa: F81
     ],
 )
 def test_a_history_that_cannot_be_used_is_one_line_before_any_training(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     arguments: str,
     status: int,
     message: str,
 ) -> None:
-    got, lines, err = run(f"{SHORT} {arguments}")
+    got, lines, err = run_eval(f"{SHORT_FLAGS} {arguments}")
     assert (got, lines) == (status, [])
     assert err.startswith("vecparity: error: ")
     assert message in err
@@ -144,54 +145,54 @@ def test_a_history_that_cannot_be_used_is_one_line_before_any_training(
 
 
 def test_a_history_that_nobody_named_and_that_cannot_be_used_is_done_without(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "/proc/nowhere")
-    status, lines, err = run(f"{SHORT} --log final")
+    status, lines, err = run_eval(f"{SHORT_FLAGS} --log final")
     assert (status, len(lines)) == (0, 3)
     assert err.startswith("vecparity: warning: nothing is recorded: the history /proc/nowhere/")
 
 
 def test_a_history_that_breaks_meanwhile_costs_the_record_only(
-    run: Run,  # noqa: F811
+    run_eval: RunEval,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr("vecparity.history.database._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)")
-    status, lines, err = run(f"{SHORT} --log final --history {tmp_path}/history --output-dir {tmp_path}")
+    status, lines, err = run_eval(f"{SHORT_FLAGS} --log final --history {tmp_path}/history --output-dir {tmp_path}")
     assert (status, len(lines)) == (6, 3)
     assert "cannot be read or written: no such table: evaluations" in err
     assert (tmp_path / "eval_seed42.json").exists()
 
 
-def test_under_another_name_it_is_answered_under_that(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_under_another_name_it_is_answered_under_that(run_eval: RunEval, tmp_path: Path) -> None:
     for name in ("mine", "yours"):
-        (tmp_path / f"{name}.py").write_text((FILES / "bare_block.py").read_text())
+        (tmp_path / f"{name}.py").write_text((STRATEGIES / "bare_block.py").read_text())
         place = f"--history {tmp_path}/history --output-dir {tmp_path}/{name}"
-        _, _, err = run(f"{SHORT} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
+        _, _, err = run_eval(f"{SHORT_FLAGS} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
         content = json.loads((tmp_path / name / "eval_seed42.json").read_text())
         assert content["provenance"]["strategy"] == name
     assert "of mine with seed 42 is answered from evaluation 1" in err
 
 
-def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run: Run, tmp_path: Path) -> None:  # noqa: F811
-    arguments = f"{SHORT} --history {tmp_path}/history --reuse --output-dir {tmp_path}"
-    run(arguments)
+def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run_eval: RunEval, tmp_path: Path) -> None:
+    arguments = f"{SHORT_FLAGS} --history {tmp_path}/history --reuse --output-dir {tmp_path}"
+    run_eval(arguments)
     of_another = tmp_path / "checkpoints" / "n32-k8-0123456789abcdef.runs.json"
     of_another.parent.mkdir(exist_ok=True)
     of_another.write_text("{}")
-    _, _, err = run(arguments)
+    _, _, err = run_eval(arguments)
     assert "answered from evaluation 1" in err
     assert of_another.exists()
 
 
 @pytest.mark.filterwarnings("default:there is no checkpoint")
-def test_an_evaluation_that_goes_on_is_recorded_once(run: Run, tmp_path: Path) -> None:  # noqa: F811
+def test_an_evaluation_that_goes_on_is_recorded_once(run_eval: RunEval, tmp_path: Path) -> None:
     """Of an interrupted command some configurations are done and recorded: going on makes them again, at once."""
     place = f"--history {tmp_path}/history --checkpoint {tmp_path}/kept"
-    assert said(run(f"{SHORT} --config n32-k8 {place}")[2]) == ["recorded as 1"]
-    status, _, err = run(f"{SHORT} --all-configs {place} --resume")
+    assert said(run_eval(f"{SHORT_FLAGS} --config n32-k8 {place}")[2]) == ["recorded as 1"]
+    status, _, err = run_eval(f"{SHORT_FLAGS} --all-configs {place} --resume")
     assert status == 0
     begins, *records = said(err)
     assert begins.startswith("warning: there is no checkpoint n32-k8-")
@@ -203,16 +204,16 @@ def test_an_evaluation_that_goes_on_is_recorded_once(run: Run, tmp_path: Path) -
 def test_in_python_as_well(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     noting = Noting()
     with History(tmp_path / "history", create=True) as history:
-        first = evaluate_many([("isolated_cube", 42), ("default_4096", 7)], history=history, **SETTINGS)
-        again = evaluate("isolated_cube", history=history, reuse=True, followers=[noting], **SETTINGS)
+        first = evaluate_many([("isolated_cube", 42), ("default_4096", 7)], history=history, **SHORT)
+        again = evaluate("isolated_cube", history=history, reuse=True, followers=[noting], **SHORT)
         assert again.results == first[0].results
         assert noting.told == ["begin n32-k8", "1 finished"]
         entries = history.entries()
         assert [(entry.strategy, entry.seed) for entry in entries] == [("isolated_cube", 42), ("default_4096", 7)]
         assert len({entry.command for entry in entries}) == 1
-        evaluate("isolated_cube", history=history, **SETTINGS)
+        evaluate("isolated_cube", history=history, **SHORT)
         assert len(history.entries()) == 3
-    assert evaluate("isolated_cube", history=tmp_path / "history", reuse=True, **SETTINGS).results == again.results
+    assert evaluate("isolated_cube", history=tmp_path / "history", reuse=True, **SHORT).results == again.results
     assert capsys.readouterr() == ("", "")
 
 
@@ -220,13 +221,13 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
     noting = Noting()
     History(tmp_path / "history", create=True).close()
     with History(tmp_path / "history") as history, pytest.raises(UsageError, match=r"create=True.*got .* to read only"):
-        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+        evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
     with pytest.raises(UsageError, match=r"an open History.*got .*history closed"):
-        evaluate("isolated_cube", history=history, followers=[noting], **SETTINGS)
+        evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
     with pytest.raises(UsageError, match=r"followers have begin, prepared, window and finish, got <built-in"):
-        evaluate("isolated_cube", followers=[print], **SETTINGS)
+        evaluate("isolated_cube", followers=[print], **SHORT)
     with pytest.raises(UsageError, match="reuse goes with a history"):
-        evaluate("isolated_cube", reuse=True, followers=[noting], **SETTINGS)
+        evaluate("isolated_cube", reuse=True, followers=[noting], **SHORT)
     assert noting.told == []
 
 
@@ -239,7 +240,7 @@ def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
         History(tmp_path / "history", create=True) as history,
         pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
     ):
-        assert evaluate("isolated_cube", history=history, **SETTINGS).results
+        assert evaluate("isolated_cube", history=history, **SHORT).results
 
 
 @pytest.mark.slow
@@ -295,7 +296,7 @@ def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> Non
         "    while True:\n"
         "        print(history.add(evaluation, load('isolated_cube'), 'a'), flush=True)\n"
     )
-    made = [sys.executable, "-m", "vecparity.eval", *SHORT.split(), "--no-history", "--output-dir", str(tmp_path)]
+    made = [sys.executable, "-m", "vecparity.eval", *SHORT_FLAGS.split(), "--no-history", "--output-dir", str(tmp_path)]
     subprocess.run(made, check=True, capture_output=True)
     told: list[int] = []
     for round_ in range(4):

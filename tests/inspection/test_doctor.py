@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import CPU
-from test_cli import Run, run  # noqa: F401
+from conftest import CPU, RunCommand
 
 from vecparity.errors import MachineError
 from vecparity.history import store
@@ -27,8 +26,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "_SECONDS", 0.02)
 
 
-def test_as_json(run: Run) -> None:  # noqa: F811
-    status, out, _ = run("doctor", "--json")
+def test_as_json(run_command: RunCommand) -> None:
+    status, out, _ = run_command("doctor", "--json")
     assert status == 0
     found = json.loads(out)
     assert found["versions"]["torch"] == torch.__version__
@@ -68,7 +67,7 @@ def lines_of(out: str) -> dict[str, str]:
     return {line.split()[0]: line for line in out.splitlines() if line.strip()}
 
 
-def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_for_people_with_what_is_missing(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
@@ -78,7 +77,7 @@ def test_for_people_with_what_is_missing(run: Run, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(random.Random, "sample", lambda self, features, k: list(range(k)))
-    status, out, err = run("doctor")
+    status, out, err = run_command("doctor")
     assert (status, err) == (0, "")
     lines = lines_of(out)
     assert lines["native"].split() == ["native", "cpu", "—", "was", "not", "built"]

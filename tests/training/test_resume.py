@@ -17,7 +17,7 @@ import torch
 from conftest import CPU
 from equivalence import CONFIG, ENGINES, diverging, make_runs
 from processes import Child
-from test_loop import STOPPING, ScriptedEngine, numbered_runs
+from scripted import STOPPING, ScriptedEngine, numbered_runs
 
 from vecparity.errors import InterruptedTrainingError, UsageError
 from vecparity.task.config import TaskConfig
