@@ -141,7 +141,7 @@ class Checkpoints:
         self.close()
 
     def close(self) -> None:
-        """Releases the lock, and removes the directory if it is empty, without even another training's lock."""
+        """Releases the lock, and removes the directory if it is empty; another training's lock keeps it."""
         self._lock.release()
         with suppress(OSError):
             self.directory.rmdir()
