@@ -37,7 +37,7 @@ __all__ = [
     "write_report",
 ]
 
-# Loaded when they are asked for: torch takes a second, in which the command has its workers' server start.
+# Loaded on first access: importing torch takes a second, in which the command already starts its workers' server.
 _WHERE = {
     "Check": "inspection.checking",
     "Evaluation": "api",

@@ -21,7 +21,7 @@ from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override
 
 Item = TypeVar("Item")
 
-# What shows an evaluation knows it, and is attached to it here: whoever has one came this way.
+# Attached here because these modules import Evaluation; callers get every evaluation through this module.
 Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
 Evaluation._repr_html_ = fragment  # type: ignore[method-assign]
 
@@ -32,13 +32,13 @@ def evaluate(
     """Trains and tests all runs of one strategy under one seed.
 
     Args:
-        strategy: A bundled strategy's name, a file, or a loaded strategy.
+        strategy: The name of a bundled strategy, a file, or a loaded strategy.
         config: See `evaluate_many`.
         seed: The top-level seed.
         **options: See `evaluate_many`.
 
     Returns:
-        The evaluation; its ``metrics`` are what the command prints.
+        The evaluation; its ``metrics`` are the values that the command prints.
     """
     return evaluate_many([(strategy, seed)], config, **options)[0]
 
@@ -54,27 +54,27 @@ def evaluate_many(
     reuse: bool = False,
     **options: Any,
 ) -> list[Evaluation]:
-    """Trains several strategies, or seeds of one, in a single ensemble; each result is that of its own `evaluate`.
+    """Trains several strategies, or seeds of one, in a single ensemble, each with the same result as from `evaluate`.
 
     Args:
-        jobs: Strategies (a bundled name, a file, or loaded) with the seeds to evaluate them under.
-        config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings taken as they are.
+        jobs: Strategies (a bundled name, a file, or a loaded strategy), each paired with the seed of its evaluation.
+        config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings, used unchanged.
         protocol: ``full`` or ``published``; only with a label.
         smoke: The short settings on top of the protocol; only with a label.
-        followers: Told how it goes.
-        history: Where to record the evaluations, if anywhere: a file, or a history opened with ``create=True``. An
-            evaluation that cannot be recorded is warned of, and returned all the same; then its checkpoint stays.
-        reuse: Take from there what would be evaluated again: the same source, settings, engine, device and versions.
+        followers: Objects to notify of the progress.
+        history: The history to record the evaluations in, if any: a file, or a history opened with ``create=True``. If
+            recording fails, warns, returns the evaluations anyway, and leaves their checkpoint in place.
+        reuse: Take evaluations of the same source, settings, engine, device and versions from the history.
         **options: Fields of `Options` and of `TaskConfig`, by name.
 
     Returns:
         One evaluation for each job, in order.
 
     Raises:
-        UsageError: An argument that cannot be.
-        InvalidStrategyError: A strategy does not load or returned what the contract refuses.
+        UsageError: An argument is invalid.
+        InvalidStrategyError: A strategy does not load, or returned something that the contract refuses.
         StrategyFailedError: A function of a strategy raised, hit a limit, or ended its process.
-        MachineError: A single run does not fit into memory, or strategies cannot be contained as asked for.
+        MachineError: A single run does not fit into memory, or strategies cannot be contained as requested.
     """
     _require_bool("smoke", smoke)
     _require_bool("reuse", reuse)
@@ -103,15 +103,15 @@ def evaluate_many(
             evaluated = next(made)
             try:
                 recorder.record(evaluated, loaded)
-            except MachineError as error:  # what was evaluated is worth more than its record
+            except MachineError as error:  # a failed record must not lose the result
                 warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
             else:
-                next(made, None)  # all is safe: checkpoints are removed
+                next(made, None)  # recorded, so remove the checkpoints
     return evaluated
 
 
 def _opened(history: History | str | Path | None) -> AbstractContextManager[History | None]:
-    """A history that evaluations can be added to; closed afterwards if it was not open."""
+    """Returns a history that accepts additions, as a context that closes it only if it was opened here."""
     if isinstance(history, str | Path):
         return History(history, create=True)
     if history is not None:

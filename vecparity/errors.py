@@ -1,6 +1,6 @@
-"""Every error that is a user's to mend, each with the exit status that the command ends with.
+"""Errors that a user can fix, each with the exit status of the command.
 
-Messages are one or two lines: what was expected, what was got, where.
+A message has one or two lines and says what was expected, what was got, and where.
 """
 
 from pathlib import Path
@@ -9,24 +9,24 @@ _MOST_CHARACTERS = 200
 
 
 class VecparityError(Exception):
-    """Base of all errors raised on purpose. Never raised itself."""
+    """The base of all errors raised on purpose. Never raised itself."""
 
     exit_status: int
 
 
 class UsageError(VecparityError, ValueError):
-    """A flag, setting or argument that cannot be (wrong use of the command or of the API)."""
+    """A flag, setting or argument is invalid (wrong use of the command or of the API)."""
 
     exit_status = 2
 
 
 class CheckpointExistsError(UsageError):
-    """A checkpoint of the very same evaluation is there, and nobody said to go on from it.
+    """A checkpoint of the same evaluation exists, and the caller did not ask to resume from it.
 
     Args:
-        directory: Where.
-        name: What the checkpoint's files begin with.
-        resume: How to say it: an argument of ``evaluate``, or a flag of the command.
+        directory: The directory of the checkpoint.
+        name: The beginning of the names of the checkpoint's files.
+        resume: The way to resume, as named in the message: an argument of ``evaluate``, or a flag of the command.
     """
 
     def __init__(self, directory: Path, name: str, resume: str = "resume=True") -> None:
@@ -38,7 +38,7 @@ class CheckpointExistsError(UsageError):
 
 
 class InvalidStrategyError(VecparityError):
-    """The strategy's file does not load, or a function of it returned what the contract refuses."""
+    """The strategy's file does not load, or one of its functions returned something that the contract refuses."""
 
     exit_status = 3
 
@@ -50,23 +50,24 @@ class StrategyFailedError(VecparityError):
 
 
 class DivergedError(VecparityError):
-    """A run's loss ceased to be finite: the evaluation has no score."""
+    """A run's loss became infinite or NaN: the evaluation has no score."""
 
     exit_status = 4
 
 
 class AuditFailedError(VecparityError):
-    """A strict audit found what an honest strategy does not show: the evaluation has no score."""
+    """A strict audit found signs that no honest strategy shows: the evaluation has no score."""
 
     exit_status = 5
 
 
 class InterruptedTrainingError(VecparityError):
-    """Training was asked to stop before its end.
+    """Training stopped before its end, on request.
 
     Args:
-        message: Where, and how to go on.
-        resumable: Whether it can: else the exit status is 130, that of a command that was interrupted.
+        message: The step of the interruption, and how to resume.
+        resumable: True if training can resume (exit status 75); if not, the exit status is 130, as for any interrupted
+            command.
     """
 
     def __init__(self, message: str, *, resumable: bool) -> None:
@@ -75,29 +76,29 @@ class InterruptedTrainingError(VecparityError):
 
 
 class MachineError(VecparityError):
-    """The machine could not do it: out of memory, a file that cannot be written."""
+    """The machine could not do the work: for example, memory ran out or a file cannot be written."""
 
     exit_status = 6
 
 
 def brief(value: object) -> str:
-    """The value as Python writes it, in one printable line of at most 200 characters."""
+    """Returns a value's ``repr`` as one printable line of at most 200 characters."""
     try:
         return printable(repr(value))
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists in lists
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or deeply nested lists
         return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
 def printable(text: str) -> str:
-    """One line of at most 200 characters, in which what a terminal would obey is escaped."""
+    """Returns the text as one line of at most 200 characters, with control characters escaped."""
     line = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def describe(error: BaseException) -> str:
-    """The exception's name and the first line of its message, at most 200 characters."""
+    """Returns the exception's name and the first line of its message, of at most 200 characters."""
     try:
         message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
         return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
-    except BaseException:  # raised by a strategy's own exception, of itself
+    except BaseException:  # raised by the exception itself, if its class is a strategy's
         return "an exception that cannot be told"

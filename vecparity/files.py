@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and directories that are known to take them."""
+"""Files written completely or not at all, and directories tested for writing."""
 
 import errno
 import os
@@ -11,10 +11,10 @@ from vecparity.errors import MachineError, UsageError
 
 
 def to_path(given: object, name: str) -> Path:
-    """Takes a path, or its text, from a caller.
+    """Converts a caller's path or text to a path.
 
     Raises:
-        UsageError: It is neither, or no path that a system could have; ``name`` is the argument's.
+        UsageError: The argument is neither, or cannot be a path on any system; the message contains ``name``.
     """
     if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
         raise UsageError(f"{name} must be a path, got {given!r}")
@@ -22,12 +22,12 @@ def to_path(given: object, name: str) -> Path:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Writes so that ``path`` holds either all of it or what it held before, after a loss of power, too.
+    """Writes a file so that ``path`` holds either all of ``data`` or its previous content, even after a power failure.
 
-    A process that is killed meanwhile may leave a file ``NAME.PID.tmp`` behind.
+    A process killed during the write may leave a file ``NAME.PID.tmp`` behind.
 
     Raises:
-        OSError: It cannot be written. No temporary file is left, if the system lets it be removed.
+        OSError: The file cannot be written. No temporary file remains, if the system allows its removal.
     """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
@@ -42,21 +42,21 @@ def write_whole(path: Path, data: bytes) -> None:
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(directory)  # or the new name may not outlive a loss of power
+        os.fsync(directory)  # otherwise a power failure may undo the renaming
     finally:
         os.close(directory)
 
 
 def read_whole(path: Path, most_bytes: int) -> bytes:
-    """Reads a regular file of a bounded length: nothing that never ends, or that is waited for.
+    """Reads a regular file of limited length, never a pipe or device that blocks or has no end.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is longer.
+        OSError: The file cannot be read, is not a regular file, or is longer than ``most_bytes``.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(errno.EINVAL, "Not a regular file")
-        # As much as it has, and a little: room for all that it may have would not be had, and some tell no size.
+        # Ask for the file's size (some files report none) plus a little: a buffer of the limit would not fit memory.
         size = max(os.fstat(file.fileno()).st_size, 1 << 20)
         content = file.read(min(size, most_bytes) + 1)
     if len(content) > most_bytes:
@@ -65,10 +65,10 @@ def read_whole(path: Path, most_bytes: int) -> bytes:
 
 
 def make_writable(directory: Path, name: str) -> None:
-    """Makes a directory if it is not there, and tries to write to it.
+    """Creates a directory if it is missing, and tries to write to it.
 
     Raises:
-        MachineError: It cannot be made or written; ``name`` is what asked for it.
+        MachineError: The directory cannot be created or written; the message begins with ``name``, the option's name.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)

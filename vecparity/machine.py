@@ -1,4 +1,4 @@
-"""The machine, in words: what a checkpoint and an evaluation are stamped with."""
+"""A description of the machine, stored in checkpoints and evaluations."""
 
 import platform
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 
 
 def cpu_name() -> str:
-    """The processor's model where the system tells it, else its architecture."""
+    """Returns the processor's model if the system reports it, else its architecture."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -17,7 +17,7 @@ def cpu_name() -> str:
 
 
 def stamp() -> dict[str, str]:
-    """The system, the processor with the vector instructions that torch uses of it, and versions."""
+    """Returns the system, the processor, the vector instructions that torch uses, and versions."""
     return {
         "system": platform.platform(),
         "processor": cpu_name(),

@@ -1,1 +1,1 @@
-"""Strategies: their files, the three functions, and what of their answers is accepted."""
+"""Strategies: their files, the three functions, and the checks of the values that they return."""

@@ -1,8 +1,8 @@
 """The three-function interface: executing a strategy's file and calling its functions.
 
 Everything that a strategy returns crosses this border once and leaves it as plain arrays: flat parameters, four
-numbers, packed bits. This code runs beside the strategy, in a worker, so that what it refuses is refused with a
-reason; the evaluator checks what it gets once more, as bytes. Source: contract section 3.
+numbers, packed bits. This code runs in a worker, beside the strategy, so that every refusal can state its reason; the
+evaluator checks the received bytes once more. Source: contract section 3.
 """
 
 import io
@@ -33,7 +33,7 @@ from vecparity.task.dataset import Dataset, parity_labels
 
 _CPU = torch.device("cpu")
 _FUNCTIONS = ("init_model", "make_dataset", "get_optimizer_config")
-# Form (c), a bare editable block, imports nothing and expects these.
+# Form (c), a bare editable block, imports nothing and expects these names.
 _SCOPE: dict[str, Any] = {
     "torch": torch,
     "nn": nn,
@@ -49,15 +49,15 @@ _SCOPE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Interface:
-    """A strategy whose file has been executed in this process.
+    """A strategy whose file was executed in this process.
 
     Attributes:
-        path: The file, as it is named in errors.
+        path: The file, as errors name it.
         init_model: Mutates a fresh network in place.
         make_dataset: Returns a secret's training set.
         get_optimizer_config: Returns a run's AdamW hyperparameters.
-        device: Where a network is when ``init_model`` draws on it. Its default initialisation is always drawn on the
-            CPU.
+        device: The device that holds the network when ``init_model`` is called. The default initialisation is
+            always drawn on the CPU.
     """
 
     path: str
@@ -69,11 +69,12 @@ class Interface:
     def initialise(
         self, config: TaskConfig, run_seeds: Sequence[int]
     ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
-        """Builds the initial network of one run after the other, and asks for its hyperparameters.
+        """Builds the initial network of each run in turn, and gets its hyperparameters.
 
         Args:
             config: The settings.
-            run_seeds: Each seeds Python's ``random`` and torch's generators before its network is built.
+            run_seeds: One seed per run, for Python's ``random`` and torch's generators, set before its network is
+                built.
 
         Returns:
             For each run the initial parameters as one vector on the CPU, and the hyperparameters.
@@ -81,16 +82,16 @@ class Interface:
         Raises:
             StrategyFailedError: A function raised.
             InvalidStrategyError: The network is no longer the fixed one, a parameter is not finite, or a
-                hyperparameter is missing or cannot be.
+                hyperparameter is missing or invalid.
         """
         return [_initialise(self, config, run_seed) for run_seed in run_seeds]
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        """Asks for one secret's training set, checks it and packs it.
+        """Gets one secret's training set, checks it and packs it.
 
         Raises:
             StrategyFailedError: ``make_dataset`` raised.
-            InvalidStrategyError: It returned what the contract refuses.
+            InvalidStrategyError: ``make_dataset`` returned something that the contract refuses.
         """
         with _seeded(dataset_seed), _calling(self, "make_dataset"):
             returned = self.make_dataset(secret, config, dataset_seed)
@@ -103,9 +104,9 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
 
     Args:
         strategy: The file.
-        device: Where ``init_model`` draws.
-        directory: A directory that is there and empty, for a copy of the file to be named by ``__file__``: the bytes
-            that are executed, which the strategy may read and change. Without one ``__file__`` is the user's path.
+        device: The device on which ``init_model`` draws.
+        directory: An existing empty directory for a copy of the executed bytes, which the strategy may read and change;
+            ``__file__`` names the copy. Without a directory, ``__file__`` is the user's path.
 
     Raises:
         InvalidStrategyError: The file does not load, or lacks one of the three functions.
@@ -128,11 +129,11 @@ def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleTyp
     module = ModuleType(module_name)
     module.__file__ = file
     vars(module).update(_SCOPE)
-    sys.modules[module_name] = module  # where dataclasses looks up the names in its fields' annotations
+    sys.modules[module_name] = module  # dataclasses looks up names in field annotations here
     try:
         code = compile(source, path, "exec")
-        # The path need not be there for this process, or hold the same bytes any more: tracebacks, warnings,
-        # `inspect` and `torch.jit.script` find the lines here.
+        # In this process the path may be missing or hold different bytes; with this entry, tracebacks, warnings,
+        # `inspect` and `torch.jit.script` still find the lines.
         lines = io.StringIO(decode_source(source)).readlines()
         linecache.cache[path] = (len(source), None, lines, path)
         exec(code, vars(module))
@@ -160,7 +161,7 @@ def _initialise(
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seeds Python's and torch's global generators, and gives them back as they were."""
+    """Seeds Python's and torch's global generators, and restores their states afterwards."""
     state = random.getstate()
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=cuda):
@@ -174,14 +175,14 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _calling(interface: Interface, function: str) -> Iterator[None]:
-    """Turns what a strategy raises into one line; objects of its own may raise when they are looked at, too."""
+    """Turns an exception of a strategy into a one-line error; inspecting the strategy's objects may raise as well."""
     try:
         yield
     except RefusedError as refused:
         where = _location(interface.path, _first_line(interface, refused.function))
         raise InvalidStrategyError(f"{where}: {refused}") from refused
     except (Exception, SystemExit) as error:
-        line = _line_of(error, interface.path) or _first_line(interface, function)  # called with what it does not take
+        line = _line_of(error, interface.path) or _first_line(interface, function)  # wrong signature: no frame
         raise StrategyFailedError(f"{_location(interface.path, line)}: {function} raised {describe(error)}") from error
 
 
@@ -195,6 +196,6 @@ def _location(path: str, line: int | None) -> str:
 
 
 def _line_of(error: BaseException, path: str) -> int | None:
-    """The line of the strategy's file that was running, in its innermost frame."""
+    """Returns the line number of the innermost frame in the strategy's file."""
     frames = traceback.extract_tb(error.__traceback__)
     return next((frame.lineno for frame in reversed(frames) if frame.filename == path), None)

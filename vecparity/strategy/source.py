@@ -1,4 +1,4 @@
-"""A strategy as the evaluator knows it: a file's bytes. It is executed in workers only, see `sandbox`."""
+"""A strategy as the evaluator holds it: the bytes of a file. Only workers execute the file, see `sandbox`."""
 
 import hashlib
 from dataclasses import dataclass
@@ -8,18 +8,18 @@ from pathlib import Path
 from vecparity.errors import UsageError
 from vecparity.files import read_whole, to_path
 
-# Far more than anybody writes: a larger file is something else.
+# Far more than any strategy needs: a larger file is something else.
 _MOST_BYTES = 10 << 20
 _BUNDLED = Path(__file__).parent.parent / "strategies"
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy's file, read once: what is executed is what was hashed.
+    """A strategy's file, read once, so that the executed bytes are the hashed bytes.
 
     Attributes:
         name: The file's name without its suffix.
-        path: The file, as it is named in errors.
+        path: The file, as errors name it.
         source: The file's bytes.
     """
 
@@ -29,12 +29,12 @@ class Strategy:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of the file's bytes, in hexadecimal."""
+        """The SHA-256 digest of the file's bytes, in hexadecimal."""
         return hashlib.sha256(self.source).hexdigest()
 
     @property
     def is_bundled(self) -> bool:
-        """Whether it is one of those that come with the package, byte for byte."""
+        """True if the file equals a bundled strategy, byte for byte."""
         return self.sha256 in _bundled_digests()
 
 
@@ -44,7 +44,7 @@ def _bundled_digests() -> frozenset[str]:
 
 
 def bundled() -> list[str]:
-    """Names of the strategies that come with the package."""
+    """Returns the names of the strategies that come with the package."""
     return sorted(path.stem for path in _BUNDLED.glob("*.py"))
 
 
@@ -52,11 +52,11 @@ def load(name_or_path: str | Path) -> Strategy:
     """Reads a bundled strategy by name, or a file by path.
 
     Raises:
-        UsageError: Neither a bundled strategy nor a file that can be read, or its name cannot be printed.
+        UsageError: No bundled strategy or readable file has this name, or the name cannot be printed.
     """
     given = to_path(name_or_path, "strategy")
     path = _BUNDLED / f"{given}.py" if str(name_or_path) in bundled() else given
-    if not path.stem.isprintable():  # it stands in results, tables and pages
+    if not path.stem.isprintable():  # the name appears in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:
         source = read(path)
@@ -72,6 +72,6 @@ def read(path: Path) -> bytes:
     """Reads a strategy's file.
 
     Raises:
-        OSError: It cannot be read, is no regular file, or is larger than a strategy is.
+        OSError: The file cannot be read, is not a regular file, or is larger than 10 MiB.
     """
     return read_whole(path, _MOST_BYTES)

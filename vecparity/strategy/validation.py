@@ -1,4 +1,4 @@
-"""What the contract accepts of what a strategy leaves and returns, and what it refuses. Source: contract section 3."""
+"""Checks of the networks, datasets and hyperparameters that a strategy returns. Source: contract section 3."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +19,12 @@ HYPERPARAMETERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "beta1": (lambda beta: 0 < beta < 1, "between 0 and 1, both excluded"),
     "beta2": (lambda beta: 0 < beta < 1, "between 0 and 1, both excluded"),
 }
-# Rows that are checked and packed at a time: bounds what a dataset takes besides itself.
+# Rows checked and packed at a time: bounds the memory used beyond the dataset itself.
 _PACK_ROWS = 1 << 18
 
 
 class RefusedError(Exception):
-    """What a function left or returned is refused.
+    """A strategy function left or returned something that the contract refuses.
 
     Attributes:
         function: The function's name.
@@ -50,7 +50,7 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
         raise RefusedError("init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", got)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for part in (*model.modules(), *parameters.values()):
-        # Those of state_dict, which removed parametrizations leave, have no part in training.
+        # Hooks of state_dict, which removed parametrizations leave behind, play no part in training.
         kinds = [key for key in (*vars(part), "_backward_hooks") if key.endswith("_hooks") and "state_dict" not in key]
         hooks = [key for key in kinds if getattr(part, key, None)]
         if hooks or "forward" in vars(part):
@@ -79,7 +79,7 @@ def accepted_hyperparameters(returned: object) -> OptimizerConfig:
     """Returns the hyperparameters that ``get_optimizer_config`` returned.
 
     Raises:
-        RefusedError: One is missing or cannot be.
+        RefusedError: A hyperparameter is missing or invalid.
     """
     function = "get_optimizer_config"
     if not isinstance(returned, Mapping):
@@ -99,10 +99,10 @@ def accepted_hyperparameters(returned: object) -> OptimizerConfig:
 
 
 def accepted_dataset(returned: object, config: TaskConfig) -> Dataset:
-    """Packs what ``make_dataset`` returned.
+    """Checks and packs the dataset that ``make_dataset`` returned.
 
     Raises:
-        RefusedError: It is not what the contract accepts.
+        RefusedError: The contract does not accept the dataset.
     """
     x, y = _accepted_pair(returned, config)
     bits = [pack(_as_bits("x", block, row)) for row, block in _blocks(x)]
@@ -111,7 +111,7 @@ def accepted_dataset(returned: object, config: TaskConfig) -> Dataset:
 
 
 def _accepted_pair(returned: object, config: TaskConfig) -> tuple[Tensor, Tensor]:
-    """Checks everything but the values of what ``make_dataset`` returned."""
+    """Checks types and shapes of the pair that ``make_dataset`` returned; `_as_bits` checks the values."""
     function = "make_dataset"
     if isinstance(returned, Mapping):
         for key in ("x", "y"):
@@ -151,22 +151,22 @@ def _as_tensor(name: str, value: object) -> Tensor:
 
 
 def _modules(model: nn.Module) -> list[tuple[str, type[nn.Module]]]:
-    """Names and types in the order in which they are called: it is that of a mapping, which can be changed."""
+    """Returns names and types in calling order, which is the order of a mapping and can be changed."""
     return [(name, type(module)) for name, module in model.named_modules()]
 
 
 def _share_elements(parameters: Sequence[nn.Parameter]) -> bool:
-    """Tells whether an element in memory is two parameters', or one's twice: an update in place would change both."""
+    """Tells whether parameters share memory, with each other or within one; an in-place update would change both."""
     spans = sorted((parameter.data_ptr(), parameter.nbytes) for parameter in parameters)
     are_apart = all(begin + size <= other for (begin, size), (other, _) in pairwise(spans))
-    if are_apart and all(parameter.is_contiguous() for parameter in parameters):  # nearly always, and quickly seen
+    if are_apart and all(parameter.is_contiguous() for parameter in parameters):  # the usual case, and cheap to test
         return False
     addresses = torch.cat([_addresses(parameter) for parameter in parameters])
     return len(addresses.unique()) < len(addresses)
 
 
 def _addresses(tensor: Tensor) -> Int64[Tensor, " element"]:
-    """Returns where each element lies in memory, in units of an element."""
+    """Returns the memory address of each element, in units of an element."""
     addresses = torch.tensor([tensor.data_ptr() // tensor.element_size()])
     for length, stride in zip(tensor.shape, tensor.stride(), strict=True):
         addresses = (addresses[:, None] + torch.arange(length) * stride).reshape(-1)
@@ -179,7 +179,7 @@ def _blocks(values: Shaped[Tensor, "row ..."]) -> Iterator[tuple[int, Shaped[Ten
 
 
 def _as_bits(name: str, block: Shaped[Tensor, "block ..."], first_row: int) -> UInt8[Tensor, "block ..."]:
-    """Checks that a block of x or y, as float32, holds nothing but 0 and 1."""
+    """Converts a block of x or y to bytes, after checking that its values, as float32, are 0 or 1."""
     values = block.cpu()
     values = values.float() if values.is_floating_point() else values
     wrong = (values != 0) & (values != 1)

@@ -1,4 +1,4 @@
-"""What an evaluation is: the settings and the three configurations. Source: contract section 1."""
+"""The settings of an evaluation and the three configurations. Source: contract section 1."""
 
 import math
 from collections.abc import Iterator
@@ -12,8 +12,8 @@ from vecparity.errors import UsageError, brief
 Protocol = Literal["full", "published"]
 Secret = tuple[int, ...]
 
-# What can ever be trained. Steps, rows and runs are counted in 32 bits; the bits of a test set are drawn as 64-bit
-# integers (contract section 2), 16 GiB of them here, and the parameters of all runs are held at once, 64 GiB of them.
+# Upper limits. Steps, rows and runs are counted in 32 bits. A test set's bits are drawn as 64-bit integers (contract
+# section 2), here up to 16 GiB. The parameters of all runs are held at once, here up to 64 GiB.
 _MOST = 2**31 - 1
 _MOST_FEATURES = 2**20
 _MOST_TEST_BITS = 2**31
@@ -22,7 +22,7 @@ _MOST_PARAMETERS = 2**34
 
 @dataclass(frozen=True)
 class TaskConfig:
-    """The settings of one evaluation; a strategy's functions are given this object.
+    """The settings of one evaluation; every function of a strategy receives this object.
 
     Attributes:
         n_features: N, the number of input bits.
@@ -30,17 +30,17 @@ class TaskConfig:
         hidden_width: W, the number of hidden units.
         batch_size: Rows in a batch; the last batch of an epoch may be shorter.
         max_steps: Training steps of a run that does not stop early.
-        max_train_examples: The most rows that a training set may have.
-        num_hidden_secrets: Secrets that are drawn.
+        max_train_examples: Maximum number of rows in a training set.
+        num_hidden_secrets: Number of secrets to draw.
         num_orderings: Runs per secret, each with its own order of epochs.
         test_set_size: Rows in each secret's test set.
-        log_interval: Steps in a window, between two looks at a run's loss and accuracy.
+        log_interval: Steps in a window; a run's loss and accuracy are read once per window.
         min_steps_before_stop: First step at which a window may count towards stopping early.
-        early_stop_acc: Window accuracy from which a window counts; above 1, no run stops early.
-        early_stop_windows: Windows in succession that must count for a run to stop.
+        early_stop_acc: Minimum accuracy for a window to count; above 1, no run stops early.
+        early_stop_windows: Consecutive windows that must count before a run stops.
 
     Raises:
-        UsageError: A value that cannot be, by name and value.
+        UsageError: A value is invalid; the message names the field and the value.
     """
 
     n_features: int = 32
@@ -62,7 +62,7 @@ class TaskConfig:
             name, value = field.name, getattr(self, field.name)
             if field.type is float:
                 _require(_is_finite(value), name, value, "a finite number")
-                object.__setattr__(self, name, float(value))  # NumPy's numbers are welcome but do not travel further
+                object.__setattr__(self, name, float(value))  # NumPy numbers are accepted and converted here
                 continue
             is_integer = isinstance(value, Integral) and not isinstance(value, bool)
             _require(is_integer, name, value, "an integer")
@@ -84,7 +84,7 @@ class TaskConfig:
 
     @property
     def label(self) -> str:
-        """N and K, as the benchmark's configurations are named."""
+        """The name built from N and K, as in the benchmark's configurations."""
         return f"n{self.n_features}-k{self.secret_size}"
 
     @property
@@ -104,11 +104,11 @@ class TaskConfig:
             step = close
 
     def window_closes(self, count: int) -> list[int]:
-        """The steps at which the first ``count`` windows close, or all where there are no more."""
+        """Returns the steps at which the first ``count`` windows close, or all of them if there are fewer."""
         return list(islice(accumulate(self.window_lengths()), count))
 
     def last_close(self, step: int) -> int:
-        """The step at which the last window closed, once so many steps are made; 0 before the first."""
+        """Returns the step at which the last window had closed after ``step`` steps; 0 before the first window."""
         return step if step == self.max_steps else max(step - step % self.log_interval, min(step, 1))
 
 
@@ -135,7 +135,7 @@ SMOKE: dict[str, int] = {
     "min_steps_before_stop": 400,
     "early_stop_windows": 3,
 }
-# What provenance calls them: a protocol, and whether the short settings are on top of it.
+# Names in provenance: a protocol, and True if the smoke settings are applied on top of it.
 NAMED_PROTOCOLS: dict[str, tuple[Protocol, bool]] = {
     "full": ("full", False),
     "published": ("published", False),
@@ -157,11 +157,11 @@ def task_config(
     Args:
         label: One of the benchmark's configurations (``n32-k8``, ``n50-k8``, ``n64-k8``).
         protocol: ``full`` (10 secrets x 10 orderings) or ``published`` (5 x 3, the public leaderboard's).
-        smoke: A short evaluation to see that everything works, on top of either protocol.
+        smoke: Use the short settings, on top of either protocol, to test that everything works.
         **overrides: Any field of `TaskConfig`, by name.
 
     Raises:
-        UsageError: An unknown label, protocol or field, or a value that cannot be.
+        UsageError: A label, protocol or field is unknown, or a value is invalid.
     """
     if protocol not in tuple(PROTOCOLS):
         raise UsageError(f"protocol must be one of {', '.join(get_args(Protocol))}, got {protocol!r}")
@@ -173,12 +173,12 @@ def task_config(
 
 
 def protocol_name(protocol: Protocol, *, smoke: bool) -> str:
-    """What provenance calls a protocol, with or without the short settings on top."""
+    """Returns the name of a protocol in provenance, with or without the smoke settings."""
     return next(name for name, named in NAMED_PROTOCOLS.items() if named == (protocol, smoke))
 
 
 def protocol_of(config: TaskConfig) -> Protocol | None:
-    """The protocol whose settings these are, in one of the benchmark's configurations; None if a setting differs."""
+    """Returns the protocol with exactly these settings in a benchmark configuration; None if any setting differs."""
     for protocol in PROTOCOLS:
         if config.label in CONFIGURATIONS and config == task_config(config.label, protocol=protocol):
             return protocol
@@ -189,7 +189,7 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
     """Replaces fields of ``config`` by name.
 
     Raises:
-        UsageError: A name that is no field, or a value that cannot be.
+        UsageError: A name is not a field, or a value is invalid.
     """
     names = [field.name for field in fields(TaskConfig)]
     for name in overrides:
@@ -201,12 +201,12 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
 def _is_finite(value: object) -> bool:
     try:
         return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-    except OverflowError:  # an integer beyond all floats
+    except OverflowError:  # an integer too large for a float
         return False
 
 
 def _subsets(n_features: int, secret_size: int, enough: int) -> int:
-    """The number of subsets, or some number of at least ``enough`` of them: the whole one may never be counted."""
+    """Returns the number of subsets, or any number >= ``enough``: the full count may be too large to compute."""
     subsets = 1
     for chosen in range(min(secret_size, n_features - secret_size)):
         if subsets >= enough:

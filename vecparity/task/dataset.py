@@ -25,7 +25,7 @@ class Dataset:
         bits: The rows, feature ``i`` at bit ``i % 64`` of word ``i // 64`` (int64 holds the pattern; torch has no
             shifts of unsigned words). Bits past ``n_features`` are 0.
         labels: 0 or 1.
-        n_features: N, the number of bits of a row that mean something.
+        n_features: N, the number of bits of a row that are features.
     """
 
     bits: Int64[Tensor, "row word"]
@@ -38,11 +38,11 @@ class Dataset:
 
     @property
     def positive_rate(self) -> float:
-        """Share of rows with label 1."""
+        """The share of rows with label 1."""
         return float(self.labels.sum(dtype=torch.int64)) / self.num_examples
 
     def to(self, device: torch.device) -> "Dataset":
-        """Returns it on a device."""
+        """Returns the dataset on a device."""
         return Dataset(self.bits.to(device), self.labels.to(device), self.n_features)
 
 
@@ -52,7 +52,7 @@ def parity_labels(x: Shaped[Tensor, "row feature"], secret: Secret) -> Float32[T
 
 
 def num_words(n_features: int) -> int:
-    """Number of 64-bit words that hold a row of ``n_features`` bits."""
+    """Returns the number of 64-bit words that hold a row of ``n_features`` bits."""
     return -(-n_features // _WORD_BITS)
 
 
@@ -69,7 +69,7 @@ def unpack(
 ) -> Float[Tensor, "*batch {n_features}"]:
     """Unpacks words into 0.0s and 1.0s, on any device; the inverse of `pack`.
 
-    Looks each byte up in a table of 256 rows of 8: half the time of shifting and masking whole words.
+    Looks up each byte in a table of 256 rows of 8, which takes half the time of shifting and masking whole words.
     """
     bytes_ = bits.contiguous().view(torch.uint8).int()
     x = embedding(bytes_, _bits_of_byte(bits.device, dtype))
@@ -84,7 +84,7 @@ def _bits_of_byte(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "25
 
 
 def used_features(dataset: Dataset) -> Int64[Tensor, " word"]:
-    """Returns which features are on in any row, packed as a row is."""
+    """Returns the features that are on in at least one row, packed like a row."""
     return torch.from_numpy(np.bitwise_or.reduce(dataset.bits.numpy(), axis=0))
 
 

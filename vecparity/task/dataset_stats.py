@@ -1,4 +1,4 @@
-"""What a dataset is made of: how dense its features are, which are constant, and what it shows of a secret."""
+"""Statistics of a dataset: density per feature, constant features, and patterns and parity of a secret's bits."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from vecparity.task import rows
 from vecparity.task.config import Secret
 from vecparity.task.dataset import Dataset, pack, used_features
 
-# Rows that parities are taken of at a time: what there is between them stays in cache.
+# Rows per block when computing parities: intermediate values stay in cache.
 _BLOCK_ROWS = 1 << 16
 
 
 def density(dataset: Dataset) -> Float64[Tensor, " feature"]:
     """Returns the share of rows in which each feature is on."""
     bytes_ = dataset.bits.contiguous().numpy().view(np.uint8)
-    # Each byte's values are counted, of which there are few: a tenth of the time of counting bits.
+    # Count byte values, of which there are only 256: this takes a tenth of the time of counting bits.
     counts = np.stack([np.bincount(column, minlength=256) for column in bytes_.T])
     bits_of_values = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
     on = (counts @ bits_of_values.astype(np.int64)).reshape(-1)[: dataset.n_features]
@@ -35,14 +35,14 @@ def constant_features(dataset: Dataset) -> list[int]:
 
 
 def pattern_counts(dataset: Dataset, secret: Secret) -> Int64[Tensor, " pattern"]:
-    """Returns in how many rows each pattern of the secret's bits occurs.
+    """Returns the number of rows with each pattern of the secret's bits.
 
     Args:
         dataset: Any rows.
         secret: K features.
 
     Returns:
-        The counts of those that do occur, at most 2^K, in no order that means anything.
+        The counts of the patterns that occur, at most 2^K of them, in arbitrary order.
     """
     ascending = np.sort(rows.keys(dataset.bits & _mask(dataset, secret)))
     return torch.from_numpy(np.diff(rows.first_of_each(ascending), append=len(ascending)))
@@ -60,7 +60,7 @@ def parity_rate(dataset: Dataset, secret: Secret) -> float:
 
 
 def _parities(words: Num[np.ndarray, "row word"]) -> Num[np.ndarray, " row"]:
-    """The parity of each row's bits: folded in halves until one is left."""
+    """Returns the parity of each row's bits, folding words in half until one bit is left."""
     folded: np.ndarray = np.bitwise_xor.reduce(words, axis=1)
     for half in (32, 16, 8, 4, 2, 1):
         folded ^= folded >> np.uint64(half)
@@ -72,13 +72,13 @@ def _blocks(num_rows: int) -> Iterator[slice]:
 
 
 def _mask(dataset: Dataset, secret: Secret) -> Int64[Tensor, "1 word"]:
-    """A row in which the secret's features are on."""
+    """Returns a row in which only the secret's features are on."""
     features = torch.zeros((1, dataset.n_features), dtype=torch.uint8)
     features[:, list(secret)] = 1
     return pack(features)
 
 
 def _features(bits: Int64[Tensor, "row word"], n_features: int) -> Num[np.ndarray, "row feature"]:
-    """Rows as one byte a feature."""
+    """Returns rows as one byte per feature."""
     bytes_ = bits.contiguous().numpy().view(np.uint8)
     return np.unpackbits(bytes_, axis=1, bitorder="little")[:, :n_features]

@@ -13,19 +13,19 @@ def build_network(n_features: int, hidden_width: int) -> nn.Sequential:
 
 
 def build_skeleton(n_features: int, hidden_width: int) -> nn.Sequential:
-    """Builds the network without values: nothing is drawn, and parameters are given with each call."""
+    """Builds the network without values: it draws nothing, and the caller passes parameters with each call."""
     with torch.device("meta"):
         return build_network(n_features, hidden_width)
 
 
 def parameter_shapes(n_features: int, hidden_width: int) -> dict[str, torch.Size]:
-    """Names and shapes of the network's parameters, in the order in which they lie in a flat vector."""
+    """Returns names and shapes of the network's parameters, in the order of the flat vector."""
     skeleton = build_skeleton(n_features, hidden_width)
     return {name: parameter.shape for name, parameter in skeleton.named_parameters()}
 
 
 def flatten(parameters: Mapping[str, Tensor]) -> Float[Tensor, " param"]:
-    """Copies named parameters into one vector, in the order of `parameter_shapes` whatever that of the mapping."""
+    """Copies named parameters into one vector, in the order of `parameter_shapes`, not of the mapping."""
     return torch.cat([parameters[name].detach().reshape(-1) for name in _NAMES])
 
 

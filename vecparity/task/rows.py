@@ -1,4 +1,4 @@
-"""Datasets' rows as keys of one word each: which are distinct, and which of a test set's are among them."""
+"""Rows of a dataset as keys of one word each, to count distinct rows and the overlap with a test set."""
 
 import math
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ class Overlap:
     """Rows of a test set that occur in a training set.
 
     Attributes:
-        rows: How many, each as often as it occurs in the test set.
-        expected: How many there are by chance, on average.
-        p_value: How likely so many or more are by chance.
+        rows: Number of such rows, each counted as often as it occurs in the test set.
+        expected: Expected number by chance.
+        p_value: Probability of at least this many by chance.
     """
 
     rows: int
@@ -28,8 +28,8 @@ class Overlap:
 def keys(bits: Int64[Tensor, "row word"]) -> Num[np.ndarray, " row"]:
     """Returns one word for each row: the row itself, or a digest of its words, chained by splitmix64's finaliser.
 
-    Digests are for more than 64 features: some row looks like one of 12.8 million others by chance in one of 10^7
-    evaluations, no row unlike itself.
+    Digests are used for more than 64 features. Equal rows always have equal keys; a row matches one of 12.8 million
+    different rows by chance in one of 10^7 evaluations.
     """
     words = bits.numpy().view(np.uint64)
     made = words[:, 0].copy()
@@ -44,27 +44,27 @@ def keys(bits: Int64[Tensor, "row word"]) -> Num[np.ndarray, " row"]:
 
 
 def first_of_each(ascending: Num[np.ndarray, " row"]) -> Int64[np.ndarray, " distinct"]:
-    """Returns where each distinct one of ascending keys is first found."""
+    """Returns the position of the first occurrence of each distinct key, for ascending keys."""
     return np.flatnonzero(np.concatenate([[True], ascending[1:] != ascending[:-1]]))
 
 
 def sorted_keys(dataset: Dataset) -> Num[np.ndarray, " row"]:
     """Returns the keys of a dataset's rows, ascending."""
     ascending = keys(dataset.bits)
-    ascending.sort()  # where it is: a dataset may have 12.8 million rows
+    ascending.sort()  # in place: a dataset may have 12.8 million rows
     return ascending
 
 
 def num_distinct(ascending: Num[np.ndarray, " row"]) -> int:
-    """Counts the distinct ones of ascending keys."""
+    """Counts the distinct keys, for ascending keys."""
     return 1 + int(np.count_nonzero(ascending[1:] != ascending[:-1]))
 
 
 def overlap(test_set: Dataset, ascending: Num[np.ndarray, " row"]) -> Overlap:
-    """Compares a test set, uniform over all 2^N rows, with a training set that was made without it.
+    """Compares a test set, uniform over all 2^N rows, with a training set that was made independently.
 
-    A row of the test set is one of the training set's d distinct rows with probability d / 2^N, so that of T rows a
-    Binomial(T, d / 2^N) number is: the p-value is its exact upper tail.
+    A test row equals one of the training set's d distinct rows with probability d / 2^N. The number of such rows among
+    T is therefore Binomial(T, d / 2^N), and the p-value is its exact upper tail.
 
     Args:
         test_set: The test set.
@@ -78,9 +78,9 @@ def overlap(test_set: Dataset, ascending: Num[np.ndarray, " row"]) -> Overlap:
 
 
 def _upper_tail(successes: int, trials: int, chance: float) -> float:
-    """How likely a Binomial(trials, chance) number is to be ``successes`` or more."""
+    """Returns the probability that a Binomial(trials, chance) variable is ``successes`` or more."""
     if successes == 0:
         return 1.0
-    from scipy.special import bdtrc  # takes a while to import, and is rarely asked
+    from scipy.special import bdtrc  # slow to import and rarely needed
 
     return float(bdtrc(successes - 1, trials, chance))

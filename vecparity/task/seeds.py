@@ -1,4 +1,4 @@
-"""Where every random number of an evaluation comes from: public formulas, or streams under a secret key.
+"""Seeds for every random number of an evaluation: public formulas, or streams under a secret key.
 
 Source: contract section 2 for the formulas.
 """
@@ -21,7 +21,7 @@ _KEY_BYTES = 32
 
 @runtime_checkable
 class Seeds(Protocol):
-    """All that is random in an evaluation, for secret i and ordering j, both from 0.
+    """Seeds for everything random in an evaluation, for secret i and ordering j, both from 0.
 
     Attributes:
         seed: The top-level seed.
@@ -34,21 +34,21 @@ class Seeds(Protocol):
         """Draws the evaluation's secrets: distinct sorted tuples of feature indices."""
 
     def dataset_seed(self, config: TaskConfig, i: int) -> int:
-        """Given to ``make_dataset``, and seeds the global generators before it is called."""
+        """Returns the seed that ``make_dataset`` receives; it also seeds the global generators before the call."""
 
     def test_set_seed(self, config: TaskConfig, i: int) -> int:
-        """Seeds the generator of the secret's test set."""
+        """Returns the seed for the generator of the secret's test set."""
 
     def run_seed(self, config: TaskConfig, i: int, j: int) -> int:
-        """Seeds the global generators before the network is built."""
+        """Returns the seed for the global generators, set before the network is built."""
 
     def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
-        """Seeds the generator of the run's epoch permutations."""
+        """Returns the seed for the generator of the run's epoch permutations."""
 
 
 @dataclass(frozen=True)
 class PublicSeeds:
-    """The contract's formulas: whoever sees one seed can work out all others, and the secrets.
+    """The contract's formulas: anyone who sees one seed can compute all the others and the secrets.
 
     Args:
         seed: The top-level seed.
@@ -80,20 +80,20 @@ class PublicSeeds:
 
 @dataclass(frozen=True)
 class SealedSeeds:
-    """Streams under a key: no seed tells anything about another, nor about the secrets, to whoever lacks the key.
+    """Streams under a key: without the key, a seed reveals nothing about other seeds or the secrets.
 
-    A seed is the beginning of an HMAC-SHA256 (RFC 2104) of what it is for: the stream's name, N, K, the top-level seed
-    and the indices. The seeds that a strategy sees, its run's and its dataset's, have 32 bits: authors hand them to
-    `numpy.random.seed`, too, which takes no more, and torch's CPU generator heeds only the low 32 bits of any. That is
-    harmless: trying all of them to find the seed that a strategy sees gives a seed that nothing else follows from, and
-    the seeds of test sets and orderings it does not see.
+    A seed is the beginning of an HMAC-SHA256 (RFC 2104) of its purpose: the stream's name, N, K, the top-level seed
+    and the indices. A strategy sees two seeds, the run's and the dataset's. Both have 32 bits: authors also pass them
+    to `numpy.random.seed`, which takes no more, and torch's CPU generator uses only the low 32 bits. Short seeds are
+    harmless: brute force recovers only a seed that the strategy already sees, and no other seed follows from it. A
+    strategy never sees the seeds of test sets and orderings.
 
     Args:
         key: 32 bytes, see `new_key`.
-        seed: The top-level seed: evaluations under one key differ by it.
+        seed: The top-level seed, which distinguishes evaluations under one key.
 
     Raises:
-        UsageError: A key of another length, or see `check_seed`.
+        UsageError: The key has another length; see also `check_seed`.
     """
 
     key: bytes = field(repr=False)
@@ -120,25 +120,25 @@ class SealedSeeds:
         return self._stream("ordering", config, i, j)
 
     def _stream(self, name: str, config: TaskConfig, *indices: int) -> int:
-        # Decimal numbers between bars, behind a name that has none: no two uses share a message.
+        # Decimal numbers separated by bars, after a name without bars: no two uses share a message.
         parts = ["vecparity seed 1", name, config.n_features, config.secret_size, self.seed, *indices]
         digest = hmac.digest(self.key, "|".join(map(str, parts)).encode(), "sha256")
-        return int.from_bytes(digest[:8], "big") >> 1  # 63 bits: not negative for torch
+        return int.from_bytes(digest[:8], "big") >> 1  # 63 bits, so that torch reads it as non-negative
 
 
 def _draw_secrets(config: TaskConfig, seed: int) -> list[Secret]:
     rng = random.Random(seed)
-    drawn: dict[Secret, None] = {}  # a dict keeps the order in which distinct ones came
+    drawn: dict[Secret, None] = {}  # a dict drops duplicates and keeps the order of drawing
     while len(drawn) < config.num_hidden_secrets:
         drawn[tuple(sorted(rng.sample(range(config.n_features), config.secret_size)))] = None
     return list(drawn)
 
 
 def check_seed(seed: int) -> None:
-    """Refuses a top-level seed from which torch could not seed a generator (64 bits).
+    """Refuses a top-level seed whose derived seeds do not fit torch's generators (64 bits).
 
     Raises:
-        UsageError: Not an integer, or too far from 0.
+        UsageError: The seed is not an integer, or is too far from 0.
     """
     largest = (2**63 - 1) // 2_000_000 - 1
     if not isinstance(seed, int) or isinstance(seed, bool):
@@ -153,15 +153,15 @@ def new_key() -> bytes:
 
 
 def key_digest(key: bytes) -> str:
-    """Names a key without giving it away: may be published beside results, to be checked when the key is shown."""
+    """Returns a digest that names a key without revealing it; publish it with results and check it against the key."""
     return hashlib.sha256(b"vecparity key digest 1|" + key).hexdigest()
 
 
 def write_key(path: Path, key: bytes) -> None:
-    """Writes a key as 64 hex digits to a new file that only its owner can read, and has it reach the disk.
+    """Writes a key as 64 hex digits to a new file that only its owner can read, and syncs it to disk.
 
     Raises:
-        UsageError: There is something at ``path`` already: a key is never overwritten.
+        UsageError: ``path`` already exists; a key is never overwritten.
         MachineError: The file cannot be written.
     """
     try:
@@ -177,10 +177,10 @@ def write_key(path: Path, key: bytes) -> None:
 
 
 def read_key(path: Path) -> bytes:
-    """Reads what `write_key` wrote.
+    """Reads a key that `write_key` wrote.
 
     Raises:
-        UsageError: It cannot be read, others than its owner may read or write it, or it does not hold 64 hex digits.
+        UsageError: The file cannot be read, does not hold 64 hex digits, or is accessible to others than its owner.
     """
     try:
         with path.open("rb") as file:

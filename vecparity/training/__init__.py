@@ -1,1 +1,1 @@
-"""Runs and how they train: the ensemble, batches in order, the loop over windows."""
+"""Runs and their training: the ensemble, the order of batches, the loop over windows."""

@@ -1,7 +1,7 @@
 """AdamW over stacked runs, each with its own hyperparameters.
 
-Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2; the order of roundings
-is torch.optim.AdamW's, as contract section 4 writes it.
+Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization" (2019), algorithm 2. Roundings follow the order of
+torch.optim.AdamW, as written in contract section 4.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ EPS = 1e-8
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What AdamW multiplies by, per run, rounded once from double precision to the parameters' dtype.
+    """AdamW's factors per run, rounded once from double precision to the parameters' dtype.
 
     Attributes:
         decay: ``1 - lr * wd``.
@@ -68,7 +68,7 @@ def adamw_(
     active: Bool[Tensor, "run 1"],
     scratch: Float[Tensor, "2 run param"],
 ) -> None:
-    """Makes one update in place, where ``active``; other runs keep every bit of their state.
+    """Makes one in-place update of the ``active`` runs; other runs keep every bit of their state.
 
     Args:
         params: Updated.
@@ -76,18 +76,18 @@ def adamw_(
         exp_avg_sq: Updated.
         grads: Gradients of each run's own loss.
         by: The window's coefficients.
-        step: Which step of the window, from 0.
-        active: Which runs are updated.
+        step: Index of the step within the window, from 0.
+        active: True for the runs to update.
         scratch: Overwritten. Fresh temporaries of this size would cost more in page faults than the arithmetic.
     """
-    # A frozen run's coefficients change nothing, which costs less than choosing between old and new state.
+    # Frozen runs get coefficients that change nothing; this costs less than selecting between old and new state.
     grads = torch.where(active, grads, grads.new_zeros(()), out=scratch[0])
     one_minus_beta1, step_size = (torch.where(active, c, 0) for c in (by.one_minus_beta1, by.step_size[step]))
     beta2, decay = (torch.where(active, c, 1) for c in (by.beta2, by.decay))
 
     exp_avg.lerp_(grads, one_minus_beta1)
     exp_avg_sq.mul_(beta2).addcmul_(torch.mul(grads, by.one_minus_beta2, out=scratch[1]), grads)
-    change, root = scratch  # grads is spent
+    change, root = scratch  # grads is no longer needed
     torch.sqrt(exp_avg_sq, out=root).div_(by.root_correction2[step]).add_(EPS)
     torch.mul(exp_avg, step_size, out=change).div_(root)
     params.mul_(decay).sub_(change)

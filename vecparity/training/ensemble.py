@@ -17,23 +17,23 @@ from vecparity.training.runs import Run
 
 @dataclass
 class Ensemble:
-    """Runs in training. The run axis is always axis 0; nothing here knows which evaluation a run belongs to.
+    """Runs in training, independent of their evaluations. The run axis is always axis 0.
 
     Attributes:
-        params: Every run's parameters, flat (the order is `network.parameter_shapes`').
+        params: Every run's parameters, flat, in the order of `network.parameter_shapes`.
         exp_avg: AdamW's first moments.
         exp_avg_sq: AdamW's second moments.
         step: Updates made so far, the same for all runs.
-        active: False where a run is frozen: an engine leaves its state exactly as it is.
+        active: False for a frozen run, whose state engines leave exactly as it is.
         lr: Learning rates.
         wd: Weight decays.
         beta1: Decay rates of the first moment.
         beta2: Decay rates of the second moment.
-        first_row: Where each run's dataset begins in ``data``.
-        used: Which features are on in any row of each run's dataset, packed as a row is.
+        first_row: Index in ``data`` of the first row of each run's dataset.
+        used: Features that are on in at least one row of each run's dataset, packed like a row.
         data: All datasets, one after the other.
         hidden_width: W.
-        num_started: Runs that began together, of which these are those left.
+        num_started: Number of runs at the start, including those that have stopped.
     """
 
     params: Float[Tensor, "run param"]
@@ -98,26 +98,26 @@ class Ensemble:
 
     @property
     def parameters(self) -> dict[str, Float[Tensor, "run ..."]]:
-        """The network's named parameters, stacked: views of ``params``."""
+        """The network's named parameters, stacked, as views of ``params``."""
         return unflatten(self.params, parameter_shapes(self.n_features, self.hidden_width))
 
     @cached_property
     def trained_features(self) -> Int64[Tensor, "run word"]:
-        """Features whose weights do more than decay without ever growing, packed as a row is.
+        """The features whose weights an engine must train, packed like a row; other weights only decay.
 
-        Those that are on in some row; where decay makes weights grow (``lr * wd > 2``), all: a weight that overflows
-        must make the run's loss NaN. Bits past ``n_features`` may be set.
+        These are the features that are on in at least one row. If decay makes weights grow (``lr * wd > 2``), they are
+        all features, since a weight that overflows must make the run's loss NaN. Bits past ``n_features`` may be set.
         """
         grows = rearrange(self.lr * self.wd > 2, "run -> run 1")
         return torch.where(grows, -1, self.used)
 
     @cached_property
     def most_trained_features(self) -> int:
-        """The largest number of `trained_features` that a run has; the first time, waits for the device."""
+        """The largest number of `trained_features` of any run; the first access waits for the device."""
         return int(unpack(self.trained_features, self.n_features, torch.float32).sum(dim=-1).max())
 
     def coefficients(self, num_steps: int, runs: slice = slice(None)) -> Coefficients:
-        """What AdamW multiplies by in the next steps of some of the runs."""
+        """Computes AdamW's coefficients for the next ``num_steps`` steps of some of the runs."""
         hyperparameters = (self.lr[runs], self.wd[runs], self.beta1[runs], self.beta2[runs])
         return coefficients(*hyperparameters, self.step, num_steps, self.params.dtype)
 

@@ -1,4 +1,4 @@
-"""The loop over windows: advance, look, stop, compact, keep a checkpoint. Source: contract section 5."""
+"""The loop over windows: advance, read, stop, compact, save a checkpoint. Source: contract section 5."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -39,17 +39,17 @@ def train(
         runs: In any order, of any evaluations.
         config: The settings.
         engine: Computes the windows.
-        devices: Where: the runs are shared out among them, in order. A run's result depends on its device's kind only,
-            but for ``vmap``, which rounds by the number of runs that are together.
-        dtype: Of parameters, moments and gradients.
-        on_window: Told of every window that closes; of a training that goes on, first of those that had closed.
-        checkpoints: Where the training is kept, and where it goes on from if `Checkpoints.resume` found something: to
-            bitwise the end that it would have come to, by the same engine, dtype and, with ``vmap``, number of threads
-            and of devices.
-        stop_requested: Asked now and then, between pieces of up to 250 steps, whether to keep a checkpoint and stop.
+        devices: The devices among which the runs are divided, in order. A run's result depends only on the kind of its
+            device, except with ``vmap``, whose rounding depends on the number of runs stacked together.
+        dtype: The dtype of parameters, moments and gradients.
+        on_window: Called for every window that closes; a resumed training first replays the windows closed earlier.
+        checkpoints: The checkpoints to save to, and to resume from if `Checkpoints.resume` found a state. A resumed
+            training ends bitwise as it would have without the interruption, given the same engine and dtype and, with
+            ``vmap``, the same numbers of threads and devices.
+        stop_requested: Called between pieces of up to 250 steps; if true, saves a checkpoint and stops.
 
     Returns:
-        How each run ended, in the order of ``runs``.
+        The outcome of each run, in the order of ``runs``.
 
     Raises:
         InterruptedTrainingError: A stop was requested before the end.
@@ -59,7 +59,7 @@ def train(
     progress = Progress.start(
         [
             Ensemble.start(part, config.hidden_width, device, dtype)
-            for part, device in zip(parts, devices, strict=False)  # of more devices than runs some are not needed
+            for part, device in zip(parts, devices, strict=False)  # surplus devices stay unused
         ]
     )
     if checkpoints is not None and checkpoints.state is not None:
@@ -74,11 +74,11 @@ def train(
 
 
 class _Training:
-    """Takes a training to its end.
+    """A training from its current state to its end.
 
-    The host decides only between pieces of windows. A GPU works through what it has been given meanwhile: so a window
-    that cannot stop any run is read once the next is on its way, and told of then. The GPU never waits for the host
-    but where a run may stop.
+    The host decides only between pieces of windows, while a GPU computes the pieces already submitted. If no run can
+    stop at a window, the host submits the next piece before it reads and reports the window. The GPU therefore waits
+    for the host only at windows where a run may stop.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class _Training:
         return metrics
 
     def _read(self) -> None:
-        """Reads the window that closed last, if that is still to be done, and lets go of runs that ended in it."""
+        """Reads the last closed window unless it was read already, and drops the runs that ended in it."""
         if self._unread is None:
             return
         progress, unread = self._progress, self._unread
@@ -165,7 +165,7 @@ class _Training:
             self._on_window(self._untold.pop(0))
 
     def _between_pieces(self) -> None:
-        """Keeps a checkpoint where it is time to, and stops where that is wanted."""
+        """Saves a checkpoint if one is due, and stops if a stop was requested."""
         checkpoints, is_wanted = self._checkpoints, self._stop_requested()
         if is_wanted or (checkpoints is not None and checkpoints.is_due()):
             self._read()
@@ -175,7 +175,7 @@ class _Training:
             checkpoints.save(snapshot.of_progress(self._progress, self._engine))
 
     def _finish(self, positions: Sequence[int]) -> None:
-        """Tests the runs at some positions, at their end."""
+        """Tests the runs at some positions, which have reached their end, and records their results."""
         progress, live = self._progress, iter(self._progress.live)
         for part, own in zip(progress.parts, progress.split(positions), strict=True):
             of_part = list(islice(live, part.num_runs))
@@ -184,7 +184,7 @@ class _Training:
             params, finished = part.params[own], [of_part[position] for position in own]
             with _current(part.device):
                 scores = self._engine.test(params, [self._runs[run].test_set for run in finished], part.hidden_width)
-            # The last update of all may overflow with no loss after it to show that.
+            # The very last update may overflow, and no later loss would show it.
             are_finite = params.isfinite().all(dim=1, keepdim=True)
             weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
             first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
@@ -199,24 +199,24 @@ class _Training:
 
 
 def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:
-    """Shares runs out, in order, into as equal parts as can be, none of them empty."""
+    """Divides runs, in order, into parts that are as equal as possible and never empty."""
     count = min(count, len(runs))
     bounds = [len(runs) * index // count for index in range(count + 1)]
     return [runs[begin:end] for begin, end in pairwise(bounds)]
 
 
 def _computes_meanwhile(device: torch.device) -> bool:
-    """Tells if an engine trains on by itself once started."""
+    """Tells whether the device computes asynchronously, while the host continues."""
     return device.type != "cpu"
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
-    """Makes a GPU the current one, as kernels' launches and recordings want it."""
+    """Makes a GPU the current device, which launching and recording kernels require."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
-    """Keeps what there is, and says how to go on."""
+    """Saves a checkpoint if possible, and builds the error that says how to resume."""
     said = f"interrupted at step {progress.step}"
     if checkpoints is None:
         return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)

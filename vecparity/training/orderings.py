@@ -1,4 +1,4 @@
-"""Each run's walk through its epochs: permutations, cut into batches.
+"""Epoch permutations of each run, cut into batches.
 
 Source: contract sections 2 (the generators) and 4 (batches, short last batches).
 """
@@ -14,7 +14,7 @@ from vecparity.kernels.cpu import native
 
 
 class _Ordering:
-    """One run's walk through its epochs."""
+    """The ordering of one run: its epoch permutations and the position in the current one."""
 
     def __init__(self, num_examples: int, seed: int) -> None:
         self.num_examples = num_examples
@@ -23,7 +23,7 @@ class _Ordering:
         self.position = 0
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray) -> None:
-        """Writes the next batches: indices [step, batch], zero beyond a short one, and lengths [step]."""
+        """Writes the next batches: indices [step, batch], zero after the end of a short batch, and lengths [step]."""
         num_steps, batch_size = indices.shape
         flat = indices.reshape(-1)
         step = 0
@@ -32,7 +32,7 @@ class _Ordering:
                 self._begin_epoch()
             rest = self.permutation[self.position :]
             steps = min(num_steps - step, -(-len(rest) // batch_size))
-            # Only an epoch's last batch is short, so the epoch's rows lie without gaps.
+            # Only an epoch's last batch is short, so the epoch's rows are contiguous.
             rows = min(len(rest), steps * batch_size)
             flat[step * batch_size : step * batch_size + rows] = rest[:rows]
             flat[step * batch_size + rows : (step + steps) * batch_size] = 0
@@ -42,9 +42,9 @@ class _Ordering:
             step += steps
 
     def skip(self, num_steps: int, batch_size: int) -> None:
-        """Goes on as if the first batches had been filled; before any `fill`."""
+        """Skips the first ``num_steps`` batches; call before any `fill`."""
         epochs, steps = divmod(num_steps, -(-self.num_examples // batch_size))
-        for _ in range(epochs):  # torch's generator can only be led on by drawing
+        for _ in range(epochs):  # torch's generator advances only by drawing
             self._begin_epoch()
         if steps:
             self._begin_epoch()
@@ -53,33 +53,33 @@ class _Ordering:
             self.position = len(self.permutation)
 
     def _begin_epoch(self) -> None:
-        # int32 halves the memory of 12.8 million rows; the draws are those of int64.
+        # int32 halves the memory of 12.8 million rows and draws the same permutation as int64.
         permutation = torch.randperm(self.num_examples, generator=self.generator, dtype=torch.int32)
         self.permutation, self.position = permutation.numpy(), 0
 
 
 @runtime_checkable
 class Orderings(Protocol):
-    """Many runs' walks through their epochs."""
+    """The orderings of many runs."""
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
-        """Writes the next batches: indices [run, step, batch], zero beyond a short one, and lengths [run, step]."""
+        """Writes the next batches: indices [run, step, batch], 0 after a short batch's end, and lengths [run, step]."""
 
     def skip(self, num_steps: int, batch_size: int, threads: int) -> None:
-        """Goes on as if the first batches had been filled; before any `fill`."""
+        """Skips the first ``num_steps`` batches; call before any `fill`."""
 
     def take(self, runs: Sequence[int]) -> None:
-        """Goes on with some of the runs only, in the order given."""
+        """Keeps only some of the runs, in the order given."""
 
 
 class _TorchOrderings:
-    """By torch.randperm: where the native twin cannot be had."""
+    """Orderings drawn by torch.randperm, used where the native twin is unavailable."""
 
     def __init__(self, num_examples: Sequence[int], seeds: Sequence[int]) -> None:
         self._orderings = [_Ordering(n, seed) for n, seed in zip(num_examples, seeds, strict=True)]
 
     def fill(self, indices: np.ndarray, lengths: np.ndarray, threads: int) -> None:
-        # torch.randperm releases the interpreter's lock, so threads are enough.
+        # torch.randperm releases the interpreter's lock, so threads suffice.
         with ThreadPoolExecutor(threads) as pool:
             for _ in pool.map(_Ordering.fill, self._orderings, indices, lengths):
                 pass
@@ -94,10 +94,10 @@ class _TorchOrderings:
 
 
 def make_orderings(num_examples: Sequence[int], seeds: Sequence[int]) -> Orderings:
-    """The orderings of runs before their first step, from their numbers of rows and their seeds."""
+    """Returns the orderings of runs before their first step, given their numbers of rows and their seeds."""
     if native.is_available() and max(num_examples, default=0) < native.extension().TOO_MANY_ROWS:
         made: Orderings = native.extension().Orderings(
             num_examples, [seed % 2**64 for seed in seeds]
-        )  # as torch takes them
+        )  # as torch reads seeds
         return made
     return _TorchOrderings(num_examples, seeds)

@@ -1,4 +1,4 @@
-"""Where a training stands: all that the loop over windows looks at and decides, as one value.
+"""The state of a training between two pieces of windows: everything that the loop reads and decides.
 
 Source: contract section 5.
 """
@@ -16,7 +16,7 @@ from vecparity.training.ensemble import Ensemble
 
 @dataclass
 class Curve:
-    """One run's windows.
+    """The closed windows of one run.
 
     Attributes:
         step: The step at which each window closed.
@@ -36,13 +36,13 @@ class Curve:
 
 @dataclass
 class Trained:
-    """How one run ended.
+    """The outcome of one run.
 
     Attributes:
-        steps: Steps until it stopped; for a diverged run, the step whose loss was not finite.
-        test_accuracy: Share of its test set, or None for a diverged run.
-        curve: Its windows.
-        first_layer: The mean over hidden units of each feature's |weight|, in the end; None for a diverged run.
+        steps: Steps until the run stopped; for a diverged run, the step whose loss was not finite.
+        test_accuracy: Share of the test set labelled correctly; None for a diverged run.
+        curve: The run's windows.
+        first_layer: Each feature's final |weight|, averaged over hidden units; None for a diverged run.
     """
 
     steps: int
@@ -57,15 +57,15 @@ class Trained:
 
 @dataclass(frozen=True)
 class WindowClosed:
-    """What a window's close shows of the runs that took part.
+    """The metrics of a window at its close, for the runs that took part.
 
     Attributes:
-        step: At which it closed.
+        step: The step at which the window closed.
         runs: Indices of the runs, ascending.
-        loss: Their mean losses over the window, in nats.
-        accuracy: Their mean accuracies over the window.
-        live: Indices of the runs that go on, ascending; those that have yet to begin are among them.
-        is_shown_again: Whether it closed before an interruption.
+        loss: Mean loss of each run over the window, in nats.
+        accuracy: Mean accuracy of each run over the window.
+        live: Indices of the runs that continue, ascending, including runs that have yet to begin.
+        is_shown_again: True if the window closed before an interruption and is replayed.
     """
 
     step: int
@@ -82,11 +82,11 @@ class WindowClosed:
 
 @dataclass(frozen=True)
 class UnreadWindow:
-    """A window that closed, its metrics on their way to the host.
+    """A closed window whose metrics are on their way to the host.
 
     Attributes:
-        opened: The step at which it began.
-        step: At which it closed.
+        opened: The step at which the window began.
+        step: The step at which the window closed.
         parts: The metrics of each part of the runs.
     """
 
@@ -97,17 +97,17 @@ class UnreadWindow:
 
 @dataclass
 class Progress:
-    """A training between two pieces of windows.
+    """The state of a training between two pieces of windows.
 
     Attributes:
-        parts: The runs still in training: an ensemble for each device, in order; one that has no runs left stands
-            still. The step tells each ordering's place, too.
-        live: Which runs those are, ascending.
+        parts: The runs still in training: one ensemble per device, in order. A part without runs makes no more steps.
+            The step also determines the position in each ordering.
+        live: Indices of the runs still in training, ascending.
         opened: The step at which the open window began.
-        sums: Of the open window so far, for each part, or None at its beginning.
-        good_windows: Each run's windows in succession that count towards its stop.
+        sums: The sums of the open window so far, for each part; None at the window's beginning.
+        good_windows: Each run's current number of consecutive windows that count towards stopping.
         curves: Each run's closed windows.
-        trained: How runs ended that did.
+        trained: The outcomes of the runs that have ended.
     """
 
     parts: list[Ensemble]
@@ -120,7 +120,7 @@ class Progress:
 
     @classmethod
     def start(cls, parts: Sequence[Ensemble]) -> "Progress":
-        """Before the first step."""
+        """Returns the state before the first step."""
         runs = range(sum(part.num_runs for part in parts))
         return cls(list(parts), list(runs), 0, None, [0 for _ in runs], [Curve() for _ in runs], {})
 
@@ -129,7 +129,7 @@ class Progress:
         return max(part.step for part in self.parts)
 
     def split(self, positions: Sequence[int]) -> list[list[int]]:
-        """Sorts ascending positions in ``live`` by the part that they are in, and counts from its first run."""
+        """Groups ascending positions in ``live`` by part, and makes them relative to the part's first run."""
         ends = list(accumulate(part.num_runs for part in self.parts))
         return [
             [position - begin for position in positions if begin <= position < end]
@@ -137,27 +137,27 @@ class Progress:
         ]
 
     def add(self, piece: list[WindowMetrics]) -> None:
-        """Counts a piece of the open window in, given for each part."""
+        """Adds the metrics of a piece, one per part, to the open window."""
         self.sums = piece if self.sums is None else list(map(WindowMetrics.add, zip(self.sums, piece, strict=True)))
 
     def close(self) -> UnreadWindow:
-        """Closes the open window, for `read` to look at; that may be later, where no run `may_stop`."""
+        """Closes the open window and returns it for `read`; reading may be delayed if no run `may_stop`."""
         assert self.sums is not None
         closed = UnreadWindow(self.opened, self.step, [sums.fetch() for sums in self.sums])
         self.opened, self.sums = self.step, None
         return closed
 
     def may_stop(self, config: TaskConfig, step: int) -> bool:
-        """Tells if any run could stop at the window that closes at a step, all windows before it having been read."""
+        """Tells whether any run could stop at the window that closes at ``step``, once all earlier windows are read."""
         longest = max((self.good_windows[run] for run in self.live), default=0)
         return _count_good(config, step, config.early_stop_acc, longest) >= config.early_stop_windows
 
     def read(self, closed: UnreadWindow, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
-        """Waits for a closed window's metrics, and decides who goes on.
+        """Waits for a closed window's metrics, and decides which runs continue.
 
         Returns:
-            What it showed, the positions in ``live`` of runs that go on, and those of runs that stop here. Diverged
-            runs are in neither.
+            The window's metrics, the positions in ``live`` of the runs that continue, and the positions of the runs
+            that stop here. Diverged runs are in neither list.
         """
         num_steps = closed.step - closed.opened
         losses, accuracies, num_batches = (
@@ -189,7 +189,7 @@ class Progress:
         )
 
     def take(self, kept: Sequence[int]) -> None:
-        """Goes on with the runs at some ascending positions only."""
+        """Keeps only the runs at some ascending positions."""
         own = [torch.tensor(positions, dtype=torch.int64) for positions in self.split(kept)]
         self.live = [self.live[position] for position in kept]
         self.parts = [part.take(runs) for part, runs in zip(self.parts, own, strict=True)]
@@ -197,7 +197,7 @@ class Progress:
             self.sums = [sums.take(runs) for sums, runs in zip(self.sums, own, strict=True)]
 
     def closed_windows(self, config: TaskConfig) -> Iterator[WindowClosed]:
-        """Shows again what every closed window showed, in order."""
+        """Yields the metrics of every closed window again, in order."""
         good_windows = [0] * len(self.curves)
         for window, step in enumerate(accumulate(config.window_lengths())):
             if step > self.opened:

@@ -1,8 +1,8 @@
-"""The random streams that an evaluation is made of, held to the original's: no library promises to draw alike for ever.
+"""Comparison of an evaluation's random streams with the original's: no library promises to draw alike for ever.
 
-Digests and first values are of `tests/golden/seeding.json` and `traces.json`, figures of the original evaluator under
-PyTorch 2.13.0 (contract section 7). That of untouched networks, which are not among them, is what the definitions of
-MT19937 and of `torch.nn.Linear`'s initialisation give. A test holds all of them to that.
+Digests and first values come from `tests/golden/seeding.json` and `traces.json`, which record the original evaluator
+under PyTorch 2.13.0 (contract section 7). The record lacks untouched networks; their digest follows from the
+definitions of MT19937 and of `torch.nn.Linear`'s initialisation. A test checks all digests against these sources.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ _ORDERING_SEED = 84_000_000
 _TEST_SET_SEED = 840_000
 _RUN_SEED = 42_000_000
 _NUM_TEST_ROWS = 64
-# Torch's code paths round numbers of a size of 1 otherwise by about 1e-7.
+# On numbers of about 1, torch's code paths differ by roundings of about 1e-7.
 _ROUNDING = 1e-5
 
 
@@ -38,11 +38,11 @@ class Stream:
     """The beginning of one stream.
 
     Attributes:
-        name: What is drawn from it.
-        how: By which function.
-        draw: Draws it.
-        sha256: Of the original's bytes.
-        head: The original's first values, in case of another rounding; empty where nothing is rounded.
+        name: The kind of value drawn from the stream.
+        how: The function that draws.
+        draw: Draws the beginning of the stream.
+        sha256: SHA-256 of the original's bytes.
+        head: The original's first values, to recognise a different rounding; empty where nothing is rounded.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Stream:
     head: tuple[float, ...] = ()
 
     def likeness(self) -> Likeness:
-        """Draws it and compares it with the original's: the same, the same but for rounding, or another."""
+        """Compares a fresh draw with the original: the same, the same except for rounding, or another stream."""
         drawn = self.draw()
         if hashlib.sha256(drawn.contiguous().numpy().data).hexdigest() == self.sha256:
             return "same"
@@ -80,7 +80,7 @@ def _untouched() -> Tensor:
 
 
 def _normal_weights() -> Tensor:
-    """The first layer of `isolated_cube`."""
+    """Returns the first layer of `isolated_cube`."""
     weight = next(_network().parameters()).detach()
     return nn.init.kaiming_normal_(weight, mode="fan_in", nonlinearity="relu").mul_(2.0)
 
@@ -96,7 +96,7 @@ def _permutation() -> Tensor:
 
 
 _PERMUTATION = "45f8aed842d77cc2862db6817dbb648613f70fefd756c469e8704b11d1f975e5"
-# What an evaluation draws, and what strategies do.
+# The streams that an evaluation and its strategies draw from.
 STREAMS = (
     Stream("secrets", "random.sample", _secrets, "09f5075584a7474f17816e739123183c7a333730993e0f25df1f8ffe76cb81eb"),
     Stream("test sets", "torch.randint", _test_set, "b890ce336b42aa90b995ff88df83413966ad1d79ab6ba5fdbf45551494ea2a6a"),
@@ -120,17 +120,17 @@ STREAMS = (
 
 
 def likenesses() -> list[tuple[Stream, Likeness]]:
-    """Compares every stream with the original's; torch's own generator is left as it was."""
+    """Compares every stream with the original's; leaves torch's global generator as it was."""
     with torch.random.fork_rng(devices=[]):
         return [(stream, stream.likeness()) for stream in STREAMS]
 
 
 @cache
 def warn_of_others() -> None:
-    """Warns, once in a process, of streams that are not the original's; another rounding is none of them.
+    """Warns, once per process, of streams that differ from the original's by more than rounding.
 
-    Torch rounds initial weights otherwise where it uses neither AVX2 nor AVX-512. What comes of that is the same in
-    distribution, as with any rounding in the training.
+    Torch rounds initial weights differently where it uses neither AVX2 nor AVX-512. The results then have the same
+    distribution, as with any other rounding in the training.
     """
     others = [stream.name for stream, likeness in likenesses() if likeness == "other"]
     if others:

@@ -1,8 +1,7 @@
-"""The sequential evaluator, as plain as it can be written: the oracle of the tests, the baseline of the benchmarks.
+"""The sequential evaluator, written as plainly as possible: the oracle of the tests, the baseline of the benchmarks.
 
-One network, torch.optim.AdamW, BCELoss and a loop, run after run. Of the rest of the package it shares the spec, the
-strategies' border and the data, and the shape of what it returns; no line of the training. Source: contract sections
-4 and 5.
+One network, torch.optim.AdamW, BCELoss and a loop, run after run. It shares the settings, the strategy interface, the
+data and the result types with the rest of the package, but no line of the training. Source: contract sections 4 and 5.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +18,7 @@ from vecparity.training.runs import Run
 def train(
     runs: Sequence[Run], config: TaskConfig, device: torch.device, dtype: torch.dtype, on_window: OnWindow
 ) -> list[Trained]:
-    """Trains and tests one run after the other. Same meaning as `vecparity.training.loop.train`."""
+    """Trains and tests one run after the other. Arguments and result are those of `vecparity.training.loop.train`."""
     trained = []
     for index, run in enumerate(runs):
 
@@ -40,18 +39,18 @@ def train_run(
     """Trains one network and tests it.
 
     Args:
-        run: What to train.
+        run: The run to train.
         config: The settings.
-        device: Where.
-        dtype: Of the network and the rows.
-        on_window: Told the step, mean loss and mean accuracy of every window that closes.
+        device: The device to train on.
+        dtype: The dtype of the network and the rows.
+        on_window: Called with the step, mean loss and mean accuracy of every window that closes.
     """
     x = unpack(run.dataset.bits, config.n_features, dtype).to(device)
     y = run.dataset.labels.to(device, dtype)
     model = nn.Sequential(
         nn.Linear(config.n_features, config.hidden_width), nn.ReLU(), nn.Linear(config.hidden_width, 1), nn.Sigmoid()
     ).to(device, dtype)
-    # A copy: the network's parameters become views of the vector, and train.
+    # A copy, because the network's parameters become views of the vector and training changes them.
     nn.utils.vector_to_parameters(run.params.to(device, dtype, copy=True), model.parameters())
     optimizer = torch.optim.AdamW(
         model.parameters(),

@@ -1,4 +1,4 @@
-"""The runs of an evaluation, made from a strategy and a seed: all that training needs, and nothing callable."""
+"""The runs of an evaluation, made from a strategy and a seed, as plain data without anything callable."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set
 from vecparity.task.seeds import Seeds
 
-# Of runs that train for an audit.
+# The evaluation index of runs that train for an audit.
 NO_EVALUATION = -1
 
 
@@ -21,14 +21,14 @@ class Run:
     """One network to train: one (secret, ordering) pair of one evaluation.
 
     Attributes:
-        evaluation: Index of the evaluation that the run belongs to, among those trained together.
+        evaluation: Index of the run's evaluation among those trained together.
         secret_index: i, from 0.
         order_index: j, from 0.
         params: Initial parameters, flat, on the CPU.
         optimizer: The run's own hyperparameters.
         dataset: The secret's training set, shared by its orderings.
-        test_set: The secret's test set, shared likewise.
-        ordering_seed: Seeds the generator of the epoch permutations.
+        test_set: The secret's test set, also shared by its orderings.
+        ordering_seed: Seed of the generator of epoch permutations.
     """
 
     evaluation: int
@@ -50,7 +50,7 @@ Initial = tuple[Float32[Tensor, " param"], OptimizerConfig]
 
 @runtime_checkable
 class Author(Protocol):
-    """Who answers for a strategy: a sandbox, or, where there is nothing to fear, its functions themselves."""
+    """The caller of a strategy's functions: a sandbox or, for trusted strategies, the functions themselves."""
 
     def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
         """Returns the initial parameters and the hyperparameters of one run for each seed."""
@@ -64,17 +64,17 @@ class Author(Protocol):
 def initialise(
     jobs: Sequence[tuple[Author, Seeds]], config: TaskConfig, num_orderings: int | None = None
 ) -> dict[tuple[int, int, int], Initial]:
-    """Asks for initial networks and hyperparameters, before `make_runs` is called for any configuration.
+    """Gets initial networks and hyperparameters; call before `make_runs` for any configuration.
 
-    No initialisation can know a secret then. Arguments are those of `make_runs`.
+    In this order no initialisation can know a secret. Arguments are those of `make_runs`.
 
     Returns:
-        What each (job, secret, ordering) begins with.
+        The initial parameters and hyperparameters of each (job, secret, ordering).
     """
     num_orderings = num_orderings or config.num_orderings
     initial: dict[tuple[int, int, int], Initial] = {}
     for job, (author, seeds) in enumerate(jobs):
-        # Two calls: what the evaluation's own runs begin with is the same whether an audit asks for more or not.
+        # Two calls, so that the evaluation's own runs begin the same with or without extra runs for an audit.
         ours = min(num_orderings, config.num_orderings)
         for orderings in (range(ours), range(ours, num_orderings)):
             places = list(product(range(config.num_hidden_secrets), orderings))
@@ -90,13 +90,13 @@ def make_runs(
     num_orderings: int | None = None,
     initial: Mapping[tuple[int, int, int], Initial] | None = None,
 ) -> list[Run]:
-    """Asks for the training sets, and gathers the runs, ordered by (job, secret, ordering).
+    """Gets the training sets and builds the runs, ordered by (job, secret, ordering).
 
     Args:
-        jobs: Strategies with where their evaluations' random numbers come from.
+        jobs: Strategies, each with the seeds of its evaluation.
         config: The settings, shared by all jobs.
-        num_orderings: Runs per secret, where an audit needs more than the settings say, or fewer.
-        initial: What `initialise` returned; by default it is asked now.
+        num_orderings: Runs per secret, if an audit needs more or fewer than the settings say.
+        initial: The result of `initialise`; by default, calls `initialise` now.
     """
     initial = initialise(jobs, config, num_orderings) if initial is None else initial
     runs = []

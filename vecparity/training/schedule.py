@@ -1,4 +1,4 @@
-"""Which rows each run trains on at each step: windows of batches, prepared while the one before trains."""
+"""The rows that each run trains on at each step: windows of batches, each prepared while the previous one trains."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,8 +15,8 @@ from vecparity.training.orderings import make_orderings
 from vecparity.training.runs import Run
 
 _CPU = torch.device("cpu")
-# Steps that an engine takes at a time: the batches of longer windows would fill the memory, and a training can be
-# stopped and kept between any two pieces.
+# The most steps in one call of an engine: batches of longer windows would fill the memory, and a training can stop and
+# save a checkpoint between any two pieces.
 _MOST_STEPS = 250
 
 
@@ -25,7 +25,7 @@ class Window:
     """The batches of every run over some steps.
 
     Attributes:
-        indices: Rows of the run's own dataset. Entries from a batch's length on are 0 and mean nothing.
+        indices: Row indices in the run's own dataset; 0 after the end of a short batch.
         lengths: Rows in each batch, at least 1.
     """
 
@@ -42,16 +42,16 @@ class Window:
 
 
 class Schedule:
-    """Iterates over the windows of an ensemble, each prepared in the background while the one before it trains.
+    """An iterator over the windows of an ensemble, each prepared in the background while the previous one trains.
 
     Args:
         num_examples: Each run's number of training rows.
         seeds: Each run's ordering seed.
         batch_size: Rows in a full batch.
         window_lengths: Steps in each window, in order.
-        device: Where windows are wanted.
-        first_step: Steps that were made before: the first window begins after them.
-        threads: That prepare them; by default as many as torch has.
+        device: The device that receives the windows.
+        first_step: Number of steps already made; the first window begins after them.
+        threads: Number of threads that prepare windows; by default as many as torch uses.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Schedule:
         self._window_lengths = iter(window_lengths)
         self._threads = threads or torch.get_num_threads()
         self._orderings.skip(first_step, batch_size, self._threads)
-        # Copies have a stream of their own, or they would wait for the window in training.
+        # Copies use their own stream; otherwise they would wait for the window in training.
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._pinned: Tensor | None = None
         self._background = ThreadPoolExecutor(1, "schedule")
@@ -86,7 +86,7 @@ class Schedule:
         first_step: int = 0,
         threads: int | None = None,
     ) -> "Schedule":
-        """The schedule of runs that have made ``first_step`` steps."""
+        """Returns the schedule of runs that have made ``first_step`` steps."""
         sizes, seeds = [run.dataset.num_examples for run in runs], [run.ordering_seed for run in runs]
         return cls(sizes, seeds, batch_size, window_lengths, device, first_step, threads)
 
@@ -106,15 +106,15 @@ class Schedule:
             raise StopIteration
         window = self._pending.result()
         if self._stream is not None:
-            for tensor in (window.indices, window.lengths):  # not to be reused before what trains now is done with it
+            for tensor in (window.indices, window.lengths):  # keep until the current training is done with it
                 tensor.record_stream(torch.cuda.current_stream(tensor.device))
         self._pending = self._prepare()
         return window
 
     def take(self, runs: Int64[Tensor, " kept"]) -> None:
-        """Goes on with some of the runs only, in the order given."""
+        """Keeps only some of the runs, in the order given."""
         self._num_runs = len(runs)
-        if self._pending is not None:  # or there is nothing to go on with
+        if self._pending is not None:  # else no windows are left
             self._pending = self._background.submit(self._take, self._pending, runs)
 
     def _prepare(self) -> Future[Window] | None:
@@ -131,11 +131,11 @@ class Schedule:
             return filled
         with torch.cuda.stream(self._stream):
             on_device = [tensor.to(self._stream.device, non_blocking=True) for tensor in (indices, lengths)]
-        self._stream.synchronize()  # in the background: whoever takes the window need not wait
+        self._stream.synchronize()  # in the background, so that the consumer need not wait
         return Window(on_device[0].view(shape), on_device[1].view(shape[:2]))
 
     def _memory(self, size: int) -> Int32[Tensor, " size"]:
-        """Room for a window: new on a CPU, where it is handed out; pinned and used again where it is only copied."""
+        """Returns memory for a window: new on a CPU, where the window keeps it; else pinned, copied from and reused."""
         if self._stream is None:
             return torch.empty(size, dtype=torch.int32)
         if self._pinned is None or len(self._pinned) < size:
@@ -143,11 +143,11 @@ class Schedule:
         return self._pinned[:size]
 
     def _take(self, pending: Future[Window], runs: Int64[Tensor, " kept"]) -> Window:
-        """Gathers from a window that was prepared for more runs; the next is prepared for these."""
+        """Takes some runs from a prepared window, and drops the others from later windows."""
         self._orderings.take(runs.tolist())
         if self._stream is None:
             return pending.result().take(runs)
-        # In the stream that fills windows: in another, what is gathered from could be filled anew before it is read.
+        # In the stream that fills windows: on another stream, the source could be overwritten before it is read.
         with torch.cuda.stream(self._stream):
             window = pending.result().take(runs)
         self._stream.synchronize()
@@ -155,7 +155,7 @@ class Schedule:
 
 
 def pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
-    """Yields the lengths of the pieces that windows are trained in, from ``first_step`` (the end of a piece) on."""
+    """Yields the lengths of the pieces of windows, starting at ``first_step``, which must be the end of a piece."""
     step = 0
     for length in config.window_lengths():
         for first in range(0, length, _MOST_STEPS):
@@ -166,5 +166,5 @@ def pieces(config: TaskConfig, first_step: int) -> Iterator[int]:
 
 
 def is_between_pieces(config: TaskConfig, step: int) -> bool:
-    """Tells if a training may have been kept at a step: where a window closed, or a piece of one ended."""
+    """Tells whether a checkpoint can be of this step: the close of a window or the end of a piece."""
     return (step - config.last_close(step)) % _MOST_STEPS == 0

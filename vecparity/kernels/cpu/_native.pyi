@@ -1,4 +1,4 @@
-"""The extension module that is built from the C++ beside this file. Arrays are changed in place, never copied."""
+"""The extension module built from the C++ in this directory. Arrays are changed in place, never copied."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 TOO_MANY_ROWS: int
-"""From this size on `Orderings` refuses a dataset: torch.randperm draws differently there."""
+"""The smallest dataset that `Orderings` refuses: from this size on torch.randperm draws differently."""
 
 def advance(
     params: NDArray[np.float32],

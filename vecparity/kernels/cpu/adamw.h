@@ -1,5 +1,5 @@
 // AdamW fused with the last step of the backward pass. Source: Loshchilov & Hutter, "Decoupled Weight Decay
-// Regularization" (2019), algorithm 2, as contract section 4 rounds it.
+// Regularization" (2019), algorithm 2, with the roundings of contract section 4.
 #pragma once
 
 #include "tiles.h"
@@ -31,7 +31,7 @@ struct Step {
     }
 };
 
-// A run's parameters and moments, tiled; b2 by itself.
+// A run's AdamW moments, tiled, and b2 with its moments.
 template <int V>
 struct Optimizer {
     Tiles<V> exp_avg, exp_avg_sq;
@@ -76,11 +76,11 @@ struct Optimizer {
     }
 };
 
-// The weights of features that are never on have no gradient, so their moments stay 0 and they only decay: done for
-// all steps of a window at once, with the roundings of one step after the other.
+// Decays the weights of features that are never on: they have no gradient, so their moments stay 0. All steps of a
+// window are done at once, with the roundings of separate steps.
 inline void decay_weights(float* weights, std::int64_t count, float decay, std::int64_t num_steps) {
     if (decay == 1.0f) return;
-    constexpr std::int64_t chunk = 8 * kLanes;  // enough at once to hide a multiplication's latency
+    constexpr std::int64_t chunk = 8 * kLanes;  // enough to hide a multiplication's latency
     for (std::int64_t first = 0; first < count; first += chunk) {
         float buffer[chunk] = {};
         std::int64_t length = count - first < chunk ? count - first : chunk;

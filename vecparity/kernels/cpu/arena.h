@@ -1,4 +1,4 @@
-// Scratch memory laid out by walking it once: with no memory behind it, an arena only measures.
+// Scratch memory, allocated in sequence. An arena without memory only measures the size.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@ class Arena {
   public:
     explicit Arena(void* memory) : begin_(static_cast<unsigned char*>(memory)) {}
 
-    // Returns `count` elements on a cache line of their own, uninitialised; null where the arena only measures.
+    // Returns `count` uninitialised elements, starting at a cache line of their own; null if the arena only measures.
     template <typename T>
     T* take(std::int64_t count) {
         unsigned char* here = begin_ ? begin_ + used_ : nullptr;

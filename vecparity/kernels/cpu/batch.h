@@ -1,7 +1,7 @@
-// One step's rows, made ready for table lookups (Arlazarov et al. 1970, "the method of four Russians"): instead of
-// adding up the weights of a row's set bits one by one, each group of four features has a table of its 16 partial
-// sums, and a row adds one entry a group. What a table is indexed by, four bits of a row (forward) or four rows' bits
-// of a feature (backward), is kept as the byte offset of the entry.
+// One step's rows, prepared for table lookups (Arlazarov et al. 1970, "the method of four Russians"). Instead of adding
+// the weights of a row's set bits one by one, each group of four features has a table of its 16 partial sums, and a row
+// adds one entry per group. The index into a table is four bits of a row (forward) or a feature's bits in four rows
+// (backward), stored as the byte offset of the entry.
 #pragma once
 
 #include "features.h"
@@ -12,19 +12,19 @@ namespace {
 
 constexpr int kGroup = 4;            // bits that share a table
 constexpr int kPatterns = 16;        // entries of a table
-constexpr int kGroupsInBlock = 16;   // tables that lie in cache together, forward: 64 features
-constexpr int kRowGroupsInBlock = 8; // and backward: 32 rows
-constexpr int kFewFeatures = 8;      // so few that equal rows are found by counting patterns
+constexpr int kGroupsInBlock = 16;   // tables in cache at a time, forward: 64 features
+constexpr int kRowGroupsInBlock = 8; // likewise backward: 32 rows
+constexpr int kFewFeatures = 8;      // up to here, equal rows are found by counting patterns
 
 struct Batch {
     std::int64_t num_examples;
-    std::int64_t num_rows;      // distinct rows where few features are used, else num_examples
+    std::int64_t num_rows;      // distinct rows if few features are used, else num_examples
     std::int64_t max_rows;      // padded
     std::int64_t row_words;
     std::int64_t num_groups;    // of features, at least 1
     std::int64_t num_blocks;
     bool shares_rows;
-    std::uint32_t* row_of;      // [example] where shares_rows
+    std::uint32_t* row_of;      // [example] if shares_rows
     std::uint64_t* bits;        // [row, word]
     float* labels;              // [example]
     std::uint16_t* offsets;     // [block, row, kGroupsInBlock]
@@ -33,7 +33,7 @@ struct Batch {
     std::uint32_t table_bytes;
 
     Batch(Arena& arena, std::int64_t batch_size, std::int64_t n_features) : num_examples(0), num_rows(0) {
-        // Whole words of rows, for the transposition.
+        // A multiple of the word size, for the transposition.
         max_rows = ceil_div(batch_size, kWordBits) * kWordBits;
         std::int64_t max_words = ceil_div(n_features, kWordBits);
         row_of = arena.take<std::uint32_t>(max_rows);
@@ -44,7 +44,7 @@ struct Batch {
         pair = arena.take<std::uint32_t>(256);
     }
 
-    // Fits the offsets to features and to entries of `entry_bytes`.
+    // Prepares the offsets for the features and for entries of `entry_bytes`.
     void configure(const Features& features, std::uint32_t entry_bytes) {
         row_words = features.num_words;
         num_groups = features.count ? ceil_div(features.count, kGroup) : 1;
@@ -55,7 +55,7 @@ struct Batch {
             pair[byte] = (byte & 15) * entry_bytes | ((byte >> 4) * entry_bytes + table_bytes) << 16;
     }
 
-    // Reads rows `indices`, or rows 0, 1, ... where that is null.
+    // Reads the rows at `indices`, or rows 0, 1, ... if `indices` is null.
     void read(const Features& features, const Rows& rows, const std::int32_t* indices, std::int64_t count) {
         num_examples = num_rows = count;
         for (std::int64_t example = 0; example < count; ++example) {
@@ -66,11 +66,11 @@ struct Batch {
         for (std::int64_t example = count; example < max_rows; ++example) labels[example] = 0;
         if (shares_rows) merge_rows();
         for (std::int64_t word = 0; word < row_words; ++word) find_offsets(word);
-        if (row_words == 0)  // no feature is ever on: every row looks up nothing
+        if (row_words == 0)  // no feature is ever on: every row looks up the empty entry
             for (std::int64_t row = 0; row < num_rows; ++row) offsets[row * kGroupsInBlock] = 0;
     }
 
-    // Finds row_offsets, for the gathering backward pass.
+    // Computes row_offsets, for the gathering backward pass.
     void transpose(std::int64_t num_features) {
         for (std::int64_t i = num_rows * row_words; i < max_rows * row_words; ++i) bits[i] = 0;
         for (std::int64_t first = 0; first < num_rows; first += kWordBits)
@@ -88,7 +88,7 @@ struct Batch {
     }
 
   private:
-    // Replaces equal rows by one, in the order of their patterns.
+    // Merges equal rows, and orders rows by their patterns.
     void merge_rows() {
         if (row_words == 0) {
             num_rows = 1;
@@ -120,8 +120,8 @@ struct Batch {
             write_offsets(bits[row * row_words + word], to + row * kGroupsInBlock, count, kGroupsInBlock);
     }
 
-    // Writes the offsets of a word's first `count` groups (rounded up to whole bytes), of which every `groups_in_block`
-    // start again at the first table.
+    // Writes the offsets of a word's first `count` groups (rounded up to whole bytes). After every `groups_in_block`
+    // groups, offsets start again at the first table.
     void write_offsets(std::uint64_t word, std::uint16_t* to, int count, int groups_in_block) const {
         for (int group = 0; group < count; group += 2) {
             std::uint32_t first = static_cast<std::uint32_t>(group % groups_in_block) * table_bytes;
@@ -130,7 +130,7 @@ struct Batch {
         }
     }
 
-    // Warren, "Hacker's Delight", section 7-3: swaps ever smaller blocks across the diagonal.
+    // Swaps ever smaller blocks across the diagonal. Source: Warren, "Hacker's Delight", section 7-3.
     static void transpose_square(std::uint64_t* square) {
         std::uint64_t mask = 0x00000000ffffffffu;
         for (int size = 32; size > 0; size /= 2, mask ^= mask << size)

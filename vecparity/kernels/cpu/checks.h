@@ -1,4 +1,4 @@
-// What a caller gave that cannot be: an exception, before any memory is reached by it.
+// Checks of arguments: invalid values raise an exception before any memory is accessed.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace vecparity {
 
-// Above any size that can be trained, and small enough for the product of two.
+// Above any size that can be trained; the product of two such sizes fits into 64 bits.
 constexpr std::int64_t kMostOfASize = INT32_MAX;
 
 inline void require(bool holds, const char* what) {

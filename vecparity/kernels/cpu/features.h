@@ -1,5 +1,5 @@
-// The features that a run's dataset ever uses. A feature that is never on neither moves the network nor gets a
-// gradient: the kernel trains on the others alone, packed together.
+// The features that are on in at least one row of a run's dataset. A feature that is never on neither affects the
+// network nor gets a gradient, so the kernel trains only on the used features, packed together.
 #pragma once
 
 #include "arena.h"
@@ -12,17 +12,17 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "rows are looked up byt
 constexpr int kWordBits = 64;
 constexpr int kWordBytes = 8;
 
-// Moves the used features' bits of a row next to each other, in order.
+// Packs the used features' bits of a row next to each other, in order.
 struct Features {
     std::int64_t count;           // used features
     std::int64_t num_words;       // of a packed row
     std::int64_t num_source_words;
-    std::int64_t num_bytes;       // of a source row, with used features in them
+    std::int64_t num_bytes;       // of a source row that contain used features
     std::int32_t* index;          // [count] each used feature's index
-    std::int32_t* source_byte;    // [num_bytes] their places in the source row
-    std::int32_t* word;           // [num_bytes] the packed word that their first used feature is in
-    std::uint64_t* packed;        // [num_bytes, 256] each byte's used bits in their places in that word
-    std::uint64_t* spilled;       // [num_bytes, 256] and those in the next
+    std::int32_t* source_byte;    // [num_bytes] the position of each such byte in the source row
+    std::int32_t* word;           // [num_bytes] the packed word of its first used feature
+    std::uint64_t* packed;        // [num_bytes, 256] its used bits, shifted into place in that word
+    std::uint64_t* spilled;       // [num_bytes, 256] its used bits in the next word
 
     Features(Arena& arena, std::int64_t n_features, std::int64_t source_words)
         : count(0), num_words(0), num_source_words(source_words), num_bytes(0) {
@@ -33,7 +33,7 @@ struct Features {
         spilled = arena.take<std::uint64_t>(source_words * kWordBytes * 256);
     }
 
-    // Chooses the features whose bit is set in `used`, or all of them.
+    // Selects the features whose bit is set in `used`, or all features.
     void choose(const std::uint64_t* used, std::int64_t n_features, bool all) {
         count = num_bytes = 0;
         for (std::int64_t byte = 0; byte * 8 < n_features; ++byte) {

@@ -1,4 +1,4 @@
-// exp and log within 2 units in the last place, on vectors.
+// exp and log of vectors, accurate to 2 units in the last place.
 #pragma once
 
 #include "vector.h"
@@ -6,15 +6,15 @@
 namespace vecparity {
 namespace {
 
-// Infinity from 88.7228 on, 0 below -103.98; denormal results are rounded twice.
+// Returns infinity from 88.7228 on and 0 below -103.98; denormal results are rounded twice.
 inline Vector vector_exp(Vector x) {
-    // Beyond these the answer does not change; NaN fails both comparisons and passes through.
+    // Beyond these limits the result does not change; NaN fails both comparisons and passes through.
     x = select(x > splat(110.0f), splat(110.0f), x);
     x = select(x < splat(-110.0f), splat(-110.0f), x);
     // Adding 1.5 * 2^23 rounds to an integer.
     const float magic = 12582912.0f;
     Vector n = (x * 1.44269504f + magic) - magic;
-    // ln 2 in two parts, of which the first has so few bits that n times it is exact.
+    // ln 2 in two parts; the first has so few bits that its product with n is exact.
     Vector r = x - n * 0.693359375f;
     r = r + n * 2.12194440e-4f;
     // The Taylor series of exp on |r| <= ln(2) / 2: the first term left out is below 2^-29.
@@ -24,7 +24,7 @@ inline Vector vector_exp(Vector x) {
     tail = fused(tail, r, splat(1.0f / 6));
     tail = fused(tail, r, splat(0.5f));
     Vector y = fused(r * r, tail, r) + 1.0f;
-    // 2^n as a product of two powers, for n that no one exponent holds.
+    // 2^n as a product of two powers, since n may exceed the range of one exponent.
     Integers exponent = __builtin_convertvector(n, Integers);
     Integers half = exponent >> 1;
     Vector first = bits_as_floats((half + 127) << 23);
@@ -32,7 +32,7 @@ inline Vector vector_exp(Vector x) {
     return y * first * second;
 }
 
-// For 0 <= x < infinity, denormal numbers included; minus infinity at 0; NaN passes through.
+// For 0 <= x < infinity, including denormal numbers; minus infinity at 0; NaN passes through.
 inline Vector vector_log(Vector x) {
     Integers is_small = x < splat(1.17549435e-38f);
     Vector scaled = select(is_small, x * 8388608.0f, x);

@@ -15,7 +15,7 @@ void Generator::refill() {
         std::uint32_t mixed = (high & 0x80000000u) | (low & 0x7fffffffu);
         return mixed >> 1 ^ ((0u - (low & 1)) & 0x9908b0dfu);
     };
-    // In parts within which no element depends on another, so that they vectorise.
+    // In several loops, each without dependences between its elements, so that they vectorise.
     for (int i = 0; i < kStateSize - shift; ++i) s[i] = s[i + shift] ^ twist(s[i], s[i + 1]);
     for (int i = kStateSize - shift; i < 2 * (kStateSize - shift); ++i)
         s[i] = s[i + shift - kStateSize] ^ twist(s[i], s[i + 1]);
@@ -42,7 +42,7 @@ void Generator::skip(std::int64_t count) {
     }
 }
 
-// Fisher and Yates: position i is swapped with one of those from i on, chosen by remainder.
+// Fisher-Yates shuffle: swaps position i with a position from i on, selected by a remainder.
 void randperm(Generator& generator, std::int64_t size, std::int32_t* permutation) {
     constexpr std::int64_t in_cache = 8192;
     for (std::int64_t i = 0; i < size; ++i) permutation[i] = static_cast<std::int32_t>(i);
@@ -53,9 +53,9 @@ void randperm(Generator& generator, std::int64_t size, std::int32_t* permutation
         if (count > size - 1 - done) count = static_cast<int>(size - 1 - done);
         const std::int32_t left = static_cast<std::int32_t>(size - done);
         for (int i = 0; i < count; ++i) {
-            // A division of doubles is exact enough for whole 32-bit numbers (a quotient is either whole or at least
-            // 2^-32 of itself away from it), and unlike a remainder of integers it vectorises, as do conversions from
-            // and to signed integers: with two choices or more a quotient is below 2^31.
+            // Division of doubles is exact enough for 32-bit integers: a quotient is either whole or at least 2^-32 of
+            // itself away from the next integer. Unlike an integer remainder it vectorises, as do conversions from and
+            // to signed integers: with two or more choices, a quotient is below 2^31.
             double draw = static_cast<double>(static_cast<std::int32_t>(draws[i] ^ 0x80000000u)) + 0x80000000u;
             double choices = static_cast<double>(left - i);
             double quotient = static_cast<double>(static_cast<std::int32_t>(draw / choices));

@@ -5,15 +5,15 @@
 
 namespace vecparity {
 
-// Matsumoto & Nishimura, "Mersenne Twister" (1998): MT19937 seeded from 32 bits, as torch.Generator.manual_seed does
-// (of a longer seed it takes the low 32 bits), drawn a whole state at a time.
+// MT19937, seeded from 32 bits like torch.Generator.manual_seed (which takes the low 32 bits of a longer seed), drawn a
+// whole state at a time. Source: Matsumoto & Nishimura, "Mersenne Twister" (1998).
 class Generator {
   public:
     static constexpr int kStateSize = 624;
 
     explicit Generator(std::uint64_t seed);
 
-    // Returns the draws left of this state, making a new state if there are none.
+    // Returns the remaining draws of this state, or those of a new state if none remain.
     const std::uint32_t* draws(int* count) {
         if (next_ == kStateSize) refill();
         *count = kStateSize - next_;
@@ -21,7 +21,7 @@ class Generator {
     }
     void consume(int count) { next_ += count; }
 
-    // Goes on as if so many draws had been consumed.
+    // Skips `count` draws.
     void skip(std::int64_t count);
 
   private:
@@ -32,10 +32,10 @@ class Generator {
     int next_ = kStateSize;
 };
 
-// From this many rows on torch draws 64 bits a row, which is not reproduced here.
+// From this many rows on, torch draws 64 bits per row, which this file does not reproduce.
 constexpr std::int64_t kTooManyRows = 0xffffffffu / 20;
 
-// Fills permutation [size] as torch.randperm does for size < kTooManyRows.
+// Fills permutation [size] like torch.randperm, for size < kTooManyRows.
 void randperm(Generator& generator, std::int64_t size, std::int32_t* permutation);
 
 }  // namespace vecparity

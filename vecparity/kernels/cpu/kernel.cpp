@@ -1,4 +1,4 @@
-// Training and testing one run: compiled once for each instruction set, with VECPARITY_LANES and VECPARITY_LEVEL.
+// Training and testing of one run, compiled once for each instruction set, with VECPARITY_LANES and VECPARITY_LEVEL.
 #include "kernel.h"
 
 #include "adamw.h"
@@ -8,14 +8,14 @@
 namespace vecparity {
 namespace {
 
-// Up to here tiles are twice as wide: their tables still fit into the first-level cache.
+// Up to this number of features tiles are twice as wide, since their tables still fit the first-level cache.
 constexpr std::int64_t kFeaturesOfWideTiles = 32;
 
-// Vectors in a tile: at least a whole set of partial sums.
+// Vectors in a tile: at least enough for a full set of partial sums.
 constexpr int kNarrow = kLanes == 4 ? 4 : 2;
 constexpr int kWide = 2 * kNarrow;
 
-// NaN in some lane if any value is not finite.
+// Returns a vector with NaN in some lane if any value is not finite.
 Vector times_zero(const float* values, std::int64_t count) {
     Vector sum{};
     std::int64_t i = 0;
@@ -57,7 +57,7 @@ struct Workspace {
         network.clear();
     }
 
-    // z of every example of the batch, up to whole vectors of them.
+    // Computes z of every example of the batch, padded to whole vectors.
     void find_z(float b2) {
         network.forward(batch);
         for (std::int64_t row = 0; row < batch.num_rows; ++row)
@@ -67,7 +67,7 @@ struct Workspace {
         for (std::int64_t example = batch.num_examples; example < batch.max_rows; ++example) z[example] = 0;
     }
 
-    // Sums dz over the examples that share a row, and over all: they cancel, so they are added up in double precision.
+    // Sums dz over the examples that share a row, and over all examples, in double precision because terms cancel.
     float share_dz() {
         constexpr int lanes = 8;  // enough to hide an addition's latency
         double sums[lanes] = {};
@@ -100,7 +100,7 @@ struct Trainer {
                const Coefficients& by, bool all_features) {
         load_flat(shape, state, rows, all_features);
         Sums sums = {0, 0, 0};
-        // NaN once a weight is not finite: a product with an input of 0 would then make the next loss NaN.
+        // NaN once a weight is not finite: in torch, its product with an input of 0 makes the next loss NaN.
         Vector not_finite = times_zero(state.params, num_params(shape));
         for (std::int64_t step = 0; step < batches.num_steps; ++step) {
             std::int64_t count = batches.lengths[step];
@@ -158,8 +158,8 @@ struct Trainer {
     }
 };
 
-// Whether the weights of unused features may be left to decay_weights: they must not be able to grow beyond bounds
-// unseen, and their moments must be 0.
+// Tells whether decay_weights may handle the weights of unused features: decay must not let them grow without bounds,
+// and their moments must be 0.
 bool can_skip_unused(const Shape& shape, const State& state, const std::uint64_t* used, float decay) {
     if (!(decay >= -1.0f && decay <= 1.0f)) return false;
     for (std::int64_t unit = 0; unit < shape.hidden_width; ++unit)
@@ -249,7 +249,7 @@ void map(const float* x, float* y, std::int64_t count) {
 }
 
 std::int64_t multiply_add(std::int64_t rounds) {
-    constexpr int chains = 12;  // independent ones, enough to hide the latency
+    constexpr int chains = 12;  // independent chains, enough to hide the latency
     Vector sums[chains];
     for (int chain = 0; chain < chains; ++chain) sums[chain] = splat(static_cast<float>(chain));
     const Vector factor = splat(0.5f), summand = splat(1.0f);
@@ -257,7 +257,7 @@ std::int64_t multiply_add(std::int64_t rounds) {
         for (int chain = 0; chain < chains; ++chain) sums[chain] = fused(sums[chain], factor, summand);
     Vector total{};
     for (int chain = 0; chain < chains; ++chain) total += sums[chain];
-    volatile float kept = total[0];  // so that the sums are not optimised away
+    volatile float kept = total[0];  // prevents optimising the sums away
     (void)kept;
     return rounds * chains * kLanes;
 }

@@ -1,5 +1,5 @@
-// What the kernel takes and gives: plain values only, so that translation units compiled for different
-// instruction sets agree on it and share no inline code (the linker would keep one copy, perhaps the wrong one).
+// The kernel's interface, with plain values only, so that translation units compiled for different instruction sets
+// agree on the layout and share no inline code (the linker would keep one copy, perhaps the wrong one).
 #pragma once
 
 #include <cstddef>
@@ -7,7 +7,7 @@
 
 namespace vecparity {
 
-// The sizes that all runs of a call share.
+// The sizes shared by all runs of a call.
 struct Shape {
     std::int64_t n_features;
     std::int64_t num_words;  // 64-bit words in a row
@@ -15,7 +15,7 @@ struct Shape {
     std::int64_t batch_size;
 };
 
-// Rows of bits with their labels. `used` marks the features that are on in any row, packed as a row is.
+// Rows of bits with their labels. `used` marks the features that are on in at least one row, packed like a row.
 struct Rows {
     const std::uint64_t* bits;
     const std::uint8_t* labels;
@@ -29,7 +29,7 @@ struct State {
     float* exp_avg_sq;
 };
 
-// What AdamW multiplies by (see adamw.py); the last two are per step of the window.
+// AdamW's coefficients (see adamw.py); the last two are per step of the window.
 struct Coefficients {
     float decay;
     float one_minus_beta1;
@@ -39,21 +39,21 @@ struct Coefficients {
     const float* root_correction2;
 };
 
-// A run's batches: rows of its own dataset, [step, batch_size], of which each step's first `lengths[step]` count.
+// A run's batches: rows of its own dataset, [step, batch_size]; only the first `lengths[step]` of each step count.
 struct Batches {
     const std::int32_t* indices;
     const std::int32_t* lengths;
     std::int64_t num_steps;
 };
 
-// Sums over the batches that made an update; fewer than the window's steps where the loss ceased to be finite.
+// Sums over the batches that made an update: fewer than the window's steps if the loss became infinite or NaN.
 struct Sums {
     double loss;
     double accuracy;
     std::int64_t num_batches;
 };
 
-// One compilation of the kernel. Scratch is 64-byte aligned and of `scratch_bytes`; one thread's at a time.
+// One compilation of the kernel. Scratch is 64-byte aligned, has `scratch_bytes`, and serves one thread at a time.
 struct Kernel {
     const char* name;
     std::size_t (*scratch_bytes)(const Shape&);
@@ -63,7 +63,7 @@ struct Kernel {
     void (*exp)(const float* x, float* y, std::int64_t count);
     void (*log)(const float* x, float* y, std::int64_t count);
     void (*fused)(const float* a, const float* b, const float* c, float* y, std::int64_t count);  // a * b + c
-    // Does nothing but fused multiply-adds, from registers: the machine's limit. Returns how many.
+    // Does only fused multiply-adds on registers, to measure the machine's limit. Returns their number.
     std::int64_t (*multiply_add)(std::int64_t rounds);
 };
 

@@ -1,5 +1,5 @@
-// The Python module `vecparity.kernels.cpu._native`. Arrays are NumPy's (or anything with a buffer), never copied.
-// Callers check what values mean; this file checks shapes, and every number that memory is reached by.
+// The Python module `vecparity.kernels.cpu._native`. Arrays are NumPy arrays (or any buffers), never copied. Callers
+// check the meaning of values; this file checks shapes, and every number used to address memory.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/string.h>
@@ -53,7 +53,7 @@ const Kernel& kernel_of(const std::string& level) {
     throw std::invalid_argument("no instruction set '" + level + "' here");
 }
 
-// One thread's scratch memory each.
+// Scratch memory for each thread.
 class Scratch {
   public:
     Scratch(std::size_t bytes, int threads) : bytes_((bytes + kAlignment - 1) / kAlignment * kAlignment) {
@@ -64,7 +64,7 @@ class Scratch {
     void* of(int thread) const { return static_cast<char*>(memory_.get()) + bytes_ * static_cast<std::size_t>(thread); }
 
   private:
-    // A page: threads share none.
+    // A page, so that threads share no page.
     static constexpr std::size_t kAlignment = 4096;
     struct Free {
         void operator()(void* memory) const { std::free(memory); }
@@ -73,7 +73,7 @@ class Scratch {
     std::unique_ptr<void, Free> memory_;
 };
 
-// Sizes whose products fit into 64 bits.
+// Returns the sizes, after checking that their products fit into 64 bits.
 Shape checked_shape(std::int64_t n_features, std::int64_t hidden_width, std::size_t batch_size) {
     require_within("n_features", n_features, 1, kMostOfASize);
     require_within("hidden_width", hidden_width, 1, kMostOfASize);
@@ -81,13 +81,13 @@ Shape checked_shape(std::int64_t n_features, std::int64_t hidden_width, std::siz
     return {n_features, (n_features + 63) / 64, hidden_width, static_cast<std::int64_t>(batch_size)};
 }
 
-// One run's batches are of rows that there are: reads each index once, which costs next to nothing beside training.
+// Checks that one run's batches refer to existing rows. Reading each index once costs little compared to training.
 void check_batches(
     const std::int32_t* indices, const std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
     std::int64_t num_rows) {
     for (std::int64_t step = 0; step < num_steps; ++step, indices += batch_size) {
         require_within("lengths", lengths[step], 1, batch_size);
-        std::uint32_t largest = 0;  // a negative index is a huge one
+        std::uint32_t largest = 0;  // as unsigned, a negative index is huge
         for (std::int32_t i = 0; i < lengths[step]; ++i) {
             std::uint32_t index = static_cast<std::uint32_t>(indices[i]);
             largest = index > largest ? index : largest;
@@ -132,7 +132,7 @@ void advance(
     Scratch scratch(kernel.scratch_bytes(shape), threads);
     nb::gil_scoped_release unlocked;
     const std::int64_t num_rows = static_cast<std::int64_t>(bits.shape(0));
-    // All runs', before any is trained: what is refused has changed nothing.
+    // Check all runs before training any, so that a refused call changes nothing.
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int) {
         const std::size_t run = static_cast<std::size_t>(turn);
         require_within("first_row", first_row.data()[run], 0, num_rows - 1);
@@ -168,7 +168,7 @@ void count_correct(
     const std::vector<Array<const std::uint8_t, 1>>& labels, Array<std::int64_t, 1> correct, std::int64_t n_features,
     std::int64_t hidden_width, int threads, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
-    constexpr std::int64_t batch_size = 512;  // the tables are made anew for each batch
+    constexpr std::int64_t batch_size = 512;  // tables are rebuilt for each batch
     const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
     const Shape shape = checked_shape(n_features, hidden_width, batch_size);
     require_within("threads", threads, 1, INT_MAX);
@@ -228,7 +228,7 @@ void fill(Orderings& orderings, Array<std::int32_t, 3> indices, Array<std::int32
 }  // namespace
 
 NB_MODULE(_native, module) {
-    // In-place arguments must not be converted: a copy would be updated in their stead.
+    // In-place arguments must not be converted, since the function would then update a copy.
     module.def(
         "advance", advance, "params"_a.noconvert(), "exp_avg"_a.noconvert(), "exp_avg_sq"_a.noconvert(),
         "active"_a.noconvert(), "decay"_a.noconvert(), "one_minus_beta1"_a.noconvert(), "beta2"_a.noconvert(),

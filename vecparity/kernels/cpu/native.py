@@ -1,4 +1,4 @@
-"""The extension module that is built from the C++ beside it when the package is installed, if there is a compiler."""
+"""The extension module, built from the C++ in this directory at installation if a compiler is available."""
 
 from types import ModuleType
 
@@ -20,7 +20,7 @@ except ImportError as error:
 
 
 def is_available() -> bool:
-    """Whether the extension was built and loaded."""
+    """Tells whether the extension was built and loaded."""
     return _native is not None
 
 
@@ -28,7 +28,7 @@ def extension() -> ModuleType:
     """Returns the extension.
 
     Raises:
-        UsageError: It was not built, or cannot be loaded.
+        UsageError: The extension was not built, or cannot be loaded.
     """
     if _native is None:
         raise UsageError(f"the native engine {PROBLEM}")
@@ -36,7 +36,7 @@ def extension() -> ModuleType:
 
 
 def levels() -> list[str]:
-    """The instruction sets that the kernel can use on this machine, best first.
+    """Returns the instruction sets that the kernel can use on this machine, best first.
 
     Raises:
         UsageError: The extension was not built, or cannot be loaded.

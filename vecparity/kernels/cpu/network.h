@@ -1,9 +1,10 @@
 // The network's passes over a batch, one tile of hidden units at a time.
 //
-// Forward: h = b1 + sum of the W1 columns at a row's set bits; only z's partial sums and the signs of h are kept.
-// Backward: with dz the loss's gradient by z, and G[u, n] = sum over rows of dz * x_n where h_u > 0, the gradients are
-// dW1[u, n] = w2[u] * G[u, n], db1[u] = w2[u] * G[u, bias], and, since relu(h) = h where h > 0 and h is linear in W1
-// and b1, dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. So the hidden layer is never stored.
+// Forward: h = b1 + sum of the W1 columns at a row's set bits; only z's partial sums and the signs of h are stored.
+// Backward: dz is the gradient of the loss with respect to z, and G[u, n] = sum over rows of dz * x_n where h_u > 0.
+// The gradients are dW1[u, n] = w2[u] * G[u, n], db1[u] = w2[u] * G[u, bias], and, since relu(h) = h where h > 0 and
+// h is linear in W1 and b1, dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. The hidden layer is never
+// stored.
 #pragma once
 
 #include "batch.h"
@@ -23,11 +24,11 @@ struct Network {
     float* zeros;           // [unit]
     float* tables;          // [kGroupsInBlock, kPatterns, unit]
     float* delta_tables;    // [kRowGroupsInBlock, kPatterns, unit]
-    float* hidden;          // [row, unit], where a row's groups do not fit into one block
+    float* hidden;          // [row, unit], used if a row's groups need several blocks
     Positive* positive;     // [tile, row, V]
     float* z_lanes;         // [row, kSumLanes]
     float* dz;              // [row], 0 in padding
-    float* gradient;        // [feature + 1, unit]: G of one tile, the bias last
+    float* gradient;        // [feature + 1, unit]: G of one tile, with the bias last
 
     Network(Arena& arena, const Shape& shape, std::int64_t max_rows)
         : params(arena, shape.hidden_width, shape.n_features) {
@@ -52,7 +53,7 @@ struct Network {
             for (std::int64_t block = 0; block < batch.num_blocks; ++block) forward_block(batch, tile, block);
     }
 
-    // Many features: rows in groups of four, G gathered from tables of their deltas' partial sums.
+    // For many features: takes rows in groups of four, and gathers G from tables of partial sums of their deltas.
     void gather_gradient(const Batch& batch, std::int64_t tile) {
         const std::int64_t num_groups = ceil_div(batch.num_rows, kGroup);
         const std::int64_t stride = batch.max_rows / kGroup;
@@ -77,12 +78,12 @@ struct Network {
         }
     }
 
-    // Few features: each row's deltas scattered to the entries it looked up on the way forward.
+    // For few features: scatters each row's deltas to the entries that the row looked up in the forward pass.
     void scatter_gradient(const Batch& batch, std::int64_t tile) {
         for (std::int64_t i = 0; i < batch.num_groups * kTable; i += kLanes) store(delta_tables + i, Vector{});
         const Positive* signs = positive + tile * batch.max_rows * V;
-        // Rows that share one are in the order of their patterns: those alike in the second group come together, and
-        // are added up before they are stored.
+        // Merged rows are ordered by their patterns, so rows with the same second group are consecutive: their deltas
+        // are summed before they are stored.
         const bool is_sorted = batch.shares_rows && batch.num_groups == 2;
         Vector delta[V], run[V];
         for (int v = 0; v < V; ++v) run[v] = Vector{};
@@ -121,7 +122,7 @@ struct Network {
                     write_subset_sums<true>(load(params.b1(tile) + i), w0, w1, w2, w3, to, kUnits);
                 else
                     write_subset_sums<false>(Vector{}, w0, w1, w2, w3, to, kUnits);
-                // Where the first block had its base.
+                // The first block had its base in this entry.
                 if (group == 0 && first_group > 0) store(to, Vector{});
             }
         }
@@ -165,7 +166,7 @@ struct Network {
         }
     }
 
-    // G of the four features of a group: the entries whose pattern has the feature's bit.
+    // Computes G of the four features of a group: the sum of the entries whose pattern has the feature's bit.
     void sum_entries_by_bit(std::int64_t group, std::int64_t i) {
         const float* table = delta_tables + group * kTable + i;
         // Halve the table bit by bit, the highest first.

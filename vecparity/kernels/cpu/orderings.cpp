@@ -10,7 +10,7 @@
 namespace vecparity {
 namespace {
 
-// So many that times any number of rows they are still a number of draws.
+// The most steps whose product with any number of rows still fits a 64-bit number of draws.
 constexpr std::int64_t kMostSteps = INT64_MAX / kTooManyRows;
 
 }  // namespace
@@ -30,7 +30,7 @@ void Ordering::fill(
 void Ordering::skip(std::int64_t num_steps, std::int64_t batch_size) {
     require(permutation_.empty(), "skip: expected it before any batch, got it later");
     std::int64_t steps_of_epoch = (num_examples_ + batch_size - 1) / batch_size;
-    generator_.skip(num_steps / steps_of_epoch * (num_examples_ - 1));  // what `randperm` draws
+    generator_.skip(num_steps / steps_of_epoch * (num_examples_ - 1));  // the draws of `randperm`
     if (std::int64_t steps = num_steps % steps_of_epoch) {
         begin_epoch();
         position_ = steps * batch_size;
@@ -71,7 +71,7 @@ void Orderings::skip(std::int64_t num_steps, std::int64_t batch_size, int thread
 void Orderings::take(const std::vector<std::int64_t>& runs) {
     std::vector<std::shared_ptr<Ordering>> left = orderings_, taken;
     for (std::int64_t run : runs) {
-        // An ordering that two runs shared would be filled by two threads at once.
+        // If two runs shared an ordering, two threads would fill it at once.
         if (run < 0 || run >= size() || !left[static_cast<std::size_t>(run)])
             throw std::invalid_argument(
                 "runs: expected different ones of 0 to " + std::to_string(size() - 1) + ", got " + std::to_string(run));

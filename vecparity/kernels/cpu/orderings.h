@@ -1,4 +1,4 @@
-// Many runs' walks through their epochs: the native twin of orderings._Ordering.
+// Epoch permutations of many runs, cut into batches: the native twin of orderings._Ordering.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@ class Ordering {
   public:
     Ordering(std::int64_t num_examples, std::uint64_t seed) : num_examples_(num_examples), generator_(seed) {}
 
-    // Writes the next batches: indices [step, batch], zero beyond a short one, and lengths [step].
+    // Writes the next batches: indices [step, batch], zero after the end of a short batch, and lengths [step].
     void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size);
 
-    // Goes on as if the first batches had been filled, with only the draws of the epochs behind; before any `fill`.
+    // Skips the first batches, drawing only for the epochs passed over; call before any `fill`.
     void skip(std::int64_t num_steps, std::int64_t batch_size);
 
   private:
@@ -38,10 +38,10 @@ class Orderings {
     void fill(std::int32_t* indices, std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
               int threads);
 
-    // Goes on as if the first batches had been filled, runs in parallel; before any `fill`.
+    // Skips the first batches, runs in parallel; call before any `fill`.
     void skip(std::int64_t num_steps, std::int64_t batch_size, int threads);
 
-    // Goes on with some of the runs only, in the order given.
+    // Keeps only some of the runs, in the order given.
     void take(const std::vector<std::int64_t>& runs);
 
   private:

@@ -1,4 +1,4 @@
-// A loop whose turns are taken by whichever thread is free.
+// A parallel loop; the next free thread takes the next turn.
 #pragma once
 
 #include <atomic>
@@ -11,8 +11,8 @@
 
 namespace vecparity {
 
-// Calls work(turn, thread) for turns 0 to count - 1 on up to `threads` threads, this one among them. Where calls throw,
-// the last of their exceptions is thrown on, after all turns.
+// Calls work(turn, thread) for turns 0 to count - 1 on up to `threads` threads, including the calling one. If calls
+// throw, rethrows the last of their exceptions after all turns.
 template <typename Work>
 void for_each_parallel(std::int64_t count, int threads, const Work& work) {
     std::atomic<std::int64_t> next{0};
@@ -34,7 +34,7 @@ void for_each_parallel(std::int64_t count, int threads, const Work& work) {
     try {
         for (int thread = 1; thread < threads; ++thread) helpers.emplace_back(loop, thread);
     } catch (const std::system_error&) {
-        // No more threads to be had: those there are will do.
+        // No more threads are available; continue with those started.
     }
     loop(0);
     for (std::thread& helper : helpers) helper.join();

@@ -1,4 +1,4 @@
-// The 16 partial sums of four vectors of units, and the sums over table entries that rows and features look up.
+// Tables of the 16 partial sums of four vectors of units, and sums of the entries that rows and features look up.
 #pragma once
 
 #include "tiles.h"
@@ -6,8 +6,8 @@
 namespace vecparity {
 namespace {
 
-// Writes base + the sum of each subset of four vectors, `stride` floats apart. Without a base, the empty subset's
-// entry is left alone: it is always 0.
+// Writes base + the sum of each subset of four vectors, `stride` floats apart. Without a base, leaves the empty
+// subset's entry unchanged, which is always 0.
 template <bool has_base>
 inline void write_subset_sums(Vector base, Vector a, Vector b, Vector c, Vector d, float* table, std::int64_t stride) {
     const Vector added[4] = {a, b, c, d};
@@ -20,7 +20,7 @@ inline void write_subset_sums(Vector base, Vector a, Vector b, Vector c, Vector 
     for (int subset = has_base ? 0 : 1; subset < 16; ++subset) store(table + subset * stride, sums[subset]);
 }
 
-// Adds up the entries at `count` byte offsets, onto `sums`.
+// Adds the entries at `count` byte offsets to `sums`.
 template <int V>
 inline void add_entries(const float* tables, const std::uint16_t* offsets, std::int64_t count, Vector (&sums)[V]) {
     const char* bytes = reinterpret_cast<const char*>(tables);
@@ -29,7 +29,7 @@ inline void add_entries(const float* tables, const std::uint16_t* offsets, std::
         for (int v = 0; v < V; ++v) sums[v] += load(entry + v * kLanes);
     };
     std::int64_t i = 0;
-    // Loads are what limits this loop, so four offsets share one.
+    // Loads limit this loop, so one load fetches four offsets.
     for (; i + 4 <= count; i += 4) {
         std::uint64_t four;
         __builtin_memcpy(&four, offsets + i, sizeof four);

@@ -1,5 +1,5 @@
-// A run's state as the kernel holds it: hidden units in tiles of V vectors, and within a tile one row of units for
-// each used feature, then one of b1 and one of w2. Padded units have weights 0, and so never learn anything.
+// A run's state in the kernel: hidden units in tiles of V vectors, and within a tile one row of units for each used
+// feature, then one of b1 and one of w2. Padding units have weights 0 and therefore never learn.
 #pragma once
 
 #include "features.h"

@@ -1,10 +1,10 @@
-// Vectors of VECPARITY_LANES floats, by the compilers' own vector types: + - * / and comparisons work on them.
+// Vectors of VECPARITY_LANES floats, as compiler vector types: + - * / and comparisons work on them.
 //
-// Nothing here or in what is built on it may round differently from one instruction set to another: no multiply-add
-// that a compiler fuses by itself, no reciprocal estimates, no sum whose order depends on the vector's length.
+// This file and its users must round alike on all instruction sets: no multiply-add fused by the compiler, no
+// reciprocal estimates, no sum whose order depends on the vector's length.
 //
 // Everything that kernel.cpp includes lives in an unnamed namespace, since it is compiled for several instruction
-// sets; for the same reason none of it uses the standard library's templates.
+// sets; for the same reason it uses no templates of the standard library.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ inline Vector splat(float x) { return x - Vector{}; }
 inline Vector bits_as_floats(Integers i) { return (Vector)i; }
 inline Integers floats_as_bits(Vector v) { return (Integers)v; }
 
-// Lane by lane: where ? a : b, where every lane of `where` is all ones or all zeros, as comparisons give them.
+// Selects where ? a : b in each lane. Every lane of `where` is all ones or all zeros, as comparisons return.
 inline Vector select(Integers where, Vector a, Vector b) { return where ? a : b; }
 
 // a * b + c with one rounding.
@@ -51,8 +51,8 @@ inline Vector fused(Vector a, Vector b, Vector c) {
 #elif defined(__FMA__)
     return (Vector)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
 #else
-    // Through double precision, in which the product is exact and the sum is rounded to odd, so that rounding once more
-    // does no harm (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
+    // In double precision the product is exact and the sum is rounded to odd, so that the final rounding is correct
+    // (Boldo & Melquiond, "Emulation of a FMA and correctly rounded sums", 2008).
     typedef double Doubles __attribute__((vector_size(8 * VECPARITY_LANES)));
     typedef std::int64_t Longs __attribute__((vector_size(8 * VECPARITY_LANES)));
     Doubles product = __builtin_convertvector(a, Doubles) * __builtin_convertvector(b, Doubles);
@@ -84,8 +84,8 @@ inline Vector square_root(Vector v) {
 #endif
 }
 
-// Sums over units or examples go into kSumLanes partial sums, whatever a vector's length, and those are added up
-// here: so that all instruction sets round alike, and a run's result is the same on every machine.
+// Adds the kSumLanes partial sums of a sum over units or examples. Their number does not depend on the vector's length,
+// so all instruction sets round alike, and a run's result is the same on every machine.
 constexpr int kSumLanes = 16;
 
 inline float sum_of_lanes(const float* lanes) {
@@ -96,8 +96,8 @@ inline float sum_of_lanes(const float* lanes) {
     return static_cast<float>(sums[0]);
 }
 
-// relu, and which lanes are positive (or NaN, which stays), remembered in the least memory that loads back cheaply: a
-// bit a lane where the instruction set has mask registers, else a byte.
+// relu and the lanes that are positive (or NaN, which passes through), stored in the least memory that is cheap to
+// load: a bit per lane if the instruction set has mask registers, else a byte.
 #if VECPARITY_LANES == 16
 typedef std::uint16_t Positive;
 

@@ -1,4 +1,4 @@
-// AdamW, and the parameters of a tile of hidden units as one thread holds them. Source: Loshchilov & Hutter, "Decoupled
+// AdamW, and one thread's share of the parameters of a tile of hidden units. Source: Loshchilov & Hutter, "Decoupled
 // Weight Decay Regularization" (2019), algorithm 2; contract section 4.
 #ifndef VECPARITY_ADAMW
 #define VECPARITY_ADAMW
@@ -10,7 +10,7 @@ namespace vecparity {
 struct Coefficients {
     float decay, one_minus_beta1, beta2, one_minus_beta2, step_size, inverse_root_correction2;
 
-    // Nothing is fused but what is written so (the compiler is told): every cluster size rounds alike.
+    // Only explicit fmaf is fused (a compiler option forbids the rest), so every cluster size rounds alike.
     DEVICE void update(float& param, float& exp_avg, float& exp_avg_sq, float gradient) const {
         exp_avg = fmaf(gradient - exp_avg, one_minus_beta1, exp_avg);
         exp_avg_sq = fmaf(gradient * one_minus_beta2, gradient, exp_avg_sq * beta2);
@@ -23,31 +23,31 @@ struct Param {
     float value, exp_avg, exp_avg_sq;
 };
 
-// What a hidden unit has besides its weights: the same in the four lanes of its group. (Moments: `unit_moments`.)
+// A hidden unit without its weights, equal in the four lanes of its group. `unit_moments` holds the moments.
 struct Unit {
     float b1, w2;
-    float minus_scaled_b1;  // where a sum of scaled weights begins
-    float unscaled_w2;      // what takes such a sum to z
+    float minus_scaled_b1;  // the initial value of a sum of scaled weights
+    float unscaled_w2;      // the factor from such a sum to z
 };
 
-// One thread's part of 16 hidden units. Weights are W1[unit of half][8 * column tile + 2 * pair + {0, 1}], as sums of
-// products come out of `multiply_add`: two of half 0, two of half 1.
+// One thread's part of 16 hidden units. Weights are W1[unit of half][8 * column tile + 2 * pair + {0, 1}], in the
+// layout of the sums of `multiply_add`: two of half 0, two of half 1.
 struct Tile {
     float weights[kFeatureTiles][4];
-    // Minus the weights, scaled, in two terms of fp16, as `multiply_add` takes its first factor. Minus, so that the
-    // sign bit of a sum tells where ReLU lets it pass.
+    // The negated and scaled weights in two fp16 terms, in the layout of the first factor of `multiply_add`. Negated,
+    // so that the sign bit of a sum is set where ReLU passes h.
     unsigned high[kFeatureSteps][4], low[kFeatureSteps][4];
     Unit units[2];
 };
 
-// Splits two numbers into a high and a low term of fp16 each: 22 bits.
+// Splits each of two numbers into a high and a low fp16 term, 22 bits together.
 DEVICE void split(float first, float second, unsigned& high, unsigned& low) {
     high = pack_halves(first, second);
     low = pack_halves(first - half_to_float(static_cast<unsigned short>(high)),
                       second - half_to_float(static_cast<unsigned short>(high >> 16)));
 }
 
-// A power of two that takes a number to [2^target, 2^(target + 1)), and its inverse: both normal, for any number.
+// A power of two that scales a number to [2^target, 2^(target + 1)), and its inverse; both are normal for any number.
 struct Scale {
     float factor, inverse;
 
@@ -60,8 +60,8 @@ struct Scale {
     }
 };
 
-// Splits a tile's weights anew. The scale is the unit's own: its largest weight (or bias) lies just below fp16's
-// largest number, and 22 bits of it are kept, whatever the size of other units' weights.
+// Splits a tile's weights again after an update. Each unit has its own scale, which puts its largest weight (or bias)
+// just below fp16's largest number and keeps 22 bits of it, independent of the weights of other units.
 DEVICE void split_weights(Tile& tile) {
     Scale scales[2] = {{0, 0}, {0, 0}};
     UNROLL

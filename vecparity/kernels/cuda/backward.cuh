@@ -1,8 +1,8 @@
-// The gradients of a warp's units, and their update. With error the loss's gradient by z, and
-// G[u, n] = sum over rows of error * x_n where h_u > 0, they are dW1[u, n] = w2[u] * G[u, n],
+// The gradients of a warp's units, and their update. Let error be the gradient of the loss with respect to z, and
+// G[u, n] = sum over rows of error * x_n where h_u > 0. The gradients are dW1[u, n] = w2[u] * G[u, n],
 // db1[u] = w2[u] * G[u, bias] and, since relu(h) = h where h > 0 and h is linear in W1 and b1,
-// dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. G comes out of `multiply_add` in the thread that has
-// the weight.
+// dw2[u] = sum over n of W1[u, n] * G[u, n] + b1[u] * G[u, bias]. `multiply_add` returns each G to the thread that
+// holds the weight.
 #ifndef VECPARITY_BACKWARD
 #define VECPARITY_BACKWARD
 
@@ -11,7 +11,7 @@
 
 namespace vecparity {
 
-// G of one tile, scaled as the errors are; the bias comes last (in columns that are all the same).
+// G of one tile, with the scale of the errors; the bias comes last, in equal columns.
 using Gradients = float[kFeatureTiles + 1][4];
 
 constexpr unsigned kTwoOnes = 0x3C003C00u;  // in fp16
@@ -63,7 +63,7 @@ DEVICE void multiply_errors(const Shared& shared, const Thread& thread, const Po
     }
 }
 
-// Updates one of the thread's tiles. `unscale` takes G to the mean over rows.
+// Updates one of the thread's tiles. Multiplying by `unscale` turns G into the mean over rows.
 DEVICE void update_tile(Tile& tile, const Gradients& gradients, Shared& shared, const Thread& thread, int index,
                         float unscale, const Coefficients& by) {
     float w2_gradient[2] = {0, 0};

@@ -1,4 +1,4 @@
-// A batch's rows, from indices in global memory to fp16 in shared memory, fetched while the step before is computed.
+// Reads a batch's rows into shared memory as fp16, fetching them from global memory during the previous step.
 #ifndef VECPARITY_BATCH
 #define VECPARITY_BATCH
 
@@ -6,16 +6,16 @@
 
 namespace vecparity {
 
-// Where a run's rows are; one byte of a packed row is a chunk of 8 features.
+// A run's rows in global memory; one byte of a packed row is a chunk of 8 features.
 struct Rows {
     const unsigned long long* bits;
     const unsigned char* labels;
     const int* indices;  // [step, BATCH_SIZE]
     const int* lengths;  // [step]
-    int num_steps;       // up to which there are batches
+    int num_steps;       // the number of steps with batches
 };
 
-// One thread's share: some chunks of one row, and of the first kRows threads one row's label.
+// One thread's share: some chunks of one row and, in the first kRows threads, one row's label.
 class BatchReader {
     static constexpr int kThreadsPerRow = kThreads / kRows;
     static constexpr int kRowChunks = kFeatures / 8;
@@ -30,7 +30,7 @@ class BatchReader {
         fetch_index(first_step + 1);
     }
 
-    // Writes the batch that was fetched last.
+    // Writes the last fetched batch to shared memory.
     DEVICE void expand(Shared& shared, int length) const {
         if (first_chunk_ >= kRowChunks) return;
         Row row;
@@ -52,7 +52,7 @@ class BatchReader {
 
     DEVICE int label() const { return label_; }
 
-    // Fetches the batch of `step`, whose indices are there, and asks for the next one's.
+    // Fetches the batch of `step`, whose indices have arrived, and requests the next batch's indices.
     DEVICE void fetch(int step) {
         if (step >= rows_.num_steps) return;
         fetch_row();
@@ -60,7 +60,7 @@ class BatchReader {
     }
 
   private:
-    // Two bits to two halves, 0 or 1.
+    // Converts two bits to two fp16 numbers, 0 or 1.
     static DEVICE unsigned two_halves(unsigned bits) { return ((bits & 1) | (bits & 2) << 15) * 0x3C00u; }
 
     DEVICE void fetch_index(int step) {

@@ -1,4 +1,4 @@
-// What only a GPU can do, each in one function: tensor cores, shuffles, barriers, clusters, memory that blocks share.
+// GPU features, each in one function: tensor cores, shuffles, barriers, clusters, memory shared by blocks.
 // The tests' emulator defines the same functions on a CPU; all other files are plain C++.
 #ifndef VECPARITY_DEVICE
 #define VECPARITY_DEVICE
@@ -6,7 +6,7 @@
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define UNROLL _Pragma("unroll")
-// For long loops: unrolled, what is asked for ahead of its time takes registers that there are not.
+// For long loops: when unrolled, early loads need more registers than there are.
 #define ROLLED _Pragma("unroll 1")
 
 namespace vecparity {
@@ -24,7 +24,7 @@ DEVICE Shared& shared_memory() {
     return *reinterpret_cast<Shared*>(shared_bytes);
 }
 
-// The address in a block's shared memory, the same in every block of a cluster.
+// Returns the address in a block's shared memory, which is the same in every block of a cluster.
 DEVICE unsigned shared_address(const void* pointer) {
     return static_cast<unsigned>(__cvta_generic_to_shared(pointer));
 }
@@ -34,7 +34,7 @@ DEVICE unsigned shared_address(const void* pointer) {
 DEVICE unsigned bits_of(float x) { return __float_as_uint(x); }
 DEVICE float float_of(unsigned bits) { return __uint_as_float(bits); }
 
-// To a unit in the last place, in a quarter of the time of IEEE's.
+// Accurate to a unit in the last place, in a quarter of the time of the IEEE operation.
 DEVICE float square_root(float x) {
     float y;
     asm("sqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
@@ -53,7 +53,7 @@ DEVICE float relu(float x) {  // NaN stays NaN
     return y;
 }
 
-// Two numbers rounded to fp16, the first in the low half.
+// Rounds two numbers to fp16, the first in the low half.
 DEVICE unsigned pack_halves(float first, float second) {
     unsigned both;
     asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(second), "f"(first));
@@ -72,7 +72,7 @@ DEVICE unsigned shift_in_sign(unsigned bits, float x) { return __funnelshift_l(b
 
 DEVICE int count_bits(unsigned long long word) { return __popcll(word); }
 
-// 0xFFFF in each half of the word whose highest bit is set.
+// Returns 0xFFFF in each half of the word whose highest bit is set.
 DEVICE unsigned mask_of_signs(unsigned word) { return __byte_perm(word, 0, 0xBB99); }
 
 // ---- A warp together
@@ -81,7 +81,7 @@ DEVICE float shuffle_xor(float x, int lanes) { return __shfl_xor_sync(~0u, x, la
 DEVICE unsigned warp_maximum(unsigned x) { return __reduce_max_sync(~0u, x); }
 DEVICE int warp_count(bool is_set) { return __popc(__ballot_sync(~0u, is_set)); }
 
-// Four 8x8 matrices of fp16: lanes 8i to 8i + 7 have the addresses of the rows of matrix i.
+// Loads four 8x8 matrices of fp16: lanes 8i to 8i + 7 hold the addresses of the rows of matrix i.
 DEVICE void load_matrices(unsigned (&to)[4], unsigned address) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                  : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -109,7 +109,7 @@ DEVICE void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, 
 DEVICE void block_barrier() { __syncthreads(); }
 
 DEVICE void cluster_barrier() {
-    __syncwarp();  // `aligned`: where one thread alone did something before
+    __syncwarp();  // for `aligned`, after code for a single thread
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
@@ -129,7 +129,7 @@ DEVICE void store_to_block(int block, unsigned address, unsigned bits) {
 
 // ---- Memory that clusters share
 
-// Past the first-level caches, which do not see what other multiprocessors write.
+// Bypasses the first-level caches, which do not see writes of other multiprocessors.
 DEVICE float load_shared_state(const float* from) { return __ldcg(from); }
 DEVICE double load_shared_state(const double* from) { return __ldcg(from); }
 DEVICE long long load_shared_state(const long long* from) { return __ldcg(from); }

@@ -1,5 +1,5 @@
-// The features that a run trains: those that some row of its dataset has on, next to each other, in order. The others
-// move nothing and get no gradient, so that their weights only decay. A feature's *place* is where it comes among them.
+// The features that a run trains: those that are on in some row of its dataset, packed in order. Other features change
+// no output and get no gradient, so their weights only decay. A feature's *place* is its position in this order.
 #ifndef VECPARITY_FEATURES
 #define VECPARITY_FEATURES
 
@@ -9,19 +9,19 @@ namespace vecparity {
 
 using Row = unsigned long long[kRowWords];
 
-// Bits of a word that are features.
+// Returns the mask of the bits of a word that are features.
 DEVICE unsigned long long features_of_word(int word) {
     const int count = N_FEATURES - word * kWordBits;
     return count < kWordBits ? (1ULL << count) - 1 : ~0ULL;
 }
 
-// Which bits to move by 1, 2, 4 ... 32 to get those of a mask next to each other. Source: Warren, "Hacker's Delight"
-// (2nd edition, 2012), section 7-4, compress.
+// Finds the bits to move by 1, 2, 4 ... 32 so that the bits of a mask end up next to each other. Source: Warren,
+// "Hacker's Delight" (2nd edition, 2012), section 7-4, compress.
 DEVICE void find_moves(unsigned long long mask, unsigned long long (&moved)[kMoves]) {
-    unsigned long long gaps = ~mask << 1;  // bits with one to their right that is not in the mask
+    unsigned long long gaps = ~mask << 1;  // bits whose right neighbour is not in the mask
     UNROLL
     for (int i = 0; i < kMoves; ++i) {
-        unsigned long long is_odd = gaps;  // an odd number of gaps to a bit's right
+        unsigned long long is_odd = gaps;  // set if the number of gaps to the right is odd
         UNROLL
         for (int width = 1; width < kWordBits; width *= 2) is_odd ^= is_odd << width;
         moved[i] = is_odd & mask;
@@ -30,7 +30,7 @@ DEVICE void find_moves(unsigned long long mask, unsigned long long (&moved)[kMov
     }
 }
 
-// Finds a run's features for its block; `used` has a bit for each.
+// Finds a run's features for its block; `used` has one bit per feature.
 DEVICE void find_features(const unsigned long long* used, Features& features, const Thread& thread) {
     Row masks;
     int counts[kRowWords], count = 0;

@@ -1,4 +1,4 @@
-// The hidden layer: z of every row, added up over a warp's units, and where ReLU lets h pass. h itself is not kept.
+// The hidden layer: z of every row, summed over a warp's units, and the signs of h. h itself is not stored.
 #ifndef VECPARITY_FORWARD
 #define VECPARITY_FORWARD
 
@@ -6,12 +6,12 @@
 
 namespace vecparity {
 
-// For each half of a tile the rows with h > 0: bit 15 - i tells of row 8 * i + 2 * pair, bit 31 - i of the one after.
+// The rows with h > 0, for each half of a tile: bit 15 - i is row 8 * i + 2 * pair, bit 31 - i is the row after it.
 struct Positive {
     unsigned of_half[2];
 };
 
-// Eight values a lane, one for each group, to their sums over the eight lanes of a pair: a group's in its own lane.
+// Sums eight values per lane, one for each group, over the eight lanes of a pair; each group's lane gets its sum.
 DEVICE float sum_over_groups(float (&values)[8], int lane) {
     UNROLL
     for (int width = 4; width > 0; width /= 2) {
@@ -26,7 +26,7 @@ DEVICE float sum_over_groups(float (&values)[8], int lane) {
     return values[0];
 }
 
-// The strip's rows as second factors of two steps over the features, or of the only one.
+// Loads the strip's rows as second factors of two steps over the features, or of the only step.
 DEVICE void load_strip(unsigned (&x)[kStripTiles][4], const Shared& shared, int strip, int step, int lane) {
     const int first_row = strip * kStripRows + lane % 8;
     if constexpr (kFeatureSteps > 1) {
@@ -44,7 +44,7 @@ DEVICE void load_strip(unsigned (&x)[kStripTiles][4], const Shared& shared, int 
     }
 }
 
-// -scale * h of a strip's rows: sums[tile][rows 8 * i ...][fragment].
+// Computes -scale * h of a strip's rows: sums[tile][rows 8 * i ...][fragment].
 DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, int strip, int lane,
                            float (&sums)[kTiles][kStripTiles][4]) {
     UNROLL
@@ -59,7 +59,7 @@ DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, in
         load_strip(x, shared, strip, step, lane);
         UNROLL
         for (int k = 0; k < 2 && k < kFeatureSteps; ++k) {
-            // Small terms first. A tile's products are not one after the other, but a strip apart.
+            // Small terms first. The two products of a sum are a strip apart, not one directly after the other.
             UNROLL
             for (int tile = 0; tile < kTiles; ++tile)
                 UNROLL
@@ -74,7 +74,7 @@ DEVICE void multiply_strip(const Tile (&tiles)[kTiles], const Shared& shared, in
     }
 }
 
-// Adds up z over a tile's units, then over the warp's tiles, into shared memory.
+// Sums z over a tile's units, then over the warp's tiles, and writes it to shared memory.
 DEVICE void forward(const Tile (&tiles)[kTiles], Shared& shared, const Thread& thread, Positive (&positive)[kTiles]) {
     unsigned signs[kTiles][4];
     UNROLL

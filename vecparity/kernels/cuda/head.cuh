@@ -1,5 +1,5 @@
-// The output unit over a whole batch: probabilities, loss, accuracy and the loss's gradient by z (contract section 4).
-// Every block of a cluster computes all of it, from the same sums.
+// The output unit over a whole batch: probabilities, loss, accuracy and gradient of the loss with respect to z
+// (contract section 4). Every block of a cluster computes all of these from the same sums.
 #ifndef VECPARITY_HEAD
 #define VECPARITY_HEAD
 
@@ -7,7 +7,7 @@
 
 namespace vecparity {
 
-// z without b2 of the thread's row, from the sums of all warps of all blocks.
+// Computes z without b2 of the thread's row, from the sums of all warps of all blocks.
 DEVICE float gather_z(Shared& shared, const Thread& thread, int parity) {
     float z = 0;
     if (thread.has_row()) {
@@ -27,13 +27,13 @@ DEVICE float gather_z(Shared& shared, const Thread& thread, int parity) {
     return z;
 }
 
-// Writes the errors of the batch's rows, and the sums of each warp's rows.
+// Writes the errors of the batch's rows, and sums over the rows of each warp.
 DEVICE void find_errors(Shared& shared, const Thread& thread, float z, int label, int length) {
-    if (!thread.has_row()) return;  // a whole warp has rows, or none of it
+    if (!thread.has_row()) return;  // the same for all threads of a warp
     const bool is_row = thread.index < length;
     const float p = 1.0f / (1.0f + expf(-z)), q = 1.0f - p;
-    // (p - y) / max(p * q, 1e-12) * p * q, without the roundings of dividing by what is multiplied again. On
-    // probabilities, as torch has it: a saturated p passes no gradient.
+    // (p - y) / max(p * q, 1e-12) * p * q, without the roundings of dividing by p * q and multiplying again. On
+    // probabilities, as in torch: a saturated p passes no gradient.
     const float slope = p * q;
     const float passed = slope < 1e-12f ? slope * 1e12f : 1.0f;
     const float error = is_row ? (p - static_cast<float>(label)) * passed : 0.0f;
@@ -58,10 +58,10 @@ DEVICE unsigned largest_error(const Shared& shared) {
     return largest;
 }
 
-// Whether the batch's loss is: a z that is not a number has an error that is none, and nothing else has.
+// Tells whether the batch's loss is finite: an error is NaN if and only if z is NaN.
 DEVICE bool is_finite(unsigned bits_of_error) { return bits_of_error < 0x7f800000u; }
 
-// Errors as the backward pass multiplies by them.
+// Splits the scaled errors into the fp16 terms that the backward pass multiplies by.
 DEVICE void split_errors(Shared& shared, const Thread& thread, float factor) {
     if (thread.index >= kRows / 2) return;
     const int row = 2 * thread.index;
@@ -70,7 +70,7 @@ DEVICE void split_errors(Shared& shared, const Thread& thread, float factor) {
     shared.error_terms[thread.index] = terms;
 }
 
-// b2's gradient, times the number of rows.
+// Computes b2's gradient, times the number of rows.
 DEVICE void sum_errors(Shared& shared, const Thread& thread) {
     if (thread.warp != 0) return;
     float sum = tree_sum<kStrips>([&](int strip) { return shared.error[strip * kStripRows + thread.lane]; });
@@ -79,7 +79,7 @@ DEVICE void sum_errors(Shared& shared, const Thread& thread) {
     if (thread.lane == 0) shared.error_sum = sum;
 }
 
-// One thread adds the batch's mean loss and accuracy to the window's.
+// Adds the batch's mean loss and accuracy to the window's; called by one thread.
 DEVICE void add_metrics(Shared& shared, int length) {
     float log_likelihood = 0;
     int correct = 0;

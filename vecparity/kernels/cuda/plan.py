@@ -1,34 +1,34 @@
-"""Sizes of one compilation of the kernel: what is padded, and how a run is spread over warps and blocks."""
+"""Sizes of one compilation of the kernel: padding, and the division of a run among warps and blocks."""
 
 from dataclasses import dataclass
 
 _TILE_UNITS = 16
 _WARP_SIZE = 32
 _STRIP_ROWS = 32
-# Warps of a block, where there are tiles for so many: two for each of a multiprocessor's four schedulers.
+# Warps of a block, if there are enough tiles: two for each of a multiprocessor's four schedulers.
 _WARPS = 8
-# Weights of 16 units that a thread has registers for, in units of 8 features.
+# The most weights of 16 units that fit a thread's registers, in units of 8 features.
 _MOST_COLUMNS = 16
 _MOST_FEATURES = 128
 _MOST_UNITS = 1024
 _MOST_ROWS = 128
-# More is not portable between GPUs.
+# Larger clusters are not portable between GPUs.
 _MOST_BLOCKS = 8
 
-# Steps that a cluster takes a run through before another run's turn comes.
+# Steps that a cluster computes for a run before it turns to another run.
 _STEPS_IN_PIECE = 25
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The sizes with which one run is trained.
+    """The sizes for training one run.
 
     Attributes:
         n_features: N, up to 128.
         hidden_width: W, up to 1 024.
         batch_size: Up to 128.
-        cluster_blocks: Blocks that train a run together: 1, 2, 4 or 8.
-        features: The most features that a run trains, padded to a width of a row (`width_of_row`).
+        cluster_blocks: Number of blocks that train a run together: 1, 2, 4 or 8.
+        features: The maximum number of features that a run trains, padded to the width of a row (`width_of_row`).
     """
 
     n_features: int
@@ -39,18 +39,18 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """The batch, padded likewise."""
+        """The batch size, padded to the rows that the kernel supports."""
         return next(rows for rows in (32, 64, 128) if rows >= self.batch_size)
 
     @property
     def units(self) -> int:
-        """W, padded to a power of two, so that z is added up in a full binary tree, whatever the number of blocks."""
+        """W, padded to a power of two, so that z is summed in a full binary tree for any number of blocks."""
         fewest = self._fewest_warps * _TILE_UNITS
         return max(fewest, 1 << (self.hidden_width - 1).bit_length())
 
     @property
     def warps(self) -> int:
-        """Warps of a block."""
+        """The number of warps in a block."""
         return min(_WARPS, self._block_tiles)
 
     @property
@@ -59,12 +59,12 @@ class Plan:
 
     @property
     def threads(self) -> int:
-        """Threads of a block."""
+        """The number of threads in a block."""
         return self.warps * _WARP_SIZE
 
     @property
     def shared_bytes(self) -> int:
-        """Shared memory of a block (``Shared`` in shape.cuh)."""
+        """The shared memory of a block, in bytes (``Shared`` in shape.cuh)."""
         moments = 2 * 16 * self.tiles_per_warp * (self.features // 8) * self.threads
         moments += 2 * 16 * self.tiles_per_warp * (self.threads // 4)  # of b1 and w2
         z = 4 * self.rows * (self.warps + 2 * self.cluster_blocks)
@@ -77,7 +77,7 @@ class Plan:
 
     @property
     def macros(self) -> dict[str, int]:
-        """The macros that the source is compiled with."""
+        """The macros with which to compile the source."""
         return {
             "N_FEATURES": self.n_features,
             "FEATURES": self.features,
@@ -92,7 +92,7 @@ class Plan:
         }
 
     def fits(self, shared_bytes: int) -> bool:
-        """Tells whether a block has the warps, the registers and the shared memory."""
+        """Tells whether a block has enough warps, registers and shared memory for this plan."""
         return (
             self._block_tiles >= self._fewest_warps
             and self.tiles_per_warp * (self.features // 8) <= _MOST_COLUMNS
@@ -105,12 +105,12 @@ class Plan:
 
     @property
     def _fewest_warps(self) -> int:
-        """A thread for every row."""
+        """The number of warps with one thread for every row."""
         return self.rows // _WARP_SIZE
 
 
 def why_not(n_features: int, hidden_width: int, batch_size: int) -> str | None:
-    """Says why the kernel cannot train such networks on any GPU, in words to follow its name; None if it can."""
+    """Says why the kernel cannot train such networks on any GPU, as words that follow its name; None if it can."""
     if n_features > _MOST_FEATURES:
         return f"trains up to {_MOST_FEATURES} features, got n_features={n_features}"
     if hidden_width > _MOST_UNITS:
@@ -121,7 +121,7 @@ def why_not(n_features: int, hidden_width: int, batch_size: int) -> str | None:
 
 
 def width_of_row(num_features: int) -> int:
-    """Pads a number of features to one for which rows can be laid out."""
+    """Pads a number of features to a supported width of rows."""
     return next(width for width in (16, 32, 64, 128) if width >= num_features)
 
 
@@ -133,15 +133,15 @@ def plans(
     has_clusters: bool,
     most_trained: int | None = None,
 ) -> list[Plan]:
-    """Plans that a GPU can run, by ascending number of blocks.
+    """Returns the plans that a GPU can run, by ascending number of blocks.
 
     Args:
         n_features: N.
         hidden_width: W.
         batch_size: Rows of a full batch.
-        shared_bytes: The most shared memory that a block can have.
-        has_clusters: Whether several blocks can train a run.
-        most_trained: The most features that a run trains; by default all.
+        shared_bytes: The most shared memory that a block can have, in bytes.
+        has_clusters: True if several blocks can train a run together.
+        most_trained: The maximum number of features that a run trains; by default all.
     """
     sizes = [1, 2, 4, _MOST_BLOCKS] if has_clusters else [1]
     features = width_of_row(n_features if most_trained is None else most_trained)
@@ -150,14 +150,14 @@ def plans(
 
 
 def choose(candidates: list[Plan], num_runs: int, multiprocessors: int) -> Plan:
-    """Returns the plan with the most blocks a run that leaves every run its own; else the one with the fewest.
+    """Returns the plan with the most blocks per run with which all runs train at once; else that with the fewest.
 
-    All give bitwise the same result, with any width of a row: only time depends on it.
+    All plans give bitwise the same result, for any width of a row; only the time differs.
     """
     roomy = [plan for plan in candidates if num_runs * plan.cluster_blocks <= multiprocessors]
     return roomy[-1] if roomy else candidates[0]
 
 
 def steps_in_piece(num_runs: int, num_steps: int, num_clusters: int) -> int:
-    """Steps that a cluster takes a run through at a time: all of them, where there is a cluster for every run."""
+    """Returns the steps that a cluster computes for a run at a time: all steps if every run has its own cluster."""
     return num_steps if num_runs <= num_clusters else min(num_steps, _STEPS_IN_PIECE)

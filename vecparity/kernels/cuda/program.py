@@ -1,7 +1,7 @@
-"""The kernel on a GPU: compiled by NVRTC, kept, loaded and launched through NVIDIA's ``cuda-core``.
+"""The kernel on a GPU: compiled by NVRTC, cached, loaded and launched through NVIDIA's ``cuda-core``.
 
-A compiled kernel (cubin) is kept in the user's cache directory under the digest of all that it was made from. A file
-begins with the digest of what follows: one that was damaged is compiled anew.
+A compiled kernel (cubin) is cached in the user's cache directory, named by the digest of everything that it was made
+from. A file begins with the digest of the remaining bytes; a damaged file is compiled anew.
 """
 
 import hashlib
@@ -24,17 +24,17 @@ from vecparity.kernels.cuda.plan import Plan
 NAME = "train_window"
 INSTALL = "pip install 'vecparity[cuda]'"
 _DIRECTORY = Path(__file__).parent
-_CLUSTERS = (9, 0)  # the compute capability from which blocks form clusters
+_CLUSTERS = (9, 0)  # the first compute capability with clusters of blocks
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A kernel for one kind of GPU.
+    """A kernel compiled for one kind of GPU.
 
     Attributes:
-        cubin: Its machine code.
-        log: What the assembler said of it: registers, spilled bytes.
+        cubin: The machine code.
+        log: The assembler's report: registers, spilled bytes.
     """
 
     cubin: bytes
@@ -46,7 +46,7 @@ def compile_kernel(plan: Plan, architecture: str) -> Compiled:
 
     Args:
         plan: The sizes.
-        architecture: As in ``sm_90a``.
+        architecture: The architecture, such as ``sm_90a``.
 
     Raises:
         MachineError: ``cuda-core`` or NVRTC is missing, or NVRTC refuses the source or the architecture.
@@ -57,7 +57,7 @@ def compile_kernel(plan: Plan, architecture: str) -> Compiled:
         name=f"{NAME}.cu",
         arch=architecture,
         std="c++17",
-        fma=False,  # a product is rounded before it is added, but where the code says fmaf
+        fma=False,  # round products before adding, except where the code says fmaf
         include_path=[str(_DIRECTORY)],
         define_macro=[(name, str(value)) for name, value in plan.macros.items()],
         ptxas_options=["-v"],
@@ -66,16 +66,16 @@ def compile_kernel(plan: Plan, architecture: str) -> Compiled:
     try:
         program = core.Program((_DIRECTORY / f"{NAME}.cu").read_text(), "c++", options)
         cubin = program.compile("cubin", logs=log).code
-    except Exception as error:  # of several classes, by what is missing
+    except Exception as error:  # the class depends on what is missing
         raise MachineError(f"NVRTC cannot compile the kernel for {architecture}: {describe(error)}") from error
     return Compiled(bytes(cubin), log.getvalue())
 
 
 def kept_cubin(plan: Plan, architecture: str) -> bytes:
-    """Returns the kernel's machine code, from the user's cache if it is there; else compiles it.
+    """Returns the kernel's machine code from the user's cache, compiling it if it is not there.
 
     Raises:
-        MachineError: As `compile_kernel`.
+        MachineError: See `compile_kernel`.
     """
     path = platformdirs.user_cache_path("vecparity", appauthor=False) / "cuda" / _digest(plan, architecture)
     try:
@@ -85,14 +85,14 @@ def kept_cubin(plan: Plan, architecture: str) -> bytes:
     if kept[:_DIGEST_BYTES] == hashlib.sha256(kept[_DIGEST_BYTES:]).digest():
         return kept[_DIGEST_BYTES:]
     cubin = compile_kernel(plan, architecture).cubin
-    with suppress(OSError):  # then it is compiled again the next time
+    with suppress(OSError):  # if writing fails, compile again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, hashlib.sha256(cubin).digest() + cubin)
     return cubin
 
 
 def architecture_of(capability: tuple[int, int]) -> str:
-    """The name by which NVRTC knows GPUs of a compute capability, with what only they can do."""
+    """Returns NVRTC's name for GPUs of a compute capability, including architecture-specific features."""
     major, minor = capability
     return f"sm_{major}{minor}" + ("a" if capability >= _CLUSTERS else "")
 
@@ -108,7 +108,7 @@ class LoadedProgram:
         self._device = device
         try:
             with torch.cuda.device(device):
-                core.Device(device.index).set_current()  # in the context that torch has, too
+                core.Device(device.index).set_current()  # the context that torch uses as well
                 self._kernel = core.ObjectCode.from_cubin(cubin).get_kernel(NAME)
                 _allow_shared_bytes(self._kernel, plan.shared_bytes, device)
                 self.num_clusters = self._most_clusters()
@@ -136,7 +136,7 @@ class LoadedProgram:
 
     def _config(self, num_clusters: int) -> Any:
         plan = self._plan
-        # Where there are clusters, cuda-core counts the grid in them.
+        # With clusters, cuda-core counts the grid in clusters.
         cluster = plan.cluster_blocks if plan.cluster_blocks > 1 else None
         return _core().LaunchConfig(
             grid=num_clusters, cluster=cluster, block=plan.threads, shmem_size=plan.shared_bytes
@@ -157,7 +157,7 @@ class Gpu:
             properties = core.Device(device.index).properties
             self.multiprocessors: int = properties.multiprocessor_count
             self.shared_bytes: int = properties.max_shared_memory_per_block_optin
-        except Exception as error:  # an old driver's, say
+        except Exception as error:  # for example from an old driver
             raise MachineError(f"cuda-core cannot use {device}: {describe(error)}") from error
         self.has_clusters = torch.cuda.get_device_capability(device) >= _CLUSTERS
         self._device = device
@@ -171,7 +171,7 @@ class Gpu:
 
 
 def gpu(device: torch.device) -> Gpu:
-    """Returns a device's GPU, the same object each time: it has the kernels that were loaded."""
+    """Returns a device's GPU, the same object each time, since it holds the loaded kernels."""
     index = torch.cuda.current_device() if device.index is None else device.index
     return _gpu_of(index)
 
@@ -190,7 +190,7 @@ def _core() -> Any:
 
 
 def _allow_shared_bytes(kernel: Any, shared_bytes: int, device: torch.device) -> None:
-    """Lets blocks have more than 48 KB of shared memory, which cuda-core has no word for."""
+    """Allows blocks more than 48 KB of shared memory, for which cuda-core has no function."""
     from cuda.bindings import driver
 
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
@@ -210,5 +210,5 @@ def _nvrtc_version() -> str:
         from cuda.bindings import nvrtc
 
         return str(nvrtc.nvrtcVersion())
-    except Exception as error:  # of several classes, by what is missing
+    except Exception as error:  # the class depends on what is missing
         raise MachineError(f"the cuda engine needs NVRTC: pip install nvidia-cuda-nvrtc ({describe(error)})") from error

@@ -1,4 +1,4 @@
-// The sizes that a compilation is for, and what a block keeps in shared memory. Sizes come from `plan.py` as macros.
+// The sizes of a compilation, which `plan.py` passes as macros, and the layout of a block's shared memory.
 #ifndef VECPARITY_SHAPE
 #define VECPARITY_SHAPE
 
@@ -6,23 +6,23 @@
 
 namespace vecparity {
 
-// A tile is what one `mma` makes: 16 hidden units. See README.md for which thread holds what of it.
+// A tile is the output of one `mma`: 16 hidden units. README.md shows its division among threads.
 constexpr int kTileUnits = 16;
 constexpr int kWarpSize = 32;
-constexpr int kStripRows = 32;  // rows of a batch that a warp takes through the network at a time: one a lane
+constexpr int kStripRows = 32;  // rows that a warp takes through the network at a time: one per lane
 
-constexpr int kFeatures = FEATURES;  // that any run of the launch trains, padded: may be fewer than N_FEATURES
+constexpr int kFeatures = FEATURES;  // the most trained by any run of the launch, padded; may be below N_FEATURES
 constexpr int kUnits = UNITS;        // HIDDEN_WIDTH, padded
 constexpr int kRows = ROWS;          // BATCH_SIZE, padded
 constexpr int kWordBits = 64;
 constexpr int kRowWords = (N_FEATURES + kWordBits - 1) / kWordBits;
-constexpr int kBlocks = CLUSTER_BLOCKS;  // that train one run together
-constexpr int kWarps = WARPS;            // of a block
+constexpr int kBlocks = CLUSTER_BLOCKS;  // blocks that train one run together
+constexpr int kWarps = WARPS;            // warps of a block
 constexpr int kTiles = TILES_PER_WARP;
 constexpr int kThreads = kWarps * kWarpSize;
 
-constexpr int kFeatureSteps = kFeatures / 16;  // an `mma` adds up over 16 features, or rows
-constexpr int kFeatureTiles = kFeatures / 8;   // and makes 8 columns
+constexpr int kFeatureSteps = kFeatures / 16;  // an `mma` sums over 16 features, or rows
+constexpr int kFeatureTiles = kFeatures / 8;   // and produces 8 columns
 constexpr int kRowSteps = kRows / 16;
 constexpr int kRowTiles = kRows / 8;
 constexpr int kStrips = kRows / kStripRows;
@@ -46,22 +46,22 @@ constexpr int kMoves = 6;  // by 1, 2, 4 ... 32 bits
 
 // A run's features (features.cuh).
 struct Features {
-    unsigned long long moved[kRowWords][kMoves];  // bits of a row's word, on the way to their places
-    unsigned char at[kRowWords * kWordBits];      // the feature at each place: first those that are trained
-    int count, count_of_first_word;               // of those that are
+    unsigned long long moved[kRowWords][kMoves];  // the bits of a row's word to move in each step
+    unsigned char at[kRowWords * kWordBits];      // the feature at each place, trained features first
+    int count, count_of_first_word;               // of trained features
 };
 
 struct Shared {
     Float4 moments[kTiles * kFeatureTiles][2][kThreads];  // exp_avg, exp_avg_sq of each thread's weights
-    // Those of b1, and of w2, of each unit: the four threads that share one write the same.
+    // The moments of each unit's b1 and w2; the four threads that share a unit write the same values.
     Float4 unit_moments[kTiles][2][kThreads / 4];
-    unsigned short rows[kRows][kFeatures];                // fp16, in 16-byte chunks that `chunk_of` has swizzled
+    unsigned short rows[kRows][kFeatures];                // fp16, in 16-byte chunks swizzled by `chunk_of`
     Metrics metrics;                                      // in a cluster's first block
     Features features;
     Uint2 error_terms[kRows / 2];                         // two rows' errors, scaled: high and low terms
     float z_of_warp[kWarps][kRows];
-    float z_of_block[2][kBlocks][kRows];  // by the step's parity: the next step's may come before these are read
-    float error[kRows];                   // the loss's gradient by z, times the number of rows
+    float z_of_block[2][kBlocks][kRows];  // by the step's parity, since the next step may write before these are read
+    float error[kRows];                   // the gradient of the loss with respect to z, times the number of rows
     float strip_log_likelihood[kStrips];
     int strip_correct[kStrips];
     unsigned strip_error[kStrips];  // the bits of the largest error
@@ -70,7 +70,7 @@ struct Shared {
 };
 static_assert(sizeof(Shared) == SHARED_BYTES, "plan.py knows how much shared memory to ask for");
 
-// Where the 8 features of a chunk lie in a row, so that eight rows' chunks lie in different banks.
+// Returns the position of a chunk of 8 features in a row; chunks of eight rows fall into different banks.
 DEVICE int chunk_of(int row, int chunk) {
     return chunk ^ (kFeatures == 16 ? row >> 2 & 1 : kFeatures == 32 ? row >> 1 & 3 : row & 7);
 }
@@ -79,10 +79,10 @@ DEVICE unsigned address_of(const Shared& shared, int row, int chunk) {
     return shared_address(&shared.rows[row][chunk_of(row, chunk) * 8]);
 }
 
-// A thread's place. In fragments, `group` is a row (or a column) and `pair` two columns next to each other.
+// A thread's position. In fragments, `group` is a row (or a column) and `pair` two adjacent columns.
 struct Thread {
     int index, warp, lane, group, pair;
-    int block;  // of the cluster
+    int block;  // within the cluster
 
     DEVICE Thread()
         : index(thread_index()),
@@ -92,7 +92,7 @@ struct Thread {
           pair(lane % 4),
           block(kBlocks > 1 ? cluster_rank() : 0) {}
 
-    // The hidden unit in a half (row `group` or `group + 8`) of one of its warp's tiles.
+    // Returns the hidden unit in a half (row `group` or `group + 8`) of one of the warp's tiles.
     DEVICE int unit(int tile, int half) const {
         return ((block * kWarps + warp) * kTiles + tile) * kTileUnits + half * 8 + group;
     }
@@ -108,7 +108,7 @@ DEVICE void run_barrier() {
         block_barrier();
 }
 
-// Adds in the order of a binary tree whatever the number of values: what lies in which warp or block does not matter.
+// Adds values in the order of a binary tree, so that the division among warps and blocks does not affect the sum.
 template <int Count, typename Value>
 DEVICE float tree_sum(Value value) {
     static_assert((Count & (Count - 1)) == 0, "a full tree");

@@ -1,4 +1,4 @@
-// A run's parameters and moments between global memory and the threads that own them.
+// Moves a run's parameters and moments between global memory and the threads that own them.
 #ifndef VECPARITY_STATE
 #define VECPARITY_STATE
 
@@ -33,12 +33,12 @@ constexpr int kB2 = kFirstW2 + HIDDEN_WIDTH;
 
 DEVICE bool is_unit(int unit) { return kUnits == HIDDEN_WIDTH || unit < HIDDEN_WIDTH; }
 
-// Where in W1 the weight of a unit and of the feature at a place is.
+// Returns the index in W1 of the weight of a unit and the feature at a place.
 DEVICE int weight_at(int unit, int place, const Features& features) {
     return unit * N_FEATURES + features.at[place];
 }
 
-// Units and features of the padding are 0, and stay it: they have no gradient.
+// Padding units and features are 0 and stay 0, since they have no gradient.
 DEVICE void load_tile(Tile& tile, Shared& shared, const State& state, const Thread& thread, int index) {
     UNROLL
     for (int column = 0; column < kFeatureTiles; ++column) {
@@ -96,12 +96,12 @@ DEVICE void store_tile(const Tile& tile, const Shared& shared, const State& stat
     }
 }
 
-// Decays the weights of features that are not trained, whose gradients and moments are 0: for all of a piece's steps
-// at once, with the roundings of one step after the other.
+// Decays the weights of untrained features, whose gradients and moments are 0, for all steps of a piece at once, with
+// the roundings of separate steps.
 DEVICE void decay_others(const State& state, const Features& features, const Thread& thread, float decay,
                          int num_steps) {
     if (decay == 1.0f) return;
-    constexpr int kChains = 8;  // a multiplication waits for the one before it: those of other weights do not
+    constexpr int kChains = 8;  // independent chains, as each multiplication waits for the last in its chain
     constexpr int kStride = kBlocks * kThreads;
     const int count = N_FEATURES - features.count, num_weights = HIDDEN_WIDTH * count;
     for (int first = thread.block * kThreads + thread.index; first < num_weights; first += kChains * kStride) {

@@ -1,12 +1,12 @@
-// Takes runs through a window of steps: clusters of blocks draw pieces of it from a queue, and train one run through
-// one piece while its state stays on the chip. See README.md.
+// Takes runs through a window of steps. Clusters of blocks draw pieces of the window from a queue, and train one run
+// through one piece while its state stays on the chip. See README.md.
 #include "backward.cuh"
 #include "batch.cuh"
 #include "state.cuh"
 
 namespace vecparity {
 
-// What all of a launch share; arrays have the run axis first.
+// The arguments shared by all blocks of a launch; arrays have the run axis first.
 struct Arguments {
     State state;
     unsigned char* active;
@@ -23,7 +23,7 @@ struct Arguments {
     int num_runs, num_steps, steps_in_piece;
 };
 
-// Takes the run through steps first_step to end_step - 1; returns false where its loss ceased to be finite.
+// Takes the run through steps first_step to end_step - 1; returns false if its loss became infinite or NaN.
 DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread& thread, int run, int first_step,
                         int end_step) {
     const State state = arguments.state.of_run(run);
@@ -49,15 +49,15 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
         by.inverse_root_correction2 = inverse_root_correction2[step];
         reader.expand(shared, length);
         const int label = reader.label();
-        block_barrier();  // the rows are there
+        block_barrier();  // the rows are written
         reader.fetch(step + 1);
 
         Positive positive[kTiles];
         forward(tiles, shared, thread, positive);
-        block_barrier();  // every warp's z is
+        block_barrier();  // every warp's z is written
         const float z = gather_z(shared, thread, step % 2) + b2.value;
         find_errors(shared, thread, z, label, length);
-        block_barrier();  // every row's error is
+        block_barrier();  // every row's error is written
         const unsigned largest = largest_error(shared);
         is_active = is_finite(largest);
         if (!is_active) break;
@@ -65,7 +65,7 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
         const float share = 1.0f / static_cast<float>(length);
         split_errors(shared, thread, scale.factor);
         sum_errors(shared, thread);
-        block_barrier();  // and its terms are
+        block_barrier();  // the terms of every error are written
 
         Gradients gradients[kTiles];
         multiply_errors(shared, thread, positive, gradients);
@@ -74,7 +74,7 @@ DEVICE bool train_piece(const Arguments& arguments, Shared& shared, const Thread
             update_tile(tiles[tile], gradients[tile], shared, thread, tile, scale.inverse * share, by);
         by.update(b2.value, b2.exp_avg, b2.exp_avg_sq, shared.error_sum * share);
         if (thread.index == 0) add_metrics(shared, length);
-        block_barrier();  // nobody reads this batch any more
+        block_barrier();  // no thread reads this batch any more
     }
 
     UNROLL
@@ -100,11 +100,11 @@ DEVICE int draw(const Arguments& arguments, Shared& shared, const Thread& thread
     return shared.ticket;
 }
 
-// All runs' first pieces come before any second one. A cluster waits until the piece before its own is done; that one
-// was drawn earlier, so it is some running cluster's, or done: there is always one that need not wait.
+// All runs' first pieces come before any second piece. A cluster waits until the run's previous piece is done. That
+// piece was drawn earlier, so it is done or belongs to a running cluster: some cluster can always proceed.
 DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
     const Thread thread;
-    run_barrier();  // every block has begun, and may be written to
+    run_barrier();  // every block has begun, so others may write to its shared memory
     const int num_pieces = (arguments.num_steps + arguments.steps_in_piece - 1) / arguments.steps_in_piece;
     for (;;) {
         const int ticket = draw(arguments, shared, thread);
@@ -113,7 +113,7 @@ DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
         find_features(arguments.used + static_cast<long long>(run) * kRowWords, shared.features, thread);
         if (thread.index == 0)
             while (load_acquire(arguments.pieces_done + run) < piece) pause();
-        block_barrier();  // the piece before is stored, and the features are found
+        block_barrier();  // the previous piece is stored, and the features are found
 
         const bool is_writer = thread.block == 0 && thread.index == 0;
         if (is_writer) shared.metrics = {0, 0, 0};
@@ -127,7 +127,7 @@ DEVICE void train_runs(const Arguments& arguments, Shared& shared) {
         bool is_active = load_shared_state(arguments.active + run);
         if (is_active) is_active = train_piece(arguments, shared, thread, run, first_step, end_step);
         publish();
-        run_barrier();  // everything is stored, and no block's shared memory is written to any more
+        run_barrier();  // everything is stored, and no block writes to another's shared memory any more
         if (is_writer) {
             arguments.loss[run] = shared.metrics.loss;
             arguments.accuracy[run] = shared.metrics.accuracy;

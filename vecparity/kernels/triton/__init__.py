@@ -1,1 +1,1 @@
-"""The Triton kernel: Python that Triton compiles when it is first needed."""
+"""The Triton kernel: Python that Triton compiles on first use."""

@@ -1,10 +1,10 @@
 """The `triton` engine's kernel: one program takes one run through a whole window on a GPU.
 
-Matrix products run on the tensor cores at float32's accuracy: rows are 0s and 1s, exact in bfloat16, so that splitting
-the other factor into three bfloat16 terms (24 bits) makes every product exact. As in the `native` engine the hidden
-layer is not kept, only which units were positive: relu(h) = h where h > 0, and h is linear in W1 and b1, so that with
-G[u, n] = sum over rows of dz * x_n where h_u > 0, dW1[u, n] = w2[u] G[u, n] and dw2[u] = sum over n of W1[u, n] G[u, n]
-(the bias as one more feature that is always on).
+Matrix products run on the tensor cores with float32 accuracy: rows are 0s and 1s, exact in bfloat16, so splitting the
+other factor into three bfloat16 terms (24 bits) makes every product exact. As in the `native` engine, the kernel stores
+only the signs of the hidden layer. Since relu(h) = h where h > 0, and h is linear in W1 and b1, the gradients follow
+from G[u, n] = sum over rows of dz * x_n where h_u > 0: dW1[u, n] = w2[u] G[u, n], and dw2[u] = sum over n of
+W1[u, n] G[u, n] (the bias counts as one more feature that is always on).
 
 A run's result depends on the run alone: programs share nothing.
 """
@@ -15,7 +15,7 @@ import triton.language as tl
 
 @triton.jit
 def _split(x, dot_type: tl.constexpr):
-    """Three bfloat16 terms that add up to x, as ``dot_type`` holds them."""
+    """Splits x into three bfloat16 terms that add up to x, each converted to ``dot_type``."""
     high = x.to(tl.bfloat16)
     rest = x - high.to(tl.float32)
     middle = rest.to(tl.bfloat16)
@@ -27,7 +27,7 @@ def _split(x, dot_type: tl.constexpr):
 def _update(
     params, exp_avg, exp_avg_sq, at, mask, grad, decay, one_minus_beta1, beta2, one_minus_beta2, size, root, eps
 ):
-    """AdamW where ``at``, with the roundings of adamw.py."""
+    """Updates the parameters at offsets ``at`` by AdamW, with the roundings of adamw.py."""
     w = tl.load(params + at, mask=mask, other=0.0)
     m = tl.load(exp_avg + at, mask=mask, other=0.0)
     v = tl.load(exp_avg_sq + at, mask=mask, other=0.0)
@@ -39,7 +39,7 @@ def _update(
     tl.store(exp_avg_sq + at, v, mask=mask)
 
 
-@triton.jit(do_not_specialize=["num_steps"])  # or a window of 1 step, or of a multiple of 16, is compiled for anew
+@triton.jit(do_not_specialize=["num_steps"])  # else windows of 1 step or of a multiple of 16 compile anew
 def train_window(
     params,  # [run, param]: W1 [W, N], b1 [W], w2 [W], b2
     exp_avg,  # [run, param]
@@ -116,7 +116,7 @@ def train_window(
             h = tl.dot(low, tl.trans(x))
             h = tl.dot(middle, tl.trans(x), acc=h)
             h = tl.dot(high, tl.trans(x), acc=h) + b1[:, None]
-            is_off = h <= 0  # not where h is NaN, which passes through
+            is_off = h <= 0  # false where h is NaN, which passes through
             tl.store(positive + unit[:, None] * block_rows + row[None, :], (is_off == 0).to(tl.int8))
             z += tl.sum(tl.where(is_off, 0.0, h) * w2[:, None], axis=0)
 
@@ -127,13 +127,13 @@ def train_window(
         count = length.to(tl.float32)
         loss = -tl.sum(tl.where(is_row, log_likelihood, 0.0)) / count
         if loss * 0.0 == 0.0:
-            # On probabilities, as contract section 4 has it: a saturated p passes no gradient.
+            # On probabilities, as in contract section 4: a saturated p passes no gradient.
             slope = p * q
             dz = tl.where(is_row, (p - y) * tl.where(slope < 1e-12, slope * 1e12, 1.0) / count, 0.0)
             high, middle, low = _split(dz, dot_type)
             size = tl.load(step_size + step)
             root = tl.load(root_correction2 + step)
-            tl.debug_barrier()  # what other threads have stored in `positive` is there
+            tl.debug_barrier()  # wait until other threads have stored `positive`
             for first in range(0, hidden_width, tile):
                 unit = first + tl.arange(0, tile)
                 is_on = tl.load(positive + unit[:, None] * block_rows + row[None, :]) != 0

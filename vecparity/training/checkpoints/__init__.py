@@ -1,1 +1,1 @@
-"""A training as files, to go on from: written whole, locked, and checked when they are read."""
+"""Checkpoint files from which a training resumes: written completely, locked, and checked when read."""

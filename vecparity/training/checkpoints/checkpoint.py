@@ -1,9 +1,9 @@
-"""Checkpoints: where a killed training goes on.
+"""Checkpoints, from which a killed training resumes.
 
-One directory holds those of one training or several, each under its own name, which is its identity's: its runs
-(``NAME.runs``), kept once, so that to go on no strategy is called and nothing is drawn again; its state
-(``NAME.state-000007``), every so many seconds a new generation, of which the last two stay; and a lock (``NAME.lock``),
-held by the process that trains. Trainings that differ in anything never touch each other's files.
+A directory holds the checkpoints of one or more trainings, each under a name derived from its identity. The files are
+the runs (``NAME.runs``), saved once, so that resuming neither calls a strategy nor draws anything again; the state
+(``NAME.state-000007``), a new generation at a fixed interval, of which the last two remain; and a lock
+(``NAME.lock``), held by the training process. Trainings that differ in anything never touch each other's files.
 """
 
 import json
@@ -25,27 +25,27 @@ from vecparity.training.checkpoints.snapshot import Snapshot
 from vecparity.training.checkpoints.snapshot_coherence import Training
 from vecparity.training.runs import Run
 
-# Differences from another training, in words.
+# The most differences from another training to name in a message.
 _MOST_NAMED = 3
 
 
 class Checkpoints:
-    """One training's checkpoints, locked until `close`. First `begin` or `resume`; then `loop.train` does the rest.
+    """The checkpoints of one training, locked until `close`. Call `begin` or `resume`, then pass it to `loop.train`.
 
     Args:
-        directory: Where; made if it is not there. Other trainings may have theirs in it, too.
-        label: What the name begins with: letters, digits, ``-`` and ``_``.
-        identity: All that has to be the same for the training to go on (strategies' hashes, seeds, settings, engine,
-            dtype and so on), as JSON has it; its SHA-256 is the rest of the name. The package's version is always
+        directory: The directory, created if missing. Other trainings may have checkpoints in it as well.
+        label: The beginning of the name: letters, digits, ``-`` and ``_``.
+        identity: Everything that must be equal for the training to resume (strategies' hashes, seeds, settings, engine,
+            dtype and so on), as JSON values; its SHA-256 is the rest of the name. The package's version is always
             compared.
-        seconds: The least time between two generations, finite and not negative; 0 for one after every piece of a
+        seconds: The minimum time between two generations, finite and not negative; 0 saves one after every piece of a
             window.
 
     Attributes:
-        name: Of its files.
-        state: What `resume` found of the training; None at its first step.
-        notes: What the caller keeps with the runs, as JSON has it.
-        kept_step: The step of the newest state that is kept, or None.
+        name: The name that the files begin with.
+        state: The state that `resume` found; None at the first step.
+        notes: The caller's data saved with the runs, as JSON values.
+        kept_step: The step of the newest saved state, or None.
 
     Raises:
         UsageError: Another process holds the lock.
@@ -54,7 +54,7 @@ class Checkpoints:
 
     def __init__(self, directory: Path, label: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
         assert re.fullmatch(r"[A-Za-z0-9_-]+", label)
-        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as it is read back: tuples are lists
+        self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as read back: tuples become lists
         digest = sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
         self.directory = directory
         self.name = f"{label}-{digest[:16]}"
@@ -65,7 +65,7 @@ class Checkpoints:
         self._saved_at = time.monotonic()
         self._runs: Sequence[Run] = []
         self._runs_digest = ""
-        self._whole: list[int] = []  # the generations that stay, ascending
+        self._whole: list[int] = []  # the generations to keep, ascending
         self._last = 0
         self._has_failed = False
         self._lock = Lock(directory / f"{self.name}.lock")
@@ -76,15 +76,15 @@ class Checkpoints:
             raise MachineError(f"checkpoint must be a directory that can be written, got {error}") from error
 
     def exist(self) -> bool:
-        """Whether there are any of this name, usable or not."""
+        """Tells whether there are checkpoints of this name, usable or not."""
         return any(path.suffix == ".json" for path in self._files())
 
     def begin(self, runs: Sequence[Run], notes: Any = None) -> None:
-        """Starts anew: removes what there is of this name, and keeps the runs.
+        """Starts anew: removes all checkpoints of this name, and saves the runs.
 
         Args:
-            runs: What is going to be trained.
-            notes: Anything that JSON can hold, to be found in ``notes`` again.
+            runs: The runs to train.
+            notes: Any JSON value, saved and restored as ``notes``.
         """
         self._last = max(self._generations(), default=0)
         self._remove()
@@ -92,16 +92,16 @@ class Checkpoints:
         self._attempt(self._keep_runs)
 
     def resume(self, training: Training | None = None) -> list[Run] | None:
-        """Finds the newest state that can be used, and warns of newer ones that cannot.
+        """Finds the newest usable state, and warns of newer states that are unusable.
 
         Args:
-            training: What is found has to be of; without it only digests and the identity are compared.
+            training: The training that the checkpoint must match; if None, compares only digests and the identity.
 
         Returns:
-            The runs to train on, from ``state``; or None if the runs had not been kept yet, which calls for `begin`.
+            The runs, to train on from ``state``; or None if no runs were saved yet, in which case call `begin`.
 
         Raises:
-            UsageError: There are checkpoints but none can be used, and why.
+            UsageError: Checkpoints exist but none is usable; the message says why.
         """
         if not self.exist():
             return None
@@ -135,22 +135,22 @@ class Checkpoints:
         return runs
 
     def end(self) -> None:
-        """Removes all of them, once what came of the training is safe elsewhere."""
+        """Removes all checkpoints of this training; call once its results are safe elsewhere."""
         if self._lock.is_held():
             self._remove()
         self.close()
 
     def close(self) -> None:
-        """Lets others have them, and removes the directory if nothing is in it, not even somebody's lock."""
+        """Releases the lock, and removes the directory if it is empty; another training's lock keeps it."""
         self._lock.release()
         with suppress(OSError):
             self.directory.rmdir()
 
     def describe_nearest(self) -> str | None:
-        """Names the other training in the directory that differs in the least from this one, and in what it does."""
+        """Names the other training in the directory with the fewest differences, and lists these differences."""
         others = []
         for path in sorted(self.directory.glob("*.runs.json")):
-            with suppress(CheckpointRefusedError):  # or removed meanwhile
+            with suppress(CheckpointRefusedError):  # also raised if removed meanwhile
                 others.append((checkpoint_file.differences(path, self._identity), path.name.removesuffix(".runs.json")))
         if not others:
             return None
@@ -159,16 +159,16 @@ class Checkpoints:
         return f"{name} ({', '.join(differences[:_MOST_NAMED])}{more})"
 
     def is_due(self) -> bool:
-        """Whether it is time to `save`."""
+        """Tells whether it is time to `save`."""
         return time.monotonic() - self._saved_at >= self._seconds
 
     def save(self, state: Snapshot) -> None:
-        """Keeps a state of the training. What cannot be written is warned of, once, and tried again next time."""
+        """Saves a state of the training. If writing fails, warns once and tries again at the next save."""
         self._attempt(lambda: self._keep(state))
         self._saved_at = time.monotonic()
 
     def _keep(self, state: Snapshot) -> None:
-        if not (self.directory / f"{self.name}.runs.json").exists():  # they could not be kept, or were removed
+        if not (self.directory / f"{self.name}.runs.json").exists():  # saving them failed, or they were removed
             self._keep_runs()
         self._last += 1
         checkpoint_file.write(self._stem(self._last), self._state_identity(), state)
@@ -182,10 +182,10 @@ class Checkpoints:
 
     def _attempt(self, keep: Callable[[], None]) -> None:
         try:
-            self._lock.acquire()  # again, and the directory is made again, where somebody removed it
+            self._lock.acquire()  # recreates the lock and the directory if removed
             keep()
             self._has_failed = False
-        except (OSError, MemoryError, UsageError) as error:  # no reason to end a training
+        except (OSError, MemoryError, UsageError) as error:  # a failed save must not end a training
             if not self._has_failed:
                 warnings.warn(
                     f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
@@ -196,12 +196,12 @@ class Checkpoints:
 
     def _remove(self) -> None:
         with suppress(OSError):
-            # What is left by a kill in between is nothing to go on from, or the runs alone.
+            # In this order a kill midway leaves either the runs alone or nothing to resume from.
             for path in sorted(self._files(), key=lambda path: (path.suffix, ".runs." in path.name)):
                 path.unlink()
 
     def _sweep(self) -> None:
-        """Removes older generations, and what a failed or killed write left."""
+        """Removes older generations, and files left by failed or killed writes."""
         stems = [self._runs_stem, *map(self._stem, self._whole)]
         keep = {f"{stem.name}.{end}" for stem in stems for end in ("json", "safetensors")}
         with suppress(OSError):  # tried again next time

@@ -1,8 +1,8 @@
-"""The files of a checkpoint: tensors in safetensors, and beside them a JSON that says what they are.
+"""The files of a checkpoint: tensors in safetensors, and a JSON file that describes them.
 
-safetensors holds arrays and nothing that could be executed. Each file is written under a temporary name, flushed and
-renamed, the JSON last: what a killed process leaves under a file's own name is whole. What happens to a file later is
-seen by digests: the JSON holds that of the tensors and its own.
+safetensors holds arrays and nothing executable. Each file is written under a temporary name, flushed and renamed, the
+JSON file last, so a killed process leaves only complete files under their final names. Digests reveal later changes:
+the JSON file contains the digest of the tensors and its own.
 """
 
 import json
@@ -23,34 +23,35 @@ from vecparity.errors import brief, describe, printable
 from vecparity.files import read_whole, write_whole
 from vecparity.training.checkpoints.snapshot import Snapshot
 
-# Raised whenever the files' meaning changes.
+# Increase whenever the meaning of the files changes.
 FORMAT = 2
-# Of a JSON, which has a number for each feature of each run; and of what it may hold, that a few bytes do not become
-# gigabytes. Tensors may be as large as datasets are, and take no more memory than their file does.
+# Limits of a JSON file, which has a number for each feature of each run: its size, and its number of values, so that a
+# small file cannot grow to gigabytes in memory. Tensors may be as large as datasets; they take as much memory as their
+# file.
 _MOST_BYTES = 64 << 20
 _MOST_VALUES = 1 << 23
 _MOST_TENSOR_BYTES = 1 << 40
-# That are named.
+# The most differences to name in a message.
 _MOST_DIFFERENCES = 10
 
 
 class CheckpointRefusedError(Exception):
-    """A checkpoint that cannot be used: which file, what was expected, what was got."""
+    """A checkpoint cannot be used; the message says which file, what was expected and what was got."""
 
 
 def write(stem: Path, of: dict[str, Any], snapshot: Snapshot) -> str:
-    """Writes a snapshot to ``stem.safetensors`` and ``stem.json``, whole or not at all.
+    """Writes a snapshot to ``stem.safetensors`` and ``stem.json``, completely or not at all.
 
     Args:
-        stem: The files' path without its end.
-        of: What the snapshot is of, as JSON has it; `read` compares it.
+        stem: The path of the files without their suffix.
+        of: The identity of the snapshot, as JSON values; `read` compares it.
         snapshot: The snapshot.
 
     Returns:
-        The digest of its tensors.
+        The digest of the tensors.
 
     Raises:
-        OSError: A file cannot be written. No temporary one is left, if the system lets it be removed.
+        OSError: A file cannot be written. No temporary file remains, if the system allows its removal.
     """
     arrays = {name: np.ascontiguousarray(tensor.cpu().numpy()) for name, tensor in snapshot.tensors.items()}
     tensors = safetensors.numpy.save(arrays)
@@ -68,16 +69,16 @@ def write(stem: Path, of: dict[str, Any], snapshot: Snapshot) -> str:
 
 
 def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
-    """Reads what `write` wrote, and returns it with the digest of its tensors.
+    """Reads a snapshot that `write` wrote, and returns it with the digest of its tensors.
 
     Raises:
-        CheckpointRefusedError: Not there, truncated, altered, or of something else, another version or format.
+        CheckpointRefusedError: A file is missing, truncated or altered, or has another identity, version or format.
     """
     path = stem.with_name(f"{stem.name}.json")
     content = _parse(path)
     digest, values = (content.get(name) for name in ("tensors_sha256", "values"))
     expected = {"format": FORMAT, "vecparity": _version.__version__, "of": of}
-    for name, value in expected.items():  # in this order: another format's other fields may mean anything
+    for name, value in expected.items():  # in this order: in another format, other fields may mean anything
         if differences := ", ".join(islice(_differences(name, value, content.get(name)), _MOST_DIFFERENCES)):
             raise CheckpointRefusedError(f"{path.name}: {differences}")
     if not (isinstance(digest, str) and isinstance(values, dict)):
@@ -93,10 +94,10 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
 
 
 def require(stem: Path, check: Callable[..., None], *read: Any) -> None:
-    """Has what was read checked, which raises a `ValueError` if it does not belong together.
+    """Calls ``check`` on data read from a file; ``check`` raises a `ValueError` if the data is inconsistent.
 
     Raises:
-        CheckpointRefusedError: It does not.
+        CheckpointRefusedError: ``check`` raised a `ValueError`.
     """
     try:
         check(*read)
@@ -112,16 +113,16 @@ def _load(path: Path, data: bytes) -> dict[str, torch.Tensor]:
 
 
 def differences(path: Path, of: dict[str, Any]) -> list[str]:
-    """Says how what a JSON's checkpoint is of differs from something else, field by field.
+    """Lists the differences between the identity in a JSON file and ``of``, field by field.
 
     Raises:
-        CheckpointRefusedError: Not there, truncated or altered.
+        CheckpointRefusedError: The file is missing, truncated or altered.
     """
     return list(_differences("of", of, _parse(path).get("of")))
 
 
 def _render(content: dict[str, Any]) -> bytes:
-    """As JSON, exactly: floats are written as Python reads them back."""
+    """Renders the content as JSON, exactly: Python reads the same floats back."""
     text = json.dumps(content, allow_nan=False)
     return f'{{"sha256": "{sha256(text.encode()).hexdigest()}", "content": {text}}}\n'.encode()
 
@@ -129,7 +130,7 @@ def _render(content: dict[str, Any]) -> bytes:
 def _parse(path: Path) -> dict[str, Any]:
     data = _read_bytes(path, _MOST_BYTES)
     try:
-        if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # each value but the first is behind one
+        if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # every value after the first follows one of these
             raise ValueError("more values than any has")
         content: dict[str, Any] = json.loads(data)["content"]
         rendered = _render(content)

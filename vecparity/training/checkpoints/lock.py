@@ -1,4 +1,4 @@
-"""A lock that the kernel holds for a process, and lets go of when the process ends, however it does."""
+"""A lock held by the kernel for a process, and released when the process ends for whatever reason."""
 
 import errno
 import fcntl
@@ -9,18 +9,18 @@ from pathlib import Path
 
 from vecparity.errors import UsageError
 
-# Each time somebody else has removed the file or its directory between two system calls.
+# An attempt fails when another process removes the file or its directory between two system calls.
 _MOST_ATTEMPTS = 100
 
 
 class Lock:
-    """An exclusive lock: a file that is made for it, names the holder, and is removed with it.
+    """An exclusive lock on a file that is created for the lock, contains the holder's process id, and is removed after.
 
-    The descriptor is closed in programs that this process starts (PEP 446), so that none of them holds the lock on.
-    Forked children that run on hold it until `release` or their own end.
+    The descriptor is closed in programs that this process starts (PEP 446), so they do not keep the lock. Forked
+    children that outlive this process hold the lock until `release` or their own end.
 
     Args:
-        path: The file. Its directory is made where it is missing, but not that one's parent.
+        path: The file. Its directory is created if missing, but the directory's parent is not.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,15 +28,15 @@ class Lock:
         self._descriptor: int | None = None
 
     def is_held(self) -> bool:
-        """Tells if it is acquired and the file is still there: without it somebody else may acquire another."""
+        """Tells whether the lock is acquired and its file still exists; without it others could lock a new file."""
         return self._descriptor is not None and self._is_named(self._descriptor)
 
     def acquire(self) -> None:
-        """Takes the lock, unless it is held already. Warns where the file system cannot lock, and goes on without.
+        """Acquires the lock unless it is already held. If the file system cannot lock, warns and goes on.
 
         Raises:
-            UsageError: Somebody else holds it.
-            OSError: The file cannot be made.
+            UsageError: Another process holds the lock.
+            OSError: The file cannot be created.
         """
         if self.is_held():
             return
@@ -50,7 +50,7 @@ class Lock:
                     raise
 
     def release(self) -> None:
-        """Removes the file and lets go, in this order: who has opened it meanwhile sees that it has no name."""
+        """Removes the file, then unlocks it; a process that opened the file meanwhile sees that its name is gone."""
         if self._descriptor is None:
             return
         if self.is_held():
@@ -62,10 +62,10 @@ class Lock:
         self._descriptor = None
 
     def _open_locked(self) -> int:
-        """Makes and locks the file.
+        """Creates and locks the file.
 
         Raises:
-            FileNotFoundError: It was removed meanwhile.
+            FileNotFoundError: The file was removed meanwhile.
         """
         self.path.parent.mkdir(exist_ok=True)
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -74,7 +74,7 @@ class Lock:
             if not self._is_named(descriptor):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self.path))
             os.ftruncate(descriptor, 0)
-            with suppress(OSError):  # a full disk is no reason not to hold it
+            with suppress(OSError):  # a full disk must not prevent locking
                 os.write(descriptor, f"{os.getpid()}\n".encode())
         except BaseException:
             os.close(descriptor)

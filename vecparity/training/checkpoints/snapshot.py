@@ -1,4 +1,4 @@
-"""Runs and the progress of their training, taken apart into tensors and plain values, and put together again."""
+"""Conversion of runs and training progress to snapshots of tensors and plain values, and back."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -21,14 +21,14 @@ _SUMS = ("loss", "accuracy", "num_batches")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a checkpoint holds: all that JSON can say exactly, and the tensors."""
+    """The content of a checkpoint: the values that JSON can represent exactly, and the tensors."""
 
     values: dict[str, Any]
     tensors: dict[str, Tensor]
 
 
 def of_runs(runs: Sequence[Run]) -> Snapshot:
-    """Takes runs apart. A dataset that several share is held once."""
+    """Converts runs to a snapshot. A dataset shared by several runs is stored once."""
     datasets = list({id(data): data for run in runs for data in (run.dataset, run.test_set)}.values())
     index = {id(data): position for position, data in enumerate(datasets)}
     tensors = {"params": torch.stack([run.params for run in runs])}
@@ -46,7 +46,7 @@ def of_runs(runs: Sequence[Run]) -> Snapshot:
 
 
 def to_runs(snapshot: Snapshot) -> list[Run]:
-    """Puts runs together again: bitwise the same, and sharing datasets as they did."""
+    """Restores runs from a snapshot, bitwise equal and sharing datasets as before."""
     tensors = snapshot.tensors
     datasets = [
         Dataset(tensors[f"bits.{position}"], tensors[f"labels.{position}"], n_features)
@@ -63,15 +63,15 @@ def to_runs(snapshot: Snapshot) -> list[Run]:
 
 
 def of_progress(progress: Progress, engine: Engine) -> Snapshot:
-    """Takes a training apart, but for its runs; nothing of it tells on how many devices it was.
+    """Converts the state of a training, without its runs, to a snapshot that is independent of the number of devices.
 
-    Where it was on one, the tensors are the ensemble's own, which go on changing.
+    With one device, the tensors are the ensemble's own, which training continues to change.
     """
     curves = progress.curves
     tensors = {name: _joined(progress.parts, name) for name in _STATE}
     if progress.sums is not None:
         tensors |= {f"sums.{name}": _joined(progress.sums, name) for name in _SUMS}
-    # Curves are too long for JSON where windows are short.
+    # With short windows, curves are too long for JSON.
     tensors |= {
         "curve.windows": torch.tensor([len(curve.step) for curve in curves], dtype=torch.int64),
         "curve.step": torch.tensor([step for curve in curves for step in curve.step], dtype=torch.int64),
@@ -90,7 +90,7 @@ def of_progress(progress: Progress, engine: Engine) -> Snapshot:
 
 
 def restore(snapshot: Snapshot, progress: Progress, engine: Engine) -> None:
-    """Brings a training of the same runs that has just started to where the other was."""
+    """Restores a snapshot into a training of the same runs that has just started."""
     values, tensors = snapshot.values, snapshot.tensors
     progress.take(values["live"])
     sizes = [part.num_runs for part in progress.parts]

@@ -1,7 +1,6 @@
-"""Checks that what was read of a checkpoint belongs together, as what a training writes does.
+"""Checks that the parts of a checkpoint are consistent with each other, as in any checkpoint that a training writes.
 
-Digests say that a file is as it was written, not who wrote it: what a file holds is checked before anything is
-computed with it.
+Digests show that a file is unchanged, not who wrote it, so the content is checked before anything is computed from it.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from vecparity.training.schedule import is_between_pieces
 
 _Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 _Share = Annotated[float, Meta(ge=0, le=1)]
-# As torch seeds a generator.
+# The seeds that torch's generators accept.
 _Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 
 
@@ -61,11 +60,11 @@ class _State(Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Training:
-    """The training that a checkpoint has to be of.
+    """The training that a checkpoint must match.
 
     Attributes:
         config: The settings.
-        dtype: Of parameters and moments in training.
+        dtype: The dtype of parameters and moments in training.
     """
 
     config: TaskConfig
@@ -73,14 +72,14 @@ class Training:
 
     @property
     def num_params(self) -> int:
-        """Parameters of one network."""
+        """The number of parameters of one network."""
         return self.config.hidden_width * (self.config.n_features + 2) + 1
 
     def check_runs(self, snapshot: Snapshot) -> None:
-        """Checks what `snapshot.of_runs` made.
+        """Checks a snapshot of runs, made by `snapshot.of_runs`.
 
         Raises:
-            ValueError: What was expected, and what was got.
+            ValueError: A check failed; the message says what was expected and what was got.
         """
         values, tensors, config = convert(snapshot.values, _Runs), snapshot.tensors, self.config
         datasets = range(len(values.n_features))
@@ -112,10 +111,10 @@ class Training:
                 _require(is_valid(value), f"{name}: {expected}", value)
 
     def check_state(self, snapshot: Snapshot, num_runs: int) -> None:
-        """Checks what `snapshot.of_progress` made, of so many runs.
+        """Checks a snapshot of the progress of ``num_runs`` runs, made by `snapshot.of_progress`.
 
         Raises:
-            ValueError: What was expected, and what was got.
+            ValueError: A check failed; the message says what was expected and what was got.
         """
         values, config = convert(snapshot.values, _State), self.config
         _require_within("step", values.step, 0, config.max_steps)
@@ -146,7 +145,7 @@ class Training:
         _require(not (tensors["exp_avg_sq"] < 0).any(), "exp_avg_sq: at least 0", "less")
         active = tensors["active"]
         _require_tensor("active", active, torch.bool, num_live)
-        # A byte that is neither is true to some and false to others.
+        # Some code treats any other byte as true, other code as false.
         _require(bool((active.view(torch.uint8) <= 1).all()), "active: 0 and 1", "another byte")
         if not made:
             _require(bool(active.all()), "active: all runs, where a window closed", "others")
@@ -162,7 +161,7 @@ class Training:
             _require(bool(is_fit.all()), f"sums.{name}: of finite means", values_[~is_fit][:1].tolist())
 
     def _check_curves(self, values: _State, tensors: dict[str, Tensor], num_runs: int) -> list[int]:
-        """Returns where windows had closed."""
+        """Checks the curves, and returns the steps at which windows had closed."""
         config = self.config
         windows, steps, loss, accuracy = (tensors[f"curve.{name}"] for name in ("windows", "step", "loss", "accuracy"))
         _require_tensor("curve.windows", windows, torch.int64, num_runs)
@@ -175,7 +174,7 @@ class Training:
             _require_tensor(f"curve.{name}", curve, torch.float64, total)
             is_fit = curve.isfinite() & (curve >= 0) & (curve <= most)
             _require(bool(is_fit.all()), f"curve.{name}: finite, 0 to {most}", curve[~is_fit][:1].tolist())
-        # No more than any run has, whatever the settings: one more shows whether a run lacks one.
+        # As many windows as the longest curve has, and one more to show whether that curve lacks a window.
         closes = [close for close in config.window_closes(max(windows.tolist()) + 1) if close <= values.opened]
         expected = torch.tensor(closes, dtype=torch.int64)
         is_good = (steps >= config.min_steps_before_stop) & (accuracy >= config.early_stop_acc)
@@ -209,7 +208,7 @@ class Training:
 
 
 def _successions(is_good: Tensor) -> tuple[int, int]:
-    """Returns how many windows in succession are good at the end, and at most anywhere."""
+    """Returns the number of consecutive good windows at the end, and the largest such number anywhere."""
     bad = (~is_good).nonzero().flatten().tolist()
     gaps = [after - before - 1 for before, after in zip([-1, *bad], [*bad, len(is_good)], strict=True)]
     return gaps[-1], max(gaps)

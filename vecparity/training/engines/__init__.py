@@ -1,1 +1,1 @@
-"""Engines take an ensemble through a window of steps: one file an engine, one interface."""
+"""Engines, which take an ensemble through a window of steps: one file per engine, one interface."""

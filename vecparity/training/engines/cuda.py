@@ -1,8 +1,8 @@
 """The `cuda` engine: a cluster of thread blocks takes one run through a window while its state stays on the chip.
 
-The kernel (``kernels/cuda/``, whose README.md has the design) is compiled for the GPU and the sizes when first needed.
-A run's result depends on the run alone, bit for bit: not on other runs, on how many blocks train it, on where windows
-are cut, or on the order in which clusters draw their work.
+The kernel (``kernels/cuda/``, design in README.md) is compiled for the GPU and the sizes on first use. A run's result
+depends bit for bit on the run alone, not on other runs, the number of blocks that train it, the cutting of windows, or
+the order in which clusters draw their work.
 """
 
 from collections.abc import Sequence
@@ -28,24 +28,24 @@ class Program(Protocol):
     """The kernel, compiled for a plan and loaded.
 
     Attributes:
-        num_clusters: The most clusters that run at the same time.
+        num_clusters: The maximum number of clusters that run at the same time.
     """
 
     num_clusters: int
 
     def launch(self, num_clusters: int, arguments: Sequence[Tensor | int]) -> None:
-        """Starts ``train_window`` (train_window.cu) on the current stream; does not wait for its end."""
+        """Starts ``train_window`` (train_window.cu) on the current stream, without waiting for its end."""
         ...
 
 
 @runtime_checkable
 class Processor(Protocol):
-    """A GPU, as far as the engine must know it.
+    """The properties of a GPU that the engine needs.
 
     Attributes:
-        multiprocessors: Their number.
-        shared_bytes: The most shared memory that a block can have.
-        has_clusters: Whether blocks on different multiprocessors can share memory.
+        multiprocessors: The number of multiprocessors.
+        shared_bytes: The most shared memory that a block can have, in bytes.
+        has_clusters: True if blocks on different multiprocessors can share memory.
     """
 
     multiprocessors: int
@@ -53,7 +53,7 @@ class Processor(Protocol):
     has_clusters: bool
 
     def program(self, plan: Plan) -> Program:
-        """Returns the kernel for a plan, compiled if need be."""
+        """Returns the kernel for a plan, compiling it if necessary."""
         ...
 
 
@@ -61,7 +61,7 @@ class CudaEngine:
     """Trains all runs at once, float32 on CUDA; `Engine.test` is the `vmap` engine's.
 
     Args:
-        processor: What computes; by default the GPU that the ensemble is on.
+        processor: The GPU that computes; by default the ensemble's.
     """
 
     name = "cuda"
@@ -74,7 +74,7 @@ class CudaEngine:
         """See `Engine.advance`.
 
         Raises:
-            UsageError: The ensemble is of another dtype or device, or of sizes that the kernel has no room for.
+            UsageError: The ensemble has another dtype or device, or sizes that do not fit the kernel.
             MachineError: Out of memory, or the kernel cannot be compiled.
         """
         device, num_runs, num_steps = ensemble.params.device, ensemble.num_runs, window.num_steps
@@ -125,10 +125,10 @@ def why_not(n_features: int, hidden_width: int, batch_size: int, dtype: torch.dt
 
 
 def why_not_on(device: torch.device, n_features: int, hidden_width: int, batch_size: int) -> str | None:
-    """Says why the kernel cannot train networks of these sizes on a GPU that there is; None if it can.
+    """Says why the kernel cannot train networks of these sizes on a particular GPU; None if it can.
 
     Raises:
-        MachineError: The GPU cannot be asked.
+        MachineError: The GPU's properties cannot be read.
     """
     gpu = _gpu(device)
     sizes = (n_features, hidden_width, batch_size)
@@ -136,7 +136,7 @@ def why_not_on(device: torch.device, n_features: int, hidden_width: int, batch_s
 
 
 def why_not_room(n_features: int, hidden_width: int, batch_size: int) -> str:
-    """Says that a GPU has no room for such a run."""
+    """Returns the message that a GPU has no room for such a run."""
     sizes = f"n_features={n_features}, hidden_width={hidden_width} and batch_size={batch_size}"
     return f"has no room for a run of {sizes} in this GPU's shared memory"
 

@@ -1,4 +1,4 @@
-"""How a window of steps is computed: one file an engine, one interface."""
+"""The interface of all engines, which compute windows of steps, and the metrics that they return."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ class WindowMetrics:
     Attributes:
         loss: Sum of the batch losses, in nats.
         accuracy: Sum of the batch accuracies, each the share of its rows.
-        num_batches: Batches in the sums. Fewer than the window's steps where a run's loss ceased to be finite:
-            the sums end before that batch, and so did the updates.
+        num_batches: Batches in the sums. Fewer than the window's steps if a run's loss became infinite or NaN: the sums
+            and the updates end before that batch.
     """
 
     loss: Float64[Tensor, " run"]
@@ -30,7 +30,7 @@ class WindowMetrics:
 
     @classmethod
     def empty(cls, num_runs: int, device: torch.device) -> "WindowMetrics":
-        """Room for a kernel to write to."""
+        """Returns uninitialised metrics for a kernel to write to."""
         return cls(
             torch.empty(num_runs, dtype=torch.float64, device=device),
             torch.empty(num_runs, dtype=torch.float64, device=device),
@@ -38,7 +38,7 @@ class WindowMetrics:
         )
 
     def fetch(self) -> "FetchedMetrics":
-        """Starts the copy to the host, in one transfer: behind the engine's work, and before what it is given next."""
+        """Starts the copy to the host, in one transfer, queued after the engine's current work and before its next."""
         sums = torch.stack([self.loss, self.accuracy, self.num_batches.double()])
         if not sums.is_cuda:
             return FetchedMetrics(sums, None)
@@ -52,7 +52,7 @@ class WindowMetrics:
 
     @classmethod
     def add(cls, parts: "Sequence[WindowMetrics]") -> "WindowMetrics":
-        """Joins the parts of one window, in order: their sums are added."""
+        """Adds the sums of the parts of one window, in order."""
         return cls(
             sum((part.loss for part in parts[1:]), parts[0].loss),
             sum((part.accuracy for part in parts[1:]), parts[0].accuracy),
@@ -73,8 +73,8 @@ class FetchedMetrics:
     """A window's metrics on their way to the host.
 
     Args:
-        sums: Losses, accuracies and numbers of batches, whole once the event has come.
-        copied: The event; None where there is nothing to wait for.
+        sums: Losses, accuracies and numbers of batches, complete once the event has occurred.
+        copied: The event; None if there is nothing to wait for.
     """
 
     def __init__(self, sums: Float64[Tensor, "metric run"], copied: torch.cuda.Event | None) -> None:
@@ -82,7 +82,7 @@ class FetchedMetrics:
         self._copied = copied
 
     def read(self) -> tuple[list[float], list[float], list[int]]:
-        """Waits for the copy, and returns each run's sums of losses and of accuracies and its number of batches."""
+        """Waits for the copy; returns each run's sum of losses, sum of accuracies and number of batches."""
         if self._copied is not None:
             self._copied.synchronize()
         loss, accuracy, num_batches = self._sums.tolist()
@@ -91,12 +91,12 @@ class FetchedMetrics:
 
 @runtime_checkable
 class Engine(Protocol):
-    """Takes an ensemble through windows of steps, and tests networks; decides nothing.
+    """An engine takes an ensemble through windows of steps, and tests networks; it makes no decisions.
 
     Attributes:
-        name: What it is called.
-        chunk_runs: The most runs that train together, where the engine has such a limit. All that it carries from
-            one window to the next: the same ensemble and window give the same result, whatever came before.
+        name: The engine's name.
+        chunk_runs: The most runs that train together, or None if the engine has no such limit. This is the only state
+            carried between windows: the same ensemble and window give the same result, whatever came before.
     """
 
     name: str
@@ -105,8 +105,8 @@ class Engine(Protocol):
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """Trains all active runs, in place, through a window (contract section 4).
 
-        A run whose loss is not finite at some batch is frozen there: that batch updates nothing, and the run is
-        no longer active.
+        A run is frozen at the first batch whose loss is not finite: that batch updates nothing, and the run is no
+        longer active.
 
         Raises:
             MachineError: A single run does not fit into memory.
@@ -116,5 +116,5 @@ class Engine(Protocol):
     def test(
         self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
     ) -> Float64[Tensor, " run"]:
-        """Returns the share of each run's test set that its network labels right (contract section 5)."""
+        """Returns the share of each run's test set that its network labels correctly (contract section 5)."""
         ...

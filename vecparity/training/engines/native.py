@@ -1,7 +1,7 @@
 """The `native` engine: a C++ kernel that adds up weights at set bits, one run per thread, on the CPU.
 
 The kernel (``kernels/cpu/``) takes a run through a whole window while its state stays in cache. A run's result depends
-on the run alone: not on other runs, their order, the threads, where windows are cut, or the instruction set.
+on the run alone, not on other runs, their order, the threads, the cutting of windows, or the instruction set.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,11 +24,11 @@ class NativeEngine:
     """Trains runs in parallel, each on one thread.
 
     Args:
-        threads: The most threads; by default as many as torch uses.
+        threads: The maximum number of threads; by default as many as torch uses.
         level: The instruction set, one of `native.levels`; by default the best.
 
     Raises:
-        UsageError: The kernel was not built, or lacks that instruction set here.
+        UsageError: The kernel was not built, or does not support the instruction set on this machine.
     """
 
     name = "native"
@@ -47,12 +47,12 @@ class NativeEngine:
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`.
 
-        A run is frozen, too, by an update that leaves a parameter that is not finite: there is no score any more, even
-        where later losses happen to be finite.
+        This engine also freezes a run when an update leaves a parameter that is not finite: the run has no score then,
+        even if later losses happen to be finite.
 
         Raises:
             UsageError: The ensemble is not of float32 on the CPU.
-            MachineError: The threads' working memory cannot be had.
+            MachineError: The threads' working memory cannot be allocated.
         """
         if problem := why_not(ensemble.params.device, ensemble.params.dtype):
             raise UsageError(f"the native engine {problem}")
@@ -93,7 +93,7 @@ class NativeEngine:
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str | None:
-    """What keeps the kernel from training such an ensemble, or None."""
+    """Says why the kernel cannot train such an ensemble; None if it can."""
     if device.type == "cpu" and dtype == torch.float32:
         return None
     return f"trains float32 on the CPU, got {dtype} on {device}"

@@ -1,4 +1,4 @@
-"""Which engine trains, where: what was asked for, or the fastest that the machine can run."""
+"""The choice of engine and devices: as requested, or the fastest that the machine can run."""
 
 import warnings
 from collections import Counter
@@ -17,19 +17,19 @@ from vecparity.training.engines.names import DEVICES, DeviceName, EngineName, is
 from vecparity.training.engines.native import NativeEngine
 from vecparity.training.engines.native import why_not as why_not_native
 
-# The compute capability from which tensor cores multiply bfloat16, and warps find a maximum in one instruction.
+# The first compute capability with bfloat16 tensor cores and a maximum over a warp in one instruction.
 _AMPERE = (8, 0)
-# From which blocks form clusters, as the cuda engine needs them to be faster than others.
+# The first compute capability with clusters of blocks, without which the cuda engine is not the fastest.
 _HOPPER = (9, 0)
-# The fastest first. After them comes vmap, which trains everything.
+# The fastest first. The last resort is vmap, which trains everything.
 _FASTEST: dict[str, tuple[EngineName, ...]] = {"cuda": ("cuda", "triton"), "cpu": ("native",)}
 
 
 def choose_devices(name: DeviceName) -> list[torch.device]:
-    """Returns the devices to train on, one but for ``cuda:all``; ``auto`` is CUDA if there is any.
+    """Returns the devices to train on: all GPUs for ``cuda:all``, else one; ``auto`` is CUDA if available.
 
     Raises:
-        UsageError: No such device.
+        UsageError: The device does not exist.
     """
     if not is_device(name):
         raise UsageError(f"device must be one of {DEVICES}, got {name!r}")
@@ -50,10 +50,10 @@ def choose_devices(name: DeviceName) -> list[torch.device]:
 def choose_engine(
     name: EngineName, devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig
 ) -> EngineName:
-    """Returns the engine's name; ``auto`` is the fastest that can train such ensembles on all of the devices.
+    """Returns the engine's name; ``auto`` selects the fastest that can train such ensembles on all devices.
 
     Raises:
-        UsageError: No such engine, or it cannot.
+        UsageError: The engine does not exist, or cannot train such ensembles.
     """
     if name not in get_args(EngineName):
         raise UsageError(f"engine must be one of {', '.join(get_args(EngineName))}, got {name!r}")
@@ -68,7 +68,7 @@ def choose_engine(
 
 
 def explain_auto(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> str:
-    """Says why ``--engine auto`` takes there what it takes."""
+    """Explains the choice of ``--engine auto`` on these devices."""
     chosen, passed_over = _choose(devices, dtype, config)
     if devices[0].type != "cuda":
         passed_over = ["there is no GPU that PyTorch can use", *passed_over]
@@ -76,7 +76,7 @@ def explain_auto(devices: Sequence[torch.device], dtype: torch.dtype, config: Ta
 
 
 def _choose(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> tuple[EngineName, list[str]]:
-    """Returns the fastest engine, and why each that might be faster is passed over."""
+    """Returns the fastest usable engine, and the reason for passing over each faster one."""
     passed_over: list[str] = []
     for name in _FASTEST[devices[0].type]:
         problem = _why_not_all(name, devices, dtype, config)
@@ -94,12 +94,12 @@ def _choose(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskCon
 def _why_not_all(
     name: EngineName, devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig
 ) -> str | None:
-    """`why_not` of the first device on which it cannot."""
+    """Returns `why_not` for the first device on which the engine cannot train; None if there is no such device."""
     return next(filter(None, (why_not(name, device, dtype, config) for device in devices)), None)
 
 
 def why_not(name: EngineName, device: torch.device, dtype: torch.dtype, config: TaskConfig) -> str | None:
-    """Why an engine cannot train such an ensemble there, in words that may follow its name, or None."""
+    """Says why an engine cannot train such an ensemble on a device, as words that follow its name; None if it can."""
     if name == "native":
         return why_not_native(device, dtype) or (None if native.is_available() else native.PROBLEM)
     if name == "cuda":
@@ -135,7 +135,7 @@ def _why_not_triton(device: torch.device, dtype: torch.dtype, config: TaskConfig
 
 
 def _lacks(device: torch.device, missing: str | None) -> str | None:
-    """Lists all that an engine for a GPU lacks of the machine, so that nobody finds out one after the other."""
+    """Lists everything that a GPU engine lacks on this machine at once; None if nothing is missing."""
     lacks: list[str] = []
     if device.type != "cuda":
         lacks.append(f"trains on CUDA (compute capability 8.0 or newer), got {device}")
@@ -155,8 +155,8 @@ def _dotted(capability: tuple[int, int]) -> str:
 
 
 def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
-    """Makes an engine, by the name that `choose_engine` returned."""
-    # The others are imported where they are used: torch.func takes longer to load than a small evaluation to train.
+    """Makes an engine from a name that `choose_engine` returned."""
+    # Other engines are imported on use: loading torch.func takes longer than training a small evaluation.
     if name == "native":
         return NativeEngine()
     if name == "cuda":
@@ -173,7 +173,7 @@ def make_engine(name: EngineName, chunk_runs: int | None) -> Engine:
 
 
 def device_name(devices: Sequence[torch.device]) -> str:
-    """Returns the GPUs' models, with their number where there are several, or the processor's."""
+    """Returns the models of the GPUs, with counts if there are several, or the model of the processor."""
     if devices[0].type != "cuda":
         return cpu_name()
     models = Counter(map(torch.cuda.get_device_name, devices))

@@ -1,4 +1,4 @@
-"""The `vmap` engine's step over buffers that stay where they are, so that CUDA can replay it as a graph."""
+"""The `vmap` engine's step on buffers with fixed addresses, so that CUDA can replay the step as a graph."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,15 +17,15 @@ Gradients = Callable[..., tuple[Tensor, Tensor, Tensor]]
 
 
 class Steps:
-    """Some runs' state and the batches of a window, and one step after the other on them.
+    """Buffers for the state of some runs and the batches of a window, and the training step on these buffers.
 
-    Everything a step needs is in a buffer, the step's own number too: there is nothing to decide or to wait for on the
-    host. What runs there are fewer than ``num_runs`` is frozen padding.
+    Buffers hold everything that a step needs, including the step's index, so the host neither decides nor waits during
+    a window. If there are fewer runs than ``num_runs``, the rest is frozen padding.
 
     Args:
-        ensemble: Of the shapes, the dtype and the device that are to be trained.
-        num_runs: The most runs.
-        num_steps: The most steps of a window.
+        ensemble: An ensemble with the shapes, dtype and device to train.
+        num_runs: The maximum number of runs.
+        num_steps: The maximum number of steps in a window.
         batch_size: Rows in a full batch.
         gradients: See `vecparity.training.engines.vmap.stacked_gradients`.
     """
@@ -51,27 +51,27 @@ class Steps:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def capture(self) -> None:
-        """Has CUDA record a step, which `advance` replays from then on.
+        """Records a step with CUDA, for `advance` to replay from now on.
 
         Raises:
-            RuntimeError: CUDA cannot.
+            RuntimeError: CUDA cannot record the step.
         """
         aside = torch.cuda.Stream(self._params.device)
         aside.wait_stream(torch.cuda.current_stream(self._params.device))
         with torch.cuda.stream(aside):
-            for _ in range(3):  # what is allocated or chosen on first use is so before the recording
+            for _ in range(3):  # finish first-use allocations and choices before recording
                 self._step.zero_()
                 self._make_step()
         torch.cuda.current_stream(self._params.device).wait_stream(aside)
         self._step.zero_()
         graph = torch.cuda.CUDAGraph()
-        # Another thread may allocate meanwhile, as the schedule's does for the next window.
+        # Another thread may allocate during the recording, as the schedule's does for the next window.
         with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._make_step()
         self._graph = graph
 
     def advance(self, ensemble: Ensemble, window: Window, runs: slice) -> WindowMetrics:
-        """Trains some of an ensemble's runs through a window; only at its end is their state changed."""
+        """Trains some of an ensemble's runs through a window, changing the ensemble's state only at the end."""
         num_runs = self._load(ensemble, window, runs)
         for _ in range(window.num_steps):
             if self._graph is None:

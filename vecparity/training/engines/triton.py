@@ -1,6 +1,6 @@
 """The `triton` engine: one program of a persistent kernel takes one run through a whole window, on CUDA.
 
-See `kernels.triton.train_window`. Runs do not share anything, so a run's result does not depend on the others.
+See `kernels.triton.train_window`. Runs share nothing, so a run's result does not depend on other runs.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ from vecparity.training.schedule import Window
 _MOST_FEATURES = 256
 _MOST_ROWS = 256
 _WORD_BITS = 32
-# Triton's interpreter multiplies bfloat16's bit patterns as if they were integers.
+# Triton's interpreter multiplies bfloat16 bit patterns as if they were integers.
 _DOT_TYPE = tl.float32 if triton.knobs.runtime.interpret else tl.bfloat16
 
 
@@ -38,7 +38,7 @@ class TritonEngine:
         """See `Engine.advance`.
 
         Raises:
-            UsageError: The ensemble is of another dtype, or of a shape that the kernel has no tiles for.
+            UsageError: The ensemble has another dtype, or a shape for which the kernel has no tiles.
             MachineError: Out of memory.
         """
         problem = why_not(ensemble.n_features, ensemble.hidden_width, window.indices.shape[-1], ensemble.params.dtype)
@@ -84,13 +84,13 @@ def _launch(ensemble: Ensemble, window: Window) -> WindowMetrics:
         eps=EPS,
         dot_type=_DOT_TYPE,
         num_warps=8,
-        enable_fp_fusion=False,  # a product is rounded before it is added, but where the code says fma
+        enable_fp_fusion=False,  # round products before adding, except where the code says fma
     )
     return metrics
 
 
 def why_not(n_features: int, hidden_width: int, batch_size: int, dtype: torch.dtype) -> str | None:
-    """What keeps the kernel from training such networks, or None."""
+    """Says why the kernel cannot train such networks; None if it can."""
     if dtype != torch.float32:
         return f"trains float32, got {dtype}"
     if n_features > _MOST_FEATURES:

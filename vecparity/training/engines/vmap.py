@@ -1,8 +1,8 @@
 """The `vmap` engine: ``torch.func`` through the real network, on any device, in any dtype.
 
-The definition that other engines are held to. ``vmap(grad_and_value(...))`` of one run's loss is traced once for
-each number of runs into the batched operations that it comes down to; replaying those costs a fifth of the
-interpretation, and makes stacks pay that are small enough for a CPU's cache.
+This engine defines the results that other engines must match. ``vmap(grad_and_value(...))`` of one run's loss is traced
+into batched operations, once for each number of runs. Replaying the trace costs a fifth of interpreting the function,
+so that stacks small enough for a CPU's cache are worthwhile.
 """
 
 import warnings
@@ -25,13 +25,13 @@ from vecparity.training.engines.steps import Gradients, Steps
 from vecparity.training.ensemble import Ensemble
 from vecparity.training.schedule import Window
 
-# Bytes of parameters, moments, gradients and activations that train together on a CPU. Stacks that outgrow the
-# caches train slower, run for run, than one run alone.
+# Bytes of parameters, moments, gradients and activations that train together on a CPU. A stack larger than the caches
+# is slower per run than a single run.
 _CPU_CHUNK_BYTES = 6 << 20
-# Rows of a test set that are predicted at a time: their activations stay in cache.
+# Rows of a test set predicted at a time, so that activations stay in cache.
 _TEST_ROWS = 1024
 
-# Windows of up to so many steps are replays of one recording, on CUDA.
+# On CUDA, windows of up to this many steps share one recording.
 _CAPTURED_STEPS = 250
 
 
@@ -39,8 +39,8 @@ class VmapEngine:
     """Trains runs stacked in chunks.
 
     Args:
-        chunk_runs: The most runs that train together; by default as many as suit the caches of a CPU, and all of
-            them on CUDA. Halved, with a warning, when memory runs out.
+        chunk_runs: The maximum number of runs that train together; by default as many as fit a CPU's caches, or all
+            of them on CUDA. Halved, with a warning, when memory runs out.
     """
 
     name = "vmap"
@@ -53,7 +53,7 @@ class VmapEngine:
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
         """See `Engine.advance`."""
         chunk_runs = self.chunk_runs or _default_chunk_runs(ensemble, window)
-        trained: dict[int, WindowMetrics] = {}  # by each chunk's first run
+        trained: dict[int, WindowMetrics] = {}  # key: the chunk's first run
         pending = _chunks(slice(0, ensemble.num_runs), chunk_runs)
         while pending:
             failed: list[slice] = []
@@ -66,7 +66,7 @@ class VmapEngine:
                     raise MachineError(f"out of memory with --chunk-runs 1: {reason}") from outcome
                 failed.append(runs)
             if failed:
-                self._captured.clear()  # recordings of more runs hold memory, too
+                self._captured.clear()  # recordings of larger chunks hold memory
                 self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
                 warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
             pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
@@ -86,10 +86,10 @@ class VmapEngine:
     def _advance_chunks(
         self, ensemble: Ensemble, window: Window, chunks: Sequence[slice]
     ) -> list[WindowMetrics | Exception]:
-        """Trains each chunk as far as memory goes; returns its metrics, or the error that told of its end.
+        """Trains each chunk if memory suffices; returns its metrics or its out-of-memory error.
 
-        On a CPU each thread takes a chunk: threads that share every operation of one chunk spend, on matrices this
-        small, much of their time waiting for each other, and nearly all of it on a machine with other work to do.
+        On a CPU each thread takes a chunk. If threads shared every operation of one chunk, they would spend much of
+        their time waiting for each other on matrices this small, and nearly all of it on a busy machine.
         """
 
         def attempt(runs: slice) -> WindowMetrics | Exception:
@@ -98,15 +98,15 @@ class VmapEngine:
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                return error.with_traceback(None)  # whose frames hold on to what was allocated before memory ran out
+                return error.with_traceback(None)  # its frames would keep earlier allocations alive
 
         threads = torch.get_num_threads() if ensemble.params.device.type == "cpu" else 1
         if min(threads, len(chunks)) == 1:
             return [attempt(runs) for runs in chunks]
-        # Tracing replaces parts of torch for a while, and so must be over before threads start.
+        # Tracing temporarily replaces parts of torch, so it must end before threads start.
         for num_runs in {runs.stop - runs.start for runs in chunks}:
             self._gradients(ensemble, num_runs, window.indices.shape[-1])
-        torch.set_num_threads(1)  # of an operation, in threads that begin from now on
+        torch.set_num_threads(1)  # threads per operation, in threads started from now on
         try:
             with ThreadPoolExecutor(threads) as pool:
                 return list(pool.map(attempt, chunks))
@@ -114,12 +114,12 @@ class VmapEngine:
             torch.set_num_threads(threads)
 
     def _advance_chunk(self, ensemble: Ensemble, window: Window, runs: slice) -> WindowMetrics:
-        """Trains some runs on a copy of their state, written back at the end: a chunk that fails changes nothing."""
+        """Trains some runs on a copy of their state, written back at the end; a failed chunk changes nothing."""
         num_runs = len(ensemble.params[runs])
         if ensemble.params.device.type != "cuda":
             return self._new_steps(ensemble, window, num_runs, window.num_steps).advance(ensemble, window, runs)
-        # A graph is for one number of runs: as runs stop, only every halving is recorded anew. Halved is what the
-        # ensemble began with, so that a training that goes on from a checkpoint rounds as it would have.
+        # A graph serves one number of runs. As runs stop, a new graph is recorded only at every halving of the number
+        # at the start, so that a training resumed from a checkpoint rounds as it would have without interruption.
         full = min(self.chunk_runs or ensemble.num_started, ensemble.num_started)
         while full // 2 >= num_runs:
             full //= 2
@@ -143,7 +143,7 @@ class VmapEngine:
         return Steps(ensemble, num_runs, num_steps, batch_size, self._gradients(ensemble, num_runs, batch_size))
 
     def _gradients(self, ensemble: Ensemble, num_runs: int, batch_size: int) -> Gradients:
-        """`stacked_gradients`, traced for inputs of these sizes."""
+        """Returns `stacked_gradients`, traced for inputs of these sizes."""
         params, n_features = ensemble.params, ensemble.n_features
         key = (num_runs, batch_size, n_features, ensemble.hidden_width, params.dtype, params.device)
         if key not in self._traced:
@@ -154,11 +154,11 @@ class VmapEngine:
 
 
 def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
-    """Builds the function from stacked runs' parameters and batches to their gradients, losses and accuracies.
+    """Builds the function that computes gradients, losses and accuracies from stacked parameters and batches.
 
     The function takes params [run, param], x [run, batch, feature], y [run, batch], is_row [run, batch] (1.0 where
-    a short batch has a row, else 0.0) and lengths [run] (the number of those), all of one floating dtype, and
-    returns grads [run, param], loss [run] in nats and accuracy [run].
+    a short batch has a row, else 0.0) and lengths [run] (the number of rows), all of one floating dtype. It returns
+    grads [run, param], loss [run] in nats and accuracy [run].
     """
     network = build_skeleton(n_features, hidden_width)
     shapes = parameter_shapes(n_features, hidden_width)
@@ -171,9 +171,9 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
         length: Float[Tensor, ""],
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         p = functional_call(network, unflatten(params, shapes), (x,)).squeeze(-1)
-        # torch refuses to take the entropy of a NaN, which would stop every run for one that diverged.
+        # torch raises on the cross-entropy of a NaN, so one diverged run would stop all runs.
         is_nan = p.detach().isnan()
-        # On probabilities, as contract section 4 has it: a saturated p passes no gradient.
+        # On probabilities, as in contract section 4: a saturated p passes no gradient.
         loss = binary_cross_entropy(torch.where(is_nan, 0.5, p), y, weight=is_row, reduction="sum") / length
         loss = loss.masked_fill((is_nan & (is_row > 0)).any(), torch.nan)
         correct = ((p >= 0.5) == (y >= 0.5)) * is_row
@@ -189,7 +189,7 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
 
 
 def _count_correct(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> Int64[Tensor, ""]:
-    """Counts the rows of a dataset that a network labels right (contract section 5); waits for nothing."""
+    """Counts the rows of a dataset that a network labels correctly (contract section 5), without synchronising."""
     network = build_skeleton(dataset.n_features, hidden_width)
     parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
     correct = torch.zeros((), dtype=torch.int64, device=params.device)
@@ -202,7 +202,7 @@ def _count_correct(params: Float[Tensor, " param"], dataset: Dataset, hidden_wid
 def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:
     if ensemble.params.device.type != "cpu":
         return ensemble.num_runs
-    # Three activations of the hidden layer; parameters, two moments, gradients and two of scratch.
+    # Three activations of the hidden layer; parameters, two moments, gradients and two scratch tensors.
     values = 3 * window.indices.shape[-1] * ensemble.hidden_width + 6 * ensemble.params.shape[1]
     runs_in_cache = max(1, round(_CPU_CHUNK_BYTES / (values * ensemble.params.element_size())))
     return min(runs_in_cache, ceil(ensemble.num_runs / torch.get_num_threads()))
@@ -213,5 +213,5 @@ def _chunks(runs: slice, chunk_runs: int) -> list[slice]:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    is_cpu = "DefaultCPUAllocator" in str(error)  # torch has no class of its own for it
+    is_cpu = "DefaultCPUAllocator" in str(error)  # torch has no separate class for this error
     return is_cpu or isinstance(error, MemoryError | torch.OutOfMemoryError)
