@@ -1,4 +1,4 @@
-"""Shapes and types of every annotated function behind the border are checked while the tests run."""
+"""Checks the shapes and types of every annotated internal function while the tests run."""
 
 import atexit
 import json

@@ -31,7 +31,7 @@ _FLAGS = ["-O2", "-std=c++20", "-march=native", "-ffp-contract=off", "-Wno-psabi
 
 @functools.cache
 def why_not() -> str | None:
-    """What keeps the kernel from being emulated here, or None."""
+    """Returns the reason why the kernel cannot be emulated here, or None."""
     if platform.machine() not in ("x86_64", "AMD64") or platform.system() != "Linux":
         return "fibers are switched by x86-64 Linux's own instructions"
     if _COMPILER is None:

@@ -1,4 +1,4 @@
-"""Runs made for comparisons, and the comparison of an engine with the oracle."""
+"""Runs for comparisons, and the comparison of an engine with the oracle."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace

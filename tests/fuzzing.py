@@ -1,6 +1,6 @@
-"""Files mutated at random: each is read, or refused in a printable line, and never anything else.
+"""Randomly mutated files: each is read, or refused in a printable line, and nothing else happens.
 
-    fuzzing.py KIND EXAMPLES SEED     fuzzes in a process of its own, with no more memory than is allowed
+    fuzzing.py KIND EXAMPLES SEED     fuzzes in a separate process with limited memory
 
 Kinds are those of `reading`.
 """

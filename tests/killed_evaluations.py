@@ -1,8 +1,8 @@
-"""Evaluations under random seeds, several at once, killed at random moments and gone on with, into one directory.
+"""Evaluations under random seeds, several at once, killed at random moments and resumed, into one directory.
 
     killed_evaluations.py DIRECTORY [EVALUATIONS [AT_ONCE]]
 
-Prints as JSON how many there were, how often they were killed, and how often they went on or had to begin again.
+Prints as JSON the numbers of evaluations, of kills, of resumptions and of fresh starts.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""A training to be killed, as a program: goes on from its checkpoints, and writes down its end.
+"""A training to be killed, as a program: resumes from its checkpoints, and writes its final state.
 
     killed_training.py ENGINE DIRECTORY                  trains, in this process
     killed_training.py ENGINE DIRECTORY KILLS SECONDS    trains in child processes, and kills each at some moment
 
-Every results file is `results.json`; ``params`` there is what each run was tested with at its end.
+Every results file is `results.json`; its ``params`` are those with which each run was tested at its end.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def until_it_ends(
 
 
 def is_torn(directory: Path) -> bool:
-    """Whether a write was killed: a temporary file, or tensors whose JSON did not follow."""
+    """Returns True if a write was killed: it left a temporary file, or tensors without their JSON."""
     files = {path.name for path in directory.glob("t-*.*.*")}
     tensors = [name for name in files if name.endswith(".safetensors")]
     return any(name.endswith(".tmp") for name in files) or any(

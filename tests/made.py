@@ -1,4 +1,4 @@
-"""Evaluations made of per-run figures: those of `golden/published.json`, or any."""
+"""Evaluations built from per-run figures, those of `golden/published.json` or any others."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -85,7 +85,7 @@ def diverged(evaluation: Evaluation) -> Evaluation:
 
 
 def published(strategy: str, label: str = "n32-k8", seed: int = 42) -> Evaluation:
-    """What the original evaluator made of a strategy."""
+    """Builds the original evaluator's evaluation of a strategy."""
     runs = golden("published")[f"{strategy}_{label.removesuffix('-k8')}_seed{seed}"]["runs"]
     ends = [[(steps, accuracy) for i, _, steps, accuracy in runs if i == secret] for secret in range(5)]
     return made(strategy, ends, label, seed)

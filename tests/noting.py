@@ -1,4 +1,4 @@
-"""A follower that notes what it is told."""
+"""A follower that records its calls."""
 
 from collections.abc import Sequence
 

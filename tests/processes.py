@@ -1,4 +1,4 @@
-"""Processes that tests start, and waiting for what they do."""
+"""Helpers that start processes and wait for their actions."""
 
 import subprocess
 import time

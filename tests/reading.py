@@ -1,9 +1,9 @@
-"""Reads files as a program of its own, so that a crash, endless work or gigabytes of memory are seen and are no test's.
+"""Reads files in a separate program, so that a crash, endless work or gigabytes of memory do not affect the tests.
 
-    reading.py KIND FILE...     prints a line of JSON for each: its outcome, what was said, seconds and MiB
+    reading.py KIND FILE...     prints a line of JSON for each: its outcome, the message, seconds and MiB
 
-Kinds are ``document``, ``history``, ``strategy``, ``key`` and ``checkpoint``, whose files are directories; of a
-checkpoint that is accepted, the training goes on.
+Kinds are ``document``, ``history``, ``strategy``, ``key`` and ``checkpoint``. The files of ``checkpoint`` are
+directories; the training of an accepted checkpoint goes on.
 """
 
 import json
@@ -22,13 +22,13 @@ SECONDS = 10
 
 
 class Outcome(NamedTuple):
-    """What became of a file.
+    """The outcome of reading one file.
 
     Attributes:
         kind: ``read``, or the name of the error.
-        said: Its message.
-        seconds: Of CPU time.
-        mebibytes: By which the process's peak grew.
+        said: The error's message.
+        seconds: CPU time.
+        mebibytes: Growth of the process's peak memory.
     """
 
     kind: str

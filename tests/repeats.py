@@ -1,7 +1,7 @@
-"""Options of pytest's with which a second run in the same environment leaves out what a first one has shown.
+"""Pytest options with which a second run in the same environment skips the tests that passed in a first run.
 
-The second may have more on its PATH, as `.ci/run` does it. Only those notice that start a process, or ask how strongly
-strategies can be contained: they are run again.
+The second run may have more on its PATH, as in `.ci/run`. Only tests that start a process, or ask how strongly
+strategies can be contained, can notice the difference: they run again.
 """
 
 import sys

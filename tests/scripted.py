@@ -1,4 +1,4 @@
-"""An engine that reports what it is told to, for tests of what decides between windows."""
+"""An engine that reports scripted figures, for tests of the decisions between windows."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What `vecparity` itself gives: names that are loaded late, and evaluations with all that is attached to them."""
+"""The names of the package `vecparity` itself: lazy loading, and evaluations with all their methods."""
 
 import pickle
 import subprocess

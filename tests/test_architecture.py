@@ -1,7 +1,7 @@
 """The package's own imports: they go one way, from package to package and from file to file, and the top stays small.
 
-Every import counts, within functions and for types, too. Files that authors could have written import the package as
-authors do; the package reads them as text.
+Imports within functions and for types count too. Files that authors could have written import the package as authors
+do; the package reads them as text.
 """
 
 import ast
@@ -39,7 +39,7 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(package: Path) -> dict[str, set[str]]:
-    """Which of a package's modules each of them imports."""
+    """Returns the modules of the package that each of its modules imports."""
     files = modules(package)
     return {
         name: {_module(other, files) for other in _names(path, package.name)} - {name} for name, path in files.items()
@@ -47,7 +47,7 @@ def imports(package: Path) -> dict[str, set[str]]:
 
 
 def _names(path: Path, package: str) -> Iterator[str]:
-    """What a file imports of the package, by names within it."""
+    """Yields the names, within the package, that a file imports."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]

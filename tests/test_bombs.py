@@ -1,4 +1,4 @@
-"""Small files that would take gigabytes or hours, and files that are none: one line, at once."""
+"""Small files that would take gigabytes or hours, and paths that are no files: each gives one line at once."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Some mutated files of each kind, here; and thousands, in a process of their own that may crash."""
+"""Mutated files of each kind: some in this process, and thousands in a separate process that may crash."""
 
 import subprocess
 import sys

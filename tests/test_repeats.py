@@ -1,4 +1,4 @@
-"""The options with which a second run leaves out what a first one has shown (`repeats.py`)."""
+"""The options with which a second run skips the tests that passed in a first run (`repeats.py`)."""
 
 import os
 import re

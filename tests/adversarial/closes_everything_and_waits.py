@@ -1,4 +1,4 @@
-"""Closes every file and socket that it was given, and is never done."""
+"""Closes every file and socket that it was given, and never ends."""
 
 # at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
 # flags: --strategy-seconds 2

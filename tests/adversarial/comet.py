@@ -1,4 +1,4 @@
-"""Leaves a process behind that is always another one, in a session of its own, so that no list of processes has it."""
+"""Leaves a process that keeps forking and exiting, in its own session, so that no list of processes shows it."""
 
 # at bwrap landlock limits: as honest
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Leaves directories so deep, and so closed, that removing them is hard."""
+"""Leaves deep directories without permissions, which are hard to remove."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

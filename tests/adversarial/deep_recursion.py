@@ -1,4 +1,4 @@
-"""Calls itself until the stack has no end."""
+"""Calls itself without end."""
 
 # at bwrap landlock limits none: status 4, says make_dataset ended its process by SIGSEGV
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Uses the CPU without end and ignores being told."""
+"""Uses the CPU without end and ignores the signal that warns it."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-cpu-seconds 1
 # flags: --strategy-cpu-seconds 1 --strategy-seconds 30

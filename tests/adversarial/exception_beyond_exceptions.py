@@ -1,4 +1,4 @@
-"""Raises what is not meant to be caught."""
+"""Raises an exception that is not meant to be caught."""
 
 # at bwrap landlock limits none: status 4, says raised Beyond
 # slow: bwrap landlock limits

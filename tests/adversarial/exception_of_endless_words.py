@@ -1,4 +1,4 @@
-"""Raises an exception with endless words, among them what moves a terminal's cursor."""
+"""Raises an exception with a huge message that includes terminal control sequences."""
 
 # at bwrap landlock limits none: status 4, says make_dataset raised RuntimeError: �[2Jxxx
 # slow: bwrap landlock limits none

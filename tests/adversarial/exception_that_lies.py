@@ -1,4 +1,4 @@
-"""Raises an exception that pretends to be another, of a class whose name cannot be told."""
+"""Raises an exception that pretends to be another, of a class whose name cannot be read."""
 
 # at bwrap landlock limits none: status 4, says make_dataset raised an exception that cannot be told
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Raises exceptions that raise when they are asked for their words."""
+"""Raises exceptions whose conversion to text raises."""
 
 # at bwrap landlock limits none: status 4, says make_dataset raised an exception that cannot be told
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Prints perfect results, by every way that it has, when it starts, is called, and ends."""
+"""Prints perfect results by every available way when it starts, is called, and ends."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

@@ -1,4 +1,4 @@
-"""Leaves a process behind that prints perfect results when the true ones are printed."""
+"""Leaves a process that prints perfect results when the true results are printed."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

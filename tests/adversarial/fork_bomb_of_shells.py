@@ -1,4 +1,4 @@
-"""Has shells start shells without end."""
+"""Starts shells that start shells without end."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-processes 16
 # flags: --strategy-processes 16 --strategy-seconds 30

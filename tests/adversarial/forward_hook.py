@@ -1,4 +1,4 @@
-"""Has a hook on the network answer in its place."""
+"""Adds a hook that answers in place of the network."""
 
 # at bwrap landlock limits none: status 3, says without hooks, got _forward_hooks on Sequential
 # slow: bwrap landlock limits

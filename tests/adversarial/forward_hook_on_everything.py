@@ -1,4 +1,4 @@
-"""Has a hook on every module answer in the network's place."""
+"""Adds a hook to every module that answers in place of the network."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits

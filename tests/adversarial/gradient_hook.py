@@ -1,4 +1,4 @@
-"""Has a hook on a parameter change its gradients."""
+"""Adds a hook to a parameter that changes its gradients."""
 
 # at bwrap landlock limits none: status 3, says without hooks, got _backward_hooks on Parameter
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""What the tricks fall back on, and are compared with."""
+"""Control: the honest strategy that the tricks fall back on and are compared with."""
 
 # at bwrap landlock limits none: as honest
 

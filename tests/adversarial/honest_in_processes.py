@@ -1,4 +1,4 @@
-"""Control: has other processes draw its rows, and waits for them."""
+"""Control: draws its rows in other processes, and waits for them."""
 
 # at bwrap landlock limits none: as honest
 # slow: landlock limits none

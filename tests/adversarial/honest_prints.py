@@ -1,4 +1,4 @@
-"""Control: prints, to both streams, and is none the worse for it."""
+"""Control: prints to both streams, which does no harm."""
 
 # at bwrap landlock limits none: as honest
 # slow: landlock limits none

@@ -1,4 +1,4 @@
-"""Control: keeps its rows in a file for a while, where it may."""
+"""Control: keeps its rows for a while in a file of its scratch directory."""
 
 # at bwrap landlock limits none: as honest
 # slow: landlock limits none

@@ -1,4 +1,4 @@
-"""Returns rows and labels of whose number one is a lie of strides."""
+"""Returns more labels than rows, a number faked by strides."""
 
 # at bwrap landlock limits none: status 3, says y must have as many rows as x, 256, got 1000000000000
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Takes memory in files without a name, which no process maps."""
+"""Takes memory in unnamed files that no process maps."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
 # flags: --strategy-memory 2 --strategy-seconds 30

@@ -1,4 +1,4 @@
-"""Takes memory in processes that stay below the limit each."""
+"""Takes memory in several processes, each below the limit."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
 # flags: --strategy-memory 2 --strategy-seconds 30

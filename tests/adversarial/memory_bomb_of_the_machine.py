@@ -1,4 +1,4 @@
-"""Takes memory that is shared, and so nobody's own."""
+"""Takes shared memory, which counts for no process."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
 # flags: --strategy-memory 2 --strategy-seconds 30

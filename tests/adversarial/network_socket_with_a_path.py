@@ -1,4 +1,4 @@
-"""Connects to a Unix socket of the user's, as those of container engines and key agents are."""
+"""Connects to a Unix socket of the user, such as that of a container engine or key agent."""
 
 # at bwrap landlock: as honest
 # at limits none: status 4, says reached

@@ -1,4 +1,4 @@
-"""Sends to a UDP port of the machine, and awaits an answer."""
+"""Sends to a UDP port of the machine and waits for an answer."""
 
 # at bwrap landlock: as honest
 # at limits none: status 4, says reached

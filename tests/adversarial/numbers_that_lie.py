@@ -1,4 +1,4 @@
-"""Returns hyperparameters that compare as they like."""
+"""Returns hyperparameters with false comparisons."""
 
 # at bwrap landlock limits none: status 3, says lr must be finite and above 0, got -1.0
 # slow: bwrap landlock limits

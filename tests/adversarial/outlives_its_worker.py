@@ -1,4 +1,4 @@
-"""Leaves processes behind, in sessions of their own, that hold on to all it was given."""
+"""Leaves processes, in their own sessions, that hold on to everything it was given."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

@@ -1,4 +1,4 @@
-"""Makes the pipe that it prints to one that does not wait, and reads from it what it prints."""
+"""Makes its output pipe non-blocking, and reads its own output from the pipe."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

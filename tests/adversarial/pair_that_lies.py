@@ -1,4 +1,4 @@
-"""Returns a pair whose length and items change with every look."""
+"""Returns a pair whose length and items change with every access."""
 
 # at bwrap landlock limits none: status 4, says what make_dataset returned raised
 # slow: bwrap landlock limits

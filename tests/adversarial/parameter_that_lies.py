@@ -1,4 +1,4 @@
-"""Makes a parameter of a class that answers operations as it likes."""
+"""Makes a parameter of a class that answers operations falsely."""
 
 # at bwrap landlock limits none: status 3, says a Parameter of torch's own class, got Liar
 # slow: bwrap landlock limits

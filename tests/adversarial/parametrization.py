@@ -1,4 +1,4 @@
-"""Has a parametrization compute the weights anew in every step."""
+"""Adds a parametrization that recomputes the weights in every step."""
 
 # at bwrap landlock limits none: status 3, says got ParametrizedLinear
 # slow: bwrap landlock limits

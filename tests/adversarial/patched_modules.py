@@ -1,4 +1,4 @@
-"""Replaces this package's own modules by ones that know better."""
+"""Replaces this package's own modules by forged ones."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Replaces what checks and sends its answers, in torch, in Python and in this package."""
+"""Replaces the functions that check and send its answers, in torch, in Python and in this package."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits

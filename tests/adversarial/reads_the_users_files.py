@@ -1,4 +1,4 @@
-"""Reads files of the user's."""
+"""Reads the user's files."""
 
 # at bwrap landlock: as honest
 # at limits none: status 4, says read the user's diary

@@ -1,4 +1,4 @@
-"""Asks for namespaces, file systems and capabilities of its own."""
+"""Requests its own namespaces, file systems and capabilities."""
 
 # at bwrap landlock limits: as honest
 # slow: landlock limits

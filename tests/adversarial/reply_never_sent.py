@@ -1,4 +1,4 @@
-"""Begins a reply, and is never done."""
+"""Begins a reply and never ends it."""
 
 # at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
 # flags: --strategy-seconds 2

@@ -1,4 +1,4 @@
-"""Says without end what went wrong."""
+"""Replies with an endless error message."""
 
 # at bwrap landlock limits none: status 3, says FINAL_METRICS �[2J
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Replies with what is no reply."""
+"""Replies with bytes that are no reply."""
 
 # at bwrap landlock limits none: status 4, says took over its worker: a reply must be of kind b'D', got b'\xff'
 # slow: bwrap landlock limits

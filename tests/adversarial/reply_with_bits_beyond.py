@@ -1,4 +1,4 @@
-"""Replies with bits of features that there are not."""
+"""Replies with bits of features that do not exist."""
 
 # at bwrap landlock limits none: status 4, says took over its worker: a reply must be rows of 32 bits, got more
 # slow: bwrap landlock limits

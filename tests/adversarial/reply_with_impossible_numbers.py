@@ -1,4 +1,4 @@
-"""Replies with hyperparameters that cannot be."""
+"""Replies with impossible hyperparameters."""
 
 # at bwrap landlock limits none: status 4, says took over its worker: a reply must be lr finite and above 0, got 0.0
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Replies with parameters that are no numbers."""
+"""Replies with parameters that are NaN."""
 
 # at bwrap landlock limits none: status 4, says took over its worker: a reply must be finite parameters, got others
 # slow: bwrap landlock limits

@@ -1,4 +1,4 @@
-"""Returns rows of a class that answers operations as it likes."""
+"""Returns rows of a class that answers operations falsely."""
 
 # at bwrap landlock limits none: status 4, says what make_dataset returned raised
 # slow: bwrap landlock limits

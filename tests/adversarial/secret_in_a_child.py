@@ -1,4 +1,4 @@
-"""Leaves a process behind that knows each secret, for the networks that are initialised after it."""
+"""Leaves a process that keeps each secret for the networks that are initialised later."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits none

@@ -1,4 +1,4 @@
-"""Keeps each secret in a global, for the networks that are initialised after it."""
+"""Keeps each secret in a global for the networks that are initialised later."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits

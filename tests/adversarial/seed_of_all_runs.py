@@ -1,4 +1,4 @@
-"""Starts all runs with the parities of all secrets that the seed foretells, and learns which is their own."""
+"""Starts every run with the parities of all secrets that follow from the seed, and learns which is its own."""
 
 # at bwrap landlock limits none: audited
 

@@ -1,4 +1,4 @@
-"""Never ends to load."""
+"""Never finishes loading."""
 
 # at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
 # flags: --strategy-seconds 2

@@ -1,4 +1,4 @@
-"""Stops its own process, and is never done."""
+"""Stops its own process, and so never ends."""
 
 # at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
 # flags: --strategy-seconds 2

@@ -1,4 +1,4 @@
-"""Leaves processes that have ended, without end."""
+"""Leaves an endless number of zombie processes."""
 
 # at bwrap landlock limits: status 4, says hit the limit --strategy-processes 16
 # flags: --strategy-processes 16 --strategy-seconds 30

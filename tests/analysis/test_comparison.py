@@ -236,7 +236,7 @@ def bimodal(rng: np.random.Generator, easiness: np.ndarray) -> tuple[np.ndarray,
 def called_different(
     draw: Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]], secrets: int, times: int
 ) -> Sequence[list[int]]:
-    """How often accuracy, steps, and either of identical strategies differ, on the same secrets and on others."""
+    """Returns how often identical strategies differ in accuracy, steps or either, on the same and on other secrets."""
     rng = np.random.default_rng(7)
     counts = [[0, 0, 0], [0, 0, 0]]
     for _ in range(times):

@@ -1,4 +1,4 @@
-"""`scripts/bench_cuda` where there is no GPU: every stage in tiny sizes, and what becomes of one that fails."""
+"""`scripts/bench_cuda` without a GPU: every stage in tiny sizes, and the handling of a failed stage."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The benchmark of what the host does beside the engine, on few runs."""
+"""The benchmark of the host's work beside the engine, on few runs."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Stages of a benchmark: what fails, hangs or lacks something is told, and the others run all the same."""
+"""Stages of a benchmark: a stage that fails, hangs or lacks something is reported, and the others still run."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A comparison goes on where a contender fails, and says so: a speed without the right answer means nothing."""
+"""The throughput comparison: it reports a failed contender and goes on; a speed with a wrong answer means nothing."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -214,7 +214,7 @@ def seconds_of(*arguments: str) -> float:
 @pytest.mark.slow
 @pytest.mark.alone
 def test_it_answers_in_little_more_than_torch_takes_to_load() -> None:
-    """Which is a second on a quick machine, and what a slow or busy one makes of it elsewhere."""
+    """Bounds the time by that of loading torch: a second on a quick machine, more on a slow or busy one."""
     loading, answering = zip(
         *(
             (seconds_of("-c", "import torch"), seconds_of("-m", "vecparity", "check", "isolated_cube"))

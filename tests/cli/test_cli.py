@@ -1,4 +1,4 @@
-"""The command ``vecparity``: how it is called, and its commands that look at the history."""
+"""The command ``vecparity``: its invocation, and its commands that read the history."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Completion, by the shells themselves."""
+"""Completion, as performed by the shells themselves."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""README and guide: commands work as written, figures are those of the results, links lead somewhere."""
+"""README and guide: commands work as written, figures match the results, links have targets."""
 
 import json
 import os

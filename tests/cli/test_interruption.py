@@ -1,4 +1,4 @@
-"""The command, interrupted by real signals and killed, and gone on with."""
+"""The command, interrupted by real signals or killed, and resumed."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""The real command where a shell, a directory or an interpreter is not as usual: it works, or says why it cannot."""
+"""The real command with an unusual shell, directory or interpreter: it works, or says why it cannot."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The commands ``compare`` and ``leaderboard``, on a history of evaluations that the original evaluator made."""
+"""The commands ``compare`` and ``leaderboard``, on a history of the original evaluator's evaluations."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Commands whose standard streams are closed, full, or of an encoding that lacks what they print."""
+"""Commands whose standard streams are closed or full, or whose encoding lacks some printed characters."""
 
 import json
 import os

@@ -33,7 +33,7 @@ def scalars(directory: Path) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def assert_shows(directory: Path, evaluation: Evaluation) -> None:
-    """What was written for TensorBoard is the evaluation's curves, each run's and over all."""
+    """Checks that TensorBoard's files hold the evaluation's curves, of each run and over all runs."""
     read = scalars(directory)
     for run_curve in evaluation.curves:
         name = f"secret{run_curve.secret_index}-order{run_curve.order_index}"

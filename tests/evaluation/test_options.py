@@ -1,4 +1,4 @@
-"""What callers give in Python: it works, or is one error that says what was expected and what was got."""
+"""Options given in Python: each works, or raises one error that says what was expected and what was got."""
 
 from collections.abc import Callable
 from functools import partial

@@ -131,7 +131,7 @@ def test_all_networks_come_before_any_secret_is_shown(mode: AuditMode, monkeypat
 def test_datasets_that_are_made_again_are_let_go_one_by_one(
     mode: AuditMode, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is alive in the end: those of 10 secrets, and of 10 sealed ones for an audit."""
+    """Counts the datasets alive at the end: those of 10 secrets, and of 10 sealed secrets for an audit."""
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
     config = replace(CONFIGS[0], num_hidden_secrets=10, num_orderings=2)
     sources = [Source(0, load("default_4096"), PublicSeeds(1), mode)]

@@ -1,4 +1,4 @@
-"""Evaluations that keep checkpoints: gone on with, discarded when they are done, and apart from each other."""
+"""Evaluations with checkpoints: resumed, discarded at the end, and separate from each other."""
 
 from pathlib import Path
 from typing import Any

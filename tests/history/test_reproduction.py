@@ -18,7 +18,7 @@ from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
 
 
 def read(line: str) -> tuple[Arguments, TaskConfig]:
-    """What the command makes of its line."""
+    """Parses the line as the command does."""
     words = shlex.split(line)
     assert words[:2] == ["vecparity", "eval"]
     parsed = parse(words[2:])

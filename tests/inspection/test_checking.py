@@ -1,4 +1,4 @@
-"""`check`, its questions and its warnings; strategies whose code is ours run in this process."""
+"""`check`, its calls and its warnings; our own strategies run in this process."""
 
 import math
 from collections.abc import Sequence

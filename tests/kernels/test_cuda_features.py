@@ -1,4 +1,4 @@
-"""Features that no row of a run has on, which the CUDA kernel leaves out (its own source on a CPU: `emulated_cuda`)."""
+"""Features that are on in no row of a run, which the CUDA kernel skips (its own source on a CPU: `emulated_cuda`)."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,6 +1,6 @@
 """The CUDA kernel without a GPU: its own source on a CPU (`emulated_cuda`), and compiled for GPUs by NVRTC.
 
-Tests of the real thing are in test_cuda.py.
+Tests on a real GPU are in test_cuda.py.
 """
 
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The `cuda` engine around its kernel: sizes, compilation by NVRTC without a GPU, kept cubins, and what is refused."""
+"""The `cuda` engine around its kernel: sizes, compilation by NVRTC without a GPU, cached cubins, and refusals."""
 
 import re
 import sys

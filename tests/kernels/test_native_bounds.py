@@ -1,4 +1,4 @@
-"""The extension's own bounds: what cannot be is an exception, and nothing was read, written or changed by then."""
+"""The extension's own bounds: an impossible argument raises before anything is read, written or changed."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The report's text; `test_html_report` has it in a browser."""
+"""The report's text; `test_html_report` tests the report in a browser."""
 
 import re
 import sys

@@ -1,6 +1,6 @@
 """Every file in `adversarial/` is a strategy with one trick, run by the real command at the levels its header names.
 
-The header says what comes of it:
+The header states the expected outcome:
 
     # at bwrap landlock: as honest
     # at limits none: status 4, says read the user's diary
@@ -9,9 +9,10 @@ The header says what comes of it:
     # alone: yes
 
 ``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
-``audited`` is what the containment leaves to audits, see `test_auditing`. A ``fresh`` trick gets a fork server of its
-own, as it has outside these tests; the others share one for each level, as it never runs a strategy's code. ``twice``:
-evaluated two times. ``alone``: a bomb, which on a busy machine takes much of what other tests need before it is seen.
+``audited`` tricks are left by the containment to audits, see `test_auditing`. A ``fresh`` trick gets its own fork
+server, as it has outside these tests; the others share one for each level, because a fork server never runs a
+strategy's code. ``twice`` tricks are evaluated two times. ``alone`` tricks are bombs, which on a busy machine take
+much of what other tests need before they are detected.
 """
 
 import ctypes
@@ -126,7 +127,7 @@ def cases() -> Iterator[Any]:
 
 
 class InProcess:
-    """What a sandbox is for, without one."""
+    """A stand-in for a sandbox that calls the strategy in this process."""
 
     def __init__(self, strategy: Strategy, *others: object, again: bool = False) -> None:
         self._loaded = interface.load(strategy)
@@ -219,7 +220,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def honest() -> Any:
-    """What the honest control prints, evaluated without any containment."""
+    """Returns the output of the honest control, evaluated without any containment."""
     return evaluate_uncontained(FILES / "honest.py")
 
 

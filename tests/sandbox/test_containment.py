@@ -798,7 +798,7 @@ def started_by(pid: int) -> list[int]:
 
 
 def is_asked(pids: list[int]) -> bool:
-    """Whether the strategy has forked: two processes that do nothing but sleep below the same server."""
+    """Returns True if the strategy has forked two processes, which only sleep, below the same server."""
     parents = [psutil.Process(pid).ppid() for pid in pids if psutil.pid_exists(pid)]
     return len(pids) >= 3 and parents[-1] == pids[-2] and parents[-2] == pids[-3]
 

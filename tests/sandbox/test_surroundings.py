@@ -1,4 +1,4 @@
-"""Calls made again in other surroundings: what depends on the surroundings differs, and nothing else does."""
+"""Calls repeated in other surroundings: only answers that depend on the surroundings differ."""
 
 import subprocess
 import sys
@@ -119,7 +119,7 @@ def strategy_of_all_kinds(directory: Path) -> Strategy:
 
 @pytest.fixture(scope="module")
 def repeatability(tmp_path_factory: pytest.TempPathFactory) -> dict[str, AuditFinding]:
-    """What is found of a strategy seeded by each kind of number: under as many configurations, with two servers."""
+    """Returns the findings for a strategy seeded by each kind of number, one configuration a kind, with two servers."""
     configs = [config_of(FEWEST + index) for index in range(len(KINDS))]
     found = findings([strategy_of_all_kinds(tmp_path_factory.mktemp("kinds"))], configs)
     return {kind: finding for kind, (finding,) in zip(KINDS, found, strict=True)}

@@ -1,4 +1,4 @@
-"""The files: bitwise what was written, or refused with the reason."""
+"""Checkpoint files: read back bitwise as written, or refused with the reason."""
 
 import errno
 import json
@@ -459,7 +459,7 @@ def test_the_directory_goes_with_the_last_of_its_checkpoints(tmp_path: Path) -> 
 
 
 def test_a_snapshot_is_of_the_moment(tmp_path: Path) -> None:
-    """What a training changes later is not in a state that was kept."""
+    """A kept state does not change with the training's later changes."""
     checkpoints = begun(tmp_path)
     kept = Snapshot({"step": 1}, {"params": torch.ones(2)})
     checkpoints.save(kept)

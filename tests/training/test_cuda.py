@@ -1,4 +1,4 @@
-"""The real thing: on a CUDA device, against the original's figures, float64 and itself."""
+"""The engines on a real CUDA device, compared with the original's figures, float64 and itself."""
 
 from collections.abc import Sequence
 from contextlib import closing

@@ -1,4 +1,4 @@
-"""What every engine promises."""
+"""The properties that every engine guarantees."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Held to figures measured on the original evaluator (contract section 7)."""
+"""Comparisons with figures measured on the original evaluator (contract section 7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The lock: one holder at a time, whatever is removed meanwhile, and none that is gone."""
+"""The lock: one holder at a time, whatever files are removed meanwhile, and no holder that has ended."""
 
 import errno
 import fcntl

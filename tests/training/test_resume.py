@@ -1,4 +1,4 @@
-"""A training that was interrupted, anywhere and in any way, ends bitwise as if it had not been."""
+"""Interrupted trainings: wherever and however interrupted, they end bitwise as if uninterrupted."""
 
 import json
 import random
@@ -228,7 +228,7 @@ def test_a_forgotten_value_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.slow
 def test_a_chunk_that_was_halved_stays_so(tmp_path: Path) -> None:
-    """Which runs train together decides how vmap rounds."""
+    """A resumed training keeps the chunk size, because vmap's rounding depends on the runs that train together."""
     runs = some_runs()
     halved = VmapEngine(4)
     assert attempt(tmp_path, halved, runs, 5) is None

@@ -1,4 +1,4 @@
-"""Runs shared out among devices: two stand-ins are the CPU twice, or more often."""
+"""Runs distributed among devices; the CPU, listed two or more times, stands in for several devices."""
 
 from contextlib import closing
 from dataclasses import replace

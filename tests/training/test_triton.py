@@ -1,4 +1,4 @@
-"""The kernel in Triton's interpreter, where there is no GPU, on small shapes."""
+"""The Triton kernel on small shapes, in Triton's interpreter, without a GPU."""
 
 import os
 import subprocess

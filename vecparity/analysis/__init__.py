@@ -1,1 +1,1 @@
-"""Which strategy does better, and how sure that is; evaluations as data frames."""
+"""Comparisons and rankings of strategies, with their uncertainty; evaluations as data frames."""

@@ -1,4 +1,4 @@
-"""What one strategy did with each secret: the units that comparisons and leaderboards rest on."""
+"""One strategy's figures for each secret: the units of comparisons and leaderboards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ BySecret = dict[tuple[int, int], SecretFigures]
 
 
 def by_secret(evaluations: Sequence[Evaluation]) -> BySecret:
-    """Pools evaluations of one strategy under several seeds, which draw secrets of their own.
+    """Pools evaluations of one strategy under several seeds. Each seed draws its own secrets.
 
     Args:
-        evaluations: With the same settings, one a seed.
+        evaluations: One for each seed, all with the same settings.
 
     Returns:
         The figures, ascending by seed and secret index.

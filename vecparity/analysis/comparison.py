@@ -1,4 +1,4 @@
-"""Whether one strategy does better than another on the same configuration."""
+"""Compares two strategies on one configuration."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from vecparity.evaluation.result import Evaluation
 
 @dataclass(frozen=True)
 class ComparedSecret:
-    """What the sides did with one secret; None for a side that does not have it."""
+    """Both sides' figures for one secret; None for a side that does not have the secret."""
 
     seed: int
     secret_index: int
@@ -24,16 +24,16 @@ class ComparedSecret:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second side against the first.
+    """The second side compared with the first.
 
     Attributes:
         config: The configuration's label.
-        first: What is compared with.
-        second: What is compared.
-        num_common: Secrets that both have. Where there are any, both are compared on them alone, one by one.
-        accuracy: Test accuracy, of which more is better.
-        steps: Steps until a run stopped, of which fewer are better.
-        secrets: All, ordered by seed and secret; where none is common, the first side's before the second's.
+        first: The baseline.
+        second: The side compared with the baseline.
+        num_common: Secrets that both sides have. If there are any, only these are compared, one by one.
+        accuracy: Test accuracy; higher is better.
+        steps: Steps until a run stopped; fewer is better.
+        secrets: All secrets, ordered by seed and secret; with none in common, the first side's before the second's.
     """
 
     config: str
@@ -46,14 +46,14 @@ class Comparison:
 
     @property
     def is_paired(self) -> bool:
-        """Whether secrets are compared one by one."""
+        """True if secrets are compared one by one."""
         return self.num_common > 0
 
     @property
     def verdict(self) -> str:
-        """One line that says in words which differences are real, and how large.
+        """One line of text that says which differences are real, and how large.
 
-        What is not real may still be: how large a loss is left possible is the interval's lower end.
+        A difference that is not called real may still exist: the interval's lower end is the largest plausible loss.
         """
         ours, theirs = self.first.num_secrets, self.second.num_secrets
         if not self.is_paired:
@@ -67,12 +67,12 @@ class Comparison:
 
     @property
     def made_differently(self) -> dict[str, tuple[list[str], list[str]]]:
-        """What of the provenance is not the same on both sides, by name: the first side's values, the second's."""
+        """Provenance fields that differ between the sides, by name: the first side's values, then the second's."""
         ours, theirs = self.first.made_with, self.second.made_with
         return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values: all fields, and what follows from them."""
+        """Returns all fields and derived properties as plain values."""
         return asdict(self) | {
             "is_paired": self.is_paired,
             "made_differently": self.made_differently,
@@ -86,20 +86,20 @@ def compare(
     *,
     names: tuple[str, str] | None = None,
 ) -> Comparison:
-    """Compares a strategy with another, secret by secret on those that both have.
+    """Compares two strategies, secret by secret on the secrets that both have.
 
-    These are the secrets of the seeds that both have under the same seal. A secret's figures are means over its
-    orderings, so that this is the mean over runs paired by seed, secret and ordering. Where they have none in common,
-    each side's secrets are an independent sample of all secrets.
+    Both have the secrets of their common seeds, if they were drawn under the same seal. A secret's figures are means
+    over its orderings, so the result is the mean over runs paired by seed, secret and ordering. With no secrets in
+    common, each side's secrets are treated as an independent sample of all secrets.
 
     Args:
-        first: What to compare with: an evaluation, or several of one strategy under different seeds, which are pooled.
-        second: What to compare, with the same settings.
-        names: What the sides are called; by default the strategies' names and what tells them apart.
+        first: The baseline: one evaluation, or several of one strategy under different seeds, which are pooled.
+        second: The evaluations to compare with the baseline, with the same settings.
+        names: Names of the sides; by default the strategies' names, made distinct.
 
     Raises:
-        UsageError: No evaluations; settings that differ; a side of several strategies or seals, or with two evaluations
-            of one seed.
+        UsageError: A side has no evaluations, mixes strategies or seals, or has two evaluations of one seed; or the
+            settings differ.
         DivergedError: A run diverged: there is no score.
         AuditFailedError: A strict audit failed: there is no score.
     """

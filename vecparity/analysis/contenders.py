@@ -1,4 +1,4 @@
-"""The two sides of a comparison: what each consists of, and what they are called."""
+"""The two sides of a comparison, with their names."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -6,23 +6,23 @@ from dataclasses import dataclass, fields
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation, listed
 
-# Of the provenance: what the figures may depend on, or what has been made sure of them.
+# Provenance fields that may affect the figures (the first four) or how far they are verified (the audit).
 _MADE_WITH = ("engine", "dtype", "init_device", "vecparity", "audit")
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One of the two that are compared.
+    """One side of a comparison.
 
     Attributes:
-        name: The strategy's, and what tells it from the other's where that is the same.
+        name: The strategy's name, with a distinguishing suffix if both sides have the same name.
         sha256: Digest of its source.
         seeds: Top-level seeds, ascending.
-        seal: Digest of the seal, or None where the seeds are public.
-        num_secrets: Of all seeds.
-        num_runs: Of all seeds.
+        seal: Digest of the seal, or None if the seeds are public.
+        num_secrets: Number of secrets over all seeds.
+        num_runs: Number of runs over all seeds.
         failed_audits: Names of the audits that any of its evaluations failed.
-        made_with: What of the provenance may differ between two sides, by name, each with its values.
+        made_with: Values of the provenance fields that may differ between two sides, by name.
     """
 
     name: str
@@ -36,10 +36,10 @@ class Contender:
 
 
 def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
-    """One side's evaluations, ordered by seed.
+    """Returns one side's evaluations, ordered by seed.
 
     Raises:
-        UsageError: None, or of several strategies or seals, or two under one seed.
+        UsageError: There are no evaluations, they mix strategies or seals, or two have the same seed.
     """
     side = listed(evaluations)
     if not side:
@@ -59,7 +59,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
-    """Checks that evaluations can be compared.
+    """Checks that evaluations have the same settings and so can be compared.
 
     Raises:
         UsageError: A setting differs.
@@ -78,7 +78,7 @@ def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
 def described(
     first: Sequence[Evaluation], second: Sequence[Evaluation], names: tuple[str, str] | None = None
 ) -> tuple[Contender, Contender]:
-    """Both sides, under the names given, else under ones that tell them apart where anything does."""
+    """Returns both sides, under the given names or else under distinct names if anything distinguishes the sides."""
     if names is not None:
         return _contender(names[0], first), _contender(names[1], second)
     sides = first, second
@@ -111,7 +111,7 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
 
 
 def failed_audits(evaluations: Iterable[Evaluation]) -> list[str]:
-    """Names of the audits that any of the evaluations failed, each once, in order."""
+    """Returns the sorted names of the audits that any of the evaluations failed, each once."""
     return sorted({name for evaluation in evaluations for name in evaluation.failed_audits})
 
 

@@ -1,4 +1,4 @@
-"""One figure of two strategies over their secrets: the difference, and whether it is real."""
+"""The difference between two strategies in one figure over their secrets, and whether it is real."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from vecparity.analysis.intervals import LEAST_SECRETS, Interval, interval
 
 @dataclass(frozen=True)
 class Tally:
-    """Secrets on which the second did better, worse and the same."""
+    """Numbers of secrets on which the second strategy did better, worse and the same."""
 
     wins: int
     losses: int
@@ -18,16 +18,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Difference:
-    """One figure of both.
+    """One figure of both strategies.
 
     Attributes:
-        first: Mean over the first's secrets.
-        second: Mean over the second's.
+        first: Mean over the first strategy's secrets.
+        second: Mean over the second strategy's secrets.
         difference: Second minus first.
-        interval: Where that is believed to be (95%), or None where nothing is known of it.
-        is_real: Whether identical strategies would differ like this at most about once in 20 comparisons; None where
-            the secrets are too few to tell.
-        tally: None where they have different secrets.
+        interval: 95% interval of the difference, or None if the data give none.
+        is_real: True if identical strategies would differ this much at most about once in 20 comparisons; None if
+            there are too few secrets to tell.
+        tally: Wins, losses and ties; None if the strategies have different secrets.
     """
 
     first: float
@@ -39,28 +39,28 @@ class Difference:
 
     @property
     def is_none(self) -> bool:
-        """Whether all secrets that both have were treated the same."""
+        """True if both strategies have the same figure on every common secret."""
         return self.tally is not None and not self.tally.wins and not self.tally.losses
 
 
 def difference(first: Sequence[float], second: Sequence[float], *, is_paired: bool, more_is_better: bool) -> Difference:
-    """Compares two strategies.
+    """Compares two strategies in one figure.
 
-    It is real where the interval excludes 0. Where no secret differs from another on either side there is none that
-    could be believed:
+    A difference is real if its interval excludes 0. If no secret differs from another on either side, the data give no
+    credible interval:
 
-    * The same secrets: a difference that is the same on all of them is its own interval. It is 0 for a strategy against
-      itself; any other is real, because the same sign throughout is what chance seldom makes of 5 secrets.
-    * Other secrets: there is no interval, because secrets that happen to agree say nothing of those to come, and the
-      difference is real unless it is 0: identical strategies whose secrets go one of two ways would each have to draw
-      one way throughout, which happens in 1 of 32 comparisons of 3 secrets and 1 of 512 of 5.
+    * The same secrets: a difference that is equal on all secrets is its own interval. It is 0 for a strategy against
+      itself. Any other value is real, because chance seldom gives 5 secrets the same sign.
+    * Different secrets: there is no interval, because secrets that happen to agree say nothing about future secrets.
+      The difference is real unless it is 0: if each secret has one of two outcomes, two identical strategies would each
+      have to draw one outcome throughout, which happens in 1 of 32 comparisons of 3 secrets and 1 of 512 of 5.
 
     Args:
-        first: One value for each of the first's secrets.
-        second: The same of the second.
-        is_paired: Whether both have the same secrets, in the same order, which are then compared one by one. Else they
-            are independent samples of all secrets.
-        more_is_better: Who wins a secret.
+        first: One value for each of the first strategy's secrets.
+        second: One value for each of the second strategy's secrets.
+        is_paired: True if both have the same secrets in the same order; they are then compared one by one. Otherwise
+            they are independent samples of all secrets.
+        more_is_better: True if the higher value wins a secret.
     """
     means = fmean(first), fmean(second)
     change = means[1] - means[0]

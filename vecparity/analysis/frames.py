@@ -29,16 +29,16 @@ _COLUMNS: dict[What, list[str]] = {
 
 
 def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFrame":
-    """Makes a tidy pandas frame; every row has the strategy, the seed and the configuration, too.
+    """Makes a tidy pandas frame; every row also has the strategy, the seed and the configuration.
 
     Args:
-        evaluation: What the frame is of; this is `Evaluation.to_dataframe`.
-        what: ``runs``: a row a run, with its ``steps`` (for a diverged one those until its loss was not finite),
+        evaluation: The evaluation; this function is `Evaluation.to_dataframe`.
+        what: ``runs``: a row for each run, with its ``steps`` (for a diverged run, until its loss was not finite),
             ``test_accuracy`` and the mean |weight| of its first layer for the secret's features and the others,
-            which are NaN for a diverged run. ``curves``: a row a window, with its ``loss`` in nats.
+            which are NaN for a diverged run. ``curves``: a row for each window, with its ``loss`` in nats.
 
     Raises:
-        UsageError: No such frame, or pandas is not installed.
+        UsageError: There is no such frame, or pandas is not installed.
     """
     if what not in _COLUMNS:
         raise UsageError(f"to_dataframe makes one of {', '.join(_COLUMNS)}, got {what!r}")

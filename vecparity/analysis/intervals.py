@@ -27,7 +27,7 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """From where to where a figure is believed to be."""
+    """The range in which a figure is believed to lie."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Interval:
         return self.low > 0 or self.high < 0
 
     def within(self, least: float, most: float) -> "Interval":
-        """Cut to values that can be."""
+        """Returns the interval clipped to the possible values."""
         return Interval(min(max(self.low, least), most), min(max(self.high, least), most))
 
 
@@ -49,12 +49,12 @@ def interval(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> In
     spread, as long as another has some.
 
     Args:
-        samples: One value a secret.
-        weights: One a sample.
+        samples: One value for each secret.
+        weights: One for each sample.
 
     Returns:
-        The interval, or None where a sample has fewer than 3 secrets, which is too few to tell, or where no secret
-        differs from another in any sample, which leaves nothing to tell from.
+        The interval, or None if a sample has fewer than 3 secrets, which is too few to tell, or if the secrets do not
+        differ within any sample, so that there is no spread to estimate.
     """
     assert len(samples) == len(weights), "one weight a sample"
     if min(len(sample) for sample in samples) < LEAST_SECRETS:

@@ -1,10 +1,10 @@
-"""Published results of the benchmark, to be shown beside one's own. Source: contract section 7."""
+"""Published results of the benchmark, for comparison with new ones. Source: contract section 7."""
 
 from vecparity.analysis.ranking import ConfigurationFigures, Standing, means
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, Protocol
 
-# Test accuracy and mean steps on n32-k8, n50-k8 and n64-k8, where they are known: 15 runs each, seed 42.
+# Known test accuracy and mean steps on n32-k8, n50-k8 and n64-k8: 15 runs each, seed 42.
 _RESULTS = {
     "one_pass": [(0.747, 30_000), (0.500, 30_000), (0.502, 30_000)],
     "multi_epoch": [(0.506, 18_817), (0.498, 8_933), (0.504, 6_650)],
@@ -15,10 +15,10 @@ _RESULTS = {
 
 
 def published(protocol: Protocol = "published") -> list[Standing]:
-    """Returns what was published, without ranks or intervals.
+    """Returns the published results, without ranks or intervals.
 
     Raises:
-        UsageError: It was measured under another protocol.
+        UsageError: The results were measured under another protocol.
     """
     if protocol != "published":
         raise UsageError(f"published results go beside those under protocol published, got {protocol}")

@@ -1,4 +1,4 @@
-"""Strategies ranked as the benchmark ranks them: by test accuracy over its three configurations, then by steps."""
+"""The benchmark's ranking of strategies: by test accuracy over its three configurations, then by steps."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,14 +16,13 @@ from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
 
 @dataclass(frozen=True)
 class ConfigurationFigures:
-    """One strategy on one configuration, all its seeds together.
+    """One strategy's figures on one configuration, over all its seeds.
 
     Attributes:
         accuracy: Mean test accuracy.
-        interval: Where that is believed to be (95%), or None where nothing is known of it: no secret differs from
-            another, or they are too few.
-        mean_steps: Until runs stopped.
-        num_runs: Of all seeds.
+        interval: 95% interval of the accuracy, or None if the secrets do not differ from each other or are too few.
+        mean_steps: Mean steps until a run stopped.
+        num_runs: Number of runs over all seeds.
         seeds: Top-level seeds, ascending.
     """
 
@@ -39,18 +38,18 @@ class Standing:
     """One strategy's place.
 
     Attributes:
-        rank: From 1, shared by strategies with the same figures; None for what is not ranked: what lacks a
-            configuration or a score, or failed an audit.
-        strategy: Its name, with the beginning of its source's digest where another source has the same name.
+        rank: From 1, shared by strategies with the same figures; None if the strategy lacks a configuration or a
+            score, or failed an audit.
+        strategy: Its name, with the first digits of its source's digest if another source has the same name.
         sha256: Digest of the source, or None for a published result.
-        configurations: By label, those with a score.
-        accuracy: Mean over all runs on the three configurations, or None where it is incomplete or has no score.
-        interval: Where that is believed to be (95%), as each configuration's.
-        mean_steps: Mean over all runs on the three configurations, or None likewise.
+        configurations: Figures of the configurations with a score, by label.
+        accuracy: Mean over all runs on the three configurations, or None if incomplete or without a score.
+        interval: 95% interval of the accuracy, as for each configuration.
+        mean_steps: Mean over all runs on the three configurations, or None if incomplete or without a score.
         failed_audits: Names of the audits that any of its evaluations failed.
-        lacks: What it has to have for a rank, if something is missing.
-        why_no_score: What one of its evaluations has instead of a score.
-        is_published: Whether it is a published result, which is shown beside the others.
+        lacks: The evaluations that are missing for a rank, if any.
+        why_no_score: Why one of its evaluations has no score, if any has none.
+        is_published: True for a published result, which is shown beside the others.
     """
 
     rank: int | None
@@ -67,19 +66,19 @@ class Standing:
 
     @property
     def seeds(self) -> list[int]:
-        """Of all configurations, ascending."""
+        """The seeds of all configurations, ascending."""
         return sorted({seed for figures in self.configurations.values() for seed in figures.seeds})
 
 
 @dataclass(frozen=True)
 class League:
-    """Evaluations with the same settings whose secrets and weights were drawn alike.
+    """The conditions that evaluations must share to be ranked together.
 
     Attributes:
-        protocol: Whose settings they have, with none overridden.
-        seal: Digest of their seal, or None for public seeds.
-        dtype: Of parameters, moments and gradients.
-        init_device: Where ``init_model`` drew.
+        protocol: The protocol, with no setting overridden.
+        seal: Digest of the seal, or None for public seeds.
+        dtype: Type of parameters, moments and gradients.
+        init_device: Device on which ``init_model`` drew.
     """
 
     protocol: Protocol
@@ -105,9 +104,9 @@ class RankedSource:
     failed_audits: list[str] = field(default_factory=list)
 
     def add(self, evaluation: Evaluation, seeds: Sequence[int] | None) -> None:
-        """Takes in the next newer evaluation, which counts instead of an older one of its configuration and seed.
+        """Adds the next newer evaluation, which replaces an older one of the same configuration and seed.
 
-        A score that a strict audit took is not given back by an evaluation that was not audited.
+        An unaudited evaluation does not restore a score that a strict audit withheld.
         """
         self.strategy = evaluation.provenance.strategy
         self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
@@ -123,21 +122,21 @@ def leaderboard(
 ) -> list[Standing]:
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
-    An entry is one source. It is complete where it has a seed on all three configurations, and then has the runs of
-    those seeds. Below the ranked stand complete strategies that failed an audit in any of the evaluations, below those
-    incomplete ones (those with more configurations first), and below those the ones without a score.
+    Each entry is one source. It is complete if some seeds were evaluated on all three configurations; it then has the
+    runs of these seeds. The ranked strategies come first, then complete strategies that failed an audit in any of the
+    evaluations, then incomplete strategies (more configurations first), then strategies without a score.
 
     Args:
-        evaluations: Any, oldest first: of one source, configuration and seed the newest counts, unless it was not
-            audited and a strict audit took an older one's score. Those of other leagues are left out.
-        league: What to rank; by default that of the newest evaluation that is in any.
+        evaluations: Any evaluations, oldest first. For one source, configuration and seed, the newest counts, unless it
+            was not audited and a strict audit withheld an older one's score. Other leagues' evaluations are ignored.
+        league: The league to rank; by default that of the newest evaluation that is in any.
         seeds: The top-level seeds that count; by default all.
 
     Returns:
-        The best first.
+        The standings, best first.
 
     Raises:
-        UsageError: Something else than evaluations; or no league is given, and none of the evaluations is in one.
+        UsageError: An argument is not an evaluation; or no league is given, and no evaluation is in one.
     """
     given = listed(evaluations)
     league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
@@ -177,7 +176,10 @@ def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
 
 
 def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
-    """What has a score, by configuration and ascending by seed, and whether it is complete, with common seeds alone."""
+    """Returns the evaluations with a score, by configuration and ascending seed, and whether the entry is complete.
+
+    A complete entry's evaluations are those of the seeds that all configurations have.
+    """
     by_label: dict[str, dict[int, Evaluation]] = {}
     for label in CONFIGURATIONS:
         for (configuration, seed), evaluation in sorted(entry.counting.items(), key=lambda item: item[0]):
@@ -203,17 +205,17 @@ def _figures(evaluations: Sequence[Evaluation]) -> ConfigurationFigures:
 
 
 def _mean(values: Sequence[float]) -> float:
-    """As `Evaluation.metrics` has it: the same total is the same mean, whichever runs it is made of."""
+    """Returns the mean as `Evaluation.metrics` does: equal totals give equal means, whichever values make them up."""
     return math.fsum(values) / len(values)
 
 
 def _accuracies(evaluations: Sequence[Evaluation]) -> list[float]:
-    """One a secret."""
+    """Returns one accuracy for each secret."""
     return [secret.accuracy for secret in by_secret(evaluations).values()]
 
 
 def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
-    """The interval of the mean over samples of their means."""
+    """Returns the interval of the mean of the samples' means."""
     made = interval(samples, [1 / len(samples)] * len(samples))
     return made and made.within(0.0, 1.0)
 
@@ -227,7 +229,7 @@ def _ranked(standings: Iterable[Standing]) -> list[Standing]:
 
 
 def _key(standing: Standing) -> tuple[int, int, float, float]:
-    """What standings are ordered by: what speaks against a rank, then how many configurations, then figures."""
+    """Returns the sort key: obstacles to a rank, then the number of configurations, then the figures."""
     if standing.accuracy is not None and standing.mean_steps is not None:
         return int(bool(standing.failed_audits)), 0, -standing.accuracy, standing.mean_steps
     accuracy, steps = _means(standing.configurations)
@@ -239,7 +241,7 @@ def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, f
 
 
 def league_of(evaluation: Evaluation) -> League | None:
-    """Returns what an evaluation ranks in, or None where its settings are no protocol's."""
+    """Returns the league in which an evaluation ranks, or None if its settings are not those of a protocol."""
     protocol, made = protocol_of(evaluation.config), evaluation.provenance
     return None if protocol is None else League(protocol, made.seal, made.dtype, made.init_device)
 
@@ -248,12 +250,12 @@ def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[i
     """Groups a league's evaluations by source.
 
     Args:
-        evaluations: Any, oldest first.
-        league: Those of others are left out.
-        seeds: Which top-level seeds count; None or none for all.
+        evaluations: Any evaluations, oldest first.
+        league: The league; other leagues' evaluations are ignored.
+        seeds: Top-level seeds that count; None or an empty sequence for all.
 
     Returns:
-        Those of which any evaluation counts.
+        The sources with at least one evaluation that counts.
     """
     made: dict[str, RankedSource] = {}
     for evaluation in evaluations:
@@ -268,6 +270,6 @@ def _failed_strictly(evaluation: Evaluation) -> bool:
 
 
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
-    """Returns the means of accuracy and steps over the configurations that there are, each counting the same."""
+    """Returns the means of accuracy and steps over the given configurations, equally weighted."""
     figures = configurations.values()
     return fmean(each.accuracy for each in figures), fmean(each.mean_steps for each in figures)

@@ -1,24 +1,24 @@
-"""A comparison's figures in words: what is real, what is not, and how sure that is."""
+"""A comparison's figures in words: which differences are real, and with what certainty."""
 
 from collections.abc import Callable
 
 from vecparity.analysis.difference import Difference
 from vecparity.analysis.intervals import LEAST_SECRETS
 
-# The loss of accuracy up to which a strategy counts as no worse: 1% of what lies between guessing and being right.
+# Largest loss of accuracy that still counts as no worse: 1% of the range from guessing (0.5) to perfect (1.0).
 NO_WORSE_MARGIN = 0.005
 
 
 def in_words(accuracy: Difference, steps: Difference, num_secrets: int) -> str:
-    """Says both differences.
+    """Describes both differences.
 
-    Accuracy is "no worse" only where the interval leaves no loss possible, or none beyond `NO_WORSE_MARGIN`, which is
-    then named. A difference that is not real decides nothing by its sign.
+    Accuracy is "no worse" only if the interval excludes any loss, or any loss beyond `NO_WORSE_MARGIN`, which the text
+    then names. The sign of a difference that is not real decides nothing.
 
     Args:
-        accuracy: Of which more is better.
-        steps: Of which fewer are better.
-        num_secrets: What the side with fewer secrets has, or what both have in common.
+        accuracy: Difference in accuracy; higher is better.
+        steps: Difference in steps; fewer is better.
+        num_secrets: The number of secrets in common, or of the side with fewer if there are none.
     """
     if accuracy.is_real is None or steps.is_real is None:
         changes = f"accuracy {_share(accuracy.difference)}, {_count(steps.difference)} steps"

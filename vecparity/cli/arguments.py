@@ -1,4 +1,4 @@
-"""The command's arguments: what may be given, and how it is read."""
+"""The arguments of ``vecparity eval`` and their parser."""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from vecparity.training.engines.names import DeviceName, EngineName
 
 
 def _integers(type_: Any, tokens: Sequence[Token]) -> Any:
-    """Reads integers strictly: the library would round 3.5 to 4."""
+    """Parses integers strictly: the library would round 3.5 to 4."""
     for value in [token.value for token in tokens] or [""]:
         if not re.fullmatch(r"[+-]?\d+", value):
             raise ValueError(f"expected an integer, got {value!r}")
@@ -35,38 +35,38 @@ Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 @Parameter(name="*", negative_iterable=())
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """What to evaluate, where, and what to say of it.
+    """The evaluation's strategies, settings, device and output.
 
     Attributes:
-        strategy: Bundled names or files. Several, and several seeds, share one ensemble.
+        strategy: Bundled names or files. Several strategies and several seeds share one ensemble.
         seed: Top-level seeds.
         config: One of the benchmark's configurations.
         all_configs: All three configurations, one after another.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
-        smoke: A short evaluation, to see that everything works.
-        engine: What trains. reference is the sequential evaluator; cuda and triton need a GPU.
-        device: Where it trains. auto takes CUDA if there is one; cuda:1 is one of several GPUs, cuda:all takes all.
-        init_device: Where init_model draws. cuda reproduces the original's draws on a GPU.
+        smoke: A short evaluation, to check that everything works.
+        engine: The training engine. reference is the sequential evaluator; cuda and triton need a GPU.
+        device: The training device. auto takes CUDA if available; cuda:1 is one of several GPUs, cuda:all takes all.
+        init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.
         chunk_runs: The most runs that vmap trains together. Fewer need less memory.
-        log: full: every line. digest: the last few and the final ones. final: only those.
-        progress: A live display on standard error; by default if that is a terminal.
-        output_dir: Where to write a JSON file for each evaluation.
-        label: Names the JSON file.
-        tensorboard: A directory for the curves, as they come, for TensorBoard.
-        strategy_log: A file for what strategies print; it is shown after an error anyway.
-        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
-        require_containment: Refuse to evaluate with a weaker one.
-        checkpoint: Where checkpoints of the training are kept; by default in the output directory, if there is one.
-        resume: Go on from them.
-        checkpoint_seconds: The least time between two of them.
+        log: full: every metric line. digest: the last few and the final lines. final: only the final lines.
+        progress: Show a live display on standard error; by default if standard error is a terminal.
+        output_dir: The directory for a JSON file of each evaluation.
+        label: The name of the JSON file.
+        tensorboard: A directory for the curves, written during training, for TensorBoard.
+        strategy_log: A file for strategies' output; after an error the output is shown anyway.
+        containment: The sandbox around strategies. auto takes the strongest that the machine has.
+        require_containment: Refuse to evaluate with weaker containment.
+        checkpoint: The directory for training checkpoints; by default in the output directory, if given.
+        resume: Resume from the checkpoints.
+        checkpoint_seconds: The least time between two checkpoints.
         sealed: Draw everything from streams under a fresh key, which is kept in the output directory.
-        seal_key: The same under the key in this file.
-        audit: What to do about strategies that know what they should not: report it, or give them no score. By
+        seal_key: Draw everything from streams under the key in this file.
+        audit: Audit strategies for knowledge that they should not have: report it, or withhold the score. By
             default strategies that are not bundled are reported on, unless sealed.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
         no_history: Record nothing.
-        reuse: Take from the history what is recorded there: the same source, settings, engine and versions.
+        reuse: Reuse evaluations in the history with the same source, settings, engine and versions.
         list_strategies: Print the bundled strategies' names and stop.
         debug: Show a traceback with an error.
     """
@@ -103,7 +103,7 @@ class Arguments:
     debug: Switch = False
 
 
-# A flag for every field of TaskConfig, by the field's own name; its help is the field's own too.
+# A flag for every field of TaskConfig, with the field's name and description.
 Overrides = make_dataclass(
     "Overrides",
     [(f.name, float | None if f.type is float else Integer, field(default=None)) for f in fields(TaskConfig)],
@@ -131,13 +131,13 @@ def _parse(
 
 
 def parse(argv: Sequence[str]) -> tuple[Arguments, dict[str, Any], Limits] | None:
-    """Reads a command line.
+    """Parses a command line.
 
     Returns:
-        The arguments, the settings that were given and the limits; None where help or the version was printed.
+        The arguments, the given settings and the limits; None if help or the version was printed.
 
     Raises:
-        UsageError: It cannot be read.
+        UsageError: The command line is invalid.
     """
     try:
         parsed: tuple[Arguments, dict[str, Any], Limits] | None = app(

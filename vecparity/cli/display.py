@@ -1,4 +1,4 @@
-"""How a running command's configurations stand, on standard error: live on a terminal, else a line a minute."""
+"""A running command's progress on standard error: live on a terminal, else one line a minute."""
 
 import sys
 import time
@@ -25,23 +25,23 @@ _SECONDS_BETWEEN_LINES = 60.0
 
 
 class Display:
-    """Shows where the configurations stand, and writes metric lines to standard output without disturbing that.
+    """Shows the configurations' progress, and writes metric lines to standard output without disturbing the display.
 
-    A `Follower`. What cannot be shown or written any more does not end the command.
+    A `Follower`. A failure to show or write something does not end the command.
 
     Args:
-        enabled: Whether to show anything, live; by default live where standard error is a terminal, else in lines.
+        enabled: True for a live display, False for none; by default live on a terminal, else in lines.
         configs: All configurations, in the order in which they will begin.
-        clock: Tells the time, in seconds.
+        clock: Returns the time in seconds.
 
     Attributes:
-        status: The exit status that lines which standard output did not take call for, or 0.
+        status: The exit status of a failure to write to standard output, or 0.
     """
 
     def __init__(
         self, enabled: bool | None, configs: Sequence[TaskConfig], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        # Names are text, whatever brackets and colons are in them.
+        # Names are plain text: brackets and colons in them are no markup.
         self._console = Console(
             file=cast(IO[str], Lossy(sys.stderr)),
             force_terminal=True if enabled else None,
@@ -99,7 +99,7 @@ class Display:
         self._now.finish(self._clock())
 
     def write(self, lines: Iterable[str]) -> None:
-        """Writes lines to standard output; above the display where both are on a terminal."""
+        """Writes lines to standard output; above the display if both are on a terminal."""
         text = "".join(f"{line}\n" for line in lines)
         if self.is_live and sys.stderr.isatty() and sys.stdout.isatty():
             self._console.print(Text(text), soft_wrap=True, end="")
@@ -111,7 +111,7 @@ class Display:
             self.status = fail_to_print(error)
 
     def show(self, table: Table) -> None:
-        """Shows a table where the display is live."""
+        """Shows a table if the display is live."""
         if self.is_live:
             self._console.print(table)
 

@@ -1,7 +1,7 @@
-"""A file of scalars that TensorBoard reads. Source: TensorBoard's protocol buffers Event and Summary.
+"""A file of scalars for TensorBoard. Source: TensorBoard's protocol buffers Event and Summary.
 
-Written by TensorBoard's own record writer, not by torch's SummaryWriter: that takes an event for each scalar, and a
-thread, whose traceback would be all that is said of a full disk.
+TensorBoard's own record writer writes the file. torch's SummaryWriter would need an event for each scalar, and a
+thread whose traceback would be the only report of a full disk.
 """
 
 import os
@@ -16,18 +16,18 @@ from tensorboard.summary.writer.record_writer import RecordWriter  # type: ignor
 
 
 class EventFile:
-    """Takes scalars, and flushes them, so that a running TensorBoard sees them.
+    """Writes and flushes scalars, so that a running TensorBoard sees them.
 
     Args:
-        directory: Made if it is not there. What earlier files in it show is superseded.
+        directory: Made if it does not exist. The new file supersedes earlier files in it.
 
     Raises:
-        OSError: It cannot be written; `write` and `close` raise it, too.
+        OSError: The file cannot be written; `write` and `close` raise it too.
     """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        # Read in the order of their names.
+        # TensorBoard reads a directory's files in the order of their names.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self._writer = RecordWriter((directory / name).open("wb"))
         self._add(Event(file_version="brain.Event:2"))

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: while there is training that can be kept, a request to stop soon; else, and again, at once."""
+"""SIGINT and SIGTERM: a first signal during resumable training asks it to stop soon; any other stops it at once."""
 
 import signal
 import threading
@@ -8,10 +8,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Handles the two signals within a ``with``, in the main thread; elsewhere does nothing.
+    """Handles the two signals within a ``with`` in the main thread; in other threads it does nothing.
 
     Attributes:
-        can_be_kept: Whether somebody asks `requested`.
+        can_be_kept: True while a training polls `requested` and can be kept.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def requested(self) -> bool:
-        """Whether a signal has come."""
+        """Returns True if a signal has arrived."""
         return self._is_requested
 
     def _handle(self, number: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""Where configurations stand, as a table that fits a terminal."""
+"""The configurations' progress as a table that fits a terminal."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -16,17 +16,17 @@ _STYLES: dict[Stage, str] = {"waiting": "dim", "preparing": "yellow", "training"
 
 
 def live_table(headways: Sequence[Headway], now: float) -> Table:
-    """One line for each configuration.
+    """Builds a table with one line for each configuration.
 
     Args:
-        headways: The configurations'.
-        now: The time by the clock that they were told of.
+        headways: The configurations' progress.
+        now: The time, by the clock that was used for the progress.
     """
     table = Table(box=None, expand=True, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, min_width=len("preparing"))
     widest = max(len(_of(headway.max_steps, headway.max_steps)) for headway in headways)
-    table.add_column("step", no_wrap=True, justify="right", min_width=widest)  # or all would move as it grows
+    table.add_column("step", no_wrap=True, justify="right", min_width=widest)  # keeps the columns still as it grows
     table.add_column("live", no_wrap=True, justify="right")
     table.add_column("training accuracy", no_wrap=True, ratio=1)
     for heading in ("", "run-steps/s", "left"):
@@ -42,7 +42,7 @@ def _cells(headway: Headway, now: float) -> list[RenderableType]:
         return [headway.label, stage]
     if headway.stage == "done":
         stage.append(f" {duration(headway.seconds)}")
-    if not headway.accuracy and headway.stage == "done":  # known from the history
+    if not headway.accuracy and headway.stage == "done":  # taken from the history
         return [headway.label, stage]
     if not headway.accuracy:
         return [headway.label, stage, _of(0, headway.max_steps)]
@@ -52,7 +52,7 @@ def _cells(headway: Headway, now: float) -> list[RenderableType]:
         stage,
         _of(headway.step, headway.max_steps),
         f"{headway.num_live}/{headway.num_runs}",
-        Sparkline(tuple(headway.accuracy)),  # as it is now: the training goes on while this is drawn
+        Sparkline(tuple(headway.accuracy)),  # a copy: training goes on while this is drawn
         f"{headway.accuracy[-1]:.3f}",
         "" if speed is None else f"{speed:,.0f}",
         "" if left is None else f"≤ {duration(left)}",
@@ -64,14 +64,14 @@ def _of(step: int, max_steps: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are any: 0:07, 1:02:03."""
+    """Formats minutes and seconds, and hours if there are any: 0:07, 1:02:03."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class Sparkline:
-    """Accuracies as blocks from chance, or less, to 1, in as much room as there is."""
+    """Accuracies as blocks from chance or below to 1, in the available width."""
 
     def __init__(self, accuracy: Sequence[float]) -> None:
         self._accuracy = accuracy
@@ -84,7 +84,7 @@ class Sparkline:
 
 
 def sparkline(accuracy: Sequence[float], width: int) -> str:
-    """One block for each accuracy, or, where there are more of them than room, for the mean of some."""
+    """Returns one block for each accuracy or, if there are more than ``width``, for the mean of several."""
     count = min(len(accuracy), width)
     ends = [len(accuracy) * index // count for index in range(count + 1)] if count else []
     means = (sum(accuracy[a:b]) / (b - a) for a, b in pairwise(ends))

@@ -1,4 +1,4 @@
-"""The command ``vecparity``: one function of `cli.commands` for each of its commands, loaded when it is asked for.
+"""The command ``vecparity``: each subcommand is a function of `cli.commands`, loaded on demand.
 
 Exit statuses are those of `cli.commands.evaluate`.
 """
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        if isinstance(error, OSError) and error.filename is None:  # whatever has a name is told with it
+        if isinstance(error, OSError) and error.filename is None:  # an error about a file names it
             return fail_to_print(error)
         return flush(fail(error))
 
@@ -78,4 +78,4 @@ def _run(argv: Sequence[str]) -> int:
         status: int | None = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise UsageError(" ".join(str(error).split())) from error
-    return status or 0  # None where help or the version was printed
+    return status or 0  # None if help or the version was printed

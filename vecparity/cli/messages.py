@@ -1,4 +1,4 @@
-"""What the command says on standard error, and the exit status that an error calls for."""
+"""The command's messages on standard error, and the exit statuses of errors."""
 
 import sys
 from typing import TYPE_CHECKING, TextIO
@@ -9,16 +9,16 @@ from vecparity.errors import MachineError, VecparityError
 if TYPE_CHECKING:
     from vecparity.evaluation.result import Evaluation
 
-# The status that a shell gives a program that ended because nobody read on.
+# The status that a shell gives a program that ended because its reader closed the pipe.
 _SIGPIPE = 128 + 13
 
 
 def fail(error: Exception) -> int:
-    """Says what went wrong in a line or two and returns the exit status."""
+    """Reports an error in a line or two and returns its exit status."""
     if isinstance(error, VecparityError):
         say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
         return error.exit_status
-    # By its name: torch may not have been loaded yet.
+    # torch's error is compared by name, because torch may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         say("error: out of memory; fewer runs at a time need less: --chunk-runs 1")
     elif isinstance(error, OSError):
@@ -29,15 +29,15 @@ def fail(error: Exception) -> int:
 
 
 def fail_to_print(error: OSError) -> int:
-    """Returns the exit status of a command whose standard output takes no more, as behind ``| head``, and says why."""
+    """Returns the exit status for a failed standard output, and reports the error unless a pipe closed (``| head``)."""
     standard_streams.discard(sys.stdout)
-    if isinstance(error, BrokenPipeError):  # who has read enough need not be told
+    if isinstance(error, BrokenPipeError):  # a reader who has read enough needs no message
         return _SIGPIPE
     return fail(MachineError(f"standard output takes no more: {error.strerror}"))
 
 
 def flush(status: int) -> int:
-    """Has everything that was printed leave this process; returns the command's exit status."""
+    """Flushes standard output; returns the command's exit status."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -46,17 +46,17 @@ def flush(status: int) -> int:
 
 
 def say(message: str) -> None:
-    """Says something, as the command, if anybody can be told."""
+    """Prints a message to standard error, and ignores a closed stream."""
     print(f"vecparity: {message}", file=standard_streams.Lossy(sys.stderr))
 
 
 def warn(message: str) -> None:
-    """Says a warning."""
+    """Prints a warning to standard error."""
     say(f"warning: {message}")
 
 
 def warn_of_failed_audits(evaluation: "Evaluation") -> None:
-    """Says which audits an evaluation failed, where that leaves it its score (else the score's absence says it)."""
+    """Warns of an evaluation's failed audits if it keeps its score; otherwise the missing score's error names them."""
     for finding in [] if evaluation.why_no_score else evaluation.failed_findings:
         warn(f"{evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
 
@@ -69,5 +69,5 @@ def show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Says a warning, in the place of `warnings.showwarning`."""
+    """Prints a warning, in place of `warnings.showwarning`."""
     warn(str(message))

@@ -1,4 +1,4 @@
-"""Metric lines as they come."""
+"""Metric lines, written during training."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -10,14 +10,14 @@ from vecparity.training.runs import Run
 
 
 class MetricLog:
-    """Writes each configuration's metric lines as they come; those of further evaluations after the first one's.
+    """Writes the first evaluation's metric lines during training, and the other evaluations' lines afterwards.
 
-    A `Follower`.
+    A `Follower`, for each configuration in turn.
 
     Args:
-        num_evaluations: That train together.
+        num_evaluations: Number of evaluations that train together.
         mode: ``full``, ``digest`` or ``final``.
-        write: Takes the lines.
+        write: Function that writes the lines.
     """
 
     def __init__(self, num_evaluations: int, mode: str, write: Callable[[Iterable[str]], None]) -> None:

@@ -1,4 +1,4 @@
-"""What commands print: records as a table for people, or as Markdown, CSV or JSON."""
+"""The commands' output: records as a table for people, or as Markdown, CSV or JSON."""
 
 import csv
 import json
@@ -13,19 +13,19 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 Format = Literal["table", "markdown", "csv", "json"]
-# Where there is no terminal, nothing is cut to its width.
+# Width without a terminal, large enough that nothing is cut.
 _WIDTH = 1_000
 
 
 @dataclass(frozen=True)
 class Column:
-    """How a value is shown to people.
+    """A column of a table.
 
     Attributes:
-        heading: Above it.
-        shown: The value in words.
-        is_number: Aligned to the right, and never broken over lines.
-        is_secondary: Left out of a table that would be wider than the terminal.
+        heading: The column's heading.
+        shown: Formats a value.
+        is_number: True to align values to the right and never break them over lines.
+        is_secondary: True to omit the column from a table that would be wider than the terminal.
     """
 
     heading: str
@@ -35,7 +35,7 @@ class Column:
 
 
 def show(what: RenderableType) -> None:
-    """Prints something made with Rich on standard output."""
+    """Prints a Rich renderable on standard output."""
     if sys.stdout.isatty():
         _console(None).print(what)
         return
@@ -56,10 +56,10 @@ def show_records(
     """Prints records.
 
     Args:
-        records: Plain values by name. JSON and CSV have them as they are, CSV those that have a column.
-        columns: By the names of what they show, in order. A missing value is a dash.
-        format_: How.
-        title: Above a table for people.
+        records: Plain values by name. JSON has all of them unchanged; CSV has those with a column, unchanged.
+        columns: The columns in order, by the names of the values. A missing value is shown as a dash.
+        format_: The output format.
+        title: The title of a table for people.
     """
     if format_ == "json":
         show_json(records)
@@ -91,7 +91,7 @@ def _table(
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is: no cell, link or element of a page."""
+    """Escapes text so that Markdown shows it literally, not as a cell, link or element."""
     return re.sub(r"([\\|<>\[\]`*])", r"\\\1", text)
 
 
@@ -100,9 +100,9 @@ def _markdown(table: Table) -> str:
     console = _console(_WIDTH)
     with console.capture() as captured:
         console.print(table)
-    return captured.get().strip()  # of the empty lines where other boxes have edges
+    return captured.get().strip()  # removes the empty lines where other boxes have edges
 
 
 def _console(width: int | None) -> Console:
-    """Where names are text, whatever brackets and colons are in them."""
+    """Returns a console without markup, so that brackets and colons in names are plain text."""
     return Console(width=width, markup=False, emoji=False, highlight=False)

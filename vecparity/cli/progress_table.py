@@ -1,4 +1,4 @@
-"""Where one configuration of a running command stands: what a display says of it. Times are a clock's, in seconds."""
+"""The progress of one configuration of a running command, for a display. Times are a clock's, in seconds."""
 
 from collections import deque
 from dataclasses import dataclass, field
@@ -8,23 +8,23 @@ from vecparity.training.progress import WindowClosed
 
 Stage = Literal["waiting", "preparing", "training", "done"]
 
-# Speed is that of the last few seconds: it changes as runs leave.
+# Speed is measured over the last few seconds, because it changes as runs stop.
 _RECENT_SECONDS = 10.0
 
 
 @dataclass
 class Headway:
-    """One configuration.
+    """One configuration's progress.
 
     Attributes:
         label: Its name.
         max_steps: Steps of a run that does not stop early.
-        stage: What is being done about it.
-        step: The furthest that any run has come; of runs that train one after the other, that of the present one.
-        num_runs: Of all evaluations, from when they are prepared.
-        num_live: Those that have not stopped.
-        accuracy: After each window, the mean over the runs of what each one's last window showed.
-        seconds: What it took, once it is done.
+        stage: Its present stage.
+        step: The furthest step of any run; for runs that train one after the other, the present run's step.
+        num_runs: Number of runs of all evaluations, known once they are prepared.
+        num_live: Number of runs that have not stopped.
+        accuracy: After each window, the mean over the runs of each run's last window.
+        seconds: Total duration, once it is done.
     """
 
     label: str
@@ -40,7 +40,7 @@ class Headway:
     _run_steps: int = 0
     _run_steps_left: int = 0
     _last: dict[int, float] = field(default_factory=dict)
-    # The times at which windows closed, with the run-steps made until then.
+    # The times at which windows closed, with the run-steps trained until then.
     _marks: deque[tuple[float, int]] = field(default_factory=deque)
 
     def begin(self, now: float) -> None:
@@ -52,7 +52,7 @@ class Headway:
         self._marks.append((now, 0))
 
     def window(self, closed: WindowClosed, now: float) -> None:
-        # Engines that take one run after the other begin anew with each.
+        # Engines that train one run after the other start at step 0 with each run.
         before = self.step if closed.step > self.step else 0
         self.step, self.num_live = closed.step, closed.num_live
         going_on = len(set(closed.live).intersection(closed.runs))
@@ -67,19 +67,19 @@ class Headway:
 
     def finish(self, now: float) -> None:
         self.stage, self.seconds, self.num_live = "done", now - self._began, 0
-        if self._marks:  # the speed is that of the whole training now
+        if self._marks:  # from now on, the speed over the whole training
             self._marks = deque([(self._training_began, 0), self._marks[-1]])
 
     @property
     def run_steps_per_second(self) -> float | None:
-        """Of late, and in the end over all; None where nothing has been trained."""
+        """Recent speed, or the speed over the whole training once done; None if nothing has been trained."""
         if not self._run_steps:
             return None
         (began, before), (ended, after) = self._marks[0], self._marks[-1]
         return (after - before) / max(ended - began, 1e-9)
 
     def seconds_left(self, now: float) -> float | None:
-        """The most that the training can still take at this speed: no further run stopping early."""
+        """Returns the most seconds that training can still take at this speed, if no further run stops early."""
         if self.stage != "training" or not (speed := self.run_steps_per_second):
             return None
         return max(0.0, self._run_steps_left / speed - (now - self._marks[-1][0]))

@@ -1,4 +1,4 @@
-"""A command's standard input, output and error: open, taking every character, and never a reason to lose work."""
+"""A command's standard streams: always open, able to write every character, and never a reason to lose work."""
 
 import codecs
 import io
@@ -6,22 +6,22 @@ import os
 import sys
 from typing import TextIO
 
-# Of what the commands print. The lines of tables are Rich's, which draws others where these cannot be had.
+# Plain substitutes for characters that the commands print. Rich itself replaces table lines that an encoding lacks.
 _PLAIN = {"—": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "≤": "<="} | dict(
     zip("▁▂▃▄▅▆▇█", "12345678", strict=True)
 )
 
 
 def prepare() -> None:
-    """Opens those that are closed on nothing, and has what an encoding lacks written in its characters.
+    """Opens closed streams on /dev/null, and substitutes characters that a stream's encoding lacks.
 
-    To be called before any file is opened: it would get a closed stream's number, and what is printed would go there.
+    Call it before any file is opened: the file would get a closed stream's number and receive the printed output.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            assert os.open(os.devnull, os.O_RDWR) == descriptor  # the lowest that is free
+            assert os.open(os.devnull, os.O_RDWR) == descriptor  # the lowest free number
             os.set_inheritable(descriptor, True)
     sys.stdin = sys.stdin or _nothing()
     sys.stdout = sys.stdout or _nothing()
@@ -33,17 +33,17 @@ def prepare() -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Sends what is still to be written to a stream nowhere, the interpreter's own last flush included."""
+    """Redirects a stream to /dev/null so that the interpreter's flush at exit cannot raise."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 class Lossy(io.TextIOBase):
-    """A stream for what may get lost: that it takes no more, as one to a terminal that is gone, is no error.
+    """A stream whose output may get lost: a write failure, such as to a closed terminal, is no error.
 
     Args:
-        stream: Where to write to.
+        stream: The stream to write to.
     """
 
     def __init__(self, stream: TextIO) -> None:

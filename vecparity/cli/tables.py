@@ -8,7 +8,7 @@ from vecparity.evaluation.result import Evaluation
 
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
-    """One line for each labelled evaluation."""
+    """Builds a table with one line for each labelled evaluation."""
     made = Table("", "strategy", "seed", "engine", box=None, padding=(0, 1, 0, 0), header_style="bold")
     for column in ("test accuracy", "mean steps", "runs", "seconds"):
         made.add_column(column, justify="right")

@@ -1,4 +1,4 @@
-"""Evaluations' curves for TensorBoard, written as they come."""
+"""Evaluations' curves for TensorBoard, written during training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -25,16 +25,16 @@ Point = tuple[float, float]  # loss and accuracy
 class TensorBoardLog:
     """Writes each evaluation's curves to a directory of its own, which TensorBoard shows as a run.
 
-    Those of runs that train one after the other are written when all are done, and so are those of an evaluation that
-    was recorded before.
+    The curves are written at the end for runs that train one after the other and for evaluations taken from the
+    history.
 
     A `Follower`. Tags: ``mean/loss`` and ``mean/accuracy``, in which a run that has stopped counts with its last
-    window; ``live_runs``; each run's, such as ``loss/secret0-order1``; in the end ``test_accuracy``. A failure to
-    write is warned of once, and ends no evaluation: what can be written afterwards is.
+    window; ``live_runs``; each run's tags, such as ``loss/secret0-order1``; in the end ``test_accuracy``. The first
+    failure to write gives a warning. No failure ends the evaluation; later curves are still written if possible.
 
     Args:
-        directory: Of all evaluations' directories: ``isolated_cube-n32-k8-seed42``.
-        jobs: Strategies with the seeds that they are evaluated under.
+        directory: Parent of the evaluations' directories, such as ``isolated_cube-n32-k8-seed42``.
+        jobs: Strategies with the seeds under which they are evaluated.
 
     Raises:
         UsageError: TensorBoard is not installed, or two evaluations would have the same directory.
@@ -69,7 +69,7 @@ class TensorBoardLog:
         """See `Follower`."""
         self._runs = runs
         self._last: dict[int, dict[int, Point]] = {run.evaluation: {} for run in runs}
-        if engine == "reference":  # whose runs train one after the other: there is nothing over all before the end
+        if engine == "reference":  # its runs train one after the other: no means over all before the end
             return
         with self._until_a_failure():
             for index in self._last:
@@ -92,7 +92,7 @@ class TensorBoardLog:
         """See `Follower`."""
         with self._until_a_failure():
             for index, evaluation in enumerate(evaluations):
-                if index not in self._files:  # nothing was written as it came
+                if index not in self._files:  # nothing was written during training
                     self._open(index)
                     for step, scalars in _by_step(evaluation.curves):
                         self._files[index].write(step, scalars)
@@ -119,7 +119,7 @@ class TensorBoardLog:
 
     def _close(self) -> None:
         for file in self._files.values():
-            with suppress(OSError):  # what was written has been flushed
+            with suppress(OSError):  # earlier writes have been flushed
                 file.close()
         self._files = {}
 
@@ -137,7 +137,7 @@ def _over_all(last: Mapping[int, Point], num_live: int) -> dict[str, float]:
 
 
 def _by_step(curves: Sequence[RunCurve]) -> Iterator[tuple[int, dict[str, float]]]:
-    """Yields what is shown at each step of runs that train together."""
+    """Yields each step with its scalars, for runs that train together."""
     last: dict[int, Point] = {}
     for window, step in enumerate(sorted({step for run in curves for step in run.curve.step})):
         ours = {

@@ -1,1 +1,1 @@
-"""What strategies answer before anything is trained, and what this machine can run."""
+"""Inspection without training: a strategy's answers, and the engines that this machine can run."""

@@ -1,4 +1,4 @@
-"""`check`: what a strategy answers before anything is trained, and what to be wary of in it."""
+"""`check`: a strategy's answers before training, and warnings about them."""
 
 import statistics
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from vecparity.training.runs import Author
 
 @dataclass(frozen=True)
 class Spread:
-    """One hyperparameter over all runs."""
+    """One hyperparameter's distribution over all runs."""
 
     lowest: float
     median: float
@@ -36,7 +36,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Check:
-    """What one strategy answers under one configuration.
+    """One strategy's answers under one configuration.
 
     Attributes:
         strategy: Its name.
@@ -44,13 +44,13 @@ class Check:
         path: The file.
         config: The settings.
         seed: The top-level seed.
-        containment: What was in force while the strategy's functions ran.
-        datasets: Those of the first secrets, as many as were asked for, of ``config.num_hidden_secrets``.
+        containment: The level in force while the strategy's functions ran.
+        datasets: Training sets of the requested number of first secrets, of ``config.num_hidden_secrets``.
         networks: Initial networks of these secrets' runs.
-        hyperparameters: Those of all runs, by name.
+        hyperparameters: Hyperparameters of all runs, by name.
         repeatability: Calls that were made twice.
-        printed: The last lines that the strategy printed, under all configurations that were asked for.
-        warnings: What is probably not meant, a sentence each.
+        printed: The last lines that the strategy printed, under all requested configurations.
+        warnings: Probable mistakes, one sentence each.
     """
 
     strategy: str
@@ -78,23 +78,23 @@ def check(
     require_containment: Level | None = None,
     limits: Limits | None = None,
 ) -> Check:
-    """Asks a strategy for its networks, hyperparameters and first training sets, and looks at them; trains nothing.
+    """Examines a strategy's networks, hyperparameters and first training sets; trains nothing.
 
     Args:
         strategy: A bundled strategy's name, a file, or a loaded strategy.
         config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings taken as they are.
         protocol: ``full`` or ``published``; only with a label.
         seed: The top-level seed.
-        secrets: How many secrets' training sets are asked for.
-        containment: How the strategy is contained. ``auto`` takes the strongest that the machine has.
-        require_containment: The weakest containment that will do.
-        limits: What each of its workers may use.
+        secrets: Number of secrets whose training sets are made.
+        containment: Containment of the strategy. ``auto`` takes the strongest that the machine has.
+        require_containment: The weakest acceptable containment.
+        limits: Limits of each of its workers.
 
     Raises:
-        UsageError: An argument that cannot be.
-        InvalidStrategyError: The strategy does not load or returned what the contract refuses.
+        UsageError: An argument is invalid.
+        InvalidStrategyError: The strategy does not load or returned something that the contract refuses.
         StrategyFailedError: A function of the strategy raised, hit a limit, or ended its process.
-        MachineError: It cannot be contained as asked for.
+        MachineError: The machine cannot contain the strategy as requested.
     """
     if isinstance(config, TaskConfig):
         if protocol != "full":
@@ -111,14 +111,14 @@ def check_all(
 ) -> list[Check]:
     """Checks one strategy under several configurations, one after the other.
 
-    As in an evaluation, all networks of all configurations are made before any secret is shown to the strategy.
+    As in an evaluation, all networks of all configurations are made before the strategy sees any secret.
 
     Args:
         chosen: See `check`.
         configs: The settings of each configuration.
         seed: See `check`.
         secrets: See `check`.
-        level: How the strategy is contained.
+        level: Containment of the strategy.
         limits: See `check`.
 
     Raises:
@@ -151,7 +151,7 @@ def check_all(
 def _ask_for_all_networks(
     author: Author, repeater: Author, seeds: PublicSeeds, configs: Sequence[TaskConfig], secrets: int
 ) -> list[Networks]:
-    """Asks for networks; where they are refused, for a training set too, so that both refusals are known at once."""
+    """Asks for networks; if they are invalid, asks for a training set too, to report both errors at once."""
     try:
         return [ask_networks(author, repeater, seeds, config, secrets) for config in configs]
     except InvalidStrategyError as refused:

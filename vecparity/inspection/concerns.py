@@ -1,4 +1,4 @@
-"""What an author would want to be told of a strategy's answers, in plain words."""
+"""Warnings for authors about a strategy's answers, in plain words."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def concerns(
     networks: NetworkFacts,
     repeatability: Repeatability,
 ) -> list[str]:
-    """Returns a sentence for each thing that is probably not meant, the gravest kinds first."""
+    """Returns a sentence for each probable mistake, the gravest kinds first."""
     found: dict[str, list[int]] = {}
     for data in datasets:
         for sentence in _of_a_dataset(config, data):

@@ -1,4 +1,4 @@
-"""What a training set is made of, as plain values: what an author wants to know before it is trained on."""
+"""Facts about a training set, as plain values, for authors to check before training."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,10 @@ class Patterns:
     """The patterns of a secret's bits that a dataset shows.
 
     Attributes:
-        covered: How many occur in any row.
+        covered: Number of patterns that occur in any row.
         possible: 2^K.
-        rarest: The smallest share of rows that one of them has, of those that occur.
-        commonest: The largest.
+        rarest: Share of rows with the rarest pattern that occurs.
+        commonest: Share of rows with the commonest pattern.
     """
 
     covered: int
@@ -33,18 +33,18 @@ class DatasetFacts:
     Attributes:
         secret_index: i, from 0.
         secret: The secret's features.
-        num_examples: Rows.
-        distinct_rows: How many of them are different from each other.
-        positive_rate: Share of them with label 1.
-        parity_rate: Share of them whose label is the parity.
-        patterns: What they show of the secret's bits.
-        constant_features: Features that are the same in all rows.
-        constant_secret_features: Those of them that are the secret's.
-        overlap: The rows of the secret's test set that are among them.
-        batches_per_epoch: Batches, the last one of them perhaps short.
-        last_batch: Rows in that one.
+        num_examples: Number of rows.
+        distinct_rows: Number of distinct rows.
+        positive_rate: Share of rows with label 1.
+        parity_rate: Share of rows whose label is the parity.
+        patterns: Patterns of the secret's bits in the rows.
+        constant_features: Features with the same value in all rows.
+        constant_secret_features: Constant features that belong to the secret.
+        overlap: Rows of the secret's test set that occur in the training set.
+        batches_per_epoch: Batches of an epoch, including a short last batch.
+        last_batch: Rows in the last batch.
         epochs: Epochs in ``max_steps``.
-        seconds: How long the strategy took to make it.
+        seconds: Seconds that the strategy took to make the training set.
     """
 
     secret_index: int
@@ -66,15 +66,15 @@ class DatasetFacts:
 def dataset_facts(
     config: TaskConfig, secret_index: int, secret: Secret, dataset: Dataset, test_set: Dataset, seconds: float
 ) -> DatasetFacts:
-    """Looks at one secret's training set, all of its rows.
+    """Computes the facts about one secret's training set from all of its rows.
 
     Args:
         config: The settings.
         secret_index: i, from 0.
         secret: The secret.
-        dataset: What the strategy made for it.
+        dataset: The training set that the strategy made for the secret.
         test_set: The secret's test set.
-        seconds: How long the strategy took.
+        seconds: Seconds that the strategy took.
     """
     counts = pattern_counts(dataset, secret)
     constant = constant_features(dataset)

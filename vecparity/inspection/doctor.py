@@ -1,4 +1,4 @@
-"""What this machine can run, how fast, and what is missing."""
+"""A diagnosis of this machine: engines and their speed, containment, and missing libraries."""
 
 import platform
 import warnings
@@ -21,7 +21,7 @@ from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_devices, choose_engine, explain_auto, why_not
 from vecparity.training.random_streams import Likeness
 
-# What is installed with each extra.
+# The package that each extra installs.
 _EXTRAS = {"report": "matplotlib", "pandas": "pandas", "tensorboard": "tensorboard", "cuda": "cuda-core"}
 
 
@@ -31,11 +31,11 @@ class EngineDiagnosis:
 
     Attributes:
         name: The engine.
-        device: Where it would train.
-        is_auto: Whether it is what ``--engine auto`` takes.
-        why_not: Why it cannot train the benchmark's networks, in words that may follow its name, or None.
+        device: The device on which it would train.
+        is_auto: True if ``--engine auto`` takes it.
+        why_not: The reason why it cannot train the benchmark's networks, worded to follow its name, or None.
         levels: The instruction sets that the native kernel can use, best first.
-        speed: As measured, with N=32 and uniform random rows; None where it cannot train.
+        speed: Measured speed with N=32 and uniform random rows; None if it cannot train.
     """
 
     name: EngineName
@@ -48,7 +48,7 @@ class EngineDiagnosis:
 
 @dataclass(frozen=True)
 class ContainmentDiagnosis:
-    """One level of containment: whether ``--containment auto`` takes it, and why it cannot be had, or None."""
+    """One level of containment: True if ``--containment auto`` takes it, and why it is unavailable, or None."""
 
     name: Level
     is_auto: bool
@@ -57,7 +57,7 @@ class ContainmentDiagnosis:
 
 @dataclass(frozen=True)
 class ExtraDiagnosis:
-    """One optional library: the version that is installed, or None, and the command that installs it."""
+    """One optional library: the installed version, or None, and the command that installs it."""
 
     name: str
     version: str | None
@@ -66,7 +66,7 @@ class ExtraDiagnosis:
 
 @dataclass(frozen=True)
 class StreamDiagnosis:
-    """One random stream: what is drawn from it, how, and whether as the original drew it (`random_streams`)."""
+    """One random stream: its use, its method, and whether it matches the original's (`random_streams`)."""
 
     name: str
     how: str
@@ -75,21 +75,21 @@ class StreamDiagnosis:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """All that was found.
+    """The complete diagnosis.
 
     Attributes:
-        versions: Of vecparity, torch and Python.
+        versions: Versions of vecparity, torch and Python.
         system: The operating system.
-        processor: Its model.
-        capability: The vector instructions that torch uses of it.
+        processor: The processor's model.
+        capability: The vector instructions that torch uses.
         threads: CPU threads that torch uses.
         gpus: The models of the GPUs that torch can use.
         auto: The engine that ``--engine auto`` takes for the benchmark's networks, and why.
         engines: All engines.
         containment: All levels, the strongest first.
-        streams: The random streams that an evaluation is made of.
+        streams: The random streams of an evaluation.
         extras: The optional libraries.
-        history: Where evaluations are recorded.
+        history: The file in which evaluations are recorded.
     """
 
     versions: dict[str, str]
@@ -107,7 +107,7 @@ class Diagnosis:
 
 
 def diagnose() -> Diagnosis:
-    """Looks at this machine; each engine that can train is measured for about half a second."""
+    """Examines this machine; measures each engine that can train for about half a second."""
     stamp = machine.stamp()
     return Diagnosis(
         versions={"vecparity": _version.__version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -135,7 +135,7 @@ def diagnose() -> Diagnosis:
 def _engines() -> list[EngineDiagnosis]:
     devices, config = choose_devices("auto"), TaskConfig()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what the diagnosis says itself
+        warnings.simplefilter("ignore")  # the diagnosis reports these itself
         auto = choose_engine("auto", devices, torch.float32, config)
     return [_engine(name, auto, devices[0], config) for name in get_args(EngineName) if name != "auto"]
 
@@ -148,7 +148,7 @@ def _engine(name: EngineName, auto: EngineName, device: torch.device, config: Ta
     if problem is None:
         try:
             speed = measure(name, where)
-        except MachineError as error:  # as of a kernel that cannot be compiled
+        except MachineError as error:  # such as a kernel that cannot be compiled
             problem = f"cannot be measured: {error}"
     return EngineDiagnosis(name, where.type, name == auto, problem, kernel_levels, speed)
 

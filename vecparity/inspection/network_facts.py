@@ -1,4 +1,4 @@
-"""What initial networks do before their first step, as plain values: their outputs, and units that are dead."""
+"""Facts about initial networks before their first step, as plain values: their outputs and dead units."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset, unpack
 from vecparity.task.network import parameter_shapes, unflatten
 
-# Training rows that units are looked at on: all of them, or as many as this, drawn at random.
+# Most training rows on which units are examined; a larger training set is sampled at random.
 _MOST_ROWS = 4096
-# Rows that are propagated at a time: their hidden units stay in cache.
+# Rows propagated at a time, few enough that their hidden units stay in cache.
 _BLOCK_ROWS = 1024
 
 
@@ -35,18 +35,18 @@ class Outputs:
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """The initial networks of the runs that were looked at.
+    """Facts about the initial networks of the examined runs.
 
     Attributes:
-        num_runs: How many.
-        outputs: On their secrets' test sets; None where ``not_finite``.
-        not_finite: Runs with an output, there or in training, that is no number: they diverge at their first step.
-        train_rows: Rows of each training set that the rest was looked at on.
-        dead_units: Share of hidden units that are off on all of these rows, and so get no gradient; over runs.
-        runs_all_dead: Runs in which every unit is.
-        always_on_units: Share that are on on all of them, and so are linear.
-        untouched: How many are as torch made them: ``init_model`` changed nothing.
-        saturated: Share of outputs on these rows that are exactly 0 or 1, and so pass no gradient (contract section 4).
+        num_runs: Number of runs.
+        outputs: Outputs on the secrets' test sets; None if ``not_finite``.
+        not_finite: Runs with a non-finite output on test or training rows: they diverge at their first step.
+        train_rows: Number of examined rows of each training set; the facts below refer to these rows.
+        dead_units: Share of hidden units, over runs, that are off on all of these rows and so get no gradient.
+        runs_all_dead: Number of runs in which every unit is dead.
+        always_on_units: Share of hidden units that are on in all of these rows and so are linear.
+        untouched: Number of networks as torch made them, which ``init_model`` did not change.
+        saturated: Share of outputs on these rows that are exactly 0 or 1 and so pass no gradient (contract section 4).
     """
 
     num_runs: int
@@ -62,7 +62,7 @@ class NetworkFacts:
 
 @dataclass(frozen=True)
 class Propagated:
-    """One secret's networks, before their first step, on its test set and on rows of its training set."""
+    """One secret's networks before their first step, on its test set and on rows of its training set."""
 
     p: Float32[Tensor, "run test_row"]
     labels: Float32[Tensor, "run test_row"]
@@ -92,7 +92,7 @@ def propagate(
 
 
 def _sample(dataset: Dataset) -> Int64[Tensor, "train_row word"]:
-    """Rows to look at, the same each time. Evenly spaced ones would follow the rhythm that many datasets have."""
+    """Draws rows to examine, the same each time. Evenly spaced rows would alias with periodic datasets."""
     if dataset.num_examples <= _MOST_ROWS:
         return dataset.bits
     drawn = torch.randint(dataset.num_examples, (_MOST_ROWS,), generator=torch.Generator().manual_seed(0))
@@ -100,7 +100,7 @@ def _sample(dataset: Dataset) -> Int64[Tensor, "train_row word"]:
 
 
 def network_facts(propagated: Sequence[Propagated], num_untouched: int) -> NetworkFacts:
-    """Gathers what the networks of one or more secrets do, of which some may be as torch made them."""
+    """Summarises the networks of one or more secrets; ``num_untouched`` of them are as torch made them."""
     p = torch.cat([each.p for each in propagated])
     finite = torch.cat([each.p.isfinite().all(1) & each.p_train.isfinite().all(1) for each in propagated])
     is_dead = torch.cat([each.is_dead for each in propagated])
@@ -119,7 +119,7 @@ def network_facts(propagated: Sequence[Propagated], num_untouched: int) -> Netwo
 
 
 def _hidden(x: Float32[Tensor, "row feature"], named: dict[str, Tensor]) -> Float32[Tensor, "row unit"]:
-    """Pre-activations of the hidden units."""
+    """Computes the pre-activations of the hidden units."""
     return linear(x, named["0.weight"], named["0.bias"])
 
 

@@ -1,4 +1,4 @@
-"""Asking a strategy for what an evaluation would ask it for, and, where that is quick, for the same once more."""
+"""Calls a strategy as an evaluation does, and repeats the quick calls."""
 
 import time
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from vecparity.task.network import build_network, flatten
 from vecparity.task.seeds import Seeds
 from vecparity.training.runs import Author, Initial, initialise
 
-# What takes longer is not asked twice.
+# Calls that take longer are not repeated.
 _MOST_SECONDS_AGAIN = 0.25
 
 
@@ -24,9 +24,9 @@ class Repeatability:
     """Calls that were made twice under the same seed.
 
     Attributes:
-        calls: How many; one run's networks or one secret's dataset each.
-        differing: Those that returned something else, by name.
-        left_out: Those that took too long to be made again, by name.
+        calls: Number of repeated calls; a run's ``init_model`` and ``get_optimizer_config`` count as one each.
+        differing: Names of the calls that returned something else the second time.
+        left_out: Names of the calls that took too long to be repeated.
     """
 
     calls: int
@@ -39,13 +39,13 @@ class Repeatability:
 
 @dataclass(frozen=True)
 class Networks:
-    """What a strategy answered for one configuration's runs.
+    """A strategy's answers for one configuration's runs.
 
     Attributes:
         params: Initial networks of the first secrets' runs, by secret.
         optimizers: Hyperparameters of all runs.
-        repeatability: Of the first secrets' runs.
-        num_untouched: How many of the first secrets' networks are as torch made them, before ``init_model``.
+        repeatability: Repeated calls for the first secrets' runs.
+        num_untouched: Number of the first secrets' networks that ``init_model`` left as torch made them.
     """
 
     params: Float32[Tensor, "secret ordering param"]
@@ -55,17 +55,17 @@ class Networks:
 
 
 def ask_networks(author: Author, repeater: Author, seeds: Seeds, config: TaskConfig, num_secrets: int) -> Networks:
-    """Asks for the networks and hyperparameters of all runs, and again for those of the first secrets.
+    """Asks for the networks and hyperparameters of all runs, and repeats the calls for the first secrets.
 
     Args:
-        author: Who is asked.
-        repeater: Who is asked again.
-        seeds: Where random numbers come from.
+        author: Answers the first calls.
+        repeater: Answers the repeated calls.
+        seeds: Source of random numbers.
         config: The settings.
-        num_secrets: How many secrets are the first.
+        num_secrets: Number of first secrets.
 
     Raises:
-        InvalidStrategyError: The strategy does not load, or returned what the contract refuses.
+        InvalidStrategyError: The strategy does not load, or returned something that the contract refuses.
         StrategyFailedError: A function raised, hit a limit, or ended its process.
         MachineError: The sandbox does not work.
     """
@@ -97,10 +97,10 @@ def untouched(config: TaskConfig, run_seed: int) -> Float32[Tensor, " param"]:
 def ask_dataset(
     author: Author, repeater: Author, seeds: Seeds, config: TaskConfig, i: int
 ) -> tuple[Dataset, float, Repeatability]:
-    """Asks for secret i's training set, see `ask_networks`.
+    """Asks for secret i's training set; for the arguments see `ask_networks`.
 
     Returns:
-        The training set, how many seconds the strategy took, and whether a second call returned the same.
+        The training set, the seconds that the strategy took, and the comparison with a repeated call.
 
     Raises:
         InvalidStrategyError: See `ask_networks`.

@@ -1,4 +1,4 @@
-"""How fast an engine trains here, measured in less than a second, without any strategy."""
+"""Measures an engine's training speed in less than a second, without any strategy."""
 
 import statistics
 import time
@@ -17,21 +17,21 @@ from vecparity.training.ensemble import Ensemble
 from vecparity.training.runs import Run
 from vecparity.training.schedule import Schedule
 
-_NUM_WINDOWS = (3, 5)  # the fewest, and the most
-_SECONDS = 0.6  # of all windows together, about
+_NUM_WINDOWS = (3, 5)  # fewest and most
+_SECONDS = 0.6  # approximate total over all windows
 _TRIAL_STEPS = 5
-_MOST_STEPS = 250  # that `train` lets an engine take at a time
+_MOST_STEPS = 250  # `train` lets an engine take no more at a time
 _NUM_EXAMPLES = 4_096
 _SECRET = tuple(range(8))
-_SCALE = 0.1  # of the weights
+_SCALE = 0.1  # standard deviation of the weights
 
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured.
+    """An engine's measured speed.
 
     Attributes:
-        num_runs: That trained together.
+        num_runs: Number of runs that trained together.
         run_steps_per_second: The median of a few windows, after a warm-up.
     """
 
@@ -40,7 +40,7 @@ class Speed:
 
 
 def measure(name: EngineName, device: torch.device) -> Speed:
-    """Trains runs on uniform random rows of 32 features, by an engine that can."""
+    """Trains runs on uniform random rows of 32 features with an engine that is available."""
     num_runs = 1 if name == "reference" else 64 if device.type == "cuda" else 2 * max(8, torch.get_num_threads())
     train = _by_reference(device) if name == "reference" else _by_engine(name, device, num_runs)
     train(_TRIAL_STEPS)  # loads, compiles and fills caches
@@ -54,7 +54,7 @@ def measure(name: EngineName, device: torch.device) -> Speed:
 
 
 def _by_engine(name: EngineName, device: torch.device, num_runs: int) -> Callable[[int], float]:
-    """Returns what trains so many steps and returns the seconds that they take."""
+    """Returns a function that trains a number of steps and returns the seconds that they took."""
     engine, config = make_engine(name, None), TaskConfig()
     runs = _runs(config, num_runs)
     ensemble = Ensemble.start(runs, config.hidden_width, device)
@@ -63,7 +63,7 @@ def _by_engine(name: EngineName, device: torch.device, num_runs: int) -> Callabl
         with Schedule.of(runs, config.batch_size, [num_steps], device) as schedule:
             window = next(schedule)
             began = time.perf_counter()
-            engine.advance(ensemble, window).loss.tolist()  # which waits for a GPU
+            engine.advance(ensemble, window).loss.tolist()  # `tolist` waits for a GPU
             return time.perf_counter() - began
 
     return train
@@ -74,7 +74,7 @@ def _by_reference(device: torch.device) -> Callable[[int], float]:
 
     def train(num_steps: int) -> float:
         times: list[float] = []
-        config = TaskConfig(max_steps=num_steps + 1, log_interval=num_steps + 1)  # windows close after 1 and the rest
+        config = TaskConfig(max_steps=num_steps + 1, log_interval=num_steps + 1)  # windows close after step 1 and last
         reference.train(runs, config, device, torch.float32, lambda closed: times.append(time.perf_counter()))
         return times[1] - times[0]
 

@@ -1,4 +1,4 @@
-"""Evaluations as one HTML file that opens anywhere, without a network."""
+"""Reports on evaluations: one HTML file that opens anywhere, without a network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,12 +15,12 @@ def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Pat
     """Writes the report on evaluations to one file.
 
     Args:
-        evaluations: One, or several in any order; those of one N and K are drawn together.
-        path: Holds either all of the report, in the end, or what it held before.
+        evaluations: One, or several in any order; evaluations with the same N and K are drawn together.
+        path: The file to write. If writing fails, the file keeps its earlier content.
 
     Raises:
-        UsageError: There are none, Matplotlib is not installed, or the path names no file.
-        MachineError: It cannot be written.
+        UsageError: There are no evaluations, Matplotlib is not installed, or the path names no file.
+        MachineError: The file cannot be written.
     """
     path = to_path(path, "the report's path")
     if not path.name:

@@ -1,4 +1,4 @@
-"""Learning curves: which points are drawn, and the median over the runs that are still live."""
+"""Learning curves: the points to draw, and the median over the runs that are still live."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 from vecparity.evaluation.result import Evaluation
 
-# In one picture, over all runs; and of one run. More can neither be seen nor sent.
+# Points in one picture over all runs, and points of one run. More would be invisible and make the page too large.
 _MOST_POINTS = 9_000
 _MOST_OF_A_RUN = 160
 _FEWEST_OF_A_RUN = 16
@@ -16,13 +16,13 @@ _FEWEST_OF_A_RUN = 16
 
 @dataclass(frozen=True)
 class Median:
-    """The median over live runs at the windows of the longest one.
+    """The median over live runs at the windows of the longest run.
 
     Attributes:
-        step: At which the windows closed.
-        loss: In nats.
-        accuracy: Of batches.
-        live: How many runs there were.
+        step: Steps at which the windows closed.
+        loss: Median loss in nats.
+        accuracy: Median batch accuracy.
+        live: Number of live runs.
     """
 
     step: list[int]
@@ -32,7 +32,7 @@ class Median:
 
 
 def median(evaluation: Evaluation) -> Median:
-    """Returns the median of every window over the runs that took part in it."""
+    """Returns the median of every window over the runs that reached it."""
     curves = [run.curve for run in evaluation.curves]
     steps = max((curve.step for curve in curves), key=len)
     loss, accuracy, live = [], [], []
@@ -45,19 +45,19 @@ def median(evaluation: Evaluation) -> Median:
 
 
 def points_per_run(num_runs: int) -> int:
-    """How many points of each run are drawn, at most, where so many share a picture."""
+    """Returns the most points to draw of each run if ``num_runs`` runs share a picture."""
     return min(_MOST_OF_A_RUN, max(_FEWEST_OF_A_RUN, _MOST_POINTS // max(num_runs, 1)))
 
 
 def thinned(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
-    """Chooses the points of a curve that are drawn: its ends, and the extremes of stretches of equal length.
+    """Chooses the points of a curve to draw: its ends, and the extremes of stretches of equal length.
 
     Args:
         values: The curve.
         most: Points to draw, give or take the two ends.
 
     Returns:
-        Their positions, ascending: all of them if there are no more than ``most``.
+        The points' positions, ascending: all positions if there are no more than ``most``.
     """
     if len(values) <= most:
         return list(range(len(values)))

@@ -1,4 +1,4 @@
-"""The figures behind a report, as JSON within its page."""
+"""The data behind a report, as JSON within its page."""
 
 import json
 from collections.abc import Sequence
@@ -9,16 +9,16 @@ from markupsafe import Markup
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
 
-# Points of an evaluation's curves that a report carries: more, and it is no longer a file to be sent.
+# Most points of an evaluation's curves in a report: more would make the file too large to send.
 _MOST_POINTS = 10_500
 
 
 def embedded(evaluations: Sequence[Evaluation]) -> Markup:
-    """Writes a list of what `serialization.to_document` makes of evaluations, for a ``<script>`` of data.
+    """Writes the evaluations' `serialization.to_document` documents as a JSON list for a ``<script>`` of data.
 
-    Where there are more than 10 500 points of curves in an evaluation, only every n-th window is there, n being
-    ``curves.every``; `serialization.from_document` reads it all the same. No ``<`` is left, so that nothing that a
-    strategy's name holds ends the element.
+    If an evaluation's curves have more than 10 500 points, only every n-th window is kept, with n in ``curves.every``;
+    `serialization.from_document` reads such a document too. Every ``<`` is escaped, so that a strategy's name cannot
+    end the element.
     """
     text = json.dumps([_thinned(evaluation) for evaluation in evaluations], allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", r"\u003c"))

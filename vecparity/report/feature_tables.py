@@ -1,4 +1,4 @@
-"""What heat maps show, as tables: rows of one figure of each feature."""
+"""The heat maps' data as tables: rows with one figure for each feature."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,18 @@ import numpy as np
 
 from vecparity.evaluation.result import Evaluation
 
-# Beyond as many runs, the rows are the secrets', and their figures means over the orderings.
+# With more runs than this, each row is a secret, and its figures are means over the orderings.
 _MOST_RUNS = 24
 
 
 @dataclass(frozen=True)
 class FeatureRow:
-    """One row.
+    """One row of a feature table.
 
     Attributes:
         name: The secret, or the secret and the ordering.
         secret: The secret's features.
-        values: One figure a feature, in the features' order.
+        values: One figure for each feature, in the features' order.
     """
 
     name: str
@@ -27,7 +27,7 @@ class FeatureRow:
 
 
 def density_rows(evaluation: Evaluation) -> list[FeatureRow]:
-    """How often features are on, a row a secret; none where secrets are sealed."""
+    """Returns each feature's share of rows in which it is on, one table row a secret; empty if secrets are sealed."""
     return [
         FeatureRow(str(data.secret_index), data.secret, data.density.each)
         for data in evaluation.datasets
@@ -36,7 +36,7 @@ def density_rows(evaluation: Evaluation) -> list[FeatureRow]:
 
 
 def weight_rows(evaluation: Evaluation) -> list[FeatureRow]:
-    """Mean |weights|, a row a run, or a row a secret where `are_means`; none where secrets are sealed."""
+    """Returns mean |weights|, one row a run, or one row a secret if `are_means`; empty if secrets are sealed."""
     secrets = {data.secret_index: data.secret for data in evaluation.datasets if data.secret is not None}
     runs = {
         (layer.secret_index, layer.order_index): layer.mean_abs_weight.each
@@ -49,12 +49,12 @@ def weight_rows(evaluation: Evaluation) -> list[FeatureRow]:
 
 
 def are_means(evaluation: Evaluation) -> bool:
-    """Whether there are too many runs for a row each."""
+    """Returns True if there are too many runs for a row each."""
     return len(evaluation.first_layers) > _MOST_RUNS
 
 
 def _means(runs: Mapping[tuple[int, int], list[float]]) -> dict[int, list[float]]:
-    """Over each secret's runs that have come to their end."""
+    """Returns the means over each secret's completed runs."""
     return {
         secret: np.mean([values for place, values in runs.items() if place[0] == secret], axis=0).tolist()
         for secret in dict.fromkeys(place[0] for place in runs)

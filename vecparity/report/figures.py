@@ -1,6 +1,6 @@
-"""Pictures of one configuration's evaluations: learning curves, where runs ended, what their first layers look at.
+"""Pictures of one configuration's evaluations: learning curves, the ends of runs, and first-layer weights.
 
-Matplotlib's objects only: no pyplot, and so no figures that others know of. All within `svg.drawing`.
+The module uses Matplotlib's objects without pyplot, so it leaves no global figures. Call it within `svg.drawing`.
 """
 
 from collections.abc import Sequence
@@ -22,16 +22,17 @@ What = Literal["loss", "accuracy"]
 CURVES: tuple[What, ...] = ("loss", "accuracy")
 
 _WIDTH = 4.8
-# The largest loss to the smallest: up to this, a logarithmic scale says no more; up to that, it needs more ticks.
+# Ratios of the largest loss to the smallest: up to the first, a logarithmic scale adds nothing; up to the second, it
+# needs more ticks.
 _NARROW, _FEW_DECADES = 4.0, 50.0
-_LEAST_LOSS = 1e-6  # below, a document's figures are 0
-# From this ratio of the longest to the shortest run on, the axis of steps is logarithmic beyond the first window.
+_LEAST_LOSS = 1e-6  # documents round smaller losses to 0
+# At this ratio of the longest to the shortest run or above, the step axis is logarithmic beyond the first window.
 _WIDE = 8.0
 _MOST_STEP_TICKS = 6
 
 
 def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup:
-    """Every run thin, the median over live runs bold, and a mark where a run stopped before its time."""
+    """Draws every run thin, the median over live runs bold, and a mark where a run stopped early."""
     figure, axes = _figure(2.9)
     most = points_per_run(sum(len(one.evaluation.curves) for one in series))
     for one in series:
@@ -54,7 +55,7 @@ def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup
 
 
 def steps(series: Sequence[Series], prefix: str) -> Markup:
-    """A dot for every run at the step where it ended: full if it stopped early, hollow if not, a cross if broken."""
+    """Draws each run's last step: a full dot if it stopped early, a hollow dot if not, a cross if it diverged."""
     figure, axes = _figure(0.75 + 0.42 * len(series))
     for row, one in enumerate(series):
         last = one.evaluation.config.max_steps
@@ -69,7 +70,7 @@ def steps(series: Sequence[Series], prefix: str) -> Markup:
 
 
 def first_layers(series: Sequence[Series], prefix: str) -> Markup:
-    """A dot for every run at the mean |weight| of its secret's features, and one at that of the others."""
+    """Draws two dots for each run: the mean |weight| of its secret's features, and that of the other features."""
     figure, axes = _figure(0.75 + 0.62 * len(series))
     names: list[str] = []
     for one in series:
@@ -96,7 +97,7 @@ def _figure(height: float) -> "tuple[Figure, Axes]":
 
 
 def _draw_runs(axes: "Axes", one: Series, what: What, most: int) -> None:
-    """Draws every run."""
+    """Draws every run as a thin, translucent line."""
     opacity = max(0.08, min(0.5, 6 / max(len(one.evaluation.curves), 1)))
     for run in one.evaluation.curves:
         style = {"color": one.colour, "linewidth": 0.7, "alpha": opacity}
@@ -104,7 +105,7 @@ def _draw_runs(axes: "Axes", one: Series, what: What, most: int) -> None:
 
 
 def _mark_ends(axes: "Axes", one: Series, what: What) -> None:
-    """Marks the ends of the runs that did not train to the last step, within an edge that tells them from the lines."""
+    """Marks the ends of runs that did not train to the last step; an edge sets each mark off from the lines."""
     diverged = {(run.secret_index, run.order_index) for run in one.evaluation.diverged}
     ends: dict[str, list[tuple[int, float]]] = {"X": [], "o": []}
     for run in one.evaluation.curves:
@@ -129,12 +130,12 @@ def _draw(axes: "Axes", steps: Sequence[int], values: np.ndarray, most: int, sty
 
 
 def _values(curve: Curve | Median, what: What) -> np.ndarray:
-    """Losses so that they have a logarithm; accuracies as they are."""
+    """Returns losses, raised to a least value that has a logarithm, or unchanged accuracies."""
     return np.maximum(curve.loss, _LEAST_LOSS) if what == "loss" else np.array(curve.accuracy)
 
 
 def _strip(axes: "Axes", row: int, values: Sequence[float], colour: str, fill: Literal["full", "none"]) -> None:
-    """Dots of one row, each at its own height in it so that equal ones are all seen."""
+    """Draws the dots of one row, each at its own height so that equal values do not overlap."""
     heights = row + (np.linspace(-0.28, 0.28, len(values)) if len(values) > 1 else np.zeros(len(values)))
     axes.plot(
         values,
@@ -158,7 +159,7 @@ def _name_rows(axes: "Axes", names: Sequence[str]) -> None:
 
 
 def _scale_losses(axes: "Axes") -> None:
-    """Losses on a logarithmic scale, where they differ enough for one to have ticks."""
+    """Sets a logarithmic scale for losses if they differ enough for it to have ticks."""
     axes.set_ylabel("loss (nats)")
     low, high = axes.dataLim.intervaly
     if high <= _NARROW * low:
@@ -171,7 +172,7 @@ def _scale_losses(axes: "Axes") -> None:
 
 
 def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:
-    """Steps from 0 on; where short runs would be lost beside long ones, on a logarithmic scale."""
+    """Sets the step axis from 0; logarithmic if short runs would be invisible beside long ones."""
     from matplotlib.ticker import MaxNLocator
 
     ends = [run.steps for one in series for run in one.evaluation.results if run.steps]

@@ -1,4 +1,4 @@
-"""Heat maps, one colour whose opacity is the value: they lie on a light page as on a dark one."""
+"""Heat maps in one colour whose opacity is the value, so that they suit light and dark pages."""
 
 from collections.abc import Sequence
 from itertools import cycle
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _COLOUR = (0.12, 0.47, 0.75)  # bright enough for a dark page, dark enough for a light one
 _WIDTH = 4.8
 _LEAST_HEIGHT, _MOST_HEIGHT, _PER_ROW = 1.7, 4.2, 0.12
-# What is not rows (title of the axis and scale), and what a label takes, in inches.
+# Height beside the rows (axis title and scale) and height of a label, in inches.
 _BESIDE_ROWS, _PER_LABEL = 0.9, 0.17
 _MOST_COLUMN_LABELS = 9
 
 
 def density(evaluation: Evaluation, prefix: str) -> Markup | None:
-    """How often each feature is on in each secret's dataset; None where secrets are sealed."""
+    """Draws the share of rows in which each feature is on, by secret; None if secrets are sealed."""
     rows = [data.density.each for data in evaluation.datasets]
     values = [row for row in rows if row is not None]
     if len(values) < len(rows) or not rows:
@@ -39,11 +39,11 @@ def density(evaluation: Evaluation, prefix: str) -> Markup | None:
 
 
 def weights(evaluation: Evaluation, most: float, prefix: str) -> Markup | None:
-    """Every run's mean |weight| of every feature, its secret's features first; None where secrets are sealed.
+    """Draws every run's mean |weight| of every feature, its secret's features first; None if secrets are sealed.
 
     Args:
         evaluation: The runs.
-        most: The weight of full colour, so that pictures can be compared.
+        most: The weight that gets full colour, so that pictures can be compared.
         prefix: See `to_svg`.
     """
     secrets = {data.secret_index: data.secret for data in evaluation.datasets}
@@ -62,7 +62,7 @@ def weights(evaluation: Evaluation, most: float, prefix: str) -> Markup | None:
 
 
 def largest_weight(evaluations: Sequence[Evaluation]) -> float:
-    """The largest mean |weight| of any run's feature."""
+    """Returns the largest mean |weight| of any feature in any run."""
     layers = (layer.mean_abs_weight.each for evaluation in evaluations for layer in evaluation.first_layers)
     return max((max(each) for each in layers if each is not None), default=1.0)
 
@@ -111,7 +111,7 @@ def _heat_map(
 
 
 def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int) -> str:
-    """Labels rows by secret and ordering or, where these are too many, the secrets' blocks; returns what a row is."""
+    """Labels rows by secret and ordering or, if too many, labels the secrets' blocks; returns a row's name."""
     blocks: dict[int, list[int]] = {}
     for row, (secret, _) in enumerate(places):
         blocks.setdefault(secret, []).append(row)
@@ -130,7 +130,7 @@ def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int
 
 
 def _stride(count: int, most: int) -> int:
-    """The least of 1, 2, 5, 10 and so on that leaves no more labels than that."""
+    """Returns the smallest of 1, 2, 5, 10 and so on that leaves at most ``most`` labels."""
     step, factors = 1, cycle((2.0, 2.5, 2.0))
     while count > step * most:
         step = round(step * next(factors))

@@ -14,9 +14,9 @@ from vecparity.report.svg import drawing
 
 
 def fragment(evaluation: Evaluation, /) -> str:
-    """Returns the figures and, where Matplotlib is installed, the learning curves.
+    """Returns the figures and, if Matplotlib is installed, the learning curves.
 
-    It takes the notebook's text colour, light or dark; its style touches nothing else.
+    The fragment uses the notebook's text colour, light or dark; its style affects nothing outside the fragment.
     """
     series = tell_apart([evaluation])
     prefix = f"vecparity-{hashlib.sha256(serialization.dumps(evaluation)).hexdigest()[:8]}"

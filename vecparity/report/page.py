@@ -1,4 +1,4 @@
-"""The report's page: pictures and tables of each configuration, put into the template."""
+"""The report's page: fills the template with pictures and tables of each configuration."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from vecparity.report.embedded import embedded
 from vecparity.report.series import Series, tell_apart
 from vecparity.report.svg import drawing
 
-# Rows of a table of medians.
+# Most rows of a table of medians.
 _MOST_ROWS = 60
 
 
 @dataclass(frozen=True)
 class Section:
-    """One configuration. Pictures are None where there is nothing to draw.
+    """One configuration's part of the page. A picture is None if there is nothing to draw.
 
-    ``points_per_run`` is None where curves are drawn with all of their points.
+    ``points_per_run`` is None if curves are drawn with all of their points.
     """
 
     label: str
@@ -42,13 +42,13 @@ class Section:
 
 
 def html(evaluations: Sequence[Evaluation]) -> str:
-    """Returns the report as one page that needs nothing else.
+    """Returns the report as one self-contained page.
 
     Args:
-        evaluations: In any order; those of one N and K are shown together.
+        evaluations: In any order; evaluations with the same N and K are shown together.
 
     Raises:
-        UsageError: There are none, or Matplotlib is not installed.
+        UsageError: There are no evaluations, or Matplotlib is not installed.
     """
     if not evaluations:
         raise UsageError("a report needs at least one evaluation, got none")
@@ -61,7 +61,7 @@ def html(evaluations: Sequence[Evaluation]) -> str:
 
 
 def environment() -> Environment:
-    """Where templates are. All that comes from an evaluation is escaped: names are strangers' words."""
+    """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input."""
     made = Environment(
         loader=PackageLoader("vecparity.report"),
         autoescape=True,
@@ -79,10 +79,10 @@ def environment() -> Environment:
 
 
 def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:
-    """Rows of a table: step, median loss, median accuracy, live runs.
+    """Returns the rows of a table: step, median loss, median accuracy, live runs.
 
     Returns:
-        The rows, and of how many windows each is one, as there are no more than 60; the last one is among them.
+        The rows, about 60 at most and always with the last window, and the number of windows for each row.
     """
     middle: Median = median(evaluation)
     rows = list(zip(middle.step, middle.loss, middle.accuracy, middle.live, strict=True))

@@ -1,4 +1,4 @@
-"""The evaluations of a report told apart: a letter, a colour and a line style each, the same throughout."""
+"""The letter, colour and line style of each evaluation, the same throughout a report."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vecparity.evaluation.result import Evaluation
 from vecparity.report.svg import SERIES
 
-# On, off, in widths of the line: told apart without colours, too.
+# Lengths on and off, in line widths: they distinguish lines without colours too.
 _DASHES = ((), (5.0, 2.0), (1.5, 1.5), (6.0, 1.5, 1.5, 1.5))
 
 
@@ -16,10 +16,10 @@ class Series:
     """One evaluation as it is drawn.
 
     Attributes:
-        letter: Names it in pictures.
-        number: Of its colour.
-        dashes: Of its line, empty for a whole one.
-        evaluation: What is drawn.
+        letter: Its name in pictures.
+        number: Index of its colour.
+        dashes: Dashes of its line, empty for a solid line.
+        evaluation: The evaluation.
     """
 
     letter: str
@@ -42,7 +42,7 @@ class Series:
 
 
 def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
-    """Gives evaluations their letters, in order: those of one strategy, seed and seal share one over configurations."""
+    """Assigns letters in order; evaluations of one strategy, seed and seal share a letter over configurations."""
     letters: dict[tuple[object, ...], int] = {}
     seen: Counter[tuple[object, ...]] = Counter()
     made = []
@@ -51,12 +51,12 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         whose = (provenance.strategy, provenance.strategy_sha256, provenance.seed, provenance.seal)
         seen[evaluation.config.label, whose] += 1
         number = letters.setdefault((*whose, seen[evaluation.config.label, whose]), len(letters))
-        # 12 is a multiple of both: without the quotient, no more than that many would be told apart
+        # 12 is a multiple of both counts: without the quotient, styles would repeat after 12 series
         colour, dashes = number % len(SERIES), _DASHES[(number + number // 12) % len(_DASHES)]
         made.append(Series(_letter(number), colour, dashes, evaluation))
     return made
 
 
 def _letter(number: int) -> str:
-    """A to Z, then AA, AB and so on."""
+    """Returns A to Z, then AA, AB and so on."""
     return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)

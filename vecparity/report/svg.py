@@ -1,4 +1,4 @@
-"""Matplotlib's figures as SVG within a page: in its font and its colours, be they light, dark or printed."""
+"""Matplotlib figures as SVG in the page's own font and colours, whether light, dark or printed."""
 
 import io
 import re
@@ -14,7 +14,7 @@ from vecparity.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# What is drawn in these colours gets the page's: that of its text, of its paper (none in a notebook), of its series.
+# Placeholder colours, replaced by the page's colours of its text, its paper (none in a notebook) and its series.
 INK = "#fe0100"
 PAPER = "#fe0101"
 SERIES = tuple(f"#fe02{index:02x}" for index in range(6))
@@ -30,7 +30,7 @@ _STYLE: dict[str, Any] = {
     "grid.alpha": 0.13,
     "figure.constrained_layout.use": True,
     "svg.fonttype": "none",
-    "svg.hashsalt": "vecparity",  # the same evaluation makes the same file
+    "svg.hashsalt": "vecparity",  # the same evaluation gives the same file
     **dict.fromkeys(
         ["text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color"], INK
     ),
@@ -40,12 +40,12 @@ _GEOMETRY = {"d", "x", "y", "width", "height", "transform"}
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 _REFERENCE = re.compile(r"#([a-z][0-9a-f]{10})\b")
 _FAMILY = re.compile(r"font-family: [^;]*;? ?")
-_FONT = re.compile(r"font: (?:[a-z]+ )*([\d.]+px) [^;]*")  # what Matplotlib wrote before 3.10
+_FONT = re.compile(r"font: (?:[a-z]+ )*([\d.]+px) [^;]*")  # as Matplotlib before 3.10 writes it
 
 
 @contextmanager
 def drawing() -> Iterator[None]:
-    """Lets figures be drawn in the report's style, whatever the caller's, which is as it was afterwards.
+    """Sets the report's Matplotlib style, and restores the caller's style on exit.
 
     Raises:
         UsageError: Matplotlib is not installed.
@@ -63,8 +63,8 @@ def to_svg(figure: "Figure", prefix: str, alternative: str) -> Markup:
 
     Args:
         figure: Made within `drawing`, in this module's colours.
-        prefix: Begins the ids of its parts: no other picture of the page may have the same.
-        alternative: What it shows, for those who do not see it.
+        prefix: Prefix of the ids of its parts, unique among the page's pictures.
+        alternative: A description for readers who cannot see the picture.
     """
     written = io.StringIO()
     figure.savefig(written, format="svg", transparent=True, metadata=_NO_METADATA)
@@ -82,7 +82,7 @@ def to_svg(figure: "Figure", prefix: str, alternative: str) -> Markup:
 
 
 def _clean(element: ElementTree.Element) -> None:
-    """Takes away what an element within HTML has no use for: namespaces, the font, digits that nobody can see."""
+    """Removes what an element within HTML does not need: namespaces, the font, invisible digits."""
     element.tag = element.tag.rpartition("}")[2]
     element.text, element.tail = ((text or "").strip() for text in (element.text, element.tail))
     attributes = {name.rpartition("}")[2]: " ".join(value.split()) for name, value in element.attrib.items()}
@@ -96,7 +96,7 @@ def _clean(element: ElementTree.Element) -> None:
 
 
 def _point(number: re.Match[str]) -> str:
-    """A coordinate, to a tenth of 1/72 inch."""
+    """Rounds a coordinate to a tenth of 1/72 inch."""
     return f"{float(number[0]):.1f}"
 
 
@@ -105,7 +105,7 @@ def _scale(number: re.Match[str]) -> str:
 
 
 def _name_apart(text: str, prefix: str) -> str:
-    """Keeps the ids that are referred to, under names that no other picture has."""
+    """Keeps only the ids that are referred to, and renames them to be unique on the page."""
     names = {name: f"{prefix}-{index}" for index, name in enumerate(sorted(set(_REFERENCE.findall(text))))}
     text = re.sub(r' id="([^"]*)"', lambda found: f' id="{names[found[1]]}"' if found[1] in names else "", text)
     return _REFERENCE.sub(lambda found: f"#{names[found[1]]}", text)

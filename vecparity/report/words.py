@@ -1,4 +1,4 @@
-"""Figures as a report says them."""
+"""Figures as text for a report."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -8,7 +8,7 @@ from vecparity.evaluation.result import Evaluation
 from vecparity.report.series import Series
 
 MISSING = "—"
-# Below, figures are not told apart; from here on, they are said without a fraction.
+# Figures below the first are shown as "less than"; figures from the second on have no fraction.
 _LEAST, _WHOLE = 0.0001, 1000
 
 
@@ -17,9 +17,9 @@ class Cell:
     """One run in the table of accuracies.
 
     Attributes:
-        shown: Its accuracy, or that it diverged.
-        title: The same at length.
-        shade: 0 (chance) to 10 (all right), or None.
+        shown: Its accuracy, or "diverged".
+        title: The long form.
+        shade: 0 (chance) to 10 (all correct), or None.
     """
 
     shown: str
@@ -28,7 +28,7 @@ class Cell:
 
 
 def accuracy(evaluation: Evaluation) -> str:
-    """The score with its deviation, or that there is none; why, where `fails` does not say it."""
+    """Returns the score with its deviation, or "no score"; adds the reason unless `fails` gives it."""
     if evaluation.diverged:
         return f"no score: {len(evaluation.diverged)} of {len(evaluation.curves)} runs diverged"
     if evaluation.why_no_score:
@@ -38,7 +38,7 @@ def accuracy(evaluation: Evaluation) -> str:
 
 
 def fails(evaluation: Evaluation) -> str:
-    """Which audits it fails, to be said wherever its figures are; empty if none."""
+    """Returns the failed audits as text to show beside the evaluation's figures; empty if none failed."""
     return f"fails {', '.join(evaluation.failed_audits)}" if evaluation.failed_audits else ""
 
 
@@ -47,7 +47,7 @@ def mean_steps(evaluation: Evaluation) -> str:
 
 
 def cells(evaluation: Evaluation) -> list[list[Cell]]:
-    """The runs' accuracies, a row for each secret, a column for each ordering."""
+    """Returns the runs' accuracies, one row for each secret and one column for each ordering."""
     config = evaluation.config
     rows = [[Cell(MISSING, "no such run", None)] * config.num_orderings for _ in range(config.num_hidden_secrets)]
     for run in evaluation.results:
@@ -61,7 +61,7 @@ def cells(evaluation: Evaluation) -> list[list[Cell]]:
 
 
 def span(values: Iterable[float | None], form: str) -> str:
-    """The least and the greatest value, or the one that all are."""
+    """Returns the range of the values as text, or the single value if all are equal."""
     known = [value for value in values if value is not None]
     if not known:
         return MISSING
@@ -70,13 +70,13 @@ def span(values: Iterable[float | None], form: str) -> str:
 
 
 def patterns(evaluation: Evaluation) -> str:
-    """How many patterns there are of a secret's bits."""
+    """Returns the number of patterns of a secret's bits, as text."""
     size = evaluation.config.secret_size
     return f"{2**size:,}" if size <= 20 else f"2^{size}"
 
 
 def layer_sentence(evaluation: Evaluation) -> str:
-    """What was measured of the first layers."""
+    """Describes the mean |weights| of the first layers."""
     weights = [layer.mean_abs_weight for layer in evaluation.first_layers]
     if not weights:
         return "no run has come to its end"
@@ -90,7 +90,7 @@ def layer_sentence(evaluation: Evaluation) -> str:
 
 
 def differences(series: list[Series]) -> str:
-    """The settings in which the evaluations of one section are not alike, if any."""
+    """Lists the settings in which the evaluations of one section differ, if any."""
     settings = [asdict(one.evaluation.config) | {"protocol": one.evaluation.provenance.protocol} for one in series]
     return "; ".join(
         f"{name} " + ", ".join(f"{one.letter} {of_one[name]}" for one, of_one in zip(series, settings, strict=True))
@@ -100,7 +100,7 @@ def differences(series: list[Series]) -> str:
 
 
 def _plain(weight: float) -> str:
-    """Four digits, and no powers of ten."""
+    """Formats a weight with four digits and no powers of ten."""
     if not weight:
         return "none"
     if weight < _LEAST:
@@ -109,7 +109,7 @@ def _plain(weight: float) -> str:
 
 
 def _times(ratio: float) -> str:
-    """Three digits, and no powers of ten."""
+    """Formats a ratio with three digits and no powers of ten."""
     rounded = float(f"{ratio:.3g}")
     if rounded == 1:
         return "about"

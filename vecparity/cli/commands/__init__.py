@@ -1,1 +1,1 @@
-"""A file for each command, loaded when it is asked for."""
+"""One module for each command, loaded on demand."""

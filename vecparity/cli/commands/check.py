@@ -1,4 +1,4 @@
-"""``vecparity check``: whether a strategy loads and answers, and what it answers with. Nothing is trained."""
+"""``vecparity check``: loads a strategy, calls it and shows its answers. Nothing is trained."""
 
 import re
 import sys
@@ -20,7 +20,7 @@ from vecparity.sandbox.start import Ahead
 from vecparity.strategy.source import load
 from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
 
-# Until a word is said of a strategy that takes its time.
+# Wait before a message about a slow strategy.
 _PATIENCE_SECONDS = 20.0
 
 
@@ -38,7 +38,7 @@ def check(
     require_containment: Level | None = None,
     limits: CheckLimits = CheckLimits(),  # noqa: B008
 ) -> int:
-    """Look at a strategy's answers without training: datasets, initial networks, hyperparameters, and what is refused.
+    """Examine a strategy's answers without training: datasets, initial networks, hyperparameters, and errors.
 
     Args:
         chosen: A file, or a bundled strategy's name.
@@ -46,14 +46,14 @@ def check(
         all_configs: All three configurations.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
         seed: The top-level seed.
-        secrets: How many secrets' training sets to look at.
-        json: Print JSON, of an error too.
-        containment: How the strategy is kept away from the rest. auto takes the strongest that the machine has.
-        require_containment: Refuse to make do with a weaker one.
+        secrets: Number of secrets whose training sets to examine.
+        json: Print JSON, for an error too.
+        containment: The sandbox around the strategy. auto takes the strongest that the machine has.
+        require_containment: Refuse weaker containment.
         limits: Limits of each worker that runs the strategy.
 
     Returns:
-        The exit status: that of an evaluation of the same strategy, as far as it would be the same without training.
+        The exit status that an evaluation of the strategy would have, as far as that is known without training.
     """
     path = None
     try:
@@ -65,7 +65,7 @@ def check(
         path = loaded.path
         level = levels.choose(containment, require_containment)
         with ExitStack() as stack:
-            if "torch" not in sys.modules:  # which takes a second to load, and so does the fork server to start
+            if "torch" not in sys.modules:  # torch takes a second to load, the fork server another to start
                 stack.enter_context(Ahead(level, limits, 1, needs_cuda=False))
             patience = Timer(_PATIENCE_SECONDS, say, [_waiting(limits)])
             stack.callback(patience.cancel)
@@ -93,7 +93,7 @@ def _waiting(limits: Limits) -> str:
 
 
 def _refusal(error: VecparityError, path: str | None) -> dict[str, Any]:
-    """An error as plain values: with the strategy's file where it is about that, and the line where one is known."""
+    """Returns an error as plain values, with the strategy's file and line if the error is about the strategy."""
     file = path if isinstance(error, InvalidStrategyError | StrategyFailedError) else None
     place = re.search(rf"{re.escape(file)}:(\d+): ", str(error)) if file else None
     return {

@@ -1,4 +1,4 @@
-"""What `check` found, for people."""
+"""The results of `check`, as text for people."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,9 +12,9 @@ from vecparity.inspection.dataset_facts import DatasetFacts
 from vecparity.inspection.network_facts import NetworkFacts
 from vecparity.task.config import TaskConfig
 
-# Features listed before the rest are only counted.
+# Most features to list; the others are only counted.
 _MOST_FEATURES = 12
-# Training sets beside each other.
+# Most training sets side by side.
 _MOST_COLUMNS = 3
 _NAME_WIDTH = len("initial networks")
 
@@ -47,7 +47,7 @@ def _view(check: Check) -> RenderableType:
 
 
 def _table(num_columns: int = 1) -> Table:
-    """A table of facts: names, and a column of values for each thing that has them."""
+    """Returns an empty table of facts, with a column for names and ``num_columns`` columns for values."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True, min_width=_NAME_WIDTH)
     for _ in range(num_columns):

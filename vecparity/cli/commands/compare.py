@@ -1,4 +1,4 @@
-"""``vecparity compare``: whether other strategies do better than the first."""
+"""``vecparity compare``: compares other strategies with the first."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -42,18 +42,18 @@ def compare(
 
     Args:
         what: Two or more: ids of vecparity history, JSON files of vecparity eval, bundled strategies, or strategies'
-            files. Strategies are evaluated, unless the history has the answer; beside recorded evaluations, under
-            their settings.
-        protocol: What strategies are evaluated under: full or published. By default full.
+            files. Strategies are evaluated unless the history has their evaluations. If recorded evaluations are
+            given, strategies are evaluated under the same settings.
+        protocol: The protocol for evaluating strategies: full or published. By default full.
         config: One of the benchmark's configurations, by default n32-k8.
-        all_configs: All three.
+        all_configs: All three configurations.
         seed: Top-level seeds, whose secrets are pooled. By default 42.
         per_secret: Show each secret.
-        format_: How it is printed. json has everything.
-        no_reuse: Evaluate strategies whatever the history has.
+        format_: The output format. json has everything.
+        no_reuse: Evaluate strategies even if the history has their evaluations.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
-        containment: How strategies are kept away from the rest. auto takes the strongest that the machine has.
-        require_containment: Refuse to make do with a weaker one.
+        containment: The sandbox around strategies. auto takes the strongest that the machine has.
+        require_containment: Refuse weaker containment.
         limits: Limits of each worker that runs a strategy.
     """
     from vecparity.evaluation.options import Options
@@ -144,12 +144,12 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
 
 
 def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:
-    """The second side's values against the first's, as verdicts are told."""
+    """Describes a field's values on both sides, in the order of verdicts: the second side against the first."""
     return f"{name} {', '.join(values[1])} against {', '.join(values[0])}"
 
 
 def _failing(comparisons: Sequence["Comparison"]) -> dict[str, list[str]]:
-    """The audits that each side failed on any configuration, by the side's name."""
+    """Returns the audits that each side failed on any configuration, by the side's name."""
     made: dict[str, set[str]] = {}
     for comparison in comparisons:
         for side in (comparison.first, comparison.second):

@@ -1,4 +1,4 @@
-"""The sides of a comparison: recorded evaluations as they are, strategies evaluated, or taken from the history."""
+"""The sides of a comparison: recorded evaluations, and strategies evaluated now or taken from the history."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
@@ -21,12 +21,12 @@ Follow = Callable[[Sequence[TaskConfig]], AbstractContextManager[Follower]]
 
 @dataclass(frozen=True)
 class Side:
-    """What is compared with others.
+    """One side of a comparison.
 
     Attributes:
-        name: What it was given as.
-        short_name: The strategy's, where no other has the same, else what tells it from them.
-        evaluations: Those of each configuration, one a seed, by the configuration's label.
+        name: The name given on the command line.
+        short_name: The strategy's name if no other side has the same, else a distinct name.
+        evaluations: Evaluations of each configuration, one for each seed, by the configuration's label.
     """
 
     name: str
@@ -43,17 +43,16 @@ def sides(
     recorder: Recorder,
     follow: Follow,
 ) -> list[Side]:
-    """Evaluates what has to be, all strategies in one ensemble, each source once.
+    """Returns the sides; evaluates the strategies among them in one ensemble, each source once.
 
     Args:
-        references: What is compared.
-        configs: The settings that strategies are evaluated under where nothing recorded is given: else they are that
-            evaluation's.
-        seeds: The top-level seeds, likewise.
-        protocol: What provenance says of the settings.
-        options: How strategies are evaluated.
-        recorder: Records what is evaluated.
-        follow: Makes what is told how the evaluations go, given their settings.
+        references: The strategies and recorded evaluations to compare.
+        configs: Settings for evaluating strategies; if recorded evaluations are given, theirs are used instead.
+        seeds: Top-level seeds for evaluating strategies; recorded evaluations' seeds are used instead if given.
+        protocol: The protocol's name in the provenance; a recorded evaluation's is used instead if given.
+        options: Options for evaluating strategies.
+        recorder: Records the evaluations.
+        follow: Makes the follower of the evaluations, given their settings.
 
     Raises:
         UsageError: Strategies cannot be evaluated on the secrets of a sealed evaluation; recorded evaluations have no
@@ -86,7 +85,7 @@ def sides(
 
 
 def _require_comparable(references: Sequence[Reference], seeds: Sequence[int]) -> None:
-    """Checks, before anything is evaluated, that what is recorded can be compared."""
+    """Checks, before anything is evaluated, that the recorded evaluations can be compared."""
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"expected each top-level seed once, got {', '.join(map(str, seeds))}")
     recorded = [(reference.name, each) for reference in references if isinstance(each := reference.given, Evaluation)]
@@ -109,7 +108,7 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
         strategy if strategies.count(strategy) == 1 else reference.name
         for reference, strategy in zip(references, strategies, strict=True)
     ]
-    # Files of one name in several directories.
+    # Files in different directories may have the same name.
     digests = {
         name: {sha256 for other, (_, sha256) in zip(names, sources, strict=True) if other == name} for name in names
     }
@@ -120,7 +119,7 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
 
 
 def _source(reference: Reference) -> tuple[str, str]:
-    """The strategy's name, and the digest of its source."""
+    """Returns the strategy's name and the digest of its source."""
     if isinstance(reference.given, Evaluation):
         return reference.given.provenance.strategy, reference.given.provenance.strategy_sha256
     return reference.given.name, reference.given.sha256

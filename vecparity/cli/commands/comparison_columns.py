@@ -28,7 +28,7 @@ def _steps_change(change: Sequence[float]) -> str:
 
 
 def _change(shown: Sequence[str]) -> str:
-    """The difference, and its interval where there is one."""
+    """Joins the difference and its interval, or says that there is no interval."""
     return f"{shown[0]} ({shown[1]} to {shown[2]})" if len(shown) > 1 else f"{shown[0]} (no interval)"
 
 
@@ -36,7 +36,7 @@ def _tally(counts: Sequence[int]) -> str:
     return " / ".join(map(str, counts))
 
 
-# The verdicts below have the intervals, and the title what it is against, so that this fits into a terminal.
+# To fit a terminal, intervals are left to the verdicts below, and the first side's name to the title.
 TABLE = {
     "config": Column("configuration"),
     "strategy": Column("strategy"),
@@ -84,7 +84,7 @@ SECRETS = {
 
 
 def summary_record(comparison: "Comparison") -> dict[str, Any]:
-    """One line for a comparison, for `TABLE`, `MARKDOWN` or `CSV`."""
+    """Returns one record for a comparison, for `TABLE`, `MARKDOWN` or `CSV`."""
     return {
         "config": comparison.config,
         "strategy": comparison.second.name,
@@ -119,7 +119,7 @@ def _side(side: "Contender", suffix: str) -> dict[str, Any]:
 
 
 def secret_records(comparison: "Comparison") -> list[dict[str, Any]]:
-    """One line for each secret, for `SECRETS`."""
+    """Returns one record for each secret, for `SECRETS`."""
     return [
         {
             "config": comparison.config,
@@ -137,7 +137,7 @@ def secret_records(comparison: "Comparison") -> list[dict[str, Any]]:
 
 
 def _figures(name: str, difference: "Difference") -> dict[str, Any]:
-    """One figure's part of a line; for CSV a value each, for people what belongs together."""
+    """Returns one figure's part of a record: single values for CSV, grouped values for people."""
     interval, tally = difference.interval, difference.tally
     return {
         name: difference.second,

@@ -1,12 +1,12 @@
-"""``vecparity completion``: completion of the command in a shell."""
+"""``vecparity completion``: scripts for command completion in a shell."""
 
 import sys
 from typing import Literal
 
 from vecparity.cli.main import app
 
-# What cyclopts leaves out: its script for zsh is for a directory of completions and does nothing when it is sourced,
-# and bash offers files, such as strategies, only where an option takes a path.
+# Additions to cyclopts: its zsh script is made for a directory of completions and does nothing when sourced, and bash
+# offers files, such as strategies, only for an option that takes a path.
 _REGISTERED = {
     "bash": "complete -o default -F _vecparity vecparity\n",
     "zsh": "compdef _cyclopts_vecparity vecparity\n",

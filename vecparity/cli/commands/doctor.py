@@ -1,4 +1,4 @@
-"""``vecparity doctor``: what this machine can run."""
+"""``vecparity doctor``: shows what this machine can run."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,7 +18,7 @@ def doctor(*, json: Switch = False) -> int:
     """Say what this machine can run, how fast, and what is missing.
 
     Args:
-        json: As JSON.
+        json: Print JSON.
     """
     from vecparity.inspection.doctor import diagnose
 

@@ -1,8 +1,8 @@
-"""The command ``vecparity eval``, or ``python -m vecparity.eval``: what can be done before torch is loaded.
+"""The command ``vecparity eval``, or ``python -m vecparity.eval``: the part that runs before torch is loaded.
 
-`evaluate_jobs` does the rest. Metric lines go to standard output and nothing else does. Exit status: 0 done; 2
-wrong use; 3 the strategy is invalid; 4 it failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine
-failed it; 75 interrupted, to be gone on with; 130 interrupted with nothing kept; 141 done, but nobody read on.
+`evaluate_jobs` does the rest. Only metric lines go to standard output. Exit status: 0 done; 2 wrong usage; 3 the
+strategy is invalid; 4 the strategy failed, hit a limit or diverged; 5 a strict audit failed; 6 the machine failed;
+75 interrupted and resumable; 130 interrupted with nothing kept; 141 done, but the reader closed the pipe.
 """
 
 import sys
@@ -60,7 +60,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
-        if "torch" not in sys.modules:  # which takes a second to load, and so do fork servers to start
+        if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
             count = _num_servers([chosen for chosen, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         from vecparity.cli.commands.evaluate_jobs import run
@@ -69,14 +69,14 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
-    """The number of fork servers needed: one for each strategy, and another for each that is audited."""
+    """Returns the number of fork servers needed: one for each strategy, and another for each audited strategy."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
     audited = {each.sha256 for each in strategies if audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off"}
     return len({each.sha256 for each in strategies}) + len(audited)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
-    """The configurations to evaluate, all checked before the first begins."""
+    """Returns the configurations to evaluate, and checks all of them before the first begins."""
     if arguments.all_configs:
         given = {"--config": arguments.config, "--label": arguments.label}
         given |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}

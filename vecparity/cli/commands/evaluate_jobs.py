@@ -1,4 +1,4 @@
-"""The command's work: evaluations one after the other, what is printed of them, and what is written."""
+"""The work of ``vecparity eval``: evaluates the configurations in turn, and prints and writes the results."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
@@ -36,14 +36,14 @@ def run(
     jobs: Sequence[tuple[Strategy, int]],
     interruption: Interruption,
 ) -> int:
-    """Evaluates.
+    """Runs all evaluations of a command.
 
     Args:
-        arguments: What the command was given.
-        limits: What strategies' workers may use.
-        plan: The configurations, by label.
-        jobs: Strategies with the seeds to evaluate them under.
-        interruption: Tells when to stop.
+        arguments: The command's arguments.
+        limits: Limits of the strategies' workers.
+        plan: Labels and configurations.
+        jobs: Strategies with the seeds under which to evaluate them.
+        interruption: Requests a stop.
 
     Returns:
         The exit status.
@@ -89,13 +89,13 @@ def run(
                 status = max(status, _settle(evaluation, paths.get((label, job))))
             status = max(status, _record(records, evaluated, jobs))
         if status != MachineError.exit_status:
-            next(made, None)  # all is written: checkpoints are removed
+            next(made, None)  # all results are written: removes the checkpoints
     display.show(tables.table(rows))
     return status or display.status
 
 
 class _Training:
-    """Notes while something trains that it can be kept. A `Follower`."""
+    """Marks the interruption as one that can keep the training, while a resumable engine trains. A `Follower`."""
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
@@ -116,7 +116,7 @@ class _Training:
 def _output_paths(
     arguments: Arguments, configurations: list[str], jobs: Sequence[tuple[Strategy, int]]
 ) -> dict[tuple[str, int], Path]:
-    """Where the JSON of each (configuration, job) goes; the directory is made and tried before anything is trained."""
+    """Returns the JSON path of each (configuration, job); makes and tests the directory before any training."""
     if arguments.output_dir is None:
         return {}
     paths = {}
@@ -147,7 +147,7 @@ def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
 
 
 def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
-    """Records what was evaluated, and returns the exit status that this calls for."""
+    """Records the evaluations, and returns an error's exit status or 0."""
     try:
         for sentence in records.record(evaluated, jobs):
             say(sentence)
@@ -157,14 +157,14 @@ def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[t
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:
-    """The checkpoints' directory: the one asked for, else one beside the results."""
+    """Returns the checkpoints' directory: the given one, else one in the output directory."""
     if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
         return arguments.checkpoint
     return arguments.output_dir / "checkpoints"
 
 
 def _seal_key(arguments: Arguments) -> bytes | None:
-    """The key of a sealed evaluation: the one given, or a new one, which is kept where there is a place for it."""
+    """Returns the key of a sealed evaluation: the given key, or a new one, saved if there is an output directory."""
     if arguments.seal_key is not None:
         return read_key(arguments.seal_key)
     if not arguments.sealed:
@@ -180,7 +180,7 @@ def _seal_key(arguments: Arguments) -> bytes | None:
 
 
 def _settle(evaluation: Evaluation, path: Path | None) -> int:
-    """Writes the JSON, says what went wrong, and returns the exit status that it calls for."""
+    """Writes the JSON, reports any failure, and returns its exit status or 0."""
     status = 0
     if problem := evaluation.why_no_score:
         status = fail(problem)

@@ -13,7 +13,7 @@ def guide(page: Page | None = None, /) -> int:
     """Show a page of the guide, or list its pages.
 
     Args:
-        page: The page. Where standard output is no terminal, it is printed as it is, in Markdown.
+        page: The page. If standard output is not a terminal, it is printed as plain Markdown.
     """
     from rich.markdown import Markdown
     from rich.table import Table

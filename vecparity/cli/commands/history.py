@@ -1,4 +1,4 @@
-"""``vecparity history``: what is recorded."""
+"""``vecparity history``: lists recorded evaluations."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -55,15 +55,15 @@ def history(
     """List recorded evaluations.
 
     Args:
-        strategy: Only those of this name, or whose source's SHA-256 begins so.
-        config: Only those of this N and K, such as n32-k8.
-        protocol: Only those under this protocol; custom are those with settings of their own.
-        seed: Only those under this top-level seed.
-        since: Only those recorded at this time or later.
-        sort: In which order.
-        limit: At most so many.
-        format_: How they are printed.
-        history_: The file in which they are recorded; by default one in the user's data directory.
+        strategy: Only evaluations of the strategy with this name or this beginning of its source's SHA-256.
+        config: Only evaluations with this N and K, such as n32-k8.
+        protocol: Only evaluations under this protocol; custom for evaluations with other settings.
+        seed: Only evaluations under this top-level seed.
+        since: Only evaluations recorded at this time or later.
+        sort: The order of the list.
+        limit: The most evaluations to list.
+        format_: The output format.
+        history_: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.history.store import History
 
@@ -92,7 +92,7 @@ def history(
 
 
 def _notes(record: Mapping[str, Any]) -> str:
-    """What the figures do not say: why there are none, or how far they can be trusted."""
+    """Returns the reservations about the figures: diverged runs, failed audits, and a seal."""
     notes = [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
     notes += [f"fails {', '.join(record['failed_audits'].split())}"] if record["failed_audits"] else []
     notes += [f"sealed {record['seal'][:8]}"] if record["seal"] else []

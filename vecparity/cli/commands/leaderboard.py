@@ -1,4 +1,4 @@
-"""``vecparity leaderboard``: recorded strategies, ranked."""
+"""``vecparity leaderboard``: ranks the recorded strategies."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -33,12 +33,12 @@ def leaderboard(
     """Rank the recorded strategies as the benchmark does: by test accuracy over all configurations, then by steps.
 
     Args:
-        protocol: Which evaluations rank: those with its settings, none of them overridden. By default the newest's.
-        seal: Which of them: the beginning of a seal's digest, or public. By default the newest's.
-        init_device: Which of them: where their weights were drawn. By default the newest's.
-        seed: Which of their top-level seeds count. By default all; what is ranked has them on all configurations.
-        published: Show the published results too. Goes with protocol published.
-        format_: How it is printed. json has everything.
+        protocol: Rank evaluations with this protocol's settings, none overridden. By default the newest evaluation's.
+        seal: Rank evaluations under this seal: the beginning of its digest, or public. By default the newest's.
+        init_device: Rank evaluations whose weights were drawn on this device. By default the newest's.
+        seed: The top-level seeds that count. By default all; a ranked strategy has them on all configurations.
+        published: Show the published results too. Requires protocol published.
+        format_: The output format. json has everything.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.analysis.published import published as published_results
@@ -59,21 +59,21 @@ def leaderboard(
 
 
 def _recorded(history: Path | None) -> list["Evaluation"]:
-    """The evaluations that may rank, oldest first."""
+    """Returns the evaluations that may rank, oldest first."""
     from vecparity.history.store import History
 
-    # Evaluations with curves are large: what has other numbers of runs need not be read.
+    # Evaluations with curves are large: those with other numbers of runs are not read.
     numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}
     with History(history) as opened:
         likely = [entry.id for entry in opened.entries() if entry.label in CONFIGURATIONS and entry.num_runs in numbers]
-        # One after the other, and without what nobody ranks by: hundreds of them would fill the memory.
+        # Read one by one, and drop the fields that ranking does not use: hundreds of them would fill the memory.
         return [replace(opened.get(id_).evaluation, curves=[], first_layers=[]) for id_ in likely]
 
 
 def _league(
     evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
 ) -> "League":
-    """What the newest evaluation is in that ranks and is such a one."""
+    """Returns the league of the newest evaluation that ranks and matches the options."""
     from vecparity.analysis.ranking import league_of
 
     leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
@@ -105,7 +105,7 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
 
 
 def _place(standing: "Standing") -> str | int | None:
-    """The rank, or why there is none."""
+    """Returns the rank, or the reasons why there is none."""
     if standing.is_published:
         return "published"
     against = ["no score"] if standing.why_no_score else []

@@ -1,4 +1,4 @@
-"""``vecparity new``: a strategy file to start from."""
+"""``vecparity new``: writes a strategy file to start from."""
 
 import shlex
 from contextlib import suppress
@@ -18,18 +18,18 @@ _STARTER = Path(__file__).parents[2] / "strategy" / "starter.py"
 def new(
     file: Annotated[Path, Parameter(name="FILE")], /, *, from_: Annotated[str | None, Parameter(name="--from")] = None
 ) -> int:
-    """Write a strategy to start from: one that works, with comments, or a bundled one.
+    """Write a strategy to start from: a working one with comments, or a copy of a bundled one.
 
     Args:
         file: The file to write. It must not exist.
-        from_: A bundled strategy, to be copied as it is.
+        from_: A bundled strategy to copy unchanged.
 
     Returns:
         The exit status.
 
     Raises:
-        UsageError: The file exists or is not named as Python files are, or no such strategy is bundled.
-        MachineError: It cannot be written.
+        UsageError: The file exists or does not end in .py, or no such strategy is bundled.
+        MachineError: The file cannot be written.
     """
     if file.suffix != ".py":
         raise UsageError(f"FILE must be a name that ends in .py, got {str(file)!r}")
@@ -41,7 +41,7 @@ def new(
 
 
 def _write(file: Path, source: bytes) -> None:
-    """Writes a new file, whole or not at all: somebody else's, though made this moment, is left alone."""
+    """Writes a new file, whole or not at all; leaves an existing file alone, even one made at this moment."""
     try:
         with file.open("xb") as opened:
             try:

@@ -1,4 +1,4 @@
-"""``vecparity report``: evaluations as one HTML file."""
+"""``vecparity report``: writes evaluations as one HTML file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,8 @@ def report(
 
     Args:
         what: Ids of vecparity history or JSON files; by default the evaluations of the newest recorded command.
-        output: Where to write it.
-        history: The file of recorded evaluations; by default one in the user's data directory.
+        output: The file to write.
+        history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.history.references import existing
     from vecparity.report import write_report

@@ -1,4 +1,4 @@
-"""``vecparity show``: one recorded evaluation."""
+"""``vecparity show``: prints one recorded evaluation."""
 
 import sys
 from dataclasses import asdict
@@ -32,10 +32,10 @@ def show(
     """Print one recorded evaluation.
 
     Args:
-        id_: As vecparity history lists it.
-        source: Only the strategy's source, byte for byte.
-        json: All of it, as vecparity eval writes it to an output directory.
-        history: The file in which it is recorded; by default one in the user's data directory.
+        id_: The evaluation's id, as listed by vecparity history.
+        source: Print only the strategy's source, byte for byte.
+        json: Print the whole evaluation as JSON, as vecparity eval writes it to an output directory.
+        history: The file in which the evaluation is recorded; by default one in the user's data directory.
     """
     from vecparity.cli import tables
     from vecparity.evaluation import serialization
@@ -60,7 +60,7 @@ def show(
 
 
 def _against_it(evaluation: "Evaluation") -> list[str]:
-    """Why there is no score, or which audits it fails."""
+    """Returns the reason why there is no score, or else the failed audits."""
     if problem := evaluation.why_no_score:
         return [str(problem)]
     failed = evaluation.failed_audits
@@ -68,7 +68,7 @@ def _against_it(evaluation: "Evaluation") -> list[str]:
 
 
 def _runs(evaluation: "Evaluation") -> Table:
-    """Every run's test accuracy: a line a secret, a column an ordering. Ten of them fit into 80 columns."""
+    """Tabulates every run's test accuracy by secret and ordering. Ten orderings fit into 80 columns."""
     made = Table(title="test accuracy by ordering", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     orderings = range(evaluation.config.num_orderings)
     for heading in ("secret", "rows", "steps", *map(str, orderings)):
@@ -84,7 +84,7 @@ def _runs(evaluation: "Evaluation") -> Table:
 
 
 def _facts(recorded: "Recorded") -> Table:
-    """How it was made, a fact a line."""
+    """Tabulates the evaluation's provenance, settings, findings and reproduction, one fact a line."""
     from vecparity.history import reproduction
 
     made = Table("", "", show_header=False, box=None)
