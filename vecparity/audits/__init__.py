@@ -1,1 +1,1 @@
-"""Audits of strategies: what they find, and the runs that they train for it."""
+"""Audits of strategies: their findings, and the runs that they train."""

@@ -1,16 +1,16 @@
 """Cross-pairing: initial weights made for one secret, trained on another's dataset.
 
-Weights that know nothing of a secret do as well on any other; weights that carry what they should have learnt fail
-there. Runs are paired, two secrets in one ordering, and both are trained a second time with their initial weights and
-hyperparameters exchanged. The seeds of the two draw independently of the secrets and alike, so that an honest exchange
-leaves the joint distribution of the four test accuracies as it was: what the two runs score more than the exchanged
-ones is, datasets and orderings given, symmetric about 0 and independent from pair to pair. The test of that is
-Fisher's (The Design of Experiments, 1935, section 21): all signs of the differences are as likely, and the p-value is
-the share of them whose sum is at least the one seen. So an honest strategy, whatever it is, fails an audit with a
-probability of at most 1/1000.
+Weights that contain nothing about a secret do equally well on any other secret; weights that contain what the run
+should learn fail on another. Runs are paired, two secrets in one ordering, and both are trained a second time with
+their initial weights and hyperparameters exchanged. The seeds of the two runs are drawn alike and independently of the
+secrets, so for an honest strategy the exchange leaves the joint distribution of the four test accuracies unchanged.
+Given datasets and orderings, the amount by which the two runs outscore the exchanged ones is symmetric about 0 and
+independent between pairs. The test is Fisher's (The Design of Experiments, 1935, section 21): all signs of the
+differences are equally likely, and the p-value is the share of sign choices whose sum is at least the observed sum. So
+any honest strategy fails the audit with a probability of at most 1/1000.
 
-What it does not see: weights that carry *all* the evaluation's secrets, from which training need only choose. That is
-for `foresight` to find.
+The audit does not detect weights that contain *all* the evaluation's secrets, so that training only has to choose one.
+`foresight` covers that case.
 """
 
 import random
@@ -27,28 +27,28 @@ from vecparity.training.loop import Trained
 from vecparity.training.runs import Run
 
 _FALSE_ALARMS = 1 / 1000
-# With fewer pairs, even differences that are all above 0 have a p-value above 1/1000.
+# With fewer pairs, the p-value is above 1/1000 even if all differences are above 0.
 FEWEST_PAIRS = 10
-# Where half of an evaluation's runs leak, about three quarters of the pairs show it: with 20 pairs, too few of them do
-# less than once in a hundred audits. All 2^20 signs take 20 ms.
+# If half of an evaluation's runs leak, about three quarters of the pairs show it. With 20 pairs, fewer than one audit
+# in a hundred has too few such pairs to detect the leak. All 2^20 signs take 20 ms.
 _MOST_PAIRS = 20
 
 
 def num_orderings_needed(config: TaskConfig) -> int:
-    """Number of runs per secret that must be made (`make_runs`) for there to be enough pairs.
+    """Returns the number of runs per secret (`make_runs`) that give enough pairs.
 
-    It is more than the settings' where the evaluation is small. A single secret has no other to exchange with.
+    For a small evaluation it exceeds the number in the settings. A single secret has no other to exchange with.
     """
     num_pairs = config.num_hidden_secrets // 2
     return max(config.num_orderings, -(-FEWEST_PAIRS // num_pairs)) if num_pairs else config.num_orderings
 
 
 def choose_pairs(runs: Sequence[Run], choice: int) -> list[tuple[Run, Run]]:
-    """Chooses which runs exchange their initial weights: of different secrets in the same ordering, each at most once.
+    """Chooses pairs of runs to exchange initial weights: different secrets, the same ordering, each run at most once.
 
     Args:
-        runs: Of one evaluation, with `num_orderings_needed`.
-        choice: Seeds the choice. A strategy that could foresee it would be honest where it is looked at.
+        runs: The runs of one evaluation, with `num_orderings_needed`.
+        choice: Seed of the choice. A strategy that could foresee the choice could be honest in the chosen runs only.
 
     Returns:
         At most 20 pairs: 10 or more with two secrets, none with one.
@@ -63,7 +63,7 @@ def choose_pairs(runs: Sequence[Run], choice: int) -> list[tuple[Run, Run]]:
 
 
 def crossed_runs(pairs: Sequence[tuple[Run, Run]]) -> list[Run]:
-    """Exchanges initial weights and hyperparameters in each pair: its two runs, one after the other."""
+    """Exchanges initial weights and hyperparameters in each pair; returns the two runs of each pair in sequence."""
     return [
         replace(run, params=other.params, optimizer=other.optimizer)
         for pair in pairs
@@ -72,13 +72,13 @@ def crossed_runs(pairs: Sequence[tuple[Run, Run]]) -> list[Run]:
 
 
 def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> AuditFinding:
-    """Whether runs did better with their own initial weights than with the other's. See the module's text.
+    """Tests whether runs did better with their own initial weights than with exchanged ones; see the module docstring.
 
-    Only the test accuracy is tested; steps are among the figures.
+    Only the test accuracy is tested; the figures also contain steps.
 
     Args:
-        straight: How the runs of the pairs ended, the two of each pair one after the other.
-        crossed: How the `crossed_runs` ended. A diverged run counts as accuracy 0.
+        straight: Results of the paired runs, the two of each pair in sequence.
+        crossed: Results of the `crossed_runs`. A diverged run counts as accuracy 0.
 
     Returns:
         The finding; undecided with fewer than 10 pairs.
@@ -110,11 +110,11 @@ def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> Au
 
 
 def sign_flip_p_value(differences: Float64[np.ndarray, " pair"]) -> float:
-    """The share of all signs of the differences with a sum at least theirs: exact, one-sided; time 2^pairs."""
+    """Returns the share of sign choices whose sum is at least the observed sum: exact, one-sided, in time 2^pairs."""
     sums = np.zeros(1)
     for difference in differences:
         sums = np.concatenate([sums + difference, sums - difference])
-    # Equal sums of accuracies, rounded to float32, differ by less; unequal ones that count as equal raise the p-value.
+    # Equal sums of float32 accuracies differ by less than 1e-6; unequal sums that count as equal raise the p-value.
     return float(np.mean(sums >= differences.sum() - 1e-6))
 
 

@@ -1,6 +1,6 @@
-"""What can be checked of a strategy's honesty from what it returned: repeatability, its file, rows of the test set.
+"""Audits that check a strategy's return values and file: repeatability, an unchanged file, rows of the test set.
 
-Pure functions of an evaluation's runs; `cross_pairing` and `foresight` have the audits that train more of them.
+These are pure functions of an evaluation's runs; the audits in `cross_pairing` and `foresight` train more runs.
 """
 
 import hashlib
@@ -15,19 +15,19 @@ from vecparity.task import rows
 from vecparity.task.dataset import Dataset
 from vecparity.training.runs import Initial, Run
 
-# Of an honest strategy failing `overlap`, over all secrets of an evaluation.
+# Probability that an honest strategy fails `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6
 
 
 @dataclass(frozen=True)
 class AuditFinding:
-    """What one audit found.
+    """The finding of one audit.
 
     Attributes:
-        name: Which audit.
-        passed: None where it could not be decided.
-        summary: One line: what was measured, what was expected, how often an honest strategy fails.
-        figures: What was measured, by name.
+        name: The audit's name.
+        passed: Whether the strategy passed, or None if the audit is undecided.
+        summary: One line with the measured and expected values and how often an honest strategy fails.
+        figures: The measured values, by name.
     """
 
     name: str
@@ -37,12 +37,12 @@ class AuditFinding:
 
     @property
     def verdict(self) -> str:
-        """In a word."""
+        """The outcome: passed, failed or undecided."""
         return "undecided" if self.passed is None else "passed" if self.passed else "failed"
 
 
 def call_digests(runs: Sequence[Run]) -> dict[str, str]:
-    """Digests what each call of one evaluation's strategy returned, for `repeatability`.
+    """Digests the return value of each call of one evaluation's strategy, for `repeatability`.
 
     Returns:
         SHA-256 of every run's parameters and hyperparameters and of every secret's dataset, by the call's name.
@@ -53,10 +53,10 @@ def call_digests(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def network_digests(initial: Mapping[tuple[int, int], Initial]) -> dict[str, str]:
-    """Digests what `init_model` and `get_optimizer_config` made of each run, see `call_digests`.
+    """Digests the results of `init_model` and `get_optimizer_config` for each run, see `call_digests`.
 
     Args:
-        initial: What each (secret, ordering) begins with.
+        initial: Initial parameters and hyperparameters of each (secret, ordering).
     """
     digests = {}
     for (i, j), (params, optimizer) in initial.items():
@@ -67,24 +67,24 @@ def network_digests(initial: Mapping[tuple[int, int], Initial]) -> dict[str, str
 
 
 def dataset_digest(i: int, dataset: Dataset) -> tuple[str, str]:
-    """Names the call that made secret i's training set, and digests what it returned, see `call_digests`."""
+    """Returns the name of the call that made secret i's training set and the digest of the set, see `call_digests`."""
     return f"make_dataset secret={i}", _sha256(dataset.bits, dataset.labels)
 
 
 def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditFinding:
-    """Whether calls made twice, under the same seeds, returned the same bytes. It has no false alarms.
+    """Checks that calls made twice under the same seeds returned the same bytes. It has no false alarms.
 
-    The second calls are made in workers of a fork server of their own, with other process numbers and clocks
-    (`sandbox.surroundings`). So this finds what depends on the hash seed (the order of a set of strings, too), on
-    addresses, on process numbers, on the state of numpy's global generator or any that the system seeds, on the clocks
-    of Python's `time` and `datetime` however coarsely they are read, and on how threads take turns, as far as two calls
-    show it. It does not find what is the same in every evaluation on this machine (its name, its number of cores, its
-    libraries' versions), nor a clock that is read coarsely by another way (a file's time, `/proc/uptime`, numpy's
-    ``datetime64("now")``), nor a strategy that looks for signs of the second call.
+    The second calls run in workers of a separate fork server, with other process numbers and clocks
+    (`sandbox.surroundings`). So the audit finds dependence on the hash seed (including the order of a set of strings),
+    on addresses, on process numbers, on the state of numpy's global generator or any generator that the system seeds,
+    on the clocks of Python's `time` and `datetime` however coarsely they are read, and on thread scheduling, as far as
+    two calls show it. It does not find dependence on properties that are the same in every evaluation on this machine
+    (its name, its number of cores, its libraries' versions), on a clock read coarsely in another way (a file's time,
+    `/proc/uptime`, numpy's ``datetime64("now")``), or on signs of the second call that a strategy looks for.
 
     Args:
-        first: What `call_digests` tells of the calls.
-        second: The same of the same calls, made again.
+        first: The `call_digests` of the calls.
+        second: The `call_digests` of the same calls, made again.
     """
     assert first.keys() == second.keys(), "not the same calls"
     differing = [call for call in first if first[call] != second[call]]
@@ -98,11 +98,11 @@ def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditF
 
 
 def file_unchanged(before: str, path: Path) -> AuditFinding:
-    """Whether a strategy's file is still the one that was loaded. It has no false alarms.
+    """Checks that a strategy's file has not changed since it was loaded. It has no false alarms.
 
     Args:
         before: SHA-256 of the file when it was loaded (`Strategy.sha256`).
-        path: Where it was; there may be anything now, or nothing.
+        path: The file's path; by now it may hold anything, or not exist.
     """
     try:
         after = hashlib.sha256(read(path)).hexdigest()
@@ -117,16 +117,17 @@ def file_unchanged(before: str, path: Path) -> AuditFinding:
 
 
 def overlap(runs: Sequence[Run]) -> AuditFinding:
-    """Whether more rows of the test sets occur in the secrets' own training sets than chance would have.
+    """Tests whether more rows of the test sets occur in the secrets' own training sets than chance explains.
 
     A test set is independent of an honest training set. The smallest of the secrets' exact p-values (`rows.overlap`),
     times their number (Bonferroni), is at most 1e-6 by chance once in a million evaluations.
 
-    The contract seeds test sets independently of datasets but for top-level seed 0, where both seeds of a secret are
-    the same: uniform rows drawn from the dataset's seed are then the test set's, whoever meant that, and this says so.
+    The contract seeds test sets independently of datasets except under top-level seed 0, where both seeds of a secret
+    are equal. Uniform rows drawn from the dataset's seed are then the test set's rows, even without intent, and the
+    audit reports them.
 
     Args:
-        runs: Of one evaluation.
+        runs: The runs of one evaluation.
     """
     secrets = {run.secret_index: run for run in runs}
     overlaps = {i: rows.overlap(run.test_set, rows.sorted_keys(run.dataset)) for i, run in secrets.items()}

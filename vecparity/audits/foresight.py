@@ -1,11 +1,11 @@
-"""Foresight: whether a strategy does better on the secrets that the public formulas give than on sealed ones.
+"""Foresight audit: tests for higher accuracy on the secrets of the public formulas than on sealed secrets.
 
-The widest of the audits: whatever a strategy has of foreseeable secrets, test sets or orderings, it does not have it of
-those under a key that nobody knows. To a strategy that foresees nothing, the secrets of both evaluations are drawn
-alike, so that their test accuracies are exchangeable. The test of that permutes which are called public: exactly where
-there are few ways, else at random, where counting the one seen among them keeps the stated error rate (Phipson & Smyth,
-"Permutation p-values should never be zero", 2010, equation 3). An author who has chosen among strategies by their score
-on the public secrets has used foresight, too, in good faith; this does not tell why.
+This is the widest of the audits: a strategy may gain from foreseeable secrets, test sets or orderings, but not from
+those under an unknown key. For a strategy that foresees nothing, the secrets of both evaluations are drawn alike, so
+that their test accuracies are exchangeable. The test permutes the labels "public" and "sealed": all ways where they are
+few, else random ones, with the observed one counted among them, which keeps the stated error rate (Phipson & Smyth,
+"Permutation p-values should never be zero", 2010, equation 3). An author who chose among strategies by their score on
+the public secrets has also used foresight, in good faith; the audit does not tell the cause.
 """
 
 import math
@@ -17,16 +17,17 @@ from vecparity.audits.findings import AuditFinding
 
 _FALSE_ALARMS = 1 / 1000
 _PERMUTATIONS = 20_000
-# With fewer ways to choose the public secrets, a p-value of 1/1000 is out of reach, or a matter of the draws' luck.
+# With fewer ways to choose the public secrets, a p-value of 1/1000 is out of reach, or depends on the random draws.
 FEWEST_CHOICES = 2000
 
 
 def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
-    """Whether public secrets have a higher test accuracy than sealed ones.
+    """Tests whether public secrets have a higher test accuracy than sealed ones.
 
     Args:
         public: Mean test accuracy of each secret of an evaluation under `PublicSeeds`; a diverged run counts as 0.
-        sealed: The same under `SealedSeeds` with keys made for this, over as many orderings; of other secrets.
+        sealed: Mean test accuracy of each secret, other than the public ones, under `SealedSeeds` with keys made for
+            this audit, over the same number of orderings.
 
     Returns:
         The finding; undecided with too few secrets (10 and 5, 5 and 9, or 2 and 62 are enough).

@@ -1,4 +1,4 @@
-"""How strictly a strategy is audited; nothing here takes time to load."""
+"""The audit mode: how strictly a strategy is audited. This module loads quickly."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ AuditMode = Literal["off", "report", "strict"]
 
 
 def audit_mode(strategy: Strategy, asked: AuditMode | None, *, is_sealed: bool) -> AuditMode:
-    """The audit's mode: as asked for, by default a report where it is not bundled and seeds are public."""
+    """Returns the requested mode; by default ``report`` if the strategy is not bundled and the seeds are public."""
     if asked is not None:
         return asked
     return "off" if is_sealed or strategy.is_bundled else "report"

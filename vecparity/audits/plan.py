@@ -1,4 +1,4 @@
-"""An evaluation's audits as a whole: the runs that they need besides its own, and what they find in the end."""
+"""All audits of an evaluation: the additional runs that they need, and their findings after training."""
 
 import math
 import secrets
@@ -20,14 +20,14 @@ _MOST_KEYS = 3
 
 @dataclass(frozen=True)
 class Audit:
-    """What one evaluation's audits wait for. Runs are named by their position among all that train.
+    """The audits of one evaluation while its runs train. Runs are named by their position among all trained runs.
 
     Attributes:
-        settled: Findings that no training is needed for.
-        straight: Runs that exchange their initial weights, the two of each pair one after the other.
-        crossed: The same with exchanged weights.
+        settled: Findings that need no training.
+        straight: Runs whose initial weights are exchanged in `crossed`, the two of each pair in sequence.
+        crossed: The same runs with exchanged weights.
         public: One run of each secret.
-        sealed: One run of each of the secrets that nobody could foresee.
+        sealed: One run of each sealed secret, which no strategy could foresee.
     """
 
     settled: list[AuditFinding]
@@ -40,10 +40,10 @@ class Audit:
         return asdict(self)
 
     def findings(self, ends: Sequence[Trained]) -> list[AuditFinding]:
-        """Finds, when all runs have been trained.
+        """Returns the findings once all runs are trained.
 
         Args:
-            ends: How each of them ended.
+            ends: The result of every trained run.
         """
         public, sealed = ([ends[run].test_accuracy or 0.0 for run in runs] for runs in (self.public, self.sealed))
         crossing = cross_pairing([ends[run] for run in self.straight], [ends[run] for run in self.crossed])
@@ -51,14 +51,14 @@ class Audit:
 
 
 def num_orderings(config: TaskConfig, mode: AuditMode) -> int:
-    """Runs per secret to be made. Only a strict audit has more than the evaluation, where that is small."""
+    """Returns the number of runs per secret. Only a strict audit of a small evaluation needs additional runs."""
     return num_orderings_needed(config) if mode == "strict" else config.num_orderings
 
 
 def sealed_jobs(author: Author, seeds: Seeds, config: TaskConfig, mode: AuditMode) -> list[tuple[Author, Seeds]]:
-    """The same strategy under keys made for this: as many as `foresight` needs to decide, or none if it cannot.
+    """Pairs the strategy with sealed seeds under new keys: as many as `foresight` needs, or none if it cannot decide.
 
-    A report makes do with one key, which is enough for 10 secrets. An evaluation that is sealed itself needs none.
+    A report uses only one key, which is enough for 10 secrets. A sealed evaluation needs none.
     """
     public = config.num_hidden_secrets
     if not isinstance(seeds, PublicSeeds):
@@ -75,20 +75,20 @@ def prepare(
     """Prepares the audits of one evaluation.
 
     Args:
-        made: The evaluation's runs, and those of further orderings.
+        made: The evaluation's runs, and the runs of further orderings.
         again: Digests of the same calls, made a second time (`findings.call_digests`).
         sealed: One run for each secret of the `sealed_jobs`.
         config: The settings.
-        own: Position of the evaluation's first run among all that train.
-        first: Position of the first run that is added to them.
+        own: Position of the evaluation's first run among all trained runs.
+        first: Position of the first added run among all trained runs.
 
     Returns:
-        The runs to be added, and the audits.
+        The added runs, and the audits.
     """
     ours = [run for run in made if run.order_index < config.num_orderings]
     further = [run for run in made if run.order_index >= config.num_orderings]
-    pairs = choose_pairs(made, secrets.randbits(63))  # not to be foreseen, and drawn after all weights
-    if len(pairs) < FEWEST_PAIRS:  # nothing could be decided
+    pairs = choose_pairs(made, secrets.randbits(63))  # unforeseeable, and drawn after all weights
+    if len(pairs) < FEWEST_PAIRS:  # too few to decide anything
         pairs = []
     straight = [run for pair in pairs for run in pair]
     positions = {id(run): own + index for index, run in enumerate(ours)}

@@ -1,1 +1,1 @@
-"""Evaluations: from strategies and seeds to a result, and the result as JSON and metric lines."""
+"""Evaluations: the path from strategies and seeds to a result, and the result as JSON and metric lines."""

@@ -1,4 +1,4 @@
-"""Who is told how a command's evaluations go, as they go."""
+"""Callbacks that report the progress of a command's evaluations."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -11,26 +11,23 @@ from vecparity.training.runs import Run
 
 @runtime_checkable
 class Follower(Protocol):
-    """Told of one configuration after the other; the evaluations of one train together."""
+    """Receives the progress of one configuration after another; the evaluations of a configuration train together."""
 
     def begin(self, config: TaskConfig) -> None:
-        """The next configuration's strategies are asked for data and networks."""
+        """Called before the next configuration's strategies make data and networks."""
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
-        """Its runs are there, in the order that windows name them in, and an engine is to train them."""
+        """Called when the configuration's runs are ready for the engine, in the order that windows use."""
 
     def window(self, closed: WindowClosed) -> None:
-        """A window closed."""
+        """Called when a window closes."""
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
-        """Its evaluations are done."""
+        """Called when the configuration's evaluations are done."""
 
 
 class Followers:
-    """Several as one, told in their order; or none.
-
-    A `Follower`.
-    """
+    """A `Follower` that calls any number of followers in order."""
 
     def __init__(self, followers: Sequence[Follower]) -> None:
         self._followers = followers

@@ -1,4 +1,4 @@
-"""Whether what was read of an evaluation belongs together, as what an evaluator writes does."""
+"""Checks that the parts of an evaluation read from a file agree with each other."""
 
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ from vecparity.task.seeds import check_seed
 from vecparity.training.loop import Curve
 
 _ROUNDING = 1e-9
-# Of a text that is shown: all are a line.
+# Maximum length of a text that is shown; each is one line.
 _MOST_CHARACTERS = 4096
 
 
@@ -20,14 +20,14 @@ def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
     """Checks an evaluation that comes from a file.
 
     Args:
-        evaluation: Of the right types.
-        metrics: What the file has as its figures.
+        evaluation: The evaluation, whose values have the right types.
+        metrics: The metrics stored in the file.
 
     Raises:
-        ValueError: What does not belong together, in words.
+        ValueError: Some parts disagree; the text says which.
     """
     config = evaluation.config
-    # Numbers first: settings alone must not have anything built that the file does not hold.
+    # Compare counts first: large settings alone must not make this function build anything that the file does not hold.
     num_tested, num_ended = len(evaluation.results), len(evaluation.results) + len(evaluation.diverged)
     _require_number("runs in results and diverged", num_ended, config.num_runs)
     _require_number("runs in curves", len(evaluation.curves), config.num_runs)
@@ -70,10 +70,10 @@ def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
 
 
 def require_line(text: str) -> None:
-    """Checks a text from a file that is shown as it is.
+    """Checks a text from a file that is shown unchanged.
 
     Raises:
-        ValueError: It is no line, or one that nobody writes, or a terminal would obey it.
+        ValueError: The text is not one line, is too long to be genuine, or contains terminal control characters.
     """
     if not text.isprintable():
         raise ValueError(f"{brief(text)}, which cannot be printed")
@@ -82,7 +82,7 @@ def require_line(text: str) -> None:
 
 
 def _texts(evaluation: Evaluation) -> Iterator[str]:
-    """All that is shown as it is."""
+    """Yields every text that is shown unchanged."""
     yield from (value for value in asdict(evaluation.provenance).values() if isinstance(value, str))
     for finding in evaluation.findings:
         yield from (finding.name, finding.summary, *finding.figures)
@@ -119,7 +119,7 @@ def _require_dataset(data: DatasetSummary, config: TaskConfig) -> None:
 
 
 def _require_curves(curves: Sequence[Curve], config: TaskConfig) -> None:
-    """Windows at some of the steps where they close: a report's JSON leaves some out. There may be 20 million."""
+    """Checks curves. A report's JSON leaves out some windows, so they need not be complete. There may be 20 million."""
     steps = max((curve.step for curve in curves), key=len)
     if any(after <= before for before, after in pairwise([0, *steps])):
         raise ValueError("steps in curves that do not ascend")
@@ -151,7 +151,7 @@ def _require_finite(what: str, values: Iterable[float]) -> None:
 
 
 def _require_metrics(evaluation: Evaluation, metrics: Metrics | None) -> None:
-    """The figures are those of the runs."""
+    """Checks that the metrics follow from the runs."""
     expected = None if evaluation.why_no_score else evaluation.metrics
     if metrics is None or expected is None:
         agree = metrics is expected

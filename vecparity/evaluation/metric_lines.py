@@ -31,7 +31,7 @@ def run_lines(evaluation: Evaluation) -> list[str]:
 
 
 def train_lines(evaluation: Evaluation) -> list[str]:
-    """The lines of all windows, as they come while an ensemble trains: ordered by step, secret and ordering."""
+    """Returns the lines of all windows in the order of training: by step, secret and ordering."""
     windows = sorted(
         (step, run.secret_index, run.order_index, loss, accuracy)
         for run in evaluation.curves
@@ -41,7 +41,7 @@ def train_lines(evaluation: Evaluation) -> list[str]:
 
 
 def full_lines(evaluation: Evaluation) -> list[str]:
-    """Every line."""
+    """Returns every line."""
     return [
         task_config_line(evaluation.config),
         *(dataset_line(data.secret_index, data.num_examples, data.positive_rate) for data in evaluation.datasets),
@@ -52,7 +52,7 @@ def full_lines(evaluation: Evaluation) -> list[str]:
 
 
 def final_lines(evaluation: Evaluation) -> list[str]:
-    """FINAL_METRICS and TEST_METRICS; nothing where there is no score."""
+    """Returns FINAL_METRICS and TEST_METRICS, or no lines if there is no score."""
     if evaluation.why_no_score:
         return []
     metrics = evaluation.metrics
@@ -65,7 +65,7 @@ def final_lines(evaluation: Evaluation) -> list[str]:
 
 
 def digest_lines(evaluation: Evaluation) -> list[str]:
-    """What an author reads: TASK_CONFIG, the last windows, the last runs and the final lines."""
+    """Returns the lines an author reads: TASK_CONFIG, the last windows, the last runs and the final lines."""
     return [
         task_config_line(evaluation.config),
         *train_lines(evaluation)[-_DIGEST_LINES:],

@@ -1,4 +1,4 @@
-"""How evaluations are made."""
+"""Options of evaluations."""
 
 import math
 from dataclasses import dataclass, field
@@ -29,31 +29,31 @@ _PATHS = ("strategy_log", "checkpoint")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How evaluations are made, whatever they mean.
+    """Options that decide how evaluations run, apart from the task settings.
 
     Attributes:
-        engine: What computes the windows. ``auto`` takes the fastest that the machine can run.
-        device: Where. ``auto`` takes CUDA if there is one; ``cuda:1`` is one of several GPUs, ``cuda:all`` shares the
-            runs out among all of them.
-        init_device: Where ``init_model`` draws. ``cuda`` reproduces the original's draws there.
-        chunk_runs: The most runs that train together (by default as many as suit the machine); only `vmap` has a use
-            for it.
-        dtype: Of parameters, moments and gradients: ``torch.float32`` or ``torch.float64``, or its name.
-        containment: How strategies are contained. ``auto`` takes the strongest that the machine has.
-        require_containment: The weakest containment that will do.
-        limits: What each of a strategy's workers may use.
-        strategy_log: A file for what strategies print; a path, or its text.
-        seal_key: Makes it a sealed evaluation: everything random comes from streams under this key, so that nothing
-            that a strategy sees tells it anything (`seeds.new_key` draws one).
-        audit: ``report`` adds what audits find, ``strict`` takes the score from an evaluation that fails one. By
-            default strategies that are not bundled are reported on where the seeds are public.
-        checkpoint: A directory for checkpoints of the training (a path, or its text), in which other evaluations may
-            have theirs. They are removed when the evaluation is done. The `reference` engine keeps none.
-        checkpoint_seconds: The least time between two of them, 0 for as many as can be.
-        resume: Go on from what is kept there of the same evaluation; where there is nothing, begin, with a warning.
+        engine: The engine that computes the windows. ``auto`` takes the fastest that the machine can run.
+        device: The device that trains. ``auto`` takes CUDA if available; ``cuda:1`` is one of several GPUs, and
+            ``cuda:all`` shares the runs among all GPUs.
+        init_device: The device on which ``init_model`` draws. ``cuda`` reproduces the original's draws on CUDA.
+        chunk_runs: Maximum number of runs that train together (by default as many as suit the machine); only `vmap`
+            uses it.
+        dtype: Type of parameters, moments and gradients: ``torch.float32`` or ``torch.float64``, or its name.
+        containment: Containment of strategies. ``auto`` takes the strongest that the machine supports.
+        require_containment: The weakest acceptable containment.
+        limits: Limits of each of a strategy's workers.
+        strategy_log: File for the output of strategies: a path, or its text.
+        seal_key: Key of a sealed evaluation: all randomness comes from streams under this key, so that a strategy can
+            infer nothing from the values that it sees (`seeds.new_key` draws a key).
+        audit: ``report`` adds the findings of audits; ``strict`` withholds the score if an audit fails. The default is
+            a report for strategies that are not bundled if the seeds are public.
+        checkpoint: Directory for checkpoints of the training (a path, or its text); other evaluations may use the same
+            directory. The checkpoints are removed when the evaluation is done. The `reference` engine keeps none.
+        checkpoint_seconds: Minimum time between two checkpoints in seconds; 0 for as many as possible.
+        resume: Go on from the checkpoint of the same evaluation; if there is none, warn and start from the beginning.
 
     Raises:
-        UsageError: A value that cannot be.
+        UsageError: A value is invalid.
     """
 
     engine: EngineName = "auto"
@@ -85,7 +85,7 @@ class Options:
         self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
         self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
         self._require(isinstance(self.resume, bool), "resume", "True or False")
-        if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # which is not to be shown
+        if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # an error must not show the key
             raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")
         paths = {name: to_path(path, name) for name in _PATHS if (path := getattr(self, name)) is not None}
         numbers = {"chunk_runs": chunk and int(chunk), "checkpoint_seconds": float(seconds)}
@@ -104,7 +104,7 @@ class Options:
             raise UsageError(f"{name} must be {expected}, got {getattr(self, name)!r}")
 
     def seeds(self, seed: int) -> Seeds:
-        """Where the random numbers of an evaluation under a top-level seed come from."""
+        """Returns the source of random numbers for an evaluation under a top-level seed."""
         return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
 
 

@@ -1,4 +1,4 @@
-"""Evaluations one configuration after the other: what is known, kept or to be prepared, trained, and gathered."""
+"""The pipeline of evaluations, one configuration after another: recall, resume, prepare, train, gather."""
 
 import platform
 import statistics
@@ -55,21 +55,21 @@ def evaluations(
     stop_requested: Callable[[], bool] = lambda: False,
     recall: Recall = lambda config, provenance: None,
 ) -> Generator[list[Evaluation], None, None]:
-    """Evaluates all jobs under one configuration after the other; the next is prepared while one trains.
+    """Evaluates all jobs under one configuration after another; prepares the next configuration while one trains.
 
     Args:
         jobs: Strategies with the seeds to evaluate them under.
         configs: The settings of each configuration.
-        protocol_name: What provenance says of them.
-        options: How.
-        follower: Told how it goes; of nothing prepared where nothing is to be trained.
-        stop_requested: Asked now and then whether to keep a checkpoint and stop.
-        recall: Asked for every evaluation whether it is known already, and need not be made: given its settings and
-            its provenance but for the time that it took.
+        protocol_name: The protocol's name in the provenance.
+        options: The options.
+        follower: Receives the progress; `prepared` is not called for a configuration that needs no training.
+        stop_requested: Polled at intervals; returns whether to keep a checkpoint and stop.
+        recall: Called with the settings and the provenance, without its wall time, of every evaluation; returns the
+            evaluation if it is already known, else None.
 
     Yields:
-        For each configuration one evaluation for each job, in order. Whoever has them safe asks for more after the
-        last: that removes all checkpoints. Whoever closes it before leaves them to be gone on from.
+        For each configuration one evaluation for each job, in order. After saving the last ones, the caller must
+        advance the generator once more, which removes all checkpoints. Closing it earlier keeps them for a resumption.
 
     Raises:
         InterruptedTrainingError: A stop was requested.
@@ -87,7 +87,7 @@ def evaluations(
     ]
     with ExitStack() as stack:
         plan = [_plan(config, sources, protocol_name, options, devices, level, recall, stack) for config in configs]
-        first = next((planned for planned in plan if planned.asked), None)  # later ones may not have begun
+        first = next((planned for planned in plan if planned.asked), None)  # later configurations may not have begun
         if options.resume and first and first.checkpoints is not None and first.kept is None:
             warn_of_nothing_kept(first.checkpoints)
 
@@ -127,12 +127,12 @@ class _Planned:
 
     Attributes:
         config: The settings.
-        engine: What trains.
-        stamps: Every job's provenance, but for the time.
-        known: Evaluations that need not be made, by their job.
-        asked: The jobs that are to be evaluated.
-        checkpoints: Where their training is kept.
-        kept: What was kept there, if it is to go on.
+        engine: The engine that trains.
+        stamps: Every job's provenance, without the wall time.
+        known: Evaluations that are already known, by job.
+        asked: The jobs that need an evaluation.
+        checkpoints: The checkpoints of the training, if any.
+        kept: The runs and audits restored from a checkpoint, if the training resumes.
     """
 
     config: TaskConfig
@@ -180,7 +180,7 @@ def _plan(
     known = {index: evaluation for index, evaluation in recalled.items() if evaluation is not None}
     asked = [source for source in sources if source.index not in known]
     checkpoints, kept = None, None
-    if asked or options.resume:  # what an interrupted command had recorded is known, and its checkpoint is to go
+    if asked or options.resume:  # an interrupted command may have recorded everything but not removed its checkpoint
         checkpoints, kept = keep(options, config, asked or sources, engine, devices, stack)
     return _Planned(config, engine, stamps, known, asked, checkpoints, kept)
 
@@ -214,7 +214,7 @@ def _gather(
 
 
 def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:
-    """Keeps to itself what concerns the runs behind the evaluations' own."""
+    """Wraps a window callback so that it does not see the audits' runs, which follow the evaluations' own."""
 
     def tell(closed: WindowClosed) -> None:
         own = sum(run < num_own for run in closed.runs)
@@ -237,10 +237,10 @@ def gather(
 
     Args:
         config: The settings.
-        secrets: All of its secrets. Nothing that would tell one goes into a sealed evaluation.
-        ended: Its runs, ordered by (secret, ordering), with how they ended.
-        findings: What audits found.
-        provenance: What made it.
+        secrets: All of the evaluation's secrets. A sealed evaluation contains nothing that would reveal one.
+        ended: Runs with their results, ordered by (secret, ordering).
+        findings: The findings of audits.
+        provenance: The evaluation's provenance.
     """
     is_sealed = provenance.seal is not None
     datasets = {run.secret_index: run.dataset for run, _ in ended}
@@ -269,7 +269,7 @@ def gather(
 
 
 def by_feature(values: Sequence[float], secret: Secret, is_sealed: bool) -> ByFeature:
-    """Means of one value a feature, over the secret's features and over the others."""
+    """Averages one value per feature over the secret's features and over the other features."""
     others = [value for feature, value in enumerate(values) if feature not in secret]
     return ByFeature(
         secret=statistics.fmean(values[feature] for feature in secret),

@@ -1,4 +1,4 @@
-"""Everything that strategies are asked for, ahead of the training."""
+"""Prepares runs: makes all calls to strategies ahead of the training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,13 +26,13 @@ from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 @dataclass(frozen=True)
 class Source:
-    """What one evaluation is made of.
+    """The inputs of one evaluation.
 
     Attributes:
-        index: Of the evaluation, among all of the command's.
-        strategy: Its file.
-        seeds: Where its random numbers come from.
-        audit: How it is audited.
+        index: The evaluation's index among all evaluations of the command.
+        strategy: The strategy.
+        seeds: The source of random numbers.
+        audit: The audit mode.
     """
 
     index: int
@@ -43,11 +43,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What one configuration trains.
+    """The runs that one configuration trains, and its audits.
 
     Attributes:
-        runs: Those of the evaluations, ordered by (evaluation, secret, ordering), and behind them those of audits.
-        audits: One for each evaluation, or None where there is none.
+        runs: The evaluations' runs, ordered by (evaluation, secret, ordering), followed by the audits' runs.
+        audits: One audit for each evaluation, or None if it is not audited.
     """
 
     runs: list[Run]
@@ -55,17 +55,17 @@ class Prepared:
 
 
 class Preparation:
-    """Yields the runs of one configuration after the other, and prepares the next ones' while those train.
+    """Yields the runs of one configuration after another, and prepares the next configuration's while these train.
 
-    Every network of every configuration is initialised before any secret is shown to a strategy, so that no
-    initialisation can know one, by whatever way. What is audited has a second sandbox, where its calls are made again.
+    Every network of every configuration is initialised before a strategy sees any secret, so that no initialisation
+    can depend on one in any way. An audited strategy has a second sandbox, in which its calls are repeated.
 
     Args:
-        plan: The settings of each configuration, and the evaluations to be made under them.
-        level: How strategies are contained.
-        limits: What each of their workers may use.
-        init_device: Where ``init_model`` draws.
-        strategy_log: A file for what strategies print.
+        plan: The settings of each configuration, and the evaluations under them.
+        level: The containment of strategies.
+        limits: The limits of each worker.
+        init_device: The device on which ``init_model`` draws.
+        strategy_log: A file for the output of strategies.
     """
 
     def __init__(
@@ -103,15 +103,15 @@ class Preparation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for sandbox in self._sandboxes:  # what is being prepared ends with its workers
+        for sandbox in self._sandboxes:  # killing the workers ends a preparation in progress
             sandbox.kill()
         self._stack.close()
 
     def __iter__(self) -> Iterator[Prepared]:
-        """Yields what each configuration trains.
+        """Yields the runs and audits of each configuration.
 
         Raises:
-            InvalidStrategyError: A strategy does not load, or returned what the contract refuses.
+            InvalidStrategyError: A strategy does not load, or returned a value that the contract refuses.
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: A sandbox does not work.
         """
@@ -130,12 +130,12 @@ class Preparation:
 
 @dataclass(frozen=True)
 class _Job:
-    """One evaluation to be prepared.
+    """One evaluation to prepare.
 
     Attributes:
-        source: What it is made of.
-        author: Its strategy's sandbox.
-        repeater: The sandbox where its calls are made again, or None where it is not audited.
+        source: The evaluation's inputs.
+        author: The strategy's sandbox.
+        repeater: The sandbox in which the calls are repeated, or None if the evaluation is not audited.
     """
 
     source: Source
@@ -145,7 +145,7 @@ class _Job:
 
 @dataclass(frozen=True)
 class _Begun:
-    """The networks that a job's runs begin with under one configuration; the sealed ones are for an audit."""
+    """The initial networks of a job's runs under one configuration; the sealed ones are for an audit."""
 
     initial: Mapping[tuple[int, int, int], Initial]
     sealed_jobs: Sequence[tuple[Author, Seeds]]
@@ -162,7 +162,7 @@ def _begin(job: _Job, config: TaskConfig) -> _Begun:
 
 
 def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
-    """Makes the calls for a job's networks again, and digests them (`findings.call_digests`)."""
+    """Repeats the calls for a job's networks, and digests the results (`findings.call_digests`)."""
     if job.repeater is None:
         return {}
     jobs = [(job.repeater, job.source.seeds)]
@@ -203,7 +203,7 @@ def _prepare(
 
 
 def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[str, str]:
-    """Makes the training sets again, and digests each before the next one is made."""
+    """Makes the training sets a second time, and digests each before making the next."""
     with called_again():
         return dict(
             dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
@@ -213,7 +213,7 @@ def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[
 
 @contextmanager
 def called_again() -> Iterator[None]:
-    """Says of an error that it came from a call that had returned when it was first made."""
+    """Adds to an error that it came from a repeated call, whose first call returned."""
     try:
         yield
     except (InvalidStrategyError, StrategyFailedError) as error:

@@ -1,4 +1,4 @@
-"""What an evaluation is when it is done: each run's end, the figures over all, and what made them."""
+"""The result of an evaluation: each run's result, the metrics over all runs, and the provenance."""
 
 import math
 from collections.abc import Iterable
@@ -15,18 +15,18 @@ from vecparity.training.loop import Curve
 if TYPE_CHECKING:
     import pandas as pd
 
-# An error is a line, and all 100 runs may have diverged.
+# An error message is one line, and all 100 runs may have diverged.
 _MOST_RUNS_NAMED = 3
 
 
 @dataclass(frozen=True)
 class ByFeature:
-    """One figure of each input feature.
+    """One value for each input feature.
 
     Attributes:
-        secret: Its mean over the secret's features.
-        others: Its mean over the other features, or None if there are none.
-        each: The figure of each feature, or None where the secret is sealed, which it would tell.
+        secret: Mean over the secret's features.
+        others: Mean over the other features, or None if there are none.
+        each: The value of each feature, or None if the secret is sealed, since the values would reveal it.
     """
 
     secret: float
@@ -40,10 +40,10 @@ class DatasetSummary:
 
     Attributes:
         secret_index: i, from 0.
-        num_examples: Rows.
-        positive_rate: Share of them with label 1.
-        secret: The secret's features, or None where it is sealed.
-        patterns_covered: How many of the 2^K patterns of the secret's bits occur in any row.
+        num_examples: Number of rows.
+        positive_rate: Share of rows with label 1.
+        secret: The secret's features, or None if the secret is sealed.
+        patterns_covered: Number of the 2^K patterns of the secret's bits that occur in any row.
         density: Share of the rows in which a feature is on (`dataset_stats.density`).
     """
 
@@ -57,7 +57,7 @@ class DatasetSummary:
 
 @dataclass(frozen=True)
 class FirstLayer:
-    """What one run's first layer had become in the end: the mean over hidden units of a feature's |weight|."""
+    """One run's first layer after training: for each feature, the mean |weight| over hidden units."""
 
     secret_index: int
     order_index: int
@@ -66,7 +66,7 @@ class FirstLayer:
 
 @dataclass(frozen=True)
 class RunResult:
-    """How one run ended: the steps until it stopped and the share of its secret's test set that it got right."""
+    """One run's result: the steps until it stopped and its accuracy on its secret's test set, from 0 to 1."""
 
     secret_index: int
     order_index: int
@@ -76,7 +76,7 @@ class RunResult:
 
 @dataclass(frozen=True)
 class DivergedRun:
-    """A run that was frozen, with the step whose loss was not finite."""
+    """A run frozen because its loss was not finite, with the step of that loss."""
 
     secret_index: int
     order_index: int
@@ -85,7 +85,7 @@ class DivergedRun:
 
 @dataclass(frozen=True)
 class RunCurve:
-    """What one run's windows showed."""
+    """The curve of one run's windows."""
 
     secret_index: int
     order_index: int
@@ -94,7 +94,7 @@ class RunCurve:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The evaluation's figures (contract section 6): means over all runs, the population's standard deviation."""
+    """The evaluation's metrics (contract section 6): means over all runs, and the population standard deviation."""
 
     test_accuracy: float
     score: float
@@ -105,10 +105,10 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made an evaluation. ``wall_seconds`` is that of all evaluations that shared the ensemble.
+    """The provenance of an evaluation. ``wall_seconds`` covers all evaluations that shared the ensemble.
 
-    ``device`` is the model, ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is what was in force while the
-    strategy's functions ran; ``seal`` is the digest of the key of a sealed evaluation.
+    ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
+    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key.
     """
 
     vecparity: str
@@ -135,16 +135,16 @@ class Evaluation:
 
     Attributes:
         config: The settings.
-        datasets: One summary a secret.
-        results: One a run, but for diverged ones.
-        diverged: Runs whose loss ceased to be finite.
-        curves: One a run.
-        first_layers: One a run, but for diverged ones.
-        findings: What audits found.
-        provenance: What made it.
+        datasets: One summary for each secret.
+        results: One result for each run that did not diverge.
+        diverged: Runs whose loss became non-finite.
+        curves: One curve for each run.
+        first_layers: One first layer for each run that did not diverge.
+        findings: The findings of audits.
+        provenance: The evaluation's provenance.
     """
 
-    __module__ = "vecparity"  # where it is found again by what has kept it, as pickle does, with all that is attached
+    __module__ = "vecparity"  # the public module, from which pickle imports the class with its attached methods
 
     config: TaskConfig
     datasets: list[DatasetSummary]
@@ -161,12 +161,12 @@ class Evaluation:
 
     @property
     def failed_audits(self) -> list[str]:
-        """Their names."""
+        """Names of the failed audits."""
         return [finding.name for finding in self.failed_findings]
 
     @property
     def why_no_score(self) -> DivergedError | AuditFailedError | None:
-        """Why there are no figures: a run diverged, or a strict audit failed."""
+        """The error that explains a missing score (a run diverged, or a strict audit failed), or None."""
         what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
         if self.diverged:
             runs = ", ".join(
@@ -186,7 +186,7 @@ class Evaluation:
 
     @property
     def metrics(self) -> Metrics:
-        """The figures.
+        """The metrics over all runs.
 
         Raises:
             DivergedError: A run diverged: there is no score.
@@ -201,17 +201,17 @@ class Evaluation:
         return Metrics(mean, mean, math.sqrt(variance), mean_steps, len(self.results))
 
     if TYPE_CHECKING:
-        # Attached by `api`: frames and reports know evaluations, not the other way round.
+        # `api` attaches these: frames and reports import evaluations, not the reverse.
         def to_dataframe(self, /, what: Literal["runs", "curves"] = "runs") -> "pd.DataFrame": ...
 
         def _repr_html_(self, /) -> str: ...
 
 
 def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:
-    """Takes one evaluation, or several, from a caller.
+    """Returns one evaluation or several, as given by a caller, as a list.
 
     Raises:
-        UsageError: It is something else, or something else is among them.
+        UsageError: An argument or an element is not an evaluation.
     """
     is_several = isinstance(evaluations, Iterable) and not isinstance(evaluations, str)
     given: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What of an evaluation is kept in checkpoints, and what has to be the same for it to go on."""
+"""Resumption: the parts of an evaluation that checkpoints keep, and the inputs that must be equal to resume."""
 
 import warnings
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ def keep(
     """Opens the checkpoints of one configuration's training, and has the stack close them.
 
     Returns:
-        The checkpoints, if any are to be kept, and what they hold of the training, if it is to go on.
+        The checkpoints, or None if none are kept; and the restored runs and audits, or None if nothing is resumed.
 
     Raises:
-        UsageError: Some are there but are not to be gone on from, or cannot be; or another process uses them.
+        UsageError: Checkpoints exist, but resumption is not requested or not possible, or another process uses them.
         MachineError: The directory cannot be written.
     """
     if options.checkpoint is None:
@@ -60,7 +60,7 @@ def keep(
 
 
 def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
-    """Warns that an evaluation which was to go on begins, and how the nearest checkpoint is another's."""
+    """Warns that an evaluation starts anew instead of resuming, and tells how the nearest checkpoint differs."""
     said = f"there is no checkpoint {checkpoints.name} in {checkpoints.directory} to go on from, the evaluation begins"
     if nearest := checkpoints.describe_nearest():
         said += f"; the nearest is another's, {nearest}"
@@ -68,24 +68,24 @@ def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
 
 
 def notes_of(prepared: Prepared) -> dict[str, Any]:
-    """What is kept of a training beside its runs."""
+    """Returns the notes that a checkpoint keeps beside the runs."""
     return {"audits": [audit.as_json() if audit else None for audit in prepared.audits]}
 
 
 def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> list[Audit | None]:
-    """Checks that runs are those of some evaluations, and reads what is kept beside them.
+    """Checks that runs belong to the given evaluations, and reads the notes kept beside them.
 
     Args:
-        notes: As `notes_of` makes them.
-        runs: Read from the same file.
+        notes: The notes, as `notes_of` makes them.
+        runs: The runs read from the same file.
         config: The settings.
         evaluations: The evaluations' indices, in order.
 
     Returns:
-        Each evaluation's audits, or None where there are none.
+        Each evaluation's audits, or None if it has none.
 
     Raises:
-        ValueError: What was expected, and what was got.
+        ValueError: Runs or notes do not match; the text says what was expected and what was got.
     """
     expected = [
         (evaluation, i, j)
@@ -122,7 +122,7 @@ def _identity(
     engine: EngineName,
     devices: Sequence[torch.device],
 ) -> dict[str, Any]:
-    """All that decides a training's result to the last bit."""
+    """Returns every value that decides a training's result to the last bit."""
     identity = {
         "strategies": [source.strategy.sha256 for source in sources],
         "seeds": [source.seeds.seed for source in sources],
@@ -136,9 +136,9 @@ def _identity(
         "torch": torch.__version__,
         "vecparity": _version.__version__,
     }
-    if devices[0].type == "cuda":  # on another GPU, kernels are compiled otherwise; on how many is all the same
+    if devices[0].type == "cuda":  # kernels compile differently on another GPU model; the number of GPUs is irrelevant
         identity["gpu"] = " and ".join(sorted({device_name([device]) for device in devices}))
-    if engine == "vmap":  # how it rounds depends on more
+    if engine == "vmap":  # its rounding depends on more
         identity |= {
             "devices": len(devices),
             "chunk_runs": options.chunk_runs,

@@ -1,4 +1,4 @@
-"""An evaluation as JSON, and back. Source: contract section 6 for its first three keys."""
+"""Writes an evaluation as JSON and reads it back. Source: contract section 6 for its first three keys."""
 
 import json
 from dataclasses import asdict
@@ -27,10 +27,10 @@ from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Curve
 
-# Changes whenever what is written can no longer be read by what read it before.
+# Changes whenever earlier versions can no longer read the files that this version writes.
 FORMAT = 1
-# What is read, so that nobody's file takes more than 2 GiB of memory: 100 runs that tell of each of 100 000 steps have
-# 20 million numbers in 200 MB of curves. Besides its curves, an evaluation has about a number a feature and run.
+# Limits on input, so that no file takes more than 2 GiB of memory: 100 runs with a window at each of 100 000 steps have
+# 20 million numbers in 200 MB of curves. Besides curves, an evaluation has about one number for each feature and run.
 MOST_BYTES = 256 << 20
 _MOST_NUMBERS = 24_000_000
 _MOST_BYTES_BESIDES = 64 << 20
@@ -38,7 +38,7 @@ _DIGITS = 6
 
 
 class _Envelope(Struct):
-    """The keys that show that it is an evaluation, and of which format."""
+    """The keys that identify an evaluation and its format."""
 
     config: Raw
     metrics: Raw
@@ -60,7 +60,7 @@ class _Content(Struct):
 
 
 class _Curves(Struct):
-    """All curves, by the first steps of the longest."""
+    """All curves; each run's windows are at the first steps of the longest run."""
 
     runs: list[tuple[int, int]]
     step: list[int]
@@ -79,11 +79,11 @@ class _Curves(Struct):
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Writes an evaluation as plain values.
+    """Converts an evaluation to plain values.
 
-    ``metrics`` is null where a run diverged or a strict audit failed. ``curves`` holds ``runs`` ([secret, order]
+    ``metrics`` is null if a run diverged or a strict audit failed. ``curves`` holds ``runs`` ([secret, order]
     each), the steps of the longest run's windows, and for each run its losses and accuracies at the first of those
-    steps. Curves, densities and weights are rounded to 6 decimals, as metric lines are.
+    steps. Curves, densities and weights are rounded to 6 decimals, like metric lines.
     """
     curves = evaluation.curves
     return {
@@ -108,23 +108,23 @@ def to_document(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def from_document(content: Any, where: str) -> Evaluation:
-    """Reads what `to_document` wrote: the same evaluation, but for what is rounded.
+    """Reads the output of `to_document`: the same evaluation, except for rounded values.
 
     Args:
         content: The plain values.
-        where: What they were read from, for errors.
+        where: The source of the values, for errors.
 
     Raises:
-        UsageError: It is not an evaluation, or one that another version wrote and this one cannot read.
+        UsageError: The content is not an evaluation, or is in the format of another version.
     """
     return loads(json.dumps(content).encode(), where)
 
 
 def save(evaluation: Evaluation, path: Path) -> None:
-    """Writes an evaluation to a file that holds either all of it or what it held before.
+    """Writes an evaluation to a file, atomically: the file holds either the whole evaluation or its old content.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     write_whole(path, dumps(evaluation))
 
@@ -133,9 +133,9 @@ def load(path: Path) -> Evaluation:
     """Reads an evaluation from a file.
 
     Raises:
-        UsageError: It cannot be read, its name cannot be printed, or see `loads`.
+        UsageError: The file cannot be read, its name cannot be printed, or see `loads`.
     """
-    if not str(path).isprintable():  # it stands in tables and pages
+    if not str(path).isprintable():  # the name appears in tables and pages
         raise UsageError(f"expected a file whose name can be printed, got {brief(str(path))}")
     try:
         data = read_whole(path, MOST_BYTES)
@@ -150,15 +150,15 @@ def dumps(evaluation: Evaluation) -> bytes:
 
 
 def loads(data: bytes, where: str) -> Evaluation:
-    """Reads what `dumps` wrote: the same evaluation, but for what is rounded.
+    """Reads the output of `dumps`: the same evaluation, except for rounded values.
 
     Args:
         data: The JSON.
-        where: What it was read from, for errors.
+        where: The source of the JSON, for errors.
 
     Raises:
-        UsageError: It is no evaluation, or one that another version wrote and this one cannot read, or its parts do
-            not belong together (`coherence.check`), or it is larger than any that is read.
+        UsageError: The JSON is not an evaluation, is in the format of another version, is too large, or has parts that
+            disagree (`coherence.check`).
     """
     try:
         return _read(data)
@@ -195,7 +195,7 @@ def _read(data: bytes) -> Evaluation:
 
 def _curves(content: _Content) -> _Curves:
     data = bytes(content.curves)
-    # Counted before any is made; an empty list takes thirty times the memory of its two characters.
+    # Count before decoding: an empty list takes thirty times the memory of its two characters.
     num_lists, expected = data.count(b"["), 4 + 3 * content.config.num_runs
     if num_lists > expected:
         raise ValueError(f"{num_lists} lists in curves, of at most {expected}")

@@ -1,1 +1,1 @@
-"""Evaluations recorded in one SQLite file, found again and repeated."""
+"""The history: evaluations recorded in one SQLite file, to look up and reproduce."""

@@ -1,4 +1,4 @@
-"""The history's file: an SQLite database that is opened only if it is whole, ours, and of a version that we know."""
+"""The history's file: an SQLite database, opened only if it is intact, vecparity's own, and of a known version."""
 
 import errno
 import sqlite3
@@ -10,10 +10,10 @@ from pathlib import Path
 from vecparity.errors import MachineError, UsageError, printable
 from vecparity.evaluation import serialization
 
-# Stand in the file's header: whose it is, and which tables it has and which `serialization.FORMAT` is in them.
+# Values in the file's header: the owner, and the version of the tables and of the `serialization.FORMAT` in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
 VERSION = 1
-# Others may be writing; each takes milliseconds.
+# Time to wait for other processes that are writing; each write takes milliseconds.
 _WAIT_SECONDS = 60.0
 _TABLES = """
 CREATE TABLE strategies (sha256 TEXT PRIMARY KEY, source BLOB NOT NULL);
@@ -47,25 +47,25 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
 
     Args:
         path: The file.
-        create: Make it if it is not there, and try to write to it.
+        create: Whether to create the file if it does not exist, and check that it can be written.
 
     Returns:
-        The connection; None where there is nothing yet, and nothing is to be made.
+        The connection; None if the history does not exist or is empty, and ``create`` is false.
 
     Raises:
-        UsageError: It is another program's, or a newer version's.
-        MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
+        UsageError: The file belongs to another program or a newer version.
+        MachineError: The file is damaged, or cannot be read or written. It is left unchanged.
     """
     if not create and not path.exists():
         return None
     with telling(path):
         if create:
             path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # opening a pipe would block
             raise OSError(errno.EINVAL, "Not a regular file")
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
-            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # of a value, or of a row
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # limits each value and row
             is_empty = _check(connection, path)
             if create:
                 _prepare(connection)
@@ -80,7 +80,7 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
 
 @contextmanager
 def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """One transaction: all of it or nothing, whatever becomes of this process."""
+    """Runs the block as one transaction: all of it takes effect or nothing, even if this process is killed."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -93,12 +93,12 @@ def writing(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def telling(path: Path) -> Iterator[None]:
-    """Turns what goes wrong with the file into one line."""
+    """Turns errors of the file into one-line errors."""
     try:
         yield
     except sqlite3.OperationalError as error:
         raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # the latter of SQLite's own message, too
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # even SQLite's own message may fail to decode
         raise MachineError(
             f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
         ) from error
@@ -107,7 +107,7 @@ def telling(path: Path) -> Iterator[None]:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
-    """Refuses what is no history, or none that this version can read; tells whether there is nothing in it yet."""
+    """Refuses a file that is not a history or that this version cannot read; returns whether the history is empty."""
     execute = connection.execute
     application, version = (execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
     made = execute(_SCHEMA).fetchall()
@@ -122,13 +122,13 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     (problem,) = execute("PRAGMA quick_check(1)").fetchone()
     if problem != "ok":
         raise sqlite3.DatabaseError(" ".join(problem.split()))
-    if not is_empty and made != _own_schema():  # a trigger, say, would write what nobody recorded
+    if not is_empty and made != _own_schema():  # a trigger, for example, could write entries that nobody recorded
         raise sqlite3.DatabaseError("tables or triggers that are not vecparity's")
     return is_empty
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Makes the tables if they are not there, and sees whether the file can be written."""
+    """Makes missing tables, and checks that the file can be written."""
     with writing(connection):
         if not connection.execute("PRAGMA application_id").fetchone()[0]:
             _make_tables(connection)
@@ -143,7 +143,7 @@ def _make_tables(connection: sqlite3.Connection) -> None:
 
 @cache
 def _own_schema() -> list[tuple[str, str, str]]:
-    """What `_make_tables` makes, as SQLite tells it."""
+    """Returns the schema that `_make_tables` makes, as SQLite reports it."""
     connection = sqlite3.connect(":memory:")
     _make_tables(connection)
     made = connection.execute(_SCHEMA).fetchall()

@@ -1,4 +1,4 @@
-"""When one evaluation repeats another: what decides its results, but for rounding on other machines."""
+"""Fingerprint of an evaluation: a digest of everything that decides its results, except rounding on other machines."""
 
 import hashlib
 import json
@@ -7,12 +7,12 @@ from dataclasses import asdict
 from vecparity.evaluation.result import Provenance
 from vecparity.task.config import TaskConfig
 
-# What does not decide results: names, times, and how well a strategy was contained.
+# Fields that do not decide results: names, times, and the containment.
 _BESIDES = ("strategy", "protocol", "containment", "wall_seconds")
 
 
 def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
-    """Digest of the settings, the strategy's source, the seed or seal, audits, engine, device and versions.
+    """Digests the settings, the strategy's source, the seed or seal, audits, engine, device and versions.
 
     Evaluations with the same digest repeat each other.
     """

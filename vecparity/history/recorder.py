@@ -1,4 +1,4 @@
-"""What a command records in the history as it goes, and what it takes from there instead of evaluating."""
+"""The recorder: records a command's evaluations in the history, and recalls known ones instead of evaluating."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,12 +17,12 @@ from vecparity.task.config import TaskConfig
 
 
 class Recorder:
-    """A history as one command uses it: all that it records belongs together.
+    """A history as one command uses it; all its records form one group.
 
     Args:
-        history: Where, or None where nothing is recorded.
-        reuse: Whether what is recorded is taken from there.
-        goes_on: Whether the command goes on from checkpoints: what it has recorded before it does not record again.
+        history: The history, or None to record nothing.
+        reuse: Whether to recall recorded evaluations.
+        goes_on: Whether the command resumes from checkpoints; it then does not record an evaluation a second time.
     """
 
     def __init__(self, history: History | None, *, reuse: bool = False, goes_on: bool = False) -> None:
@@ -33,18 +33,18 @@ class Recorder:
         self._entries: dict[int, Entry] = {}
 
     def recall(self, config: TaskConfig, provenance: Provenance) -> Evaluation | None:
-        """Returns the newest evaluation that another would repeat, contained at least as strongly, if one is recorded.
+        """Returns the newest record with the same fingerprint and equal or stronger containment, or None.
 
         Args:
             config: The settings.
-            provenance: What would be that of the other, but for the time.
+            provenance: The provenance that a new evaluation would have, except for the time.
         """
         if not self._reuse or self._history is None:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
             theirs = recorded.evaluation.provenance
             if LEVELS.index(theirs.containment) <= LEVELS.index(provenance.containment):
-                # The same source may have another name today.
+                # The same source may have another name in this command.
                 named = replace(theirs, strategy=provenance.strategy)
                 evaluation = replace(recorded.evaluation, provenance=named)
                 self._entries[id(evaluation)] = recorded.entry
@@ -52,17 +52,17 @@ class Recorder:
         return None
 
     def record(self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> list[str]:
-        """Records those that were not recalled.
+        """Records the evaluations that were not recalled.
 
         Args:
             evaluations: One for each job.
             jobs: Strategies with their seeds.
 
         Returns:
-            How all of them are found again, in sentences.
+            Sentences that give the ids of all evaluations.
 
         Raises:
-            MachineError: One could not be recorded.
+            MachineError: An evaluation could not be recorded.
         """
         if self._history is None:
             return []
@@ -80,7 +80,7 @@ class Recorder:
         return [*sentences, *([f"recorded as {', '.join(map(str, ids))}"] if ids else [])]
 
     def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
-        """The same evaluation with the same results, where one may have been recorded before an interruption."""
+        """Returns the entry of the same evaluation and results if it was recorded before an interruption, else None."""
         if not self._goes_on or self._history is None:
             return None
         same = self._history.same(fingerprint(evaluation.config, evaluation.provenance))
@@ -96,18 +96,18 @@ def recorder(
     goes_on: bool = False,
     warn: Callable[[str], None] = warnings.warn,
 ) -> Iterator[Recorder]:
-    """Opens the history for a command. If the default one cannot be opened, warns and goes on without it.
+    """Opens the history for a command. If the default history cannot be opened, warns and goes on without it.
 
     Args:
-        path: The file that was asked for, or None for the default.
-        enabled: Whether to use any.
+        path: The requested file, or None for the default.
+        enabled: Whether to use a history.
         reuse: See `Recorder`.
         goes_on: See `Recorder`.
-        warn: Takes the warning.
+        warn: Receives the warning.
 
     Raises:
-        UsageError: The file that was asked for is no history, or a newer version's.
-        MachineError: It is damaged or cannot be written.
+        UsageError: The requested file is not a history, or belongs to a newer version.
+        MachineError: The requested file is damaged or cannot be written.
     """
     try:
         history = History(path, create=True) if enabled else None

@@ -1,4 +1,4 @@
-"""What commands are given, made into evaluations: ids of the history, JSON files, strategies."""
+"""Resolves the arguments of commands: ids of the history, JSON files, strategies."""
 
 import re
 from collections.abc import Sequence
@@ -12,33 +12,33 @@ from vecparity.evaluation.result import Evaluation
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 
-# Python reads no number of thousands of digits.
+# Python refuses to parse numbers of thousands of digits.
 _ID = "[0-9]{1,100}"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """One thing that was given: an evaluation that exists, or a strategy to be evaluated."""
+    """A resolved argument: an existing evaluation, or a strategy to evaluate."""
 
     name: str
     given: Evaluation | Strategy
 
 
 def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
-    """Looks up what was given.
+    """Resolves arguments.
 
     Args:
-        words: Digits are an id of the history, what ends in ``.json`` is a file that an evaluation was written to,
-            anything else is a bundled strategy or a strategy's file (``./12`` is a file, too).
+        words: The arguments. Digits are an id of the history, a name ending in ``.json`` is an evaluation's file, and
+            anything else is a bundled strategy or a strategy's file (``./12`` is also a file).
         history: The history's file, or None for the default.
 
     Raises:
-        UsageError: There is no such thing, or it cannot be read.
+        UsageError: An argument does not exist or cannot be read.
         MachineError: The history is damaged.
     """
     made = []
     with ExitStack() as stack:
-        opened: History | None = None  # once, since all of the file is checked then, and only for an id
+        opened: History | None = None  # opened once, since opening checks the whole file, and only for an id
         for word in words:
             if re.fullmatch(_ID, word):
                 opened = opened or stack.enter_context(History(history))
@@ -54,10 +54,10 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
 
 
 def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
-    """Looks up evaluations that exist; without any words, those that the newest recorded command made.
+    """Looks up existing evaluations; without any words, the evaluations of the newest recorded command.
 
     Raises:
-        UsageError: A word means none, or nothing is recorded.
+        UsageError: A word does not name an evaluation, or nothing is recorded.
         MachineError: The history is damaged.
     """
     if not words:

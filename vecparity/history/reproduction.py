@@ -1,4 +1,4 @@
-"""How an evaluation is made again: its command line, and what a command line cannot say."""
+"""Reproduction of an evaluation: its command line, and notes on the conditions that a command line cannot express."""
 
 import shlex
 from dataclasses import asdict
@@ -11,7 +11,7 @@ _DEFAULT = "n32-k8"
 
 
 def command(evaluation: Evaluation) -> str:
-    """Returns the ``vecparity eval`` that evaluates the same again, with the flags that are not the default."""
+    """Returns the ``vecparity eval`` command that repeats the evaluation, with the flags that are not the default."""
     config, provenance = evaluation.config, evaluation.provenance
     protocol, smoke = NAMED_PROTOCOLS.get(provenance.protocol, ("full", False))
     label = config.label if config.label in CONFIGURATIONS else _DEFAULT
@@ -30,7 +30,7 @@ def command(evaluation: Evaluation) -> str:
 
 
 def notes(evaluation: Evaluation) -> list[str]:
-    """What must be so for the command to evaluate the same, beside the versions."""
+    """Returns the conditions, besides the versions, under which the command repeats the evaluation."""
     provenance = evaluation.provenance
     made = []
     if not _is_bundled(provenance):
@@ -48,6 +48,6 @@ def _strategy(provenance: Provenance) -> str:
 
 
 def _is_bundled(provenance: Provenance) -> bool:
-    """Whether the name alone finds the strategy here, byte for byte."""
+    """Checks that the name alone identifies a bundled strategy here, byte for byte."""
     name = provenance.strategy
     return name in bundled() and load(name).sha256 == provenance.strategy_sha256

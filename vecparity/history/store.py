@@ -1,4 +1,4 @@
-"""Every evaluation that was ever made, in one SQLite file: what was evaluated, how, and all that came of it."""
+"""The history's store: every recorded evaluation in one SQLite file, with its strategy, settings and results."""
 
 import hashlib
 import math
@@ -28,21 +28,21 @@ class Entry:
     """One line of the history.
 
     Attributes:
-        id: Names the evaluation in this file. Never given twice.
+        id: The evaluation's id in this file, never reused.
         recorded_at: UTC, as ISO 8601.
-        command: The same for all evaluations that one command made.
-        strategy: Its name.
-        strategy_sha256: Digest of its source.
+        command: The same for all evaluations of one command.
+        strategy: The strategy's name.
+        strategy_sha256: Digest of the strategy's source.
         seed: The top-level seed.
         label: N and K.
-        protocol: As provenance has it, or ``custom`` where a setting was overridden.
-        engine: What trained.
-        test_accuracy: None where there is no score.
-        mean_steps: None likewise.
-        num_runs: All runs, diverged ones too.
-        num_diverged: Those.
-        failed_audits: Their names, separated by spaces.
-        seal: Digest of the key that it is sealed under, or None.
+        protocol: The protocol of the provenance, or ``custom`` if a setting was overridden.
+        engine: The engine that trained.
+        test_accuracy: Mean test accuracy, or None if there is no score.
+        mean_steps: Mean steps, or None if there is no score.
+        num_runs: Number of runs, including diverged runs.
+        num_diverged: Number of diverged runs.
+        failed_audits: Names of failed audits, separated by spaces.
+        seal: Digest of the key of a sealed evaluation, or None.
         wall_seconds: See `Provenance`.
     """
 
@@ -72,13 +72,13 @@ class Entry:
         if not 0 <= self.num_diverged <= self.num_runs:
             raise ValueError(f"{self.num_diverged} diverged of {self.num_runs} runs")
         recorded_at = datetime.fromisoformat(self.recorded_at)
-        if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # or it is no local time
+        if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # outside, conversion to local time fails
             raise ValueError(f"recorded at {self.recorded_at}")
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """An evaluation as it was recorded, with the strategy's source, byte for byte."""
+    """A recorded evaluation, with the strategy's source, byte for byte."""
 
     entry: Entry
     evaluation: Evaluation
@@ -90,23 +90,24 @@ _COLUMNS = ", ".join(_NAMES)
 
 
 def default_path() -> Path:
-    """Where the history is kept if nothing else is said: in the platform's directory for a user's data."""
+    """Returns the default path of the history, in the platform's directory for user data."""
     return platformdirs.user_data_path("vecparity", appauthor=False) / "history.sqlite3"
 
 
 class History:
-    """The history in one file. Several processes may use it at once; what one adds is there whole or not at all.
+    """The history in one file. Several processes may use it at once; every addition is atomic.
 
     Args:
         path: The file; by default `default_path`.
-        create: Make it if it is not there, and try to write to it; else it is only read.
+        create: Whether to create the file if it does not exist, and check that it can be written; otherwise the history
+            is opened read-only.
 
     Attributes:
         path: The file.
 
     Raises:
-        UsageError: No path; or it is not there, not a history, or a newer version's.
-        MachineError: It is damaged, or cannot be read or written. Nothing of it is changed.
+        UsageError: The path is invalid, or the file does not exist, is not a history, or belongs to a newer version.
+        MachineError: The file is damaged, or cannot be read or written. It is left unchanged.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = False) -> None:
@@ -130,10 +131,10 @@ class History:
         self._why_nothing_is_added = "closed"
 
     def require_additions(self) -> None:
-        """Sees whether anything can be added, before that is made.
+        """Checks, before an evaluation is made, that it can be added.
 
         Raises:
-            UsageError: It was opened to be read only, or is closed.
+            UsageError: The history was opened read-only, or is closed.
         """
         if self._why_nothing_is_added:
             got = f"{self.path} {self._why_nothing_is_added}"
@@ -143,15 +144,15 @@ class History:
         """Records an evaluation.
 
         Args:
-            evaluation: With or without a score.
-            strategy: What was evaluated.
-            command: Groups what belongs together.
+            evaluation: The evaluation, with or without a score.
+            strategy: The strategy that was evaluated.
+            command: The same for all evaluations of one command.
 
         Returns:
-            Its id.
+            The evaluation's id.
 
         Raises:
-            MachineError: It could not be recorded.
+            MachineError: The evaluation could not be recorded.
         """
         provenance = evaluation.provenance
         assert provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
@@ -172,7 +173,7 @@ class History:
         return made.lastrowid
 
     def entries(self) -> list[Entry]:
-        """All that is recorded, oldest first.
+        """Returns all entries, oldest first.
 
         Raises:
             MachineError: An entry is damaged.
@@ -182,7 +183,7 @@ class History:
             return [self._entry(row) for row in rows]
 
     def require_entries(self) -> list[Entry]:
-        """The same as `entries`, for whoever has no use for none.
+        """Returns all entries, oldest first, and fails if there are none.
 
         Raises:
             UsageError: Nothing is recorded yet.
@@ -196,8 +197,8 @@ class History:
         """Returns one evaluation.
 
         Raises:
-            UsageError: There is none of this id, or it is larger than any that is read.
-            MachineError: It is damaged.
+            UsageError: No evaluation has this id, or the evaluation is too large to read.
+            MachineError: The evaluation is damaged.
         """
         if not isinstance(id_, int):
             raise UsageError(f"an evaluation's id must be an integer, got {id_!r}")
@@ -210,15 +211,15 @@ class History:
         """Returns several evaluations, in the order of ``ids``; or all, oldest first.
 
         Raises:
-            UsageError: There is none of one of the ids.
+            UsageError: An id has no evaluation.
         """
         return self._select("TRUE ORDER BY id") if ids is None else [self.get(id_) for id_ in ids]
 
     def same(self, digest: str) -> list[Recorded]:
-        """Returns the evaluations whose `fingerprint` this is, newest first.
+        """Returns the evaluations with this `fingerprint`, newest first.
 
         Raises:
-            MachineError: One is damaged.
+            MachineError: An evaluation is damaged.
         """
         found = self._select("repetition = ? ORDER BY id DESC", digest)
         for recorded in found:
@@ -233,7 +234,7 @@ class History:
             return [self._read(self._entry(row[:-2]), row[-2], row[-1]) for row in rows]
 
     def _entry(self, row: Sequence[object]) -> Entry:
-        """Checks what a row holds: SQLite keeps anything in any column."""
+        """Checks the values of a row: SQLite accepts any type in any column."""
         try:
             return msgspec.convert(dict(zip(_NAMES, row, strict=True)), Entry)
         except ValueError as error:
@@ -263,7 +264,7 @@ class History:
 
 
 def _of(evaluation: Evaluation) -> dict[str, object]:
-    """The columns of an evaluation's row by which it is found and listed without being read."""
+    """Returns the columns of an evaluation's row that find and list it without reading its document."""
     provenance, metrics = evaluation.provenance, None if evaluation.why_no_score else evaluation.metrics
     return {
         "strategy": provenance.strategy,
@@ -283,7 +284,7 @@ def _of(evaluation: Evaluation) -> dict[str, object]:
 
 
 def _protocol(evaluation: Evaluation) -> str:
-    """The protocol, if the settings are no other than it has for this N and K."""
+    """Returns the protocol's name if the settings are the protocol's for this N and K, else ``custom``."""
     config, name = evaluation.config, evaluation.provenance.protocol
     if name not in NAMED_PROTOCOLS:
         return name

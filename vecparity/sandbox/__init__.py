@@ -1,1 +1,1 @@
-"""Where a stranger's code runs: a contained fork server, its workers, and the protocol to them."""
+"""The sandbox that runs strategies: a contained fork server, its workers, and the protocol between them."""

@@ -1,7 +1,7 @@
-"""One strategy's sandbox, seen from the evaluator: a contained fork server, and the workers asked of it.
+"""One strategy's sandbox, seen from the evaluator: a contained fork server and its workers.
 
-Everything that comes from there is taken for what a stranger says: replies are read up to the length that an answer
-can have, within a time, and words are words.
+Nothing that comes from the sandbox is trusted: replies are read up to the longest valid length and within a time limit,
+and text is only ever shown.
 """
 
 import os
@@ -45,22 +45,22 @@ from vecparity.task.dataset import Dataset
 Answer = TypeVar("Answer")
 
 _START_SECONDS = 120.0
-# For the server's own work: killing, and being ready again.
+# Time limit for the server's own work: killing a worker and being ready again.
 _SERVER_SECONDS = 60.0
 _TICK_SECONDS = 0.002
-# Of a worker below the first process: bubblewrap's second, the server, the worker.
+# Depth of a worker below the first process: bubblewrap's second process, the server, the worker.
 _MOST_DEPTH = 3
 
 
 class Sandbox:
-    """Runs a strategy's functions in workers of a fork server, which is started at once and is not waited for.
+    """Runs a strategy's functions in workers of a fork server, which starts at once without being waited for.
 
     Args:
-        strategy: The only one that is run here.
+        strategy: The only strategy that this sandbox runs.
         level: The containment.
-        limits: What each worker may use.
-        log: Where everything goes that the strategy prints.
-        device: Where ``init_model`` draws.
+        limits: The limits of each worker.
+        log: Receives everything that the strategy prints.
+        device: The device on which ``init_model`` draws.
         again: Whether workers have other surroundings (`surroundings`), for calls that are made a second time.
     """
 
@@ -77,8 +77,8 @@ class Sandbox:
         self._strategy, self._limits, self._device = strategy, limits, device
         self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
         self._asks_for = WORKER_AGAIN if again else WORKER
-        # In other threads it is another number. More than there are CPUs would be threads that the strategy has to
-        # answer for.
+        # In other threads torch reports another number. With more threads than CPUs, the surplus would count against
+        # the strategy's limit.
         self._num_threads = min(torch.get_num_threads(), num_cpus())
         self._is_ready = False
         self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
@@ -96,14 +96,14 @@ class Sandbox:
         self._started.remove_directories()
 
     def kill(self) -> None:
-        """Ends every process of the sandbox; who waits for one, in another thread, is told."""
-        if self._process.returncode is not None:  # its number may be another's by now
+        """Ends every process of the sandbox; another thread that waits for one gets an error."""
+        if self._process.returncode is not None:  # its number may belong to another process by now
             return
         below = descendants(self._process.pid)
-        for pid, _ in islice(below, _MOST_DEPTH):  # among them the worker, who leads a group
+        for pid, _ in islice(below, _MOST_DEPTH):  # among them the worker, which leads a process group
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
-            if self._has_namespaces:  # and the first process of a namespace, with which all others end
+            if self._has_namespaces:  # and a namespace's first process: all others end with it
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         if self._is_ready and not self._has_namespaces:
@@ -111,13 +111,13 @@ class Sandbox:
         for pid, _ in below:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):  # who has left the tree may still be in the group
+        with suppress(ProcessLookupError):  # a process that has left the tree may still be in the group
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
     def _have_server_end(self) -> None:
-        """Lets the server end all that it has started, as only it can do surely, and then itself."""
+        """Has the server end everything that it started, which only the server can do reliably, and then itself."""
         with suppress(OSError):
             self._control.shutdown(socket.SHUT_WR)
         until = time.monotonic() + _SERVER_SECONDS
@@ -129,10 +129,10 @@ class Sandbox:
     def initialise(
         self, config: TaskConfig, run_seeds: Sequence[int]
     ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
-        """Asks for the initial networks and hyperparameters of runs, in a worker that is shown no secret.
+        """Requests the initial networks and hyperparameters of runs from a new worker, which sees no secret.
 
         Raises:
-            InvalidStrategyError: What the strategy left or returned is not what the contract accepts.
+            InvalidStrategyError: The contract does not accept the networks or hyperparameters of the strategy.
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: The sandbox does not work.
         """
@@ -140,10 +140,10 @@ class Sandbox:
         return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        """Asks for one secret's training set, in a worker of its own.
+        """Requests one secret's training set from a new worker.
 
         Raises:
-            InvalidStrategyError: What the strategy returned is not what the contract accepts.
+            InvalidStrategyError: The contract does not accept the dataset that the strategy returned.
             StrategyFailedError: ``make_dataset`` raised, hit a limit, or ended its process.
             MachineError: The sandbox does not work.
         """
@@ -154,7 +154,7 @@ class Sandbox:
         return Request(self._strategy, config, self._limits, self._num_threads, **what)  # type: ignore[arg-type]
 
     def _ask(self, request: Request, functions: str, decode: Callable[[bytearray, Request], Answer]) -> Answer:
-        """Has a worker do one request, and returns what it replied."""
+        """Sends one request to a new worker and returns its decoded reply."""
         if not self._is_ready:
             self._await_server(_START_SECONDS)
             self._is_ready = True
@@ -176,7 +176,7 @@ class Sandbox:
                 conversation.send(request.encode())
                 return decode(conversation.reply(request), request)
             except LimitReachedError as error:
-                self.kill()  # at once: among too many processes the server may get no time to
+                self.kill()  # at once: with too many processes running, the server may get no CPU time to do it
                 raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
             except (EndedError, ForgedError) as error:
                 raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
@@ -185,8 +185,8 @@ class Sandbox:
                     self._end_worker(has_ended=conversation.ended is not None)
 
     def _end_worker(self, *, has_ended: bool) -> None:
-        """Ends the worker and all that it started, and waits until the server can fork the next."""
-        with suppress(OSError):  # the next wait says that it is gone
+        """Ends the worker and every process that it started, and waits until the server can fork the next worker."""
+        with suppress(OSError):  # if the server is gone, the next wait raises
             self._control.sendall(b"E")
         while not has_ended:
             status, _ = ENDED.unpack(self._await_server(_SERVER_SECONDS, ENDED.size))
@@ -194,11 +194,11 @@ class Sandbox:
         self._await_server(_SERVER_SECONDS)
 
     def _await_server(self, seconds: float, length: int = len(READY)) -> bytes:
-        """Waits until the server has said so many bytes.
+        """Waits until the server has sent a message of the given length in bytes.
 
         Raises:
-            MachineError: It did not start.
-            StrategyFailedError: It has served before, and does not any more.
+            MachineError: The server did not start.
+            StrategyFailedError: The server has served before and does so no longer.
         """
         self._control.settimeout(seconds)
         try:

@@ -1,4 +1,4 @@
-"""One request and its reply, over a channel whose other end is in a stranger's hands."""
+"""One request and its reply, over a channel whose other end is untrusted."""
 
 import os
 import select
@@ -25,12 +25,12 @@ class EndedError(Exception):
 
 
 class Conversation:
-    """Talks to one worker and watches its limits meanwhile.
+    """Talks to one worker while checking its limits.
 
     Args:
-        channel: To the worker.
-        control: To the fork server, which says on it that the worker has ended.
-        usage: What the worker uses.
+        channel: The socket to the worker.
+        control: The socket to the fork server, which reports on it that the worker has ended.
+        usage: The worker's usage.
     """
 
     def __init__(self, channel: socket.socket, control: socket.socket, usage: Usage) -> None:
@@ -53,7 +53,7 @@ class Conversation:
             except BlockingIOError:
                 continue
             except OSError:
-                return  # it reads no more: its reply, or its end, says why
+                return  # the worker reads no more: its reply, or its end, says why
 
     def reply(self, request: Request) -> bytearray:
         """Receives the payload of the reply to a request.
@@ -63,7 +63,7 @@ class Conversation:
             StrategyFailedError: The worker says that a function of the strategy raised.
             LimitReachedError: A limit was reached.
             EndedError: The worker ended without a reply.
-            ForgedError: What came is no reply.
+            ForgedError: The received bytes are not a valid reply.
         """
         kind, length = HEADER.unpack(self._receive(HEADER.size, request))
         if kind in (INVALID, FAILED):
@@ -89,7 +89,7 @@ class Conversation:
         return received
 
     def _receive_some(self, view: memoryview) -> int:
-        """Receives at least a byte; none when the worker has ended and everything that it sent is read."""
+        """Receives at least one byte; returns 0 if the worker has ended and everything that it sent is read."""
         while True:
             try:
                 return self._channel.recv_into(view)
@@ -101,7 +101,7 @@ class Conversation:
             self._wait()
 
     def _wait(self, *, sending: bool = False) -> None:
-        """Waits for the channel or for the worker's end, while it stays within its limits."""
+        """Waits for the channel or for the worker's end, while the worker stays within its limits."""
         writable = [self._channel] if sending else []
         while not any(select.select([self._channel, self._control], writable, [], TICK_SECONDS)):
             self._usage.check()
@@ -119,7 +119,7 @@ class Conversation:
             self.ended = status, value
 
     def _without_reply(self, request: Request) -> Exception:
-        """What is to be said of a worker that ended, or closed its channel, without a reply."""
+        """Builds the error for a worker that exited early, or closed its channel, without a reply."""
         while self.ended is None:
             self._wait()
         status, cpu_seconds = self.ended

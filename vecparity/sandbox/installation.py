@@ -1,4 +1,4 @@
-"""Where Python and what it needs is installed: what a contained strategy can read."""
+"""Paths of the Python installation and its dependencies, which a contained strategy can read."""
 
 import os
 import sys
@@ -7,18 +7,18 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-# What a worker imports. Where one of them is installed, so is what a strategy may import besides.
+# Packages that a worker imports. A strategy may import anything else that is installed in the same directories.
 _PACKAGES = ("vecparity", "torch", "numpy", "einops", "jaxtyping", "psutil", "landlockpy")
 _SHARED = ("site-packages", "dist-packages")
-# Of the machine, what libraries look at when they start.
+# System paths that libraries read when they start.
 SYSTEM = ("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system")
-# All that there is in a contained /dev.
+# The only devices in a contained /dev.
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 
 
 @cache
 def executable() -> str:
-    """Python's path as it is within: a virtual environment's own where the links from there are seen within, too."""
+    """Returns Python's path inside the sandbox: the virtual environment's own if its links resolve inside, too."""
     path = first = _in_real_directory(sys.executable)
     while os.path.islink(path):
         if not any(path.startswith(f"{directory}/") for directory in directories()):
@@ -34,11 +34,11 @@ def _in_real_directory(path: str) -> str:
 
 @cache
 def directories() -> tuple[str, ...]:
-    """The directories of the Python installation, the packages installed in it, and this package's own."""
+    """Returns the directories of the Python installation, of its installed packages, and of this package."""
     found = {"/usr", sys.prefix, sys.base_prefix, sys.exec_prefix, os.path.dirname(os.path.realpath(sys.executable))}
     found |= {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     for package, parent in _package_parents().items():
-        # A package that lies in somebody's project is shown without the project.
+        # If a package lies in a user's project, only the package is visible, not the project.
         found.add(str(parent) if parent.name in _SHARED else str(parent / package))
     found = {path for path in found if path == os.path.normpath(path)} | {os.path.realpath(path) for path in found}
     existing = sorted(path for path in found if path != "/" and os.path.isdir(path))
@@ -46,7 +46,7 @@ def directories() -> tuple[str, ...]:
 
 
 def search_path() -> list[str]:
-    """Where a worker finds the packages that it imports."""
+    """Returns the directories in which a worker finds the packages that it imports."""
     return list(dict.fromkeys(str(parent) for parent in _package_parents().values()))
 
 

@@ -1,4 +1,4 @@
-"""Confining a process to its directories by Landlock, for good, as it and all its children will stay.
+"""Confines a process and all its children to its directories with Landlock, permanently.
 
 Source: https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -17,12 +17,12 @@ def is_supported() -> bool:
 
 
 def confine(scratch: str) -> None:
-    """Lets this process read the Python installation, write to ``scratch`` and share memory, and nothing else."""
+    """Restricts this process to reading the Python installation, writing to ``scratch`` and sharing memory."""
     everything = AccessFS(0)
     for access in AccessFS:
         everything |= access
     with Ruleset(handled_fs=everything, scoped=Scope.ABSTRACT_UNIX_SOCKET | Scope.SIGNAL) as ruleset:
-        for path in (*directories(), *SYSTEM, "/proc"):  # /proc is that of the sandbox's own processes
+        for path in (*directories(), *SYSTEM, "/proc"):  # /proc lists only the sandbox's own processes
             if Path(path).is_dir():
                 ruleset.allow_path(path, _READ)
             elif Path(path).exists():

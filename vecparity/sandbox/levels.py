@@ -1,4 +1,4 @@
-"""How strongly strategies can be contained on this machine, and the command that starts a process so."""
+"""Containment levels: the levels that this machine supports, and the command that starts a contained process."""
 
 import os
 import shlex
@@ -20,7 +20,7 @@ from vecparity.sandbox.privileges import pid_namespace
 Level = Literal["bwrap", "landlock", "limits", "none"]
 Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-# Where processes, network and files are a namespace's own.
+# Levels with separate namespaces for processes, network and files.
 WITH_NAMESPACES = ("bwrap", "landlock")
 
 _UNSHARE = (
@@ -35,12 +35,12 @@ _BWRAP = (
     *("--proc", "/proc", "--dev", "/dev"),
 )
 _SCRATCH = "/scratch"
-# Directories that most machines have, and that a sandbox need not see.
+# Directories that most machines have and that a sandbox does not need.
 _UNNEEDED = ("/mnt", "/media", "/srv", "/boot", "/home", "/opt", "/root", "/var/tmp", "/tmp", "/run", "/var")
-# To be sure that namespaces can be made.
+# Time limit for the test whether namespaces can be made.
 _TRY_SECONDS = 20
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-# What a strategy may know of the environment.
+# Environment variables that a strategy may see.
 _ENVIRONMENT = (
     "PATH",
     "LANG",
@@ -52,15 +52,15 @@ _ENVIRONMENT = (
 
 
 def choose(containment: Containment, require: Level | None = None, *, needs_cuda: bool = False) -> Level:
-    """Chooses the level: the strongest that the machine has, or the one asked for.
+    """Chooses the level: the strongest that the machine supports, or the requested level.
 
     Args:
         containment: ``auto`` or a level.
-        require: The weakest level that will do.
-        needs_cuda: Whether ``init_model`` draws on a GPU, which landlock has none of.
+        require: The weakest acceptable level.
+        needs_cuda: Whether ``init_model`` draws on a GPU; landlock gives no access to one.
 
     Raises:
-        UsageError: The machine does not have the level asked for, or none that will do.
+        UsageError: The machine does not support the requested level, or any acceptable level.
     """
     if containment not in get_args(Containment):
         raise UsageError(f"containment must be one of {', '.join(get_args(Containment))}, got {containment!r}")
@@ -85,7 +85,7 @@ def choose(containment: Containment, require: Level | None = None, *, needs_cuda
 
 @cache
 def why_not(level: Level) -> str | None:
-    """Why the machine does not have a level, in words that tell what to do, or None."""
+    """Returns the reason why the machine does not support a level, with the remedy; None if it supports the level."""
     if level == "none":
         return None
     if not sys.platform.startswith("linux"):
@@ -122,7 +122,7 @@ def _try(command: Sequence[str]) -> str | None:
 
 
 def _mount_point() -> str | None:
-    """A directory to mount the new root on, in the sandbox's mount namespace: nothing within may need what it hides."""
+    """Finds a directory to mount the new root on, in the sandbox's mount namespace, that hides no needed path."""
     needed = [os.path.realpath(path) for path in (*SYSTEM, *directories(), *os.get_exec_path())]
     for place in filter(os.path.isdir, _UNNEEDED):
         hidden = os.path.realpath(place)
@@ -132,16 +132,16 @@ def _mount_point() -> str | None:
 
 
 def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits, *, needs_cuda: bool) -> list[str]:
-    """The command that starts a fork server in containment.
+    """Builds the command that starts a contained fork server.
 
     Args:
-        level: How strongly.
-        control_fd: Its socket to the evaluator.
-        scratch: The path that the names of its workers' directories begin with; None where namespaces have their own.
-        limits: What workers may use.
+        level: The containment.
+        control_fd: The server's socket to the evaluator.
+        scratch: The path prefix of the workers' directories; None if they are inside the sandbox's namespaces.
+        limits: The limits of workers.
         needs_cuda: Whether ``init_model`` draws on a GPU.
     """
-    # Isolated: of the environment and the current directory nothing is imported.
+    # -I isolates: nothing is imported because of the environment or from the current directory.
     python = [executable(), "-I", "-u", "-c", f"import sys; sys.path[:0] = {search_path()}; {_START}"]
     python += [str(control_fd), level, str(scratch or f"{_SCRATCH}/worker-"), pid_namespace()]
     if level == "bwrap":
@@ -155,15 +155,15 @@ _START = "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys
 
 
 def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
-    """The environment of a fork server and all that it starts; a worker's home is its own directory.
+    """Returns the environment of a fork server and its children; a worker's home is its own directory.
 
     Args:
         scratch: See `command`.
-        needs_cuda: See `command`. Otherwise no GPU is seen there, whose memory and time are the training's.
+        needs_cuda: See `command`. If false, the sandbox sees no GPU: its memory and time belong to the training.
     """
     home = str(scratch.parent) if scratch else _SCRATCH
     kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    for name in _THREADS:  # a strategy is not blamed for threads that somebody else asked for
+    for name in _THREADS:  # threads that the user's environment asks for must not count against the strategy
         if kept.get(name, "").isdecimal():
             kept[name] = str(min(int(kept[name]), num_cpus()))
     if not needs_cuda:
@@ -186,12 +186,12 @@ def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:
 
 
 def _new_root(limits: Limits) -> list[str]:
-    """Shell commands that enter a root directory in memory where there is nothing but the installation.
+    """Returns shell commands that enter a root directory in memory that holds only the installation.
 
-    Landlock alone would leave sockets within reach: it does not know of those that have a path before its ABI 9.
+    Landlock alone would leave sockets reachable: before ABI 9 it does not restrict sockets that have a path.
     """
     place = _mount_point()
-    # Where the user's programs are may not be within.
+    # The directories of the user's PATH may not exist in the new root.
     commands = ['PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"', f"{_MOUNT_MEMORY}1m root {place}", f"cd {place}"]
     commands += [f"mkdir -p proc dev/shm .{_SCRATCH}", f"{_MOUNT_PROC} proc"]
     commands += [f"{_MOUNT_MEMORY}{limits.file_bytes} memory {place}" for place in ("dev/shm", f".{_SCRATCH}")]
@@ -205,6 +205,6 @@ def _new_root(limits: Limits) -> list[str]:
         else:
             make = "mkdir -p" if os.path.isdir(path) else "touch"
             commands += [f"{make} {target}", f"mount --rbind {source} {target}"]
-            if path not in DEVICES:  # Landlock does not know of modes and times
+            if path not in DEVICES:  # Landlock does not restrict changes of file modes and times
                 commands += [f"mount -o remount,bind,ro {target}"]
     return [*commands, f'exec chroot . {_WITHOUT_CAPABILITIES} "$@"']

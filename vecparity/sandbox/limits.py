@@ -1,4 +1,4 @@
-"""What a worker may use, and how each limit is named when it is reached."""
+"""Resource limits of a worker, and the message for each limit that is reached."""
 
 import os
 import resource
@@ -15,11 +15,11 @@ from vecparity.sandbox.processes import descendants
 
 _GIB = 1 << 30
 _MIB = 1 << 20
-# Between two looks at what a worker uses.
+# Interval between two checks of a worker's usage.
 TICK_SECONDS = 0.02
-# A process that is told that its CPU time is used up has so much more.
+# CPU seconds that a process has left after the signal that its CPU time is used up.
 _SECONDS_TOLD = 2
-# More than any machine has, and few enough for the kernel.
+# Larger than any machine needs, and small enough for the kernel.
 _MOST = {
     "strategy_seconds": 10**9,
     "strategy_cpu_seconds": 10**9,
@@ -27,19 +27,19 @@ _MOST = {
     "strategy_processes": 2**22,
     "strategy_file_size": 2**30,
 }
-# Each limit that the kernel sees to, as a shell names it, and its unit.
+# The limits that the kernel enforces: the resource, its letter in a shell's ulimit, and its unit.
 _KERNELS = {
     "strategy_cpu_seconds": (resource.RLIMIT_CPU, "t", 1),
     "strategy_memory": (resource.RLIMIT_AS, "v", _GIB),
     "strategy_processes": (resource.RLIMIT_NPROC, "u", 1),
     "strategy_file_size": (resource.RLIMIT_FSIZE, "f", _MIB),
 }
-# Where files are memory.
+# Directories whose files are held in memory.
 _SHARED = ("/dev/shm",)
 
 
 def num_cpus() -> int:
-    """The number of CPUs of the machine."""
+    """Returns the number of CPUs of the machine."""
     return os.cpu_count() or 1
 
 
@@ -49,18 +49,19 @@ def _three_quarters_of_memory() -> float:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of each worker, that is of one call's worth of a strategy's work.
+    """Limits of each worker, and so of one call's worth of a strategy's work.
 
     Attributes:
         strategy_seconds: Wall time, in seconds.
-        strategy_cpu_seconds: CPU time of each process, in seconds. By default an hour of all CPUs, of 4 at least.
-        strategy_memory: Address space of each process and memory of all together, in GiB. By default three quarters
-            of the machine's.
-        strategy_processes: Processes at a time, and with 8 more for each CPU: processes and threads.
-        strategy_file_size: Size of each file, in MiB; under bwrap and landlock of all files together.
+        strategy_cpu_seconds: CPU time of each process, in seconds. The default is one hour on every CPU, counting at
+            least 4 CPUs.
+        strategy_memory: Address space of each process and total memory of all processes, in GiB. The default is three
+            quarters of the machine's memory.
+        strategy_processes: Processes at a time. The limit on processes and threads together is 8 higher for each CPU.
+        strategy_file_size: Size of each file, in MiB; under bwrap and landlock, of all files together.
 
     Raises:
-        UsageError: A limit that is not a number above 0, or more than any machine has.
+        UsageError: A limit is not a number above 0, or is larger than any machine needs.
     """
 
     # A public strategy that makes its 12.8 million rows one by one takes minutes here and may take an hour elsewhere.
@@ -78,7 +79,7 @@ class Limits:
             is_number = isinstance(value, Real) and not isinstance(value, bool)
             if not is_number:
                 raise UsageError(f"{name} must be {words}, got {value!r}")
-            if not value > 0:  # nor is what is no number
+            if not value > 0:  # true for NaN as well
                 raise UsageError(f"{name} must be above 0, got {value}")
             if value > _MOST[name]:
                 raise UsageError(f"{name} must be at most {_MOST[name]}, got {value}")
@@ -96,16 +97,16 @@ class Limits:
 
     @property
     def threads(self) -> int:
-        """How many threads all processes may have together; libraries start some for each CPU by themselves."""
+        """Maximum number of threads of all processes together; libraries start some for each CPU by themselves."""
         return self.strategy_processes + 8 * num_cpus()
 
     def reached(self, name: str, words: str, *, by_kernel: bool = False) -> str:
-        """The words for a limit that was reached.
+        """Builds the message for a limit that was reached.
 
         Args:
             name: The limit.
-            words: How much was used of how much; ``{most}`` stands for the limit.
-            by_kernel: Whether the kernel saw to it, to whom the limits of the user's shell are limits, too.
+            words: The usage compared with the limit; ``{most}`` stands for the limit.
+            by_kernel: Whether the kernel enforced the limit; it also enforces the limits of the user's shell.
         """
         flag, value = f"--{name.replace('_', '-')}", getattr(self, name)
         if by_kernel:
@@ -118,19 +119,19 @@ class Limits:
 
     @property
     def cpu_seconds(self) -> tuple[int, int]:
-        """CPU seconds after which a process is told, by a signal that it may ignore, and after which it is ended."""
+        """CPU seconds until a process is sent a signal that it may ignore, and until it is killed."""
         most = self.strategy_cpu_seconds + _SECONDS_TOLD
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
         return max(1, most - _SECONDS_TOLD), most
 
     def apply(self, *, counts_processes: bool, bounds_memory: bool) -> None:
-        """Sets the resource limits of this process and its children to come.
+        """Sets the resource limits of this process and its future children.
 
         Args:
-            counts_processes: Whether the kernel may count processes: it counts a user's, so only where the user is
-                one in a namespace of its own. Elsewhere, and for root, the evaluator counts.
-            bounds_memory: Whether address space is bounded. CUDA maps far more of it than there is memory.
+            counts_processes: Whether the kernel may count processes. It counts all processes of a user, so this works
+                only for a user in a separate namespace. Elsewhere, and for root, the evaluator counts.
+            bounds_memory: Whether address space is limited. CUDA maps far more address space than there is memory.
         """
         _limit(resource.RLIMIT_CORE, 0)
         resource.setrlimit(resource.RLIMIT_CPU, self.cpu_seconds)
@@ -143,26 +144,26 @@ class Limits:
 
 @dataclass(frozen=True)
 class CheckLimits(Limits):
-    """Limits where somebody waits for an answer that is not a score."""
+    """Limits for checks, where a user waits for an answer that is not a score."""
 
     strategy_seconds: float = 600.0
 
 
 class LimitReachedError(Exception):
-    """The text is the limit's flag, with its value, and what was used of it."""
+    """A worker reached a limit. The text is the limit's flag, its value, and the amount used."""
 
 
 class Usage:
-    """What one worker and its children use: the limits that the evaluator watches from outside.
+    """Resource usage of one worker and its children, checked by the evaluator from outside.
 
     Args:
         root: The sandbox's first process, before the worker is forked.
-        limits: Which are watched.
-        watches_all: Whether more than time is watched.
-        has_namespaces: Whether files in memory and segments are the sandbox's own, and told by its fork server.
+        limits: The limits to enforce.
+        watches_all: Whether to enforce more than the time limit.
+        has_namespaces: Whether the sandbox has its own files in memory and segments, reported by its fork server.
 
     Attributes:
-        told: Bytes of shared memory that the fork server has told of.
+        told: Bytes of shared memory that the fork server last reported.
     """
 
     def __init__(self, root: int, limits: Limits, *, watches_all: bool, has_namespaces: bool = False) -> None:
@@ -182,8 +183,10 @@ class Usage:
         self._sees_all = all(self._sees(pid) for pid in (root, *(pid for pid, _ in others)))
 
     def check(self) -> None:
-        """Raises:
-        LimitReachedError: One is reached.
+        """Checks the usage against the limits.
+
+        Raises:
+            LimitReachedError: A limit is reached.
         """
         limits = self._limits
         if time.monotonic() - self._began > limits.strategy_seconds:
@@ -192,7 +195,7 @@ class Usage:
             return
         began = time.monotonic()
         pids, num_threads, used, files = [], 0, 0, dict[memory.File, int]()
-        for pid, threads in descendants(self._root):  # not all of them: there may be more every moment
+        for pid, threads in descendants(self._root):  # stops early: a strategy may start more every moment
             pids.append(pid)
             num_threads += threads
             if len(pids) > self._most_processes:
@@ -204,12 +207,12 @@ class Usage:
             used += sum(memory.resident(pid) or ())
             files |= self._open_files(pid)
         segments = self._segments(pids)
-        if used + sum(files.values()) + segments > limits.memory_bytes:  # what is shared counts more than once
+        if used + sum(files.values()) + segments > limits.memory_bytes:  # this sum counts shared memory repeatedly
             used = memory.exact(pids, self._devices) + segments
             if used > limits.memory_bytes:
                 words = f"it used {used / _GIB:.3g} GiB, over the limit of {{most}} GiB"
                 raise LimitReachedError(limits.reached("strategy_memory", words))
-        # Where a look takes long it shall not take most of the time.
+        # A slow check must not take up most of the time.
         now = time.monotonic()
         self._next_look = now + max(TICK_SECONDS, now - began)
 
@@ -224,13 +227,13 @@ class Usage:
         try:
             return memory.open_files(pid, self._devices)
         except memory.HiddenError as error:
-            if not self._sees_all:  # here nobody can
+            if not self._sees_all:  # on this machine no process's files are visible
                 return {}
             words = "a process hides what memory it has open, of {most} GiB"
             raise LimitReachedError(self._limits.reached("strategy_memory", words)) from error
 
     def _segments(self, pids: Sequence[int]) -> int:
-        """Bytes of shared memory that belong to no process: those made meanwhile, by a process that is not another."""
+        """Bytes of shared-memory segments made since the start by these processes or by processes that have ended."""
         if self._has_namespaces:
             return self.told
         return sum(

@@ -1,4 +1,4 @@
-"""What strategies print: kept apart from standard output, and never more of it than a screenful and a file."""
+"""The output of strategies: kept apart from standard output, and limited to a screenful and a file."""
 
 import os
 import select
@@ -20,16 +20,16 @@ _MOST_BYTES = 16 << 20
 _PART_BYTES = 1 << 16
 _PARTS_AT_CLOSE = 16
 _TICK_SECONDS = 0.2
-# What has been printed is still being read when it is asked for.
+# Output may still be in the pipe when the last lines are requested.
 _READING_SECONDS = 0.01
 _MOST_PARTS_WAITED_FOR = 50
 
 
 class StrategyLog:
-    """Reads, in a thread, what is written to a pipe; keeps the end of it, and writes it to a file if there is one.
+    """Reads a pipe in a thread, keeps the end of the output, and writes the output to a file if a path is given.
 
     Args:
-        path: The file, which ends after 16 MiB.
+        path: The file, which is cut off after 16 MiB.
 
     Raises:
         MachineError: The file cannot be written.
@@ -41,9 +41,9 @@ class StrategyLog:
         except OSError as error:
             raise MachineError(f"strategy-log must be a file that can be written, got {error}") from error
         self._read_end, self.write_end = output_pipe()
-        os.set_blocking(self._read_end, False)  # who can write to it can open it, and read what was there to be read
+        os.set_blocking(self._read_end, False)  # any process that writes to the pipe can reopen it and empty it
         self._last: deque[bytes] = deque()
-        self._taking = threading.Lock()  # what has left the pipe is among the last, for who asks meanwhile
+        self._taking = threading.Lock()  # so that last_words() misses nothing between the pipe and _last
         self._written = 0
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="strategy-log", daemon=True)
@@ -63,7 +63,7 @@ class StrategyLog:
             self._file.close()
 
     def last_words(self) -> str:
-        """The last lines printed, without what would move a terminal's cursor."""
+        """Returns the last lines printed, without characters that would move a terminal's cursor."""
         for _ in range(_MOST_PARTS_WAITED_FOR):
             if not select.select([self._read_end], [], [], 0)[0]:
                 break
@@ -75,7 +75,7 @@ class StrategyLog:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Adds the last words to what is raised because of a strategy."""
+        """Adds the last lines printed to an error that a strategy caused."""
         try:
             yield
         except (InvalidStrategyError, StrategyFailedError) as error:
@@ -84,7 +84,7 @@ class StrategyLog:
             raise
 
     def _read(self) -> None:
-        # A process that has got away may hold the other end, silent or not: closing, little more is read.
+        # An escaped process may hold the other end open, silent or not: while closing, only a little more is read.
         parts_left = _PARTS_AT_CLOSE
         while parts_left:
             is_closing = self._is_closing.is_set()
@@ -102,7 +102,7 @@ class StrategyLog:
             self._write(part)
 
     def _take(self) -> bytes:
-        """Reads what there is, and keeps it among the last; nothing when the pipe is closed."""
+        """Reads the available output and adds it to the last output; returns b"" when the pipe is closed."""
         with self._taking:
             part = os.read(self._read_end, _PART_BYTES)
             self._last.append(part)
@@ -115,5 +115,5 @@ class StrategyLog:
             self._written += len(part)
             try:
                 self._file.write(part[:_MOST_BYTES])
-            except OSError:  # a full disk is no reason to stop reading
+            except OSError:  # keep reading even if the disk is full
                 self._written = _MOST_BYTES

@@ -1,7 +1,7 @@
-"""Memory that a sandbox's processes hold, and nobody else on the machine: their own, and what they share.
+"""Measures the memory that only a sandbox's processes hold: private memory, and memory that they share.
 
-What is shared has no owner that the kernel tells: it is memory mapped by several processes, files in memory that some
-process has open, with or without a name, and segments of System V. All of it is counted once, where it is exact.
+The kernel names no owner of shared memory: memory mapped by several processes, files in memory that a process has open,
+with or without a name, and System V segments. `exact` counts each of them once.
 """
 
 import os
@@ -19,11 +19,11 @@ File = tuple[int, int]
 
 
 class HiddenError(Exception):
-    """A process does not let others see what it holds."""
+    """A process does not let others see the memory that it holds."""
 
 
 def resident(pid: int) -> tuple[int, int] | None:
-    """Bytes that a process has in memory of its own, and shared with others; None when it has ended."""
+    """Returns the bytes of a process's private memory and of its shared memory; None if the process has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
     except OSError:
@@ -35,10 +35,10 @@ def resident(pid: int) -> tuple[int, int] | None:
 
 
 def open_files(pid: int, devices: frozenset[int]) -> dict[File, int]:
-    """Bytes of the files in memory that a process has open, on some devices.
+    """Returns the sizes, in bytes, of the files in memory on the given devices that a process has open.
 
     Raises:
-        HiddenError: The process does not let them be seen.
+        HiddenError: The process hides its open files.
     """
     found = {}
     try:
@@ -53,13 +53,13 @@ def open_files(pid: int, devices: frozenset[int]) -> dict[File, int]:
     except (FileNotFoundError, ProcessLookupError):
         pass
     except PermissionError as error:
-        if resident(pid) is not None:  # one that is ending is nobody's any more
+        if resident(pid) is not None:  # an ending process no longer belongs to the user, and is not hiding
             raise HiddenError from error
     return found
 
 
 def exact(pids: Sequence[int], devices: frozenset[int]) -> int:
-    """Bytes that processes hold together, whatever they share counted once, but for segments of System V."""
+    """Returns the bytes that processes hold together, with shared memory counted once; excludes System V segments."""
     own, files = 0, defaultdict[File, int](int)
     for pid in pids:
         for is_own, file, num_bytes in _mappings(pid):
@@ -74,7 +74,7 @@ def exact(pids: Sequence[int], devices: frozenset[int]) -> int:
 
 
 def _mappings(pid: int) -> Iterator[tuple[bool, File, int]]:
-    """Yields for each mapping whether it is of a process's own memory, its file, and its share of bytes in memory."""
+    """Yields for each mapping whether it is private, its file, and its proportional share of bytes in memory."""
     try:
         lines = Path(f"/proc/{pid}/smaps").read_text(errors="replace").splitlines()
     except OSError:
@@ -93,7 +93,7 @@ def _mappings(pid: int) -> Iterator[tuple[bool, File, int]]:
 
 @cache
 def memory_device() -> int | None:
-    """The device of memory that is shared without a directory: one for the whole machine; None but on Linux."""
+    """Returns the device of shared memory outside any directory, one for the machine; None except on Linux."""
     if not hasattr(os, "memfd_create"):
         return None
     file = os.memfd_create("vecparity")
@@ -104,7 +104,7 @@ def memory_device() -> int | None:
 
 
 def segments() -> dict[int, tuple[int, int, int]]:
-    """System V's segments of shared memory, by their number: who made each, process and user, and bytes in memory."""
+    """Returns System V's shared-memory segments by number: each creator's process and user, and bytes in memory."""
     try:
         lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     except OSError:

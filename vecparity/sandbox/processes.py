@@ -1,4 +1,4 @@
-"""Processes below another one, found without looking at all of the machine's: those may be very many."""
+"""Finds the descendants of a process without scanning all processes of the machine, which may be very many."""
 
 import os
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import psutil
 
 
 def descendants(pid: int) -> Iterator[tuple[int, int]]:
-    """Yields every process below one, parents first, with its number of threads, as far as it has not left the tree."""
+    """Yields every descendant that has not left the process tree, parents first, with its number of threads."""
     waiting, seen = [pid], {pid}
     while waiting:
         for child in _children(waiting.pop(0)):
@@ -22,7 +22,7 @@ def _children(pid: int) -> list[int]:
     try:
         threads = _threads(pid)
         return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    except FileNotFoundError:  # of an old kernel, of another system, or of a process that has just ended
+    except FileNotFoundError:  # an old kernel, another system, or a process that has just ended
         pass
     try:
         return [child.pid for child in psutil.Process(pid).children()]

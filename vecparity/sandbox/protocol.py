@@ -1,9 +1,8 @@
-"""What crosses the border between the evaluator and a worker: bytes of known lengths, nothing that can be called.
+"""The wire protocol between the evaluator and a worker: bytes of known lengths, nothing callable.
 
-A request is JSON, written by the evaluator, and so believed. A reply is one byte that says its kind, eight that say
-its length, and a payload whose length the evaluator works out by itself. Whatever payload of that length comes, it is
-a valid answer or it is refused: rows and labels are packed bits, parameters and hyperparameters are numbers that are
-checked again.
+A request is JSON written by the evaluator, and therefore trusted. A reply is one byte for its kind, eight bytes for its
+length, and a payload whose length the evaluator computes by itself. Any payload of that length is either a valid answer
+or refused: rows and labels are packed bits; parameters and hyperparameters are numbers that the evaluator checks again.
 """
 
 import json
@@ -25,24 +24,24 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, num_words
 from vecparity.task.network import parameter_shapes
 
-# What the fork server is asked for: a worker, or one in other surroundings, for a call that is made again.
+# Requests to the fork server: a worker, or a worker in other surroundings for a repeated call.
 WORKER, WORKER_AGAIN = b"W", b"A"
-# The fork server's own words: it can fork; how a worker ended, its wait status and CPU time in seconds; or, before
-# that and under a number that is no wait status, how many bytes of its namespaces' memory are in use.
+# Messages of the fork server. READY: it can fork. ENDED: a worker's wait status and CPU time in seconds. Before that,
+# an ENDED message with IN_USE, which is no wait status, gives the bytes in use in the memory of its namespaces.
 READY = b"R"
 ENDED = struct.Struct("<id")
 IN_USE = -1
 HEADER = struct.Struct("<cQ")
-# What a worker says when it is done with a call (P and D), or could not do it.
+# Kinds of reply: the worker completed the call (P and D), or failed.
 PARAMETERS, DATASET, INVALID, FAILED = b"P", b"D", b"I", b"F"
-# Bytes of UTF-8 that a worker may say of what went wrong.
+# Maximum length of a worker's error message, in bytes of UTF-8.
 MOST_WORDS = 4096
 _LENGTH = struct.Struct("<Q")
 _NUMBERS = len(HYPERPARAMETERS)
 
 
 class ForgedError(Exception):
-    """A reply that the code of `worker` does not send. The text goes on: a reply must be ..., got ..."""
+    """A reply that the code of `worker` never sends. The text completes "a reply must be ..., got ..."."""
 
     def __str__(self) -> str:
         return f"took over its worker: a reply must be {super().__str__()}"
@@ -53,14 +52,14 @@ class Request:
     """One call's worth of a strategy's work.
 
     Attributes:
-        strategy: Whose functions are called.
+        strategy: The strategy whose functions the worker calls.
         config: The settings.
-        limits: What the worker may use.
-        num_threads: Threads within torch's operations, as many as the evaluator has.
-        run_seeds: For networks and hyperparameters: one seed a run. Empty where a dataset is wanted.
-        device: Where ``init_model`` draws.
-        secret: For a dataset: the secret; it is in no other request.
-        dataset_seed: For a dataset: its seed.
+        limits: The worker's limits.
+        num_threads: Threads within torch's operations, the same number as in the evaluator.
+        run_seeds: One seed for each run, in a request for networks and hyperparameters; empty in one for a dataset.
+        device: The device on which ``init_model`` draws.
+        secret: The secret, in a request for a dataset; no other request contains it.
+        dataset_seed: The dataset's seed, in a request for a dataset.
     """
 
     strategy: Strategy
@@ -97,7 +96,7 @@ class Request:
 
     @property
     def most_reply_bytes(self) -> int:
-        """Length of the longest payload that can answer: exactly that of networks, a bound of a dataset's."""
+        """Length of the longest valid payload in bytes: exact for networks, an upper bound for a dataset."""
         if self.run_seeds:
             return len(self.run_seeds) * (4 * _num_params(self.config) + 8 * _NUMBERS)
         return _dataset_bytes(self.config.max_train_examples, self.config.n_features)
@@ -107,7 +106,7 @@ def read_request(receive: Any) -> Request:
     """Reads a request, in the worker.
 
     Args:
-        receive: Called with a number of bytes, returns exactly as many.
+        receive: Takes a number of bytes and returns exactly that many bytes.
     """
     parts = [receive(_LENGTH.unpack(receive(_LENGTH.size))[0]) for _ in range(2)]
     return Request.decode(*parts)
@@ -123,7 +122,7 @@ def decode_parameters(payload: bytearray, request: Request) -> list[tuple[Float3
     """Reads networks and hyperparameters.
 
     Raises:
-        ForgedError: A length or a number that no worker of ours sends.
+        ForgedError: The payload has a length or a number that the code of `worker` never sends.
     """
     num_runs, num_params = len(request.run_seeds), _num_params(request.config)
     if len(payload) != request.most_reply_bytes:
@@ -148,10 +147,10 @@ def encode_dataset(dataset: Dataset) -> list[bytes]:
 
 
 def decode_dataset(payload: bytearray, request: Request) -> Dataset:
-    """Reads a training set: any bits are rows, once those past N are known to be 0.
+    """Reads a training set. Any bits are valid rows if those past N are 0.
 
     Raises:
-        ForgedError: A length that does not fit the number of rows, no rows or too many, or bits past N.
+        ForgedError: The length does not fit the number of rows, there are no rows or too many, or a bit past N is set.
     """
     config = request.config
     words = num_words(config.n_features)
@@ -168,7 +167,7 @@ def decode_dataset(payload: bytearray, request: Request) -> Dataset:
 
 
 def printable(text: bytes) -> str:
-    """What a worker said, without what would write to a terminal elsewhere than at the cursor."""
+    """Decodes a worker's text and replaces the characters that could control a terminal; newlines stay."""
     decoded = text.decode(errors="replace")
     return "".join(sign if sign.isprintable() or sign == "\n" else "\N{REPLACEMENT CHARACTER}" for sign in decoded)
 

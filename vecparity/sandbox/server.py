@@ -1,7 +1,7 @@
 """The fork server: a clean process with torch loaded, inside the containment, that forks a worker for each call.
 
-It never runs a strategy's code. Workers talk to the evaluator over a channel of their own, whose end the server hands
-on; what the server itself says is only how a worker ended, and is only used in words.
+It never runs a strategy's code. Each worker talks to the evaluator over its own channel, and the server passes on its
+end of that channel. The server itself reports only how a worker ended, and the evaluator uses that only in messages.
 """
 
 import contextlib
@@ -26,26 +26,27 @@ from vecparity.sandbox.protocol import ENDED, IN_USE, READY, WORKER_AGAIN
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
-# Between two looks at the memory of the sandbox's own namespaces, and the least change that is told.
+# Interval between two checks of the memory of the sandbox's own namespaces, and the smallest change reported.
 _LOOK_SECONDS = 0.02
 _TOLD_BYTES = 1 << 20
-# Where processes share memory; with namespaces it is the sandbox's own.
+# The directory of shared memory; with namespaces it is the sandbox's own.
 _SHARED = Path("/dev/shm")
 
 
 def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: str) -> None:
-    """Serves until the evaluator closes its end, or is gone; then nothing that was started here is left.
+    """Serves until the evaluator closes its end or exits, and then ends every process started here.
 
     Args:
-        control_fd: The socket on which ends of channels come, one for each worker, and one byte to end that worker.
+        control_fd: The socket that receives one end of a channel for each worker, and one byte to end that worker.
         level: The containment in force.
-        scratch: The path that the names of the workers' own directories begin with.
-        evaluators_pid_namespace: Its link in /proc, to be sure of being in another before everything in it is killed.
+        scratch: The path prefix of the workers' own directories.
+        evaluators_pid_namespace: The link in /proc to the evaluator's process namespace, to be sure that the server is
+            in another before it kills every process in its own.
     """
     control = socket.socket(fileno=control_fd)
     scratch_path = Path(scratch)
     if sys.platform == "linux":
-        # Processes that a strategy leaves behind become children of this one, and are found.
+        # Processes that a strategy leaves behind become children of this process, which can then find them.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     privileges.renounce()
     is_enclosed = privileges.enclose() and privileges.cannot_signal(os.getppid())
@@ -59,7 +60,7 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     except OSError as error:
         sys.exit(f"a scratch directory cannot be made (TMPDIR): {error}")
     gc.collect()
-    gc.freeze()  # what is here now is shared with all workers, and not looked through in each
+    gc.freeze()  # objects made so far are shared with all workers, and no worker's collector scans them
     status = os.EX_OK
     try:
         control.sendall(READY)
@@ -69,18 +70,18 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
         sys.stderr.write(f"{error}\n")
         status = os.EX_OSERR
     except OSError:
-        pass  # the evaluator is gone
+        pass  # the evaluator has exited
     finally:
         _kill_everything(reaches_only_its_own)
         os._exit(status)
 
 
 class _NoWorkerError(Exception):
-    """The machine lets the server start no worker."""
+    """The machine does not let the server start a worker."""
 
 
 def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_own: bool) -> bool:
-    """Has one worker live its life. Returns whether there may be another."""
+    """Runs one worker from start to end. Returns whether another may follow."""
     message, fds, _, _ = socket.recv_fds(control, 1, 1)
     if not message or not fds:
         return False
@@ -88,7 +89,7 @@ def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_ow
     try:
         scratch = _new_scratch(prefix)
     except OSError as error:
-        if has_namespaces:  # there only a strategy can have closed or filled the place
+        if has_namespaces:  # inside namespaces only a strategy can have closed or filled the directory
             raise
         raise _NoWorkerError(f"a scratch directory cannot be made: {error}") from error
     is_again = message == WORKER_AGAIN
@@ -106,13 +107,13 @@ def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_ow
         control.sendall(ENDED.pack(*ended))
     finally:
         _kill_everything(reaches_only_its_own)
-        # What a worker leaves is not found by the next, nor by anybody when the evaluator is gone.
+        # A worker's files must not reach the next worker, or remain when the evaluator has exited.
         _remove([*prefix.parent.iterdir(), *_SHARED.iterdir()] if has_namespaces else [scratch])
     return bool(control.recv(1))
 
 
 def _bytes_in_use(directory: Path) -> int:
-    """Bytes of the file system that a directory is on."""
+    """Returns the bytes in use on a directory's file system."""
     status = os.statvfs(directory)
     return (status.f_blocks - status.f_bfree) * status.f_frsize
 
@@ -122,7 +123,7 @@ def _new_scratch(prefix: Path) -> Path:
 
 
 def _remove(paths: list[Path]) -> None:
-    """Removes files and directories, however deep they are and whatever their modes are."""
+    """Removes files and directories, at any depth and with any file modes."""
     with contextlib.suppress(RecursionError):
         for path in paths:
             shutil.rmtree(path, ignore_errors=True)
@@ -132,10 +133,10 @@ def _remove(paths: list[Path]) -> None:
 
 
 def _work(control: socket.socket, channel: socket.socket, level: str, scratch: Path, *, is_again: bool) -> None:
-    """The worker's whole life."""
+    """Runs the worker, in the forked process, and exits."""
     try:
         control.close()
-        os.setpgid(0, 0)  # so that the evaluator, too, can end most of what it starts at once
+        os.setpgid(0, 0)  # so that the evaluator can also end most of the worker's processes at once
         privileges.enclose()
         os.chdir(scratch)
         os.environ["HOME"] = os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
@@ -144,13 +145,14 @@ def _work(control: socket.socket, channel: socket.socket, level: str, scratch: P
         worker.serve(channel, level, scratch)
     except BaseException:
         os._exit(1)
-    os._exit(0)  # nothing that a strategy registered runs at the exit
+    os._exit(0)  # skips exit handlers that a strategy registered
 
 
 def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memory: list[Path]) -> tuple[int, float]:
-    """Waits for a worker to end, or for the word to end it, with all that it started.
+    """Waits for a worker to end, or for the command to end it with every process that it started.
 
-    Meanwhile it tells what directories in memory, and segments of shared memory, have grown to.
+    Meanwhile reports the size of directories in memory and of shared-memory segments. Returns the wait status and the
+    CPU time in seconds.
     """
     told, next_look = 0, 0.0
     while True:
@@ -168,20 +170,20 @@ def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memor
 
 
 def _kill_everything(reaches_only_its_own: bool) -> None:
-    """Ends whatever a worker left running."""
+    """Ends every process that a worker left running."""
     while True:
         _kill(reaches_only_its_own)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
         except ChildProcessError:
-            return  # orphans become its children: no children, no descendants
+            return  # orphans become children of this process, so no children means no descendants
         time.sleep(_TICK_SECONDS)
 
 
 def _kill(reaches_only_its_own: bool) -> None:
-    """Ends what runs here, this process excepted."""
-    if reaches_only_its_own:  # a signal to everybody: nobody can outrun it
+    """Ends the sandbox's processes except this one."""
+    if reaches_only_its_own:  # one signal to all processes, which none can outrun
         with contextlib.suppress(OSError):
             os.kill(-1, signal.SIGKILL)
         return

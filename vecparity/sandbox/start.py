@@ -1,4 +1,4 @@
-"""Starting a contained fork server, now or ahead of time. Needs no torch, and so can be done before that is loaded."""
+"""Starts a contained fork server, now or ahead of time. Needs no torch, and so can run before torch is loaded."""
 
 import os
 import secrets
@@ -22,10 +22,10 @@ class Started:
     """A fork server's first process and the evaluator's end of the socket to it.
 
     Attributes:
-        process: Of the server, or of what contains it.
+        process: The process of the server, or of the program that contains it.
         control: The socket.
-        scratch: The path that the names of its workers' directories begin with; None where they are in memory that is
-            gone with the server. The server makes and removes them, so that none is left when the evaluator is killed.
+        scratch: The path prefix of the workers' directories; None if they are in memory that disappears with the
+            server. The server makes and removes the directories, so that none stays when the evaluator is killed.
     """
 
     process: "subprocess.Popen[bytes]"
@@ -33,11 +33,11 @@ class Started:
     scratch: Path | None
 
     def directories(self) -> list[Path]:
-        """The workers' directories that are there."""
+        """Returns the workers' directories that exist."""
         return list(self.scratch.parent.glob(f"{self.scratch.name}*")) if self.scratch else []
 
     def remove_directories(self) -> None:
-        """Removes what a server that was killed could not, however deep it is and whatever its modes are."""
+        """Removes the directories that a killed server left behind, at any depth and with any file modes."""
         if left := [str(path) for path in self.directories()]:
             for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
                 subprocess.run([*command, "--", *left], stderr=subprocess.DEVNULL, check=False)
@@ -48,12 +48,12 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
 
     Args:
         level: The containment.
-        limits: What its workers may use.
-        output: A file descriptor for all that is printed there.
+        limits: The limits of its workers.
+        output: A file descriptor for everything printed in the sandbox.
         needs_cuda: Whether ``init_model`` draws on a GPU.
 
     Raises:
-        MachineError: It cannot be started.
+        MachineError: The server cannot be started.
     """
     scratch = None
     if level not in WITH_NAMESPACES:
@@ -73,8 +73,8 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
                 pass_fds=[servers_end.fileno()],
                 env=levels.environment(scratch, needs_cuda=needs_cuda),
                 cwd="/",
-                umask=0o077,  # nothing is anybody else's business, and what is made can be used
-                start_new_session=True,  # an interrupt from the keyboard is the evaluator's business
+                umask=0o077,  # files are private to the user, and fully usable
+                start_new_session=True,  # an interrupt from the keyboard goes to the evaluator only
             )
         except OSError as error:
             control.close()
@@ -83,12 +83,12 @@ def start(level: Level, limits: Limits, output: int, *, needs_cuda: bool) -> Sta
 
 
 class Ahead:
-    """Fork servers that are started within a ``with``, for whoever asks for such ones; those left over are ended.
+    """Fork servers started ahead of time, handed out within a ``with`` block; leftover servers are ended.
 
     Args:
         level: The containment.
-        limits: What their workers may use.
-        count: How many, one for each strategy.
+        limits: The limits of their workers.
+        count: Number of servers, one for each strategy.
         needs_cuda: Whether ``init_model`` draws on a GPU.
     """
 
@@ -106,7 +106,7 @@ class Ahead:
     ) -> None:
         _ahead.remove(self)
         for server in self._servers:
-            server.control.close()  # upon which it ends by itself
+            server.control.close()  # makes the server end by itself
             with suppress(ProcessLookupError):
                 os.killpg(server.process.pid, signal.SIGKILL)
             server.process.wait()
@@ -115,18 +115,18 @@ class Ahead:
             os.close(end)
 
     def take(self, kind: tuple[Level, Limits, bool]) -> Started | None:
-        """Hands out a server, if one of this kind is left."""
+        """Returns a server of this kind if one is left, else None."""
         return self._servers.pop() if kind == self._kind and self._servers else None
 
 
-# The process that has first taken a fork server: this one, or one that it was forked from.
+# The process that first took a fork server: this process, or one that it was forked from.
 _takers: dict[str, int] = {}
-# What the command has started, if it has.
+# The fork servers that the command started ahead of time, if any.
 _ahead: list[Ahead] = []
 
 
 def output_pipe() -> tuple[int, int]:
-    """A pipe for what is printed in sandboxes: the one that servers started ahead write to, or a new one."""
+    """Returns a pipe for the output of sandboxes: the pipe of the servers started ahead, or a new one."""
     for ahead in _ahead:
         if ahead.pipe is not None:
             pipe, ahead.pipe = ahead.pipe, None
@@ -139,8 +139,8 @@ def take_or_start(level: Level, limits: Limits, output: int, *, needs_cuda: bool
 
     Raises:
         MachineError: See `start`.
-        UsageError: This process was forked from one that has taken some: torch's threads are not there any more, and
-            whoever waited for them would wait for ever.
+        UsageError: This process was forked from one that took a server. Torch's threads do not survive the fork, and
+            code that waits for them would wait forever.
     """
     taker = _takers.setdefault("first", os.getpid())
     if taker != os.getpid():

@@ -1,7 +1,8 @@
-"""Other surroundings for calls that are made again: process numbers and clocks that are not those of the first calls.
+"""Different surroundings for repeated calls: other process numbers and clocks than in the first calls.
 
-A fork server of its own, a new interpreter, has its own hash seed, addresses and state of numpy's global generator. But
-both servers' workers may have the same small numbers in their namespaces, and both are asked within the same second.
+A separate fork server is a new interpreter, with its own hash seed, addresses and state of numpy's global generator.
+But the workers of both servers may have the same small process numbers in their namespaces, and both servers may be
+asked within the same second.
 """
 
 import datetime
@@ -11,26 +12,26 @@ from functools import cache
 from threading import Thread
 from typing import Any, Self
 
-# A prime, so that the numbers that follow differ by every small modulus, too.
+# A prime, so that later process numbers also differ modulo every small number.
 _PROCESS_NUMBERS = 101
-# Every field of a date and a time becomes another: the year, the month and its day, the day of the week, and so on; and
+# Changes every field of a date and time: the year, the month and its day, the day of the week, and so on. The total is
 # a prime number of seconds.
 _SHIFT = datetime.timedelta(days=400, hours=5, minutes=7, seconds=13)
 _SHIFT_NS = int(_SHIFT.total_seconds()) * 10**9
 _CLOCKS = ("time", "monotonic", "perf_counter")
-# Of which kind is told by a number.
+# Clocks that clock_gettime() identifies by a number.
 _ABSOLUTE_CLOCKS = ("CLOCK_REALTIME", "CLOCK_MONOTONIC", "CLOCK_MONOTONIC_RAW", "CLOCK_BOOTTIME", "CLOCK_TAI")
 
 _Original = datetime.datetime
 
 
 class _Kind(type):
-    def __instancecheck__(cls, instance: object) -> bool:  # those that others have made are such, too
+    def __instancecheck__(cls, instance: object) -> bool:  # original datetime objects count as instances, too
         return isinstance(instance, _Original)
 
 
 class _Datetime(_Original, metaclass=_Kind):
-    """Asks `time` for the time: what it takes the place of asks the system."""
+    """A datetime that takes the time from `time`; the original takes it from the system."""
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Self:
@@ -50,18 +51,18 @@ _Datetime.__module__ = _Original.__module__
 
 @cache
 def use_up_process_numbers() -> None:
-    """Lets the processes to come have other numbers than those of a process that did not do this. Once is enough."""
-    for _ in range(_PROCESS_NUMBERS):  # a thread takes a number as a process does, and far less time
+    """Uses up process numbers, so that later processes get other numbers than they would otherwise. Runs only once."""
+    for _ in range(_PROCESS_NUMBERS):  # a thread takes a number like a process, in far less time
         thread = Thread(target=int)
         thread.start()
         thread.join()
 
 
 def shift_clocks() -> None:
-    """Sets the clocks of Python's `time` and `datetime` 400 days, 5 hours, 7 minutes and 13 seconds on.
+    """Sets the clocks of Python's `time` and `datetime` 400 days, 5 hours, 7 minutes and 13 seconds ahead.
 
-    It is for a process in which nothing that took them from there has been loaded yet. The system's own are as they
-    were, and tell their time to whoever asks it by another way.
+    Call it before any module that imports these clocks by name is loaded. The system's clocks are unchanged, and code
+    that reads the time in another way sees them.
     """
     for name in _CLOCKS:
         setattr(time, name, _later(getattr(time, name), _SHIFT_NS / 1e9))
@@ -90,5 +91,5 @@ def _now_by_default(function: Callable[[float], Any]) -> Callable[..., Any]:
 
 
 def _now_as_a_tuple_by_default(function: Callable[..., str], num_arguments: int) -> Callable[..., str]:
-    """Gives a function the local time behind its other arguments, where it is not given one."""
+    """Wraps a function so that its last argument, if left out, is the local time."""
     return lambda *given: function(*given, *([] if len(given) > num_arguments else [time.localtime()]))

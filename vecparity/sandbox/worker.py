@@ -1,4 +1,4 @@
-"""What runs beside a strategy: one call's worth of work, in a process forked for it alone."""
+"""The worker: handles one call to a strategy, in a process forked for that call alone."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ from vecparity.sandbox.protocol import (
 )
 from vecparity.strategy import interface
 
-# What torch says.
+# Part of torch's error message.
 _NO_MEMORY = "can't allocate memory"
 
 
@@ -31,7 +31,7 @@ def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     """Reads a request, calls the strategy, and replies.
 
     Args:
-        channel: To the evaluator.
+        channel: The socket to the evaluator.
         level: The containment in force.
         scratch: The worker's own directory, empty.
     """
@@ -86,6 +86,6 @@ def _receive(channel: socket.socket, length: int) -> bytes:
     while len(received) < length:
         part = channel.recv(min(length - len(received), 1 << 20))
         if not part:
-            os._exit(0)  # the evaluator is gone
+            os._exit(0)  # the evaluator has exited
         received += part
     return bytes(received)
