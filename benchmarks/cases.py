@@ -1,4 +1,4 @@
-"""What is trained in a comparison, and what a contender is."""
+"""Cases that contenders train in a comparison, and the interface of a contender."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

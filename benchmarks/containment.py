@@ -1,4 +1,4 @@
-"""What containment costs: wall time of the whole command at each level, and with the strategy in its own process.
+"""The cost of containment: wall time of the whole command at each level, and with the strategy in its own process.
 
 python -m benchmarks.containment
 """

@@ -70,7 +70,7 @@ def evaluate(protocol: str, engine: str, strategy: str, device: str, settings: S
 
 
 def faster_threads() -> int:
-    """Whether the reference is faster with one thread or with all: its operations are small."""
+    """Returns the number of threads, one or all, with which the reference is faster: its operations are small."""
     seconds = {}
     for threads in (1, machine.cores()):
         command = [sys.executable, "-m", "vecparity.eval", "--engine", "reference", "--threads", str(threads)]

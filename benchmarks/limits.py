@@ -1,4 +1,4 @@
-"""What the machine could do at most."""
+"""The limits of the machine, measured."""
 
 import time
 from collections.abc import Callable

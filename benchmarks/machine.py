@@ -1,4 +1,4 @@
-"""What a measurement was made on, and where its figures go."""
+"""The machine of a measurement, and the files of its figures."""
 
 import json
 import os

@@ -62,7 +62,7 @@ def throughput_table(content: dict[str, Any]) -> list[str]:
 
 
 def ratio_table(content: dict[str, Any]) -> list[str]:
-    """What `native` makes of 100 runs, against its peers and the machine."""
+    """Ratios of `native` with 100 runs to its peers, and shares of the machine's limits."""
     peers = ["oracle", "oracle sharded", "torch.func", "torch.compile", "JAX", "vmap"]
     limits = content["limits"]
     lines = [

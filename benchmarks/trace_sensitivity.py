@@ -1,4 +1,4 @@
-"""How much of a trace's last digits is rounding: one traced run, trained with better gradients than float32 has.
+"""The share of rounding in a trace's last digits: one traced run, trained with better gradients than float32 has.
 
 python -m benchmarks.trace_sensitivity
 

@@ -1,4 +1,4 @@
-"""What is compared: our engines and their peers, one file a kind."""
+"""Contenders of the comparison: our engines and their peers, one file a kind."""
 
 from benchmarks.cases import Contender
 from benchmarks.contenders import engines, jax_scan, torch_func
