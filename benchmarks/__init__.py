@@ -1,1 +1,1 @@
-"""Throughput and end-to-end timings, each with a check of correctness before it and its peers beside it."""
+"""Throughput and end-to-end timings, each after a correctness check and alongside its peers."""

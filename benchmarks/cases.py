@@ -1,4 +1,4 @@
-"""Cases that contenders train in a comparison, and the interface of a contender."""
+"""The cases of a comparison, and the contenders."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +24,7 @@ TrainWindow = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """The rows' kind, N, and the number of runs stacked."""
+    """A case: the kind of rows, N, and the number of stacked runs."""
 
     rows: RowsKind
     n_features: int
@@ -34,7 +34,7 @@ class Case:
         return f"{self.rows} N={self.n_features}, {self.num_runs} runs"
 
     def make(self) -> tuple[list[Run], TaskConfig]:
-        """The benchmark's own runs; for uniform rows, the baseline's 4 096."""
+        """Makes the benchmark's own runs; for uniform rows, with the baseline's 4 096 rows."""
         num_orderings = max(10, ceil(self.num_runs / 10))
         config = task_config(f"n{self.n_features}-k8", early_stop_acc=2, test_set_size=1, num_orderings=num_orderings)
         strategy = load("isolated_cube" if self.rows == "isolated_cube" else "default_4096")
@@ -43,12 +43,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Contender:
-    """Something that trains many runs at once.
+    """An implementation that trains many runs at once.
 
     Attributes:
-        name: As tables show it.
-        why_not: Why it cannot be tried on a device, in words, or None.
-        prepare: Makes, from runs, settings, the steps of a window and a device, the function that trains the next
+        name: The name in tables.
+        why_not: Returns the reason why the contender cannot run on a device, or None.
+        prepare: Takes runs, settings, the steps of a window and a device; returns the function that trains the next
             window.
     """
 
@@ -58,18 +58,18 @@ class Contender:
 
 
 def dense_flops(config: TaskConfig) -> int:
-    """Floating-point operations of one step of one run by matrix products, forward and backward, AdamW aside."""
+    """Counts the floating-point operations of one run's step by matrix products, both passes, without AdamW."""
     first_layer = 2 * 2 * config.n_features  # h and dW1: a multiplication and an addition for each weight and row
     second_layer = 3 * 2  # z, dh and dw2
     return config.batch_size * config.hidden_width * (first_layer + second_layer)
 
 
 def state_bytes(config: TaskConfig) -> int:
-    """Bytes of parameters and moments that AdamW reads and writes in one step of one run, were nothing in cache."""
+    """Counts the bytes of parameters and moments that AdamW reads and writes per step and run if nothing is cached."""
     num_params = config.hidden_width * (config.n_features + 2) + 1
     return 2 * 3 * 4 * num_params
 
 
 def with_steps(config: TaskConfig, num_steps: int) -> TaskConfig:
-    """Settings that train for so many steps with every step a window."""
+    """Returns settings that train for the given number of steps, with every step a window."""
     return replace(config, max_steps=num_steps, log_interval=1)

@@ -26,7 +26,7 @@ _COMMAND = ["--all-configs", "--log", "final"]
 
 
 class InProcess:
-    """Stands where a sandbox stands, and calls the strategy here."""
+    """A substitute for a sandbox that calls the strategy in this process."""
 
     def __init__(self, strategy: Strategy, level: object, limits: object, log: object, device: torch.device) -> None:
         loaded = interface.load(strategy, device)
@@ -43,7 +43,7 @@ class InProcess:
 
 
 def evaluate_in_process(arguments: Sequence[str]) -> int:
-    """The whole command with nothing contained."""
+    """Runs the whole command without containment."""
     import vecparity.eval
     import vecparity.evaluation.preparation
 
@@ -52,7 +52,7 @@ def evaluate_in_process(arguments: Sequence[str]) -> int:
 
 
 def seconds(level: str, strategy: str) -> float:
-    """Wall time of one evaluation of all configurations, start-up included."""
+    """Measures the wall time of one evaluation of all configurations, including start-up."""
     arguments = [*_COMMAND, "--strategy", strategy]
     if level == _IN_PROCESS:
         code = f"import sys; from benchmarks.containment import evaluate_in_process as e; sys.exit(e({arguments}))"
@@ -69,7 +69,7 @@ def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str | Non
     """Measures, prints and writes JSON into ``benchmarks/results/``.
 
     Args:
-        strategy: A bundled one or a file.
+        strategy: A bundled strategy or a file.
         repeats: Evaluations at each level, in turn.
         output: Name of the JSON file.
     """

@@ -1,4 +1,4 @@
-"""The parts of `scripts/bench_cuda` that are no benchmarks: versions, compilation, NVIDIA's tools, tests, JAX.
+"""The commands of `scripts/bench_cuda` besides the benchmarks: versions, compilation, NVIDIA's tools, tests, JAX.
 
 python -m benchmarks.cuda_commands versions
 
@@ -43,7 +43,7 @@ PROPERTIES = (
     *("shared_memory_per_block_optin", "shared_memory_per_multiprocessor", "clock_rate"),
 )
 KERNELS = {"cuda": "train_window", "triton": "train_window", "vmap": "."}
-# ncu's words where a machine keeps it from the counters.
+# ncu's messages on a machine that denies access to the counters.
 NO_COUNTERS = re.compile(r"ERR_NVGPUCTRPERM|Failed to initialize the profiler.*|Profiling is not supported.*")
 NO_SANITIZER = re.compile(r"^=+ .*\b(Device not supported|Unable to find injection library)", re.MULTILINE)
 TESTS = Path(__file__).parent.parent / "tests"
@@ -62,10 +62,10 @@ def skip(reason: str) -> NoReturn:
 
 @app.command
 def versions(*, device: DeviceName = "cuda", output: str = "versions", output_dir: Path = machine.RESULTS) -> None:
-    """Writes what there is: the GPU, versions of packages and programs, and the native extension.
+    """Writes a description of the machine: the GPU, versions of packages and programs, and the native extension.
 
     Args:
-        device: What is to be measured.
+        device: The device to describe.
         output: Name of the JSON file.
         output_dir: Directory of the JSON file.
     """
@@ -97,7 +97,7 @@ def versions(*, device: DeviceName = "cuda", output: str = "versions", output_di
 
 
 def compiled(plan: Plan, architecture: str) -> dict[str, Any]:
-    """Compiles one kernel into the user's cache, if it is not there."""
+    """Compiles one kernel into the user's cache unless it is already there."""
     from vecparity.kernels.cuda.program import kept_cubin
 
     began = time.perf_counter()
@@ -120,10 +120,10 @@ def compile_all(
     output: str = "compile",
     output_dir: Path = machine.RESULTS,
 ) -> None:
-    """Compiles the cuda engine's kernels for all numbers of blocks, at the same time, so that no other stage waits.
+    """Compiles the cuda engine's kernels for all numbers of blocks in parallel, so that no other stage waits.
 
     Args:
-        device: What to compile for; without a GPU an H100, one block a run.
+        device: The device to compile for; without a GPU an H100, with one block for each run.
         n_features: Widths.
         output: Name of the JSON file.
         output_dir: Directory of the JSON file.
@@ -162,7 +162,7 @@ def steps_command(engine: str, device: str, n_features: int, runs: int, num_step
 
 
 def run_tool(command: list[str]) -> tuple[int, str]:
-    """Runs a program, prints what it prints, and returns its exit status and its output."""
+    """Runs a program, prints its output, and returns its exit status and its output."""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     print(done.stdout, flush=True)
     return done.returncode, done.stdout
@@ -179,11 +179,11 @@ def ncu(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> None:
-    """Profiles one launch of an engine's kernel, the second.
+    """Profiles the second launch of an engine's kernel.
 
     Args:
-        engine: What to profile.
-        device: Where to train.
+        engine: The engine to profile.
+        device: The device that trains.
         n_features: Width.
         runs: Number of runs.
         num_steps: Steps of the window.
@@ -194,7 +194,7 @@ def ncu(
     report = output_dir / "logs" / f"{output or f'ncu_{engine}'}.ncu-rep"
     report.parent.mkdir(parents=True, exist_ok=True)
     report.unlink(missing_ok=True)
-    # The clocks stay as they are: they are not ours to set.
+    # Leave the GPU's clocks unchanged: this program must not set them.
     options = ["--clock-control", "none", "--kernel-name", f"regex:{KERNELS[engine]}", "--launch-skip", "1"]
     options += ["--launch-count", "1", *(word for section in SECTIONS for word in ("--section", section))]
     command = [program, *options, "--force-overwrite", "--export", str(report)]
@@ -213,7 +213,7 @@ def ncu(
 
 
 def metrics_of(raw: str) -> dict[str, dict[str, str]]:
-    """Values and units of the first launch in ncu's raw page: a row of names, one of units, one for each launch."""
+    """Reads the first launch's values and units from ncu's raw page: rows of names, of units, then of each launch."""
     lines = raw.splitlines()
     start = next((index for index, line in enumerate(lines) if line.startswith('"ID"')), len(lines))
     rows = list(csv.reader(io.StringIO("\n".join(lines[start:]))))
@@ -233,11 +233,11 @@ def sanitizer(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> None:
-    """Looks for wrong accesses, then for races in shared memory, in a few steps.
+    """Checks a few steps for invalid accesses, then for races in shared memory.
 
     Args:
-        engine: What to look at.
-        device: Where to train.
+        engine: The engine to check.
+        device: The device that trains.
         n_features: Width.
         runs: Number of runs.
         num_steps: Steps of a window.
@@ -262,7 +262,7 @@ def sanitizer(
 
 @app.command(name="tests")
 def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) -> None:
-    """Runs the tests that need a GPU, but for the slow ones.
+    """Runs the tests that need a GPU, except the slow ones.
 
     Args:
         output: Name of the JSON file.
@@ -271,7 +271,7 @@ def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) 
     files = [str(path) for path in sorted(TESTS.rglob("test_*.py")) if "mark.gpu" in path.read_text()]
     (output_dir / "logs").mkdir(parents=True, exist_ok=True)
     report = output_dir / "logs" / f"{output}.xml"
-    # Others' deprecations are no errors here: this machine's versions may be any.
+    # Deprecations in other packages are no errors here: this machine may have any versions.
     lenient = ["-W", "default::DeprecationWarning", "-W", "default::FutureWarning"]
     command = [sys.executable, "-m", "pytest", "-v", "-m", "gpu and not slow", *lenient, f"--junitxml={report}"]
     status = subprocess.run([*command, *files], cwd=TESTS.parent, check=False).returncode
@@ -306,8 +306,8 @@ def jax(
     """Measures throughput against JAX.
 
     Args:
-        device: Where to train.
-        contender: What to measure beside the oracle.
+        device: The device that trains.
+        contender: The contender to measure beside the oracle.
         n_features: Width.
         runs: Number of runs.
         repeats: Measurements of each.

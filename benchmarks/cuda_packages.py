@@ -1,10 +1,10 @@
-"""Packages for a machine with a GPU and no network: fetched where there is one, installed there.
+"""Packages for a machine with a GPU and no network: fetched on a machine with a network, installed on the other.
 
 python3 -m benchmarks.cuda_packages fetch 3.12         wheels for that Python into wheelhouse/
 python3 -m benchmarks.cuda_packages install DIRECTORY  an environment of what this Python lacks of them
 python3 -m benchmarks.cuda_packages extension          the native extension, built or carried, into vecparity/
 
-Needs nothing but Python and pip.
+Needs only Python and pip.
 """
 
 import argparse
@@ -22,9 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 WHEELHOUSE = ROOT / "wheelhouse"
 PACKAGE = ROOT / "vecparity" / "kernels" / "cpu"
-# A machine with a GPU has these, chosen for its driver; they are large. CMake is a program there.
+# Large packages that a machine with a GPU already has, chosen for its driver. CMake is a program there.
 PRESENT = ("torch", "triton", "numpy", "scipy")
-# What pyproject.toml asks for to evaluate, to build, and for the tests that need a GPU, with what those need.
+# Requirements of pyproject.toml to evaluate, to build, and for the tests that need a GPU, with their dependencies.
 WHEELS = (
     *("attrs", "beartype", "cuda-bindings", "cuda-core", "cuda-pathfinder", "cyclopts", "docstring-parser", "docutils"),
     *("einops", "hypothesis", "iniconfig", "jaxtyping", "jinja2", "landlockpy", "markdown-it-py", "markupsafe"),
@@ -33,18 +33,18 @@ WHEELS = (
     *("typing-extensions", "wadler-lindig"),
 )
 TEST_PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "beartype")
-# Without these an engine, or the extension, is missing and no more.
+# Without these only an engine or the extension is missing.
 OPTIONAL = ("cuda-core", "cuda-bindings", "scikit-build-core", "nanobind", "ninja")
 
 
 def name_of(requirement: str) -> str:
-    """The package's name in a requirement, in lower case."""
+    """Returns the package's name in a requirement, in lower case."""
     end = next((i for i, letter in enumerate(requirement) if not (letter.isalnum() or letter in "-_.")), None)
     return requirement[:end].lower().replace("_", "-")
 
 
 def requirements() -> list[str]:
-    """The packages in pyproject.toml to evaluate on CUDA, to build and for the tests that need a GPU."""
+    """Returns the packages in pyproject.toml to evaluate on CUDA, to build and for the tests that need a GPU."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     tests = [each for each in extras["test"] if name_of(each) in TEST_PACKAGES]
@@ -52,17 +52,17 @@ def requirements() -> list[str]:
 
 
 def nvrtc_directories() -> list[str]:
-    """The directories in which this Python's packages have NVIDIA's run-time compiler."""
+    """Returns the directories of NVIDIA's run-time compiler in this Python's packages."""
     return [str(library.parent) for path in sys.path for library in Path(path).glob("nvidia/*/lib/libnvrtc.so.*")]
 
 
 def pip(python: str, *arguments: str) -> int:
-    """Runs pip, whose output is this program's; returns its exit status."""
+    """Runs pip, which prints to this program's output; returns its exit status."""
     return subprocess.run([python, "-m", "pip", "--disable-pip-version-check", *arguments], check=False).returncode
 
 
 def fetch(python_version: str) -> None:
-    """Downloads wheels, and builds this package's where that Python is here.
+    """Downloads wheels, and builds this package's wheel if that Python version is installed here.
 
     Raises:
         SystemExit: pip fails.
@@ -78,18 +78,18 @@ def fetch(python_version: str) -> None:
 
 
 def install(directory: Path) -> None:
-    """Makes a virtual environment that sees this Python's packages, and installs what these lack.
+    """Makes a virtual environment that sees this Python's packages, and installs the missing packages.
 
-    Contained strategies see directories named site-packages: so the environment's are called.
+    Contained strategies see only directories named site-packages, so the environment's directories have that name.
 
     Raises:
-        SystemExit: Something that is needed is missing.
+        SystemExit: A required package is missing.
     """
     venv.create(directory, symlinks=True, with_pip=False)
     python = str(directory / "bin" / "python")
     code = "import sysconfig; print(sysconfig.get_path('purelib'))"
     own = Path(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
-    # What installs itself by a .pth file does so in Python's own directories only: not again from the others.
+    # Packages that install themselves by a .pth file must do so only from Python's own directories, not a second time.
     own_directories = [path for path in site.getsitepackages() if Path(path).is_dir()]
     others = [path for path in sys.path if path.endswith("-packages") and path not in own_directories]
     lines = [*(f"import site; site.addsitedir({path!r})" for path in own_directories), *others]
@@ -101,7 +101,7 @@ def install(directory: Path) -> None:
     present = [each for each in wanted if name_of(each) in PRESENT]
     optional = [each for each in wanted if name_of(each) in OPTIONAL]
     needed = [each for each in wanted if each not in (*present, *optional)]
-    # What the large ones need is theirs to have.
+    # The machine already has the dependencies of the large packages.
     missing = [each for each in present if pip(python, *options, "--no-deps", each)]
     if pip(python, *options, *needed):
         missing += [each for each in needed if pip(python, *options, each)]
@@ -112,9 +112,9 @@ def install(directory: Path) -> None:
 
 
 def install_extension(package: Path) -> None:
-    """Puts the native extension into the package's directory, unless this Python has one already.
+    """Puts the native extension into the package's directory, unless this Python already has one.
 
-    Built here if it can be; else taken from a wheel of this package in wheelhouse/.
+    Builds the extension here if possible; otherwise takes it from a wheel of this package in wheelhouse/.
 
     Raises:
         SystemExit: Neither is possible.
@@ -134,7 +134,7 @@ def install_extension(package: Path) -> None:
 
 
 def extract(wheel: Path, package: Path) -> bool:
-    """Takes the extension for this Python out of a wheel, if it has one."""
+    """Extracts the extension for this Python from a wheel, if the wheel has one."""
     with zipfile.ZipFile(wheel) as archive:
         for suffix in EXTENSION_SUFFIXES:
             name = f"vecparity/kernels/cpu/_native{suffix}"
@@ -145,7 +145,7 @@ def extract(wheel: Path, package: Path) -> bool:
 
 
 def extensions(package: Path = PACKAGE) -> set[Path]:
-    """Native extensions in the package's directory."""
+    """Returns the native extensions in the package's directory."""
     return set(package.glob("_native*.so"))
 
 

@@ -1,12 +1,12 @@
-"""Checks and measures everything on a machine with a CUDA GPU that is there for minutes only.
+"""Checks and measures everything on a machine with a CUDA GPU that is available only for minutes.
 
 scripts/bench_cuda --wheels 3.12    where there is a network: fetches wheels for that Python into wheelhouse/
 scripts/bench_cuda                  on the machine, which needs PyTorch with CUDA, and no network
 scripts/bench_cuda --rehearse       anywhere: every stage on a CPU, in tiny sizes
 
-Stages run one after another, each with its own time limit, in less than 9 minutes in all. What each has measured is in
-a JSON file of its own as soon as it is there, its output in logs/. What fails does not stop the rest; the table at the
-end, and the exit status, say that it did.
+Stages run one after another, each with its own time limit, in less than 9 minutes in all. Each writes its measurements
+to its own JSON file as soon as they are available, and its output to logs/. A failure does not stop the rest; the table
+at the end and the exit status report it.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from benchmarks import cuda_packages, gpu_table, stages
 from benchmarks.stages import Stage
 
 ENGINES = ("cuda", "triton", "vmap")
-ONE_LAUNCH = ("cuda", "triton")  # a window is one launch of one kernel, for tools to look at
+ONE_LAUNCH = ("cuda", "triton")  # engines whose window is a single kernel launch, as the tools need
 MOST_SECONDS = 540
 RESULTS = cuda_packages.ROOT / "benchmarks" / "results"
 REHEARSAL = cuda_packages.ROOT / "build" / "rehearsal"
 STAND_INS = cuda_packages.ROOT / "tests" / "stand_ins"
-REHEARSAL_SECONDS = 600  # of a stage: this machine may be slow, and busy
+REHEARSAL_SECONDS = 600  # time limit of a stage: this machine may be slow and busy
 
-# Seconds by stage, and by engine where they differ.
+# Time limits in seconds by stage, and by engine if they differ.
 LIMITS: dict[str, float] = {
     "packages": 25,
     "extension": 45,
@@ -56,7 +56,7 @@ Commands = dict[str, tuple[str, ...]]
 
 
 def commands(engines: tuple[str, ...], environment: Path) -> Commands:
-    """Every stage's module and arguments, in order."""
+    """Returns every stage's module and arguments, in order."""
     program, kernels = "benchmarks.cuda_commands", "benchmarks.kernels"
     evaluation = ("benchmarks.end_to_end", "--device", "cuda", "--engine", "auto")
     return {
@@ -74,7 +74,7 @@ def commands(engines: tuple[str, ...], environment: Path) -> Commands:
             *("--n-features", "64", "32", "--runs", "100", "15", "--repeats", "3"),
         ),
         "isolated_cube": evaluation,
-        # As many runs and steps as the protocol has, of one dataset for each N: making one takes the CPU 10 s.
+        # The protocol's number of runs and steps, with one dataset for each N: making one takes 10 s on the CPU.
         "one_pass": (
             *(*evaluation, "--strategy", "one_pass"),
             *("--setting", "num-hidden-secrets=1", "num-orderings=100"),
@@ -84,7 +84,7 @@ def commands(engines: tuple[str, ...], environment: Path) -> Commands:
 
 
 def rehearsed(engines: tuple[str, ...], environment: Path) -> Commands:
-    """The same stages on a CPU, in tiny sizes: cuda emulated, triton interpreted."""
+    """Returns the same stages for a CPU, in tiny sizes: cuda emulated, triton interpreted."""
     small = ("--device", "cpu", "--n-features", "32", "--runs", "1", "--num-steps", "1")
     tiny: dict[str, tuple[str, ...]] = {
         "versions": ("--device", "cpu"),
@@ -118,7 +118,7 @@ def rehearsed(engines: tuple[str, ...], environment: Path) -> Commands:
 
 
 def make_stages(chosen: Commands, directory: Path, is_rehearsal: bool) -> list[Stage]:
-    """Stages that write to a directory; those that install write nothing."""
+    """Makes stages that write to a directory; the installing stages write nothing."""
     made = []
     for name, (module, *arguments) in chosen.items():
         if module != "benchmarks.cuda_packages":
@@ -129,7 +129,7 @@ def make_stages(chosen: Commands, directory: Path, is_rehearsal: bool) -> list[S
 
 
 def pythons(environment: Path) -> Iterator[str]:
-    """The Python of the next stage: this one until there is the environment's."""
+    """Yields the Python of the next stage: the current Python until the environment's exists."""
     while True:
         installed = environment / "bin" / "python"
         yield str(installed) if (environment / "pyvenv.cfg").exists() and installed.exists() else sys.executable
@@ -163,20 +163,20 @@ def main() -> int:
 def run(made: list[Stage], environment: Path, directory: Path, is_rehearsal: bool) -> int:
     """Runs stages, prints the table, and returns the exit status: 1 if one failed."""
     variables = dict(os.environ, PYTHONUNBUFFERED="1")
-    # NVIDIA's own search for it does not look into the packages of a Python that another environment sees.
+    # NVIDIA's own search for NVRTC does not cover the packages that an environment shares with its parent Python.
     libraries = [*cuda_packages.nvrtc_directories(), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     variables["LD_LIBRARY_PATH"] = ":".join(libraries)
     if is_rehearsal:
         variables["PATH"] = f"{STAND_INS}{os.pathsep}{variables.get('PATH', os.defpath)}"
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(STAND_INS.parent), variables.get("PYTHONPATH")]))
         variables["CUDA_VISIBLE_DEVICES"] = ""
-        variables["XDG_CACHE_HOME"] = str(environment.parent / "cache")  # what is compiled is compiled anew
+        variables["XDG_CACHE_HOME"] = str(environment.parent / "cache")  # an empty cache, so that kernels recompile
     before = cuda_packages.extensions()
     try:
         with stages.terminable():
             outcomes = stages.run_all(made, pythons(environment), directory, variables, "gpu_stages")
     finally:
-        for extension in cuda_packages.extensions() - before:  # or later changes to its source would go unseen
+        for extension in cuda_packages.extensions() - before:  # a leftover build would hide later source changes
             extension.unlink()
     if (versions := directory / "gpu_versions.json").exists():
         ended = [asdict(outcome) for outcome in outcomes]

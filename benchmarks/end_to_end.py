@@ -24,11 +24,11 @@ Several = Parameter(consume_multiple=True)
 
 
 def evaluate(protocol: str, engine: str, strategy: str, device: str, settings: Sequence[str] = ()) -> dict[str, Any]:
-    """Runs ``python -m vecparity.eval --all-configs`` and gathers what it printed and wrote, and when."""
+    """Runs ``python -m vecparity.eval --all-configs`` and collects its output, its files, and their times."""
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "vecparity.eval", "--all-configs", "--strategy", strategy]
         command += ["--protocol", protocol, "--engine", engine, "--device", device, "--output-dir", directory]
-        # Nobody's history is to have the runs of a benchmark.
+        # The runs of a benchmark must not enter the user's history.
         command += ["--no-history", *(word for each in settings for word in f"--{each}".split("=", 1))]
         threads = faster_threads() if engine == "reference" and device == "cpu" else None
         command += [] if threads is None else ["--threads", str(threads)]
@@ -92,14 +92,14 @@ def main(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> Path:
-    """Measures, prints a table and writes ``<output-dir>/<output>.json``, anew after each engine.
+    """Measures, prints a table and writes ``<output-dir>/<output>.json``, again after each engine.
 
     Args:
-        device: Where to train.
-        protocol: How many runs, and for how long.
-        engine: Engines to run it with, one after the other; by default native and reference, on CUDA auto
+        device: The device that trains.
+        protocol: The protocol, which sets the number of runs and their length.
+        engine: The engines to run, one after another; by default native and reference, on CUDA auto
             and vmap.
-        strategy: What to evaluate.
+        strategy: The strategy to evaluate.
         setting: Further flags of the command, as in ``num-orderings=100`` or ``smoke``.
         output: Name of the JSON file; by default end_to_end_<protocol>, with _cuda there.
         output_dir: Directory of the JSON file.

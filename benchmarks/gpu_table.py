@@ -1,4 +1,4 @@
-"""Tables of what `scripts/bench_cuda` has measured on a GPU, from its JSON files; needs nothing but Python."""
+"""Tables of the GPU measurements of `scripts/bench_cuda`, from its JSON files; needs only Python."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ ENGINES = ("cuda", "triton", "vmap")
 
 
 def load(directory: Path, name: str) -> dict[str, Any]:
-    """A stage's JSON, or nothing where it has not been run on a GPU."""
+    """Reads a stage's JSON; empty if the stage has not run on a GPU."""
     path = directory / f"gpu_{name}.json"
     content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return content if content.get("machine", {}).get("gpu") else {}
 
 
 def tables(directory: Path) -> list[str]:
-    """Markdown lines; none where nothing was measured."""
+    """Returns the tables as Markdown lines; empty if nothing was measured."""
     parts = [kernel_table(directory), throughput_table(directory), evaluation_table(directory)]
     return [line for part in parts if part for line in ("", *part)][1:]
 
@@ -26,7 +26,7 @@ def where(content: dict[str, Any]) -> str:
 
 
 def kernel_table(directory: Path) -> list[str]:
-    """Microseconds a step of the whole ensemble, by engine."""
+    """Tabulates microseconds per step of the whole ensemble, by engine."""
     contents = {engine: load(directory, f"kernels_{engine}") for engine in ENGINES}
     contents = {engine: content for engine, content in contents.items() if content.get("times")}
     if not contents:
@@ -45,7 +45,7 @@ def kernel_table(directory: Path) -> list[str]:
 
 
 def throughput_table(directory: Path) -> list[str]:
-    """The engines' rates by those of the sequential evaluator and of JAX, each measured in one run with it."""
+    """Tabulates the engines' rates relative to the sequential evaluator and to JAX, each pair measured in one run."""
     rows = []
     found = {"oracle": load(directory, "throughput"), "JAX": load(directory, "jax")}
     for peer, content in found.items():
@@ -62,7 +62,7 @@ def throughput_table(directory: Path) -> list[str]:
 
 
 def evaluation_table(directory: Path) -> list[str]:
-    """Seconds of whole commands."""
+    """Tabulates the wall time of whole commands in seconds."""
     found = [content for name in ("isolated_cube", "one_pass") if (content := load(directory, name))]
     if not found:
         return []

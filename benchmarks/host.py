@@ -2,9 +2,9 @@
 
 python -m benchmarks.host
 
-The engine does nothing, so all time is the host's. Seconds are of CPU, which other work on the machine does not change.
-Windows are prepared in the background while the one before trains, and on a GPU the loop, too, works while the next one
-trains: what counts is that each has less to do than a window takes.
+The engine does nothing, so all time is the host's. Seconds are CPU time, which other work on the machine does not
+change. Each window is prepared in the background while the previous one trains, and on a GPU the loop also works while
+the next window trains. Preparation and loop must each take less time than a window.
 """
 
 import os
@@ -36,7 +36,7 @@ from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 from vecparity.training.schedule import Schedule, Window
 
-# What a step of 100 runs is to take on a GPU.
+# Target time for a step of 100 runs on a GPU.
 GOAL_SECONDS_PER_STEP = 13e-6
 GOAL_RUNS = 100
 
@@ -44,7 +44,7 @@ app = App(help=__doc__)
 
 
 class IdleEngine:
-    """Trains nothing, and notes the CPU time at every window."""
+    """An engine that trains nothing and records the CPU time at every window."""
 
     name = "idle"
     chunk_runs: int | None = None
@@ -53,7 +53,7 @@ class IdleEngine:
         self.marks: list[tuple[float, float]] = []
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
-        """Returns metrics of runs that learn nothing."""
+        """Returns the metrics of runs that learn nothing."""
         self.marks.append((time.thread_time(), time.process_time()))
         ensemble.step += window.num_steps
         sums = torch.full((ensemble.num_runs,), 0.5 * window.num_steps, dtype=torch.float64)
@@ -62,12 +62,12 @@ class IdleEngine:
     def test(
         self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
     ) -> Float64[Tensor, " run"]:
-        """Returns what guessing would have."""
+        """Returns the test accuracies of guessing."""
         return torch.full((len(params),), 0.5, dtype=torch.float64)
 
 
 class PinnedSchedule(Schedule):
-    """Fills the same memory again and again, as where windows are copied to a GPU from it. Nobody reads them here."""
+    """A schedule that reuses the same memory, as when windows are copied to a GPU. Nothing reads the windows here."""
 
     def _memory(self, size: int) -> Int32[Tensor, " size"]:
         if self._pinned is None or len(self._pinned) < size:
@@ -76,7 +76,7 @@ class PinnedSchedule(Schedule):
 
 
 def measure(num_runs: int, num_windows: int) -> dict[str, Any]:
-    """Trains idly, with the command's metric lines and without, and returns the medians of all windows."""
+    """Trains with the idle engine, with and without the command's metric lines; returns the medians of all windows."""
     runs, config = Case("uniform", 64, num_runs).make()
     config = replace(config, max_steps=config.log_interval * num_windows)
     goal = config.log_interval * GOAL_SECONDS_PER_STEP * max(1.0, num_runs / GOAL_RUNS)
@@ -102,7 +102,7 @@ def measure(num_runs: int, num_windows: int) -> dict[str, Any]:
 
 
 def _windows(runs: Sequence[Run], config: TaskConfig, on_window: Callable[[WindowClosed], None]) -> tuple[float, float]:
-    """CPU seconds of a full window, medians: of the thread that trains, and of those that prepare."""
+    """Returns median CPU seconds of a full window: of the training thread, and of the preparing threads."""
     engine = IdleEngine()
     with patch.object(training, "Schedule", PinnedSchedule):
         training.train(runs, config, engine, [CPU], torch.float32, on_window)
@@ -135,7 +135,7 @@ def main(
 
     Args:
         runs: Numbers of runs.
-        windows: Windows to train through.
+        windows: Number of windows to train.
         output: Name of the JSON file.
     """
     measured = [measure(num_runs, windows) for num_runs in runs]

@@ -3,8 +3,8 @@
 python -m benchmarks.kernels times cuda
 python -m benchmarks.kernels traces cuda
 
-On a GPU time is taken by CUDA events around a window, which is queued while the GPU is kept busy: the host's own time
-does not count. On a CPU the cuda engine is emulated and triton interpreted, to see that everything works.
+On a GPU, CUDA events around a window measure time. The window is queued while the GPU is kept busy, so that the host's
+own time does not count. On a CPU the cuda engine is emulated and triton interpreted, to check that everything works.
 """
 
 import json
@@ -40,20 +40,20 @@ CudaEngineName = Literal["cuda", "triton", "vmap"]
 DeviceName = Literal["cuda", "cpu"]
 Several = Parameter(consume_multiple=True)
 
-# Of the gradient's norm; torch's own float32 is at 2e-7.
+# Relative to the gradient's norm; torch's own float32 error is 2e-7.
 GRADIENT_TOLERANCE = 1e-6
 LOSS_TOLERANCE = 1e-5
 GRADIENT_STRATEGIES = ("default_4096", "isolated_cube", "clean_noisy_cube")
 TRACES = Path(__file__).parent.parent / "tests" / "golden" / "traces.json"
-# A ReLU within 3e-7 of zero decides this run's 26th step (LOG.md): how sums are rounded tells on which side it is.
+# A ReLU within 3e-7 of zero decides this run's 26th step (LOG.md): the rounding of sums decides its sign.
 CHAOTIC = ("clean_noisy_cube_n64", 0, 1)
-BUSY_CYCLES = 20_000_000  # of the GPU, some 10 ms: longer than it takes to queue a window
+BUSY_CYCLES = 20_000_000  # GPU cycles, about 10 ms: longer than it takes to queue a window
 
 app = App(help=__doc__)
 
 
 def engine_of(name: CudaEngineName, device: torch.device) -> Engine:
-    """Makes an engine for a device, on a CPU what stands in for it there."""
+    """Makes an engine for a device; on a CPU, its emulation or interpretation."""
     if device.type == "cpu" and name == "cuda":
         from emulated_cuda import engine  # in tests/
 
@@ -64,7 +64,7 @@ def engine_of(name: CudaEngineName, device: torch.device) -> Engine:
 
 
 def runs_of(strategy: str, config: TaskConfig, num_runs: int) -> list[Run]:
-    """The benchmark's own runs of a bundled strategy, from the first on, as often as need be."""
+    """Returns the benchmark's own runs of a bundled strategy in order, repeated as often as needed."""
     made = make_runs([(interface.load(load(strategy)), PublicSeeds(42))], config)
     return [made[index % len(made)] for index in range(num_runs)]
 
@@ -75,7 +75,7 @@ def first_window(runs: Sequence[Run], config: TaskConfig, num_steps: int, device
 
 
 def gradient(run: Run, rows: Tensor, config: TaskConfig) -> Tensor:
-    """The gradient of a batch's mean loss in float64, from torch's own network."""
+    """Returns the gradient of a batch's mean loss in float64, from torch's own network."""
     params = run.params.double().requires_grad_()
     by_name = unflatten(params, parameter_shapes(config.n_features, config.hidden_width))
     x = unpack(run.dataset.bits[rows], config.n_features, torch.float64)
@@ -88,7 +88,7 @@ def gradient(run: Run, rows: Tensor, config: TaskConfig) -> Tensor:
 def first_gradient(
     engine: Engine, strategy: str, config: TaskConfig, num_runs: int, device: torch.device
 ) -> dict[str, Any]:
-    """The largest error of any run's first gradient against float64, relative to its norm."""
+    """Returns the largest error of any run's first gradient against float64, relative to the gradient's norm."""
     optimizer = OptimizerConfig(lr=1e-3, wd=0.1, beta1=1e-12, beta2=0.9)  # exp_avg is the last gradient
     runs = [replace(run, optimizer=optimizer) for run in runs_of(strategy, config, num_runs)]
     ensemble, window = Ensemble.start(runs, config.hidden_width, device), first_window(runs, config, 1, device)
@@ -110,7 +110,7 @@ def nan_last(value: float) -> tuple[bool, float]:
 
 
 def seconds_of(work: Callable[[], object], device: torch.device) -> float:
-    """Time that a device takes for what is queued, the host's own time aside on a GPU."""
+    """Returns the seconds that a device takes for queued work; on a GPU this excludes the host's own time."""
     if device.type == "cpu":
         began = time.perf_counter()
         work()
@@ -128,7 +128,7 @@ def seconds_of(work: Callable[[], object], device: torch.device) -> float:
 def step_times(
     engine: Engine, runs: Sequence[Run], config: TaskConfig, num_steps: int, repeats: int, device: torch.device
 ) -> dict[str, Any]:
-    """Microseconds a step of the whole ensemble, several windows after one to warm up."""
+    """Returns microseconds per step of the whole ensemble for several windows, after a warm-up window."""
     ensemble, window = Ensemble.start(runs, config.hidden_width, device), first_window(runs, config, num_steps, device)
     batches = engine.advance(ensemble, window).num_batches
     if not bool((batches == num_steps).all()):
@@ -145,7 +145,7 @@ def step_times(
 
 
 class Results:
-    """A JSON file that grows: written anew after each measurement, one that failed too."""
+    """A growing JSON file, rewritten after each measurement, even a failed one."""
 
     def __init__(self, output: str, directory: Path, **about: Any) -> None:
         self._output, self._directory = output, directory
@@ -153,7 +153,7 @@ class Results:
         self.problems: list[str] = []
 
     def measure(self, kind: str, about: dict[str, Any], work: Callable[[], dict[str, Any]]) -> None:
-        """Adds one measurement to those of a kind; ``work`` returns its figures and, under problem, what is wrong."""
+        """Adds one measurement of a kind; ``work`` returns its figures and any error under the key ``problem``."""
         try:
             entry = about | work()
         except Exception as error:
@@ -183,15 +183,15 @@ def times(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> None:
-    """Measures first gradients against float64, then time a step.
+    """Measures first gradients against float64, then the time per step.
 
     Args:
-        engine: What to measure.
-        device: Where to train; a CPU emulates or interprets.
+        engine: The engine to measure.
+        device: The device that trains; a CPU emulates or interprets.
         n_features: Widths.
         runs: Numbers of runs to stack.
         num_steps: Steps of a window.
-        repeats: Windows that are timed.
+        repeats: Number of timed windows.
         output: Name of the JSON file; by default kernels_<engine>.
         output_dir: Directory of the JSON file.
     """
@@ -224,14 +224,14 @@ def traces(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> None:
-    """Measures how far each traced run's losses are from the original's.
+    """Measures the difference of each traced run's losses from the original's.
 
     Args:
-        engine: What to measure.
-        device: Where to train; a CPU emulates or interprets.
+        engine: The engine to measure.
+        device: The device that trains; a CPU emulates or interprets.
         trace: Names of traces; by default all.
-        runs: The most runs of each; by default all.
-        max_steps: The most steps; by default all.
+        runs: Maximum number of runs of each trace; by default all.
+        max_steps: Maximum number of steps; by default all.
         output: Name of the JSON file; by default traces_<engine>.
         output_dir: Directory of the JSON file.
     """
@@ -248,7 +248,7 @@ def traces(
 def follow(
     engine: Engine, name: str, case: dict[str, Any], num_runs: int | None, max_steps: int | None, device: torch.device
 ) -> dict[str, Any]:
-    """The largest difference of any step's loss from the original's, for each run of a trace, in nats."""
+    """Returns, for each run of a trace, the largest difference of a step's loss from the original's, in nats."""
     config = TaskConfig(**case["trace"]["config"])
     config = replace(config, max_steps=min(max_steps or config.max_steps, config.max_steps))
     every = make_runs([(interface.load(load(case["strategy"])), PublicSeeds(case["seed"]))], config)
@@ -279,11 +279,11 @@ def follow(
 def steps(
     engine: CudaEngineName, *, device: DeviceName = "cuda", n_features: int = 64, runs: int = 100, num_steps: int = 25
 ) -> None:
-    """Trains two windows, for a profiler or a sanitizer to look at.
+    """Trains two windows, for use under a profiler or a sanitizer.
 
     Args:
-        engine: What to run.
-        device: Where to train; a CPU emulates or interprets.
+        engine: The engine to run.
+        device: The device that trains; a CPU emulates or interprets.
         n_features: Width.
         runs: Number of runs.
         num_steps: Steps of a window.

@@ -1,4 +1,4 @@
-"""The limits of the machine, measured."""
+"""Measures the machine's limits."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from vecparity.kernels.cpu import native
 
 
 def _best_rate(work: Callable[[], int], device: torch.device, repeats: int = 5) -> float:
-    """Units of work per second, of the fastest of several after one to warm up."""
+    """Returns units of work per second, from the fastest of several repeats after a warm-up."""
     rates = []
     for _ in range(1 + repeats):
         _wait(device)
@@ -26,7 +26,7 @@ def _wait(device: torch.device) -> None:
 
 
 def measure(device: torch.device) -> dict[str, float]:
-    """Operations per second by kind (a multiplication and an addition are two), and bytes copied per second."""
+    """Measures operations per second by kind (a multiply-add counts as two), and bytes copied per second."""
     rates = {"copy_bytes_per_second": copy_bandwidth(device)}
     if device.type == "cuda":
         rates["bfloat16_matmul_flops"] = matmul_flops(device, torch.bfloat16)
@@ -37,13 +37,13 @@ def measure(device: torch.device) -> dict[str, float]:
 
 
 def multiply_add_flops() -> float:
-    """float32 operations per second of all threads, of fused multiply-adds from registers."""
+    """Measures float32 operations per second of all threads, for fused multiply-adds from registers."""
     multiply_add, threads = native.extension().multiply_add, torch.get_num_threads()
     return _best_rate(lambda: 2 * int(multiply_add(10_000_000, threads)), torch.device("cpu"))
 
 
 def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:
-    """Operations per second of a large matrix product; torch takes no tf32 for float32 unless it is told to."""
+    """Measures operations per second of a large matrix product; by default torch does not use tf32 for float32."""
     a, b = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
 
     def multiply() -> int:
@@ -54,7 +54,7 @@ def matmul_flops(device: torch.device, dtype: torch.dtype, size: int = 8192) -> 
 
 
 def copy_bandwidth(device: torch.device) -> float:
-    """Bytes per second, read and written, of a copy that no cache holds."""
+    """Measures bytes per second, read and written, of a copy larger than any cache."""
     size = (1 << 30) if device.type == "cuda" else (128 << 20)
     source, target = torch.ones(2, size, dtype=torch.uint8, device=device)
 

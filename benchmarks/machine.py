@@ -1,4 +1,4 @@
-"""The machine of a measurement, and the files of its figures."""
+"""Describes the machine of a measurement, and saves the figures."""
 
 import json
 import os
@@ -18,12 +18,12 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def describe() -> dict[str, Any]:
-    """Processor, versions and commit."""
+    """Returns the processor, versions and commit."""
     return {
         "processor": cpu_name(),
         "cores": cores(),
@@ -39,14 +39,14 @@ def describe() -> dict[str, Any]:
 
 
 def _commit() -> str | None:
-    """The commit measured, marked where the tree differed from it."""
+    """Returns the measured commit, marked if the working tree differed from it."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     done = subprocess.run(command, cwd=RESULTS.parent, capture_output=True, text=True, check=False)
     return done.stdout.strip() or None
 
 
 def save(name: str, content: dict[str, Any], directory: Path = RESULTS) -> Path:
-    """Writes ``<directory>/<name>.json``, whole or not at all: whoever writes may be ended at any time."""
+    """Writes ``<directory>/<name>.json`` atomically, because this process may be killed at any time."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.json"
     write_whole(path, (json.dumps(content, indent=1) + "\n").encode())

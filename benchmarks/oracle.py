@@ -17,7 +17,7 @@ WARM_UP = 100
 
 
 def run_steps_per_second(run: Run, config: TaskConfig, num_steps: int, device: torch.device = CPU) -> float:
-    """Of one network after another, start-up and test aside."""
+    """Measures run-steps per second of one network after another, excluding start-up and test."""
     marks: list[float] = []
     config = replace(config, max_steps=WARM_UP + num_steps, log_interval=WARM_UP)
     reference.train_run(run, config, device, torch.float32, lambda *window: marks.append(time.perf_counter()))
@@ -27,7 +27,7 @@ def run_steps_per_second(run: Run, config: TaskConfig, num_steps: int, device: t
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """So many threads for each operation of torch."""
+    """Sets the number of threads of torch's operations within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
@@ -42,12 +42,12 @@ def _alone(run: Run, config: TaskConfig, num_steps: int) -> float:
 
 
 def one_process(run: Run, config: TaskConfig, num_steps: int, device: torch.device) -> float:
-    """On a CPU with one thread or with all, whichever is faster: on matrices this small, more threads may only wait."""
+    """Measures one process; on a CPU with one thread or all, whichever is faster: small matrices may gain nothing."""
     if device.type != "cpu":
         return run_steps_per_second(run, config, num_steps, device)
     return max(run_steps_per_second(run, config, num_steps), _alone(run, config, num_steps))
 
 
 def sharded(pool: Pool, num_processes: int, run: Run, config: TaskConfig, num_steps: int) -> float:
-    """The sum over single-threaded processes, all at once."""
+    """Measures the total rate of single-threaded processes that run at the same time."""
     return sum(pool.starmap(_alone, [(run, config, num_steps)] * num_processes, chunksize=1))

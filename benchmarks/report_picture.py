@@ -16,7 +16,7 @@ _SIZE = ViewportSize(width=1100, height=1000)
 
 
 def main() -> None:
-    """Evaluates, writes the report, and photographs its first screen."""
+    """Evaluates, writes the report, and takes a screenshot of its first screen."""
     jobs = [("isolated_cube", 42), ("clean_noisy_cube", 42)]
     evaluations = vecparity.evaluate_many(jobs, "n32-k8", protocol="published")
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:

@@ -1,6 +1,6 @@
-"""Runs commands one after another, each with a time limit, a log and a JSON file; what fails does not stop the rest.
+"""Runs commands in sequence, each with a time limit, a log and a JSON file; a failure does not stop the rest.
 
-Needs nothing but Python: it also runs the stage that installs what the others need.
+Needs only Python, because it also runs the stage that installs the packages that the other stages need.
 """
 
 import json
@@ -26,9 +26,9 @@ class Stage:
     """A command.
 
     Attributes:
-        name: Of its log, and of the JSON file that the command may write.
+        name: Name of the log, and of the JSON file that the command may write.
         command: Arguments for Python, without Python.
-        seconds: The longest it may take.
+        seconds: Time limit in seconds.
     """
 
     name: str
@@ -41,11 +41,11 @@ class Outcome:
     """The end of a stage.
 
     Attributes:
-        name: The stage's.
+        name: The stage's name.
         status: Passed, failed or skipped.
-        seconds: Taken.
-        limit: The most that it could have taken, in seconds.
-        reason: Why it did not pass.
+        seconds: Time taken in seconds.
+        limit: The stage's time limit in seconds.
+        reason: The reason why it did not pass.
     """
 
     name: str
@@ -56,9 +56,9 @@ class Outcome:
 
 
 def run(stage: Stage, python: str, directory: Path, environment: Mapping[str, str]) -> Outcome:
-    """Runs a stage and waits for its end, at most until its limit.
+    """Runs a stage and waits until it ends or reaches its time limit.
 
-    All processes of its process group are ended with it. Its output goes to ``<directory>/logs/<name>.log``.
+    All processes of the stage's process group end with it. The output goes to ``<directory>/logs/<name>.log``.
     """
     log = directory / "logs" / f"{stage.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -100,14 +100,14 @@ def run(stage: Stage, python: str, directory: Path, environment: Mapping[str, st
 def run_all(
     stages: Sequence[Stage], pythons: Iterator[str], directory: Path, environment: Mapping[str, str], summary: str
 ) -> list[Outcome]:
-    """Runs stages in order and tells of each as it ends; stages that an interruption leaves are skipped.
+    """Runs stages in order and reports each as it ends; an interruption skips the remaining stages.
 
     Args:
-        stages: What to run.
-        pythons: The Python that runs the next stage: one may install another for those after it.
-        directory: Where to write.
-        environment: Variables of the stages.
-        summary: Name of the JSON file with what became of those that have ended.
+        stages: The stages.
+        pythons: Yields the Python that runs the next stage: a stage may install another for later stages.
+        directory: The output directory.
+        environment: Environment variables of the stages.
+        summary: Name of the JSON file with the outcomes of the stages that have ended.
     """
     outcomes: list[Outcome] = []
     interrupted = False
@@ -130,7 +130,7 @@ def run_all(
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Lists all stages, and how many passed, failed and were skipped."""
+    """Lists all stages, and the numbers that passed, failed and were skipped."""
     width = max(len(outcome.name) for outcome in outcomes)
     lines = [
         f"{each.name:<{width}}  {each.status:<7}  {each.seconds:6.1f} of {each.limit:4g} s  {each.reason}".rstrip()
@@ -163,7 +163,7 @@ def save(name: str, content: Mapping[str, object], directory: Path) -> None:
 
 
 def last_line(log: Path) -> str:
-    """Returns the last line with a word in it, without what a terminal would not print."""
+    """Returns the last line that contains a word, without unprintable characters."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _LOG_TAIL_BYTES))
         lines = file.read().decode(errors="replace").split("\n")
@@ -172,7 +172,7 @@ def last_line(log: Path) -> str:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a stage's process group; one that even SIGKILL does not end, as inside a driver, is left to itself."""
+    """Ends a stage's process group; gives up on a process that survives SIGKILL, as inside a driver."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal_group(process, number)
         try:
@@ -188,7 +188,7 @@ def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return
-    except PermissionError:  # all that is left of it is zombies, on some systems
+    except PermissionError:  # on some systems, when only zombies are left
         return
 
 

@@ -11,7 +11,7 @@ from benchmarks import gpu_table
 from benchmarks.machine import RESULTS
 
 _ROOT = Path(__file__).parent.parent
-# The pages that have tables.
+# The pages that contain tables.
 PAGES = [_ROOT / "README.md", _ROOT / "vecparity" / "guide" / "engines.md"]
 
 
@@ -25,7 +25,7 @@ def machine_line(machine: dict[str, Any]) -> str:
 
 
 def evaluation_table(content: dict[str, Any]) -> list[str]:
-    """Configuration, accuracy, steps, and the seconds of both evaluators."""
+    """Tabulates configuration, accuracy, steps, and the seconds of both evaluators."""
     by_engine = {each["engine"]: each for each in content["measured"]}
     ours, sequential = by_engine["native"], by_engine["reference"]
     lines = [
@@ -48,7 +48,7 @@ def evaluation_table(content: dict[str, Any]) -> list[str]:
 
 
 def throughput_table(content: dict[str, Any]) -> list[str]:
-    """Medians of every case."""
+    """Tabulates the medians of every case."""
     names = list(dict.fromkeys(name for case in content["measured"] for name in case["medians"]))
     lines = [
         "| rows | N | runs | " + " | ".join(names) + " |",
@@ -62,7 +62,7 @@ def throughput_table(content: dict[str, Any]) -> list[str]:
 
 
 def ratio_table(content: dict[str, Any]) -> list[str]:
-    """Ratios of `native` with 100 runs to its peers, and shares of the machine's limits."""
+    """Tabulates the rate of `native` on 100 runs, relative to its peers and the machine."""
     peers = ["oracle", "oracle sharded", "torch.func", "torch.compile", "JAX", "vmap"]
     limits = content["limits"]
     lines = [
@@ -87,12 +87,12 @@ def ratio_table(content: dict[str, Any]) -> list[str]:
 
 
 def render(text: str) -> str:
-    """Replaces the text between the two marks of each table that a page has."""
+    """Replaces the text between the two marks of each table in a page."""
     tables = {
         "evaluation": evaluation_table(load("end_to_end_full")),
         "ratio": ratio_table(load("throughput")),
         "throughput": throughput_table(load("throughput")),
-        "gpu": gpu_table.tables(RESULTS),  # nothing, until `scripts/bench_cuda` has run on one
+        "gpu": gpu_table.tables(RESULTS),  # empty until `scripts/bench_cuda` has run on a GPU
     }
     for name, lines in tables.items():
         begin, end = f"<!-- {name} table -->", f"<!-- end of {name} table -->"

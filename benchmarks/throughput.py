@@ -1,8 +1,8 @@
-"""Run-steps per second of our engines and of what else trains many small networks, in one run.
+"""Run-steps per second of our engines and of other ways to train many small networks, in one run.
 
 python -m benchmarks.throughput
 
-Everything that is compared is measured in one run, in turn: on a shared machine only such ratios mean anything.
+All contenders are measured in turn in one run: on a shared machine only such ratios are meaningful.
 """
 
 import multiprocessing
@@ -30,7 +30,7 @@ from vecparity.training.runs import Run
 GATE_RUNS = 3
 GATE_STEPS = 10
 GATE_TOLERANCE = 1e-5
-SECONDS = 0.4  # of a measurement, about
+SECONDS = 0.4  # approximate duration of a measurement
 
 app = App(help=__doc__)
 Several = Parameter(consume_multiple=True)
@@ -47,7 +47,7 @@ def gate(contender: Contender, runs: Sequence[Run], config: TaskConfig, device: 
         The largest difference of any step's loss, in nats.
 
     Raises:
-        GateError: It is larger than the contract allows: a speed without the right answer means nothing.
+        GateError: The difference is larger than the contract allows: speed without correct results means nothing.
     """
     train_window = contender.prepare(runs, config, 1, device)
     ours = torch.stack([train_window() for _ in range(GATE_STEPS)], dim=1)[:GATE_RUNS]
@@ -69,7 +69,7 @@ def time_window(train_window: TrainWindow) -> float:
 def prepare(
     contender: Contender, runs: Sequence[Run], config: TaskConfig, device: torch.device
 ) -> tuple[TrainWindow, int]:
-    """Makes windows that take about as long for every contender, and warms up; returns their run-steps too."""
+    """Prepares windows of similar duration for every contender, and warms up; also returns their run-steps."""
     trial = contender.prepare(runs, config, 5, device)
     trial()
     per_step = min(time_window(trial) for _ in range(2)) / 5
@@ -82,9 +82,9 @@ def prepare(
 def measure(
     case: Case, contenders: Sequence[Contender], device: torch.device, pool: Pool | None, repeats: int
 ) -> dict[str, Any]:
-    """Rates of every contender and of the oracle, with a pool of processes sharded over them too, in turn.
+    """Measures the rates of every contender and of the oracle in turn; with a pool, also of the sharded oracle.
 
-    A contender that misses the gate, or raises an error, has no rate but an entry in `problems`.
+    A contender that fails the gate or raises an error gets an entry in `problems` instead of a rate.
     """
     runs, config = case.make()
     cores = machine.cores()
@@ -141,13 +141,13 @@ def measure(
 
 
 def describe(error: Exception) -> str:
-    """Says in one line why a contender has no rate."""
+    """Describes in one line why a contender has no rate."""
     first_line = (str(error).splitlines() or [""])[0]
     return first_line if isinstance(error, GateError) else f"{type(error).__name__}: {first_line}"
 
 
 def reset_peak_memory(device: torch.device) -> int | None:
-    """Bytes in use on a CUDA device, from where its peak is counted; JAX's are not among them."""
+    """Resets the peak memory of a CUDA device; returns the bytes in use then, without JAX's."""
     if device.type != "cuda":
         return None
     torch.cuda.reset_peak_memory_stats(device)
@@ -166,16 +166,16 @@ def main(
     output: str | None = None,
     output_dir: Path = machine.RESULTS,
 ) -> Path:
-    """Measures, prints a table and writes ``<output-dir>/<output>.json``, anew after each case.
+    """Measures, prints a table and writes ``<output-dir>/<output>.json``, again after each case.
 
     The exit status is 1 if a contender failed.
 
     Args:
-        device: Where to train.
+        device: The device that trains.
         n_features: Widths to measure.
         runs: Numbers of runs to stack; by default 1, 4, 15 and 100 on a CPU, 15, 100, 132 and 1000 on CUDA.
         rows: Kinds of rows.
-        contender: What to measure beside the oracle; by default everything, but on CUDA no stacks of torch.func's.
+        contender: Contenders to measure beside the oracle; by default all, on CUDA without the torch.func stacks.
         repeats: Measurements of each, in turn with its peers; medians are reported.
         output: Name of the JSON file; by default throughput, or throughput_cuda.
         output_dir: Directory of the JSON file.

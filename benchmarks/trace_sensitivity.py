@@ -1,10 +1,10 @@
-"""The share of rounding in a trace's last digits: one traced run, trained with better gradients than float32 has.
+"""Sensitivity of a trace's last digits to rounding: one traced run, trained with more accurate gradients than float32.
 
 python -m benchmarks.trace_sensitivity
 
-Gradients are computed in float64 and rounded to float32, as they are and with noise of the size of float32's own
-errors; AdamW is the vmap engine's. Where a hidden unit comes to within a few roundings of zero, its sign, and from
-there on the run, depends on that noise. See LOG.md.
+Gradients are computed in float64 and rounded to float32, both unchanged and with noise of the size of float32's own
+errors; AdamW is the vmap engine's. If a hidden unit comes within a few rounding errors of zero, its sign, and so the
+rest of the run, depends on that noise. See LOG.md.
 """
 
 import json
@@ -34,7 +34,7 @@ app = App(help=__doc__)
 
 
 def largest_difference(run: Run, config: TaskConfig, losses: dict[int, float], noise: float, seed: int) -> float:
-    """Trains the run with that relative noise on its gradients; returns the largest loss difference in nats."""
+    """Trains the run with relative noise on its gradients; returns the largest loss difference in nats."""
     ensemble = Ensemble.start([run], config.hidden_width, CPU)
     gradients = stacked_gradients(config.n_features, config.hidden_width)
     generator = torch.Generator().manual_seed(seed)
@@ -62,9 +62,9 @@ def main(*, case: str = "clean_noisy_cube_n64", run: int = 1, draws: int = 20, n
 
     Args:
         case: The traced evaluation.
-        run: Which of its four runs.
-        draws: How many draws of the noise.
-        noise: Its relative size; float32's gradients are about that far from float64's.
+        run: Index of one of the evaluation's four runs.
+        draws: Number of draws of the noise.
+        noise: Relative size of the noise; float32 gradients are about that far from float64 gradients.
     """
     content: dict[str, Any] = json.loads(TRACES.read_text())["cases"][case]
     config = TaskConfig(**content["trace"]["config"])

@@ -1,4 +1,4 @@
-"""Contenders of the comparison: our engines and their peers, one file a kind."""
+"""The contenders: our engines and their peers, one file for each kind."""
 
 from benchmarks.cases import Contender
 from benchmarks.contenders import engines, jax_scan, torch_func

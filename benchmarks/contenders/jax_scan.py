@@ -20,7 +20,7 @@ from vecparity.training.schedule import Schedule
 def why_not(device: torch.device) -> str | None:
     if not find_spec("jax"):
         return "pip install -e '.[bench]'"
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # it would leave no GPU memory to the others
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # preallocation leaves others no GPU memory
     import jax
 
     if device.type == "cuda" and not any(found.platform == "gpu" for found in jax.devices()):
@@ -32,15 +32,15 @@ def prepare(runs: Sequence[Run], config: TaskConfig, num_steps: int, device: tor
     import jax
     import jax.numpy as jnp
 
-    # Where everything below is put, and calculated.
+    # The device that stores and computes everything below.
     jax.config.update("jax_default_device", jax.devices("gpu" if device.type == "cuda" else "cpu")[0])
-    # On a GPU XLA takes tf32 for float32 otherwise, which is not accurate enough.
+    # By default XLA uses tf32 for float32 on a GPU, which is not accurate enough.
     jax.config.update("jax_default_matmul_precision", "highest")
 
     def loss_of(params: Any, x: Any, y: Any, is_row: Any) -> Any:
         hidden = jax.nn.relu(x @ params["0.weight"] + params["0.bias"])
         p = jax.nn.sigmoid(hidden @ params["2.weight"][0] + params["2.bias"][0])
-        # On probabilities, each logarithm at least -100, as contract section 4 has it.
+        # Cross-entropy on probabilities, each logarithm at least -100 (contract section 4).
         log_p, log_q = (jnp.maximum(jnp.log(jnp.maximum(q, 1e-45)), -100.0) for q in (p, 1 - p))
         return -jnp.sum(is_row * (y * log_p + (1 - y) * log_q)) / jnp.sum(is_row)
 

@@ -1,4 +1,4 @@
-"""Stacked training as one would write it with torch.func alone: every run in one stack, rows dense.
+"""Stacked training with plain torch.func: every run in one stack, rows dense.
 
 Eager, and through torch.compile.
 """
@@ -22,7 +22,7 @@ Parameters = dict[str, Tensor]
 
 
 def _build_step(network: nn.Module) -> Callable[..., Tensor]:
-    """One step of all runs, in place."""
+    """Builds the function that trains all runs by one step, in place."""
 
     def loss_of(params: Parameters, x: Tensor, y: Tensor, is_row: Tensor) -> Tensor:
         p = functional_call(network, params, (x,)).squeeze(-1)
@@ -74,7 +74,7 @@ def prepare_with(is_compiled: bool) -> Callable[[Sequence[Run], TaskConfig, int,
         position = torch.arange(config.batch_size, device=device)
         step = _build_step(build_network(config.n_features, config.hidden_width))
         if is_compiled:
-            # Or, past a number of cases, the same code with other shapes would not be compiled any more.
+            # Otherwise torch stops compiling the same code for other shapes after a number of cases.
             torch.compiler.reset()
             step = torch.compile(step, dynamic=False)
         t = torch.zeros((), dtype=torch.float64, device=device)
