@@ -77,7 +77,7 @@ def test_what_was_stopped_is_gone_on_with_where_that_is_said(tmp_path: Path, eva
     [
         ({"seed": 43}, r"seeds: expected \[43\], got \[42\]"),
         ({"max_steps": 40}, "max_steps: expected 40, got 60"),
-        pytest.param({"engine": "vmap"}, "engine: expected 'vmap', got 'native', threads: .*", marks=pytest.mark.slow),
+        pytest.param({"engine": "vmap"}, "engine: expected 'vmap', got 'native', devices: .*", marks=pytest.mark.slow),
         ({"audit": "report"}, r"audits: expected \['report'\], got \['off'\]"),
     ],
 )

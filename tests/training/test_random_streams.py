@@ -78,7 +78,7 @@ def test_this_machines_streams_are_the_originals(has_extension: bool, monkeypatc
 def test_only_the_rounding_of_weights_depends_on_vector_instructions(capability: str) -> None:
     code = (
         "import torch; from vecparity.training import random_streams; random_streams.warn_of_others()\n"
-        "print(torch.backends.cpu.get_cpu_capability(), *[likeness for _, likeness in streams.likenesses()])"
+        "print(torch.backends.cpu.get_cpu_capability(), *[likeness for _, likeness in random_streams.likenesses()])"
     )
     environment = os.environ | {"ATEN_CPU_CAPABILITY": capability}
     command = [sys.executable, "-W", "error", "-c", code]
