@@ -11,13 +11,13 @@ from msgspec import convert
 
 from vecparity import _version
 from vecparity.audits.plan import Audit
-from vecparity.errors import CheckpointExistsError, UsageError, brief
+from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Prepared, Source
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
-from vecparity.training.checkpoints.snapshot_coherence import Training
+from vecparity.training.checkpoints.snapshot_coherence import Training, require
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import device_name
 from vecparity.training.runs import NO_EVALUATION, Run
@@ -94,25 +94,20 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
         for j in range(config.num_orderings)
     ]
     own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
-    _require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
+    require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
     further = {run.evaluation for run in runs[len(expected) :]}
-    _require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
+    require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
     audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
-    _require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
+    require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
     for audit in filter(None, audits):
         for name in ("straight", "crossed", "public", "sealed"):
             for run in getattr(audit, name):
-                _require(0 <= run < len(runs), f"a run in {name}: 0 to {len(runs) - 1}", run)
-        _require(len(audit.crossed) == len(audit.straight), f"{len(audit.straight)} crossed runs", len(audit.crossed))
-        _require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
+                require(0 <= run < len(runs), f"a run in {name}: 0 to {len(runs) - 1}", run)
+        require(len(audit.crossed) == len(audit.straight), f"{len(audit.straight)} crossed runs", len(audit.crossed))
+        require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
         for finding in audit.settled:
-            _require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
+            require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
     return audits
-
-
-def _require(holds: bool, expected: str, got: object) -> None:
-    if not holds:
-        raise ValueError(f"expected {expected}, got {got if isinstance(got, str) else brief(got)}")
 
 
 def _identity(

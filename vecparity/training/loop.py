@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from itertools import accumulate, islice, pairwise
+from itertools import accumulate, pairwise
 
 import torch
 from einops import reduce
@@ -108,8 +108,8 @@ class _Training:
         closes = set(accumulate(config.window_lengths()))
         with ExitStack() as stack:
             first_step, threads = progress.step, max(1, torch.get_num_threads() // len(progress.parts))
-            for part, runs in zip(progress.parts, self._live_by_part(), strict=True):
-                lengths = pieces(config, first_step)
+            for part, live in zip(progress.parts, progress.live_by_part(), strict=True):
+                runs, lengths = [self._runs[run] for run in live], pieces(config, first_step)
                 schedule = Schedule.of(runs, config.batch_size, lengths, part.device, first_step, threads)
                 self._schedules.append(stack.enter_context(schedule))
             stack.callback(self._tell)
@@ -176,12 +176,11 @@ class _Training:
 
     def _finish(self, positions: Sequence[int]) -> None:
         """Tests the runs at some positions, which have reached their end, and records their results."""
-        progress, live = self._progress, iter(self._progress.live)
-        for part, own in zip(progress.parts, progress.split(positions), strict=True):
-            of_part = list(islice(live, part.num_runs))
+        progress = self._progress
+        for part, live, own in zip(progress.parts, progress.live_by_part(), progress.split(positions), strict=True):
             if not own:
                 continue
-            params, finished = part.params[own], [of_part[position] for position in own]
+            params, finished = part.params[own], [live[position] for position in own]
             with _current(part.device):
                 scores = self._engine.test(params, [self._runs[run].test_set for run in finished], part.hidden_width)
             # The very last update may overflow, and no later loss would show it.
@@ -192,10 +191,6 @@ class _Training:
             for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
                 ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
                 progress.trained[run] = Trained(part.step, *ended)
-
-    def _live_by_part(self) -> list[list[Run]]:
-        live = iter(self._progress.live)
-        return [[self._runs[run] for run in islice(live, part.num_runs)] for part in self._progress.parts]
 
 
 def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:

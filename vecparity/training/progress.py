@@ -5,7 +5,7 @@ Source: contract section 5.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 
 import torch
 
@@ -127,6 +127,11 @@ class Progress:
     @property
     def step(self) -> int:
         return max(part.step for part in self.parts)
+
+    def live_by_part(self) -> list[list[int]]:
+        """Returns the indices of the live runs, grouped by part."""
+        live = iter(self.live)
+        return [list(islice(live, part.num_runs)) for part in self.parts]
 
     def split(self, positions: Sequence[int]) -> list[list[int]]:
         """Groups ascending positions in ``live`` by part, and makes them relative to the part's first run."""

@@ -93,13 +93,13 @@ class Training:
             _require_within("rows", rows, 1, max(config.max_train_examples, config.test_set_size))
             _require_tensor(f"labels.{position}", labels, torch.uint8, rows)
             _require_tensor(f"bits.{position}", bits, torch.int64, rows, num_words(n_features))
-            _require(bool((labels <= 1).all()), f"labels.{position}: 0 and 1", int(labels.max()))
+            require(bool((labels <= 1).all()), f"labels.{position}: 0 and 1", int(labels.max()))
             if spare := -n_features % 64:
                 past = bits[:, -1] >> (64 - spare) & (1 << spare) - 1
-                _require(not past.any(), f"bits.{position}: 0 past feature {n_features}", "1")
+                require(not past.any(), f"bits.{position}: 0 past feature {n_features}", "1")
         _require_within("runs", len(values.runs), 1, 2**31 - 1)
         _require_tensor("params", tensors["params"], torch.float32, len(values.runs), self.num_params)
-        _require(bool(tensors["params"].isfinite().all()), "params: finite numbers", "others")
+        require(bool(tensors["params"].isfinite().all()), "params: finite numbers", "others")
         for run in values.runs:
             for name in ("dataset", "test_set"):
                 _require_within(name, getattr(run, name), 0, len(datasets) - 1)
@@ -108,7 +108,7 @@ class Training:
             _require_within("rows in a dataset", len(tensors[f"labels.{run.dataset}"]), 1, config.max_train_examples)
             for name, value in asdict(run.optimizer).items():
                 is_valid, expected = HYPERPARAMETERS[name]
-                _require(is_valid(value), f"{name}: {expected}", value)
+                require(is_valid(value), f"{name}: {expected}", value)
 
     def check_state(self, snapshot: Snapshot, num_runs: int) -> None:
         """Checks a snapshot of the progress of ``num_runs`` runs, made by `snapshot.of_progress`.
@@ -118,11 +118,11 @@ class Training:
         """
         values, config = convert(snapshot.values, _State), self.config
         _require_within("step", values.step, 0, config.max_steps)
-        _require(is_between_pieces(config, values.step), "step: the end of a piece of a window", values.step)
+        require(is_between_pieces(config, values.step), "step: the end of a piece of a window", values.step)
         _require_equal("opened", values.opened, config.last_close(values.step))
-        _require(values.live == sorted(set(values.live)), "live: different runs, ascending", values.live)
+        require(values.live == sorted(set(values.live)), "live: different runs, ascending", values.live)
         ended = [end.run for end in values.trained]
-        _require(
+        require(
             sorted([*values.live, *ended]) == list(range(num_runs)),
             f"live and trained: all of runs 0 to {num_runs - 1}, each once",
             f"{values.live} and {ended}",
@@ -142,23 +142,23 @@ class Training:
         _require_names(tensors, ["params", "exp_avg", "exp_avg_sq", "active", *sums, *curves])
         for name in ("params", "exp_avg", "exp_avg_sq"):
             _require_tensor(name, tensors[name], self.dtype, num_live, self.num_params)
-        _require(not (tensors["exp_avg_sq"] < 0).any(), "exp_avg_sq: at least 0", "less")
+        require(not (tensors["exp_avg_sq"] < 0).any(), "exp_avg_sq: at least 0", "less")
         active = tensors["active"]
         _require_tensor("active", active, torch.bool, num_live)
         # Some code treats any other byte as true, other code as false.
-        _require(bool((active.view(torch.uint8) <= 1).all()), "active: 0 and 1", "another byte")
+        require(bool((active.view(torch.uint8) <= 1).all()), "active: 0 and 1", "another byte")
         if not made:
-            _require(bool(active.all()), "active: all runs, where a window closed", "others")
+            require(bool(active.all()), "active: all runs, where a window closed", "others")
             return
         loss, accuracy, num_batches = (tensors[name] for name in sums)
         _require_tensor("sums.num_batches", num_batches, torch.int64, num_live)
         in_range = (num_batches >= 0) & (num_batches <= made)
-        _require(bool(in_range.all()), f"sums.num_batches: 0 to {made}", num_batches[~in_range][:1].tolist())
-        _require(bool(((num_batches == made) == active).all()), "sums.num_batches: of runs that are active, all", "not")
+        require(bool(in_range.all()), f"sums.num_batches: 0 to {made}", num_batches[~in_range][:1].tolist())
+        require(bool(((num_batches == made) == active).all()), "sums.num_batches: of runs that are active, all", "not")
         for name, values_, most in (("loss", loss, torch.inf), ("accuracy", accuracy, 1)):
             _require_tensor(f"sums.{name}", values_, torch.float64, num_live)
             is_fit = values_.isfinite() & (values_ >= 0) & (values_ <= num_batches * most if most == 1 else True)
-            _require(bool(is_fit.all()), f"sums.{name}: of finite means", values_[~is_fit][:1].tolist())
+            require(bool(is_fit.all()), f"sums.{name}: of finite means", values_[~is_fit][:1].tolist())
 
     def _check_curves(self, values: _State, tensors: dict[str, Tensor], num_runs: int) -> list[int]:
         """Checks the curves, and returns the steps at which windows had closed."""
@@ -167,13 +167,13 @@ class Training:
         _require_tensor("curve.windows", windows, torch.int64, num_runs)
         total = len(steps) if steps.ndim else 0
         in_range = (windows >= 0) & (windows <= total)
-        _require(bool(in_range.all()), f"curve.windows: 0 to {total}", windows[~in_range][:1].tolist())
+        require(bool(in_range.all()), f"curve.windows: 0 to {total}", windows[~in_range][:1].tolist())
         _require_equal("windows in curves", total, sum(windows.tolist()))
         _require_tensor("curve.step", steps, torch.int64, total)
         for name, curve, most in (("loss", loss, torch.inf), ("accuracy", accuracy, 1)):
             _require_tensor(f"curve.{name}", curve, torch.float64, total)
             is_fit = curve.isfinite() & (curve >= 0) & (curve <= most)
-            _require(bool(is_fit.all()), f"curve.{name}: finite, 0 to {most}", curve[~is_fit][:1].tolist())
+            require(bool(is_fit.all()), f"curve.{name}: finite, 0 to {most}", curve[~is_fit][:1].tolist())
         # As many windows as the longest curve has, and one more to show whether that curve lacks a window.
         closes = [close for close in config.window_closes(max(windows.tolist()) + 1) if close <= values.opened]
         expected = torch.tensor(closes, dtype=torch.int64)
@@ -182,7 +182,7 @@ class Training:
         for run, end in enumerate(accumulate(windows.tolist())):
             count = int(windows[run])
             part = slice(end - count, end)
-            _require(torch.equal(steps[part], expected[:count]), f"curve.step: the windows of run {run}", "others")
+            require(torch.equal(steps[part], expected[:count]), f"curve.step: the windows of run {run}", "others")
             good, longest = _successions(is_good[part])
             _require_equal(f"good_windows of run {run}", values.good_windows[run], good)
             is_stopped = good == config.early_stop_windows and run not in values.live
@@ -196,15 +196,15 @@ class Training:
         following = closes[num_windows] if num_windows < len(closes) else last
         if end.test_accuracy is None or end.first_layer is None:
             is_neither = end.test_accuracy is None and end.first_layer is None
-            _require(is_neither, "test_accuracy and first_layer: both or neither", "one")
+            require(is_neither, "test_accuracy and first_layer: both or neither", "one")
             _require_within(what, end.steps, last, following)
             return
         _require_equal(what, end.steps, last)
         has_stopped = values.good_windows[end.run] == config.early_stop_windows
-        _require(has_stopped or last == config.max_steps, f"{what}: those of a run that stopped", last)
+        require(has_stopped or last == config.max_steps, f"{what}: those of a run that stopped", last)
         _require_equal(f"features in first_layer of run {end.run}", len(end.first_layer), config.n_features)
         is_fit = all(0 <= value < torch.inf for value in end.first_layer)
-        _require(is_fit, f"first_layer of run {end.run}: finite, at least 0", "others")
+        require(is_fit, f"first_layer of run {end.run}: finite, at least 0", "others")
 
 
 def _successions(is_good: Tensor) -> tuple[int, int]:
@@ -214,24 +214,25 @@ def _successions(is_good: Tensor) -> tuple[int, int]:
     return gaps[-1], max(gaps)
 
 
-def _require(holds: bool, expected: str, got: object) -> None:
+def require(holds: bool, expected: str, got: object) -> None:
+    """Raises a `ValueError` that says what was expected and what was got, unless the condition holds."""
     if not holds:
         raise ValueError(f"expected {expected}, got {got if isinstance(got, str) else brief(got)}")
 
 
 def _require_equal(name: str, value: int, expected: int) -> None:
-    _require(value == expected, f"{expected} {name}" if " " in name else f"{name}: {expected}", value)
+    require(value == expected, f"{expected} {name}" if " " in name else f"{name}: {expected}", value)
 
 
 def _require_within(name: str, value: int, least: int, most: int) -> None:
-    _require(least <= value <= most, f"{name}: {least} to {most}", value)
+    require(least <= value <= most, f"{name}: {least} to {most}", value)
 
 
 def _require_names(tensors: dict[str, Tensor], names: Sequence[str]) -> None:
     differing = sorted(tensors.keys() ^ set(names))
-    _require(not differing, f"{len(names)} tensors", f"{len(tensors)}: {brief(differing[:1])} is missing or too many")
+    require(not differing, f"{len(names)} tensors", f"{len(tensors)}: {brief(differing[:1])} is missing or too many")
 
 
 def _require_tensor(name: str, tensor: Tensor, dtype: torch.dtype, *shape: int) -> None:
     got = f"{tensor.dtype} of {list(tensor.shape)}"
-    _require(tensor.dtype == dtype and tensor.shape == shape, f"{name}: {dtype} of {list(shape)}", got)
+    require(tensor.dtype == dtype and tensor.shape == shape, f"{name}: {dtype} of {list(shape)}", got)
