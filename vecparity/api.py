@@ -1,29 +1,167 @@
-"""Evaluations in Python: `evaluate` one strategy, or `evaluate_many` in a single ensemble."""
+"""Evaluations in Python: `evaluate` one strategy, `evaluate_many` together, or any number by an `Evaluator`."""
 
+import threading
 import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import fields
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from vecparity.analysis.frames import to_dataframe
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
+from vecparity.evaluation.job import Failure, Job, Outcome, Task, to_task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.history.store import History
 from vecparity.report.notebook import fragment
-from vecparity.strategy.source import Strategy, load
-from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import Protocol, TaskConfig
 
 Item = TypeVar("Item")
 
 # Attached here because these modules import Evaluation; callers get every evaluation through this module.
 Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
 Evaluation._repr_html_ = fragment  # type: ignore[method-assign]
+
+# The most runs that train together, of several jobs. More train no faster, and keep their jobs' outcomes waiting.
+_MOST_RUNS = 800
+
+
+class Evaluator:
+    """Evaluates any jobs, any number of times; keeps its sandboxes, engines and compiled kernels warm in between.
+
+        with Evaluator(history="search.sqlite") as evaluator:
+            for outcome in evaluator.map(Job("mine.py", params={"lr": lr}) for lr in (1e-3, 1e-2)):
+                ...
+
+    Every outcome is bitwise what the job's own `evaluate` gives, whatever is evaluated with it or before it (but for
+    the ``vmap`` engine, whose rounding depends on the number of runs that train together). With ``checkpoint``, each
+    job trains by itself, and its checkpoint serves it in any later evaluator.
+
+    One thread at a time can have jobs evaluated. A process forked from this one cannot.
+
+    Args:
+        followers: Objects to notify of the progress.
+        history: The history to record the evaluations in, if any: a file, or a history opened with ``create=True``. If
+            recording fails, warns, returns the evaluations anyway, and leaves their checkpoint in place.
+        reuse: Take evaluations of the same source, settings, engine, device and versions from the history.
+        **options: Fields of `Options`, by name.
+
+    Raises:
+        UsageError: An option is invalid.
+        MachineError: Strategies cannot be contained as requested.
+    """
+
+    def __init__(
+        self,
+        *,
+        followers: Sequence[Follower] = (),
+        history: History | str | Path | None = None,
+        reuse: bool = False,
+        **options: Any,
+    ) -> None:
+        _require_bool("reuse", reuse)
+        if reuse and history is None:
+            raise UsageError("reuse goes with a history to take evaluations from, got none")
+        known = {option.name for option in fields(Options)}
+        for name in options:
+            if name not in known:
+                raise UsageError(f"no option {name!r}: the options are {', '.join(sorted(known))}")
+        self._follower = Followers(_followers(followers))
+        self._options = Options(**options)
+        self._reuse = reuse
+        self._is_stopping = threading.Event()
+        self._is_evaluating = threading.Lock()
+        with ExitStack() as stack:
+            self._history = stack.enter_context(_opened(history))
+            self._pipeline = stack.enter_context(Pipeline(self._options))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "Evaluator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the sandboxes, and closes the history if it was opened here."""
+        self._stack.close()
+
+    def stop(self) -> None:
+        """Stops the evaluation in progress soon, from any thread; its thread gets an `InterruptedTrainingError`."""
+        self._is_stopping.set()
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yields the outcome of each job, in order, as soon as the earlier ones are done.
+
+        An `Evaluation` has a score. A `Failure` says why a job has none; the other jobs go on.
+
+        Raises:
+            UsageError: Another thread has jobs evaluated, or ``jobs`` is not iterable.
+            InterruptedTrainingError: `stop` was called.
+        """
+        waiting: dict[int, Outcome] = {}
+        following = 0
+        for index, _, outcome in self._outcomes(jobs):
+            waiting[index] = outcome
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+    def as_completed(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yields each job with its outcome as soon as it is done. For outcomes and errors see `map`."""
+        for _, job, outcome in self._outcomes(jobs):
+            yield job, outcome
+
+    def _outcomes(self, jobs: Iterable[Job]) -> Iterator[tuple[int, Job, Outcome]]:
+        listed = _listed("jobs", jobs, "Jobs")
+        tasks = []
+        for index, job in enumerate(listed):
+            try:
+                tasks.append(to_task(index, job, self._options))
+            except UsageError as error:
+                if not isinstance(job, Job):
+                    raise
+                yield index, job, Failure(job, error)
+        # A checkpoint belongs to one job, which may be evaluated beside others next time.
+        most_runs = _MOST_RUNS if self._options.checkpoint is None else 1
+        with closing(self._run(tasks, most_runs=most_runs, fails_fast=False)) as groups:
+            for outcomes in groups:
+                for task, outcome in outcomes:
+                    if isinstance(outcome, Evaluation) and (problem := outcome.why_no_score):
+                        outcome = Failure(task.job, problem, outcome)
+                    yield task.index, task.job, outcome
+        self._pipeline.warm_up()
+
+    def _run(
+        self, tasks: Sequence[Task], *, most_runs: int | None, fails_fast: bool
+    ) -> Generator[list[tuple[Task, Outcome]], None, None]:
+        """Evaluates tasks, and records the evaluations of each group before it yields them."""
+        if not self._is_evaluating.acquire(blocking=False):
+            raise UsageError("an Evaluator evaluates for one thread at a time: another has jobs evaluated")
+        try:
+            self._is_stopping.clear()
+            recorder = Recorder(self._history, reuse=self._reuse, goes_on=self._options.resume)
+            groups = self._pipeline.run(
+                tasks,
+                self._follower,
+                most_runs=most_runs,
+                fails_fast=fails_fast,
+                stop_requested=self._is_stopping.is_set,
+                recall=recorder.recall,
+                settle=lambda outcomes: _record(recorder, outcomes),
+            )
+            with closing(groups):
+                yield from groups
+        finally:
+            self._is_evaluating.release()
 
 
 def evaluate(
@@ -76,38 +214,16 @@ def evaluate_many(
         StrategyFailedError: A function of a strategy raised, hit a limit, or ended its process.
         MachineError: A single run does not fit into memory, or strategies cannot be contained as requested.
     """
-    _require_bool("smoke", smoke)
-    _require_bool("reuse", reuse)
-    if not isinstance(config, str | TaskConfig):
-        raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, or a TaskConfig, got {config!r}")
-    how = Options(**{option.name: options.pop(option.name) for option in fields(Options) if option.name in options})
-    if not isinstance(config, TaskConfig):
-        config = task_config(config, protocol=protocol, smoke=smoke, **options)
-        named = protocol_name(protocol, smoke=smoke)
-    elif protocol != "full" or smoke:
-        raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
-    else:
-        config = override(config, options)
-        named = "custom"
-    if reuse and history is None:
-        raise UsageError("reuse goes with a history to take evaluations from, got none")
-    told = _listed("followers", followers, "a sequence of followers")
-    for follower in told:
-        if not isinstance(follower, Follower):
-            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
-    loaded = [_load(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
-    with _opened(history) as opened:
-        recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
-        made = evaluations(loaded, [config], named, how, Followers(told), recall=recorder.recall)
-        with closing(made):
-            evaluated = next(made)
-            try:
-                recorder.record(evaluated, loaded)
-            except MachineError as error:  # a failed record must not lose the result
-                warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
-            else:
-                next(made, None)  # recorded, so remove the checkpoints
-    return evaluated
+    names = {option.name for option in fields(Options)}
+    settings = {name: options.pop(name) for name in [*options] if name not in names}
+    with Evaluator(followers=followers, history=history, reuse=reuse, **options) as evaluator:
+        pairs = [_pair(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
+        if not pairs:
+            raise UsageError("jobs must be at least one strategy with a seed, got none")
+        wanted = [Job(strategy, config, seed, {}, protocol, smoke, settings) for strategy, seed in pairs]
+        tasks = [to_task(index, job, evaluator._options) for index, job in enumerate(wanted)]
+        ((*outcomes,),) = evaluator._run(tasks, most_runs=None, fails_fast=True)
+    return [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
 
 
 def _opened(history: History | str | Path | None) -> AbstractContextManager[History | None]:
@@ -121,11 +237,29 @@ def _opened(history: History | str | Path | None) -> AbstractContextManager[Hist
     return nullcontext(history)
 
 
-def _load(job: tuple[str | Path | Strategy, int]) -> tuple[Strategy, int]:
+def _pair(job: tuple[str | Path | Strategy, int]) -> tuple[str | Path | Strategy, int]:
     if not (isinstance(job, tuple | list) and len(job) == 2):
         raise UsageError(f"jobs must be pairs of a strategy and a seed, got {job!r}")
-    chosen, seed = job
-    return chosen if isinstance(chosen, Strategy) else load(chosen), seed
+    return job
+
+
+def _followers(followers: Sequence[Follower]) -> list[Follower]:
+    listed = _listed("followers", followers, "a sequence of followers")
+    for follower in listed:
+        if not isinstance(follower, Follower):
+            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
+    return listed
+
+
+def _record(recorder: Recorder, outcomes: Sequence[tuple[Task, Outcome]]) -> bool:
+    """Records evaluations; a failed record must not lose the result. Returns whether all are recorded."""
+    made = [(task, outcome) for task, outcome in outcomes if isinstance(outcome, Evaluation)]
+    try:
+        recorder.record([outcome for _, outcome in made], [(task.strategy, task.seeds.seed) for task, _ in made])
+    except MachineError as error:
+        warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def _listed(name: str, given: Iterable[Item], expected: str) -> list[Item]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.audits.findings import AuditFinding
@@ -108,7 +108,8 @@ class Provenance:
     """The provenance of an evaluation. ``wall_seconds`` covers all evaluations that shared the ensemble.
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
-    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key.
+    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key; ``params`` are the values of the
+    strategy's parameters.
     """
 
     vecparity: str
@@ -127,6 +128,7 @@ class Provenance:
     audit: AuditMode
     seal: str | None
     wall_seconds: float
+    params: dict[str, bool | int | float | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.inspection.concerns import concerns
 from vecparity.inspection.dataset_facts import DatasetFacts, dataset_facts
 from vecparity.inspection.network_facts import NetworkFacts, network_facts, propagate
 from vecparity.inspection.probe import Networks, Repeatability, ask_dataset, ask_networks
 from vecparity.sandbox import levels
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import CheckLimits, Limits
 from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_config
 from vecparity.task.dataset import make_test_set
@@ -132,13 +130,12 @@ def check_all(
         if not 1 <= secrets <= config.num_hidden_secrets:
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
     loaded = chosen if isinstance(chosen, Strategy) else load(chosen)
-    cpu = torch.device("cpu")
     with (
         StrategyLog() as log,
-        Sandbox(loaded, level, limits, log, cpu) as author,
-        Sandbox(loaded, level, limits, log, cpu, again=True) as repeater,
-        log.noted(),
+        Pool(level, limits, log) as pool,
+        log.noted(loaded.sha256),
     ):
+        author, repeater = Sandbox(pool, loaded, {}), Sandbox(pool, loaded, {}, again=True)
         networks = _ask_for_all_networks(author, repeater, seeds, configs, secrets)
         checks = [
             _check_one(loaded, author, repeater, seeds, config, level, answered)

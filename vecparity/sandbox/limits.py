@@ -134,6 +134,8 @@ class Limits:
             bounds_memory: Whether address space is limited. CUDA maps far more address space than there is memory.
         """
         _limit(resource.RLIMIT_CORE, 0)
+        if hasattr(resource, "RLIMIT_MSGQUEUE"):  # POSIX message queues would outlive the worker, unseen
+            _limit(resource.RLIMIT_MSGQUEUE, 0)
         resource.setrlimit(resource.RLIMIT_CPU, self.cpu_seconds)
         _limit(resource.RLIMIT_FSIZE, self.file_bytes)
         if bounds_memory:

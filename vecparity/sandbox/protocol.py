@@ -8,7 +8,7 @@ or refused: rows and labels are packed bits; parameters and hyperparameters are 
 import json
 import struct
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from vecparity.sandbox.limits import Limits
+from vecparity.strategy.parameters import Arguments
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import HYPERPARAMETERS
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
@@ -26,9 +27,10 @@ from vecparity.task.network import parameter_shapes
 
 # Requests to the fork server: a worker, or a worker in other surroundings for a repeated call.
 WORKER, WORKER_AGAIN = b"W", b"A"
-# Messages of the fork server. READY: it can fork. ENDED: a worker's wait status and CPU time in seconds. Before that,
-# an ENDED message with IN_USE, which is no wait status, gives the bytes in use in the memory of its namespaces.
-READY = b"R"
+# Messages of the fork server. READY: it can fork. TOUCHED: a worker left a trace that later workers could find, and so no
+# other is forked. ENDED: a worker's wait status and CPU time in seconds. Before that, an ENDED message with IN_USE,
+# which is no wait status, gives the bytes in use in the memory of its namespaces.
+READY, TOUCHED = b"R", b"T"
 ENDED = struct.Struct("<id")
 IN_USE = -1
 HEADER = struct.Struct("<cQ")
@@ -60,6 +62,7 @@ class Request:
         device: The device on which ``init_model`` draws.
         secret: The secret, in a request for a dataset; no other request contains it.
         dataset_seed: The dataset's seed, in a request for a dataset.
+        arguments: Keyword arguments for each function's calls.
     """
 
     strategy: Strategy
@@ -70,6 +73,7 @@ class Request:
     device: str = "cpu"
     secret: Secret = ()
     dataset_seed: int = 0
+    arguments: Arguments = field(default_factory=dict)
 
     def encode(self) -> bytes:
         content = {

@@ -57,7 +57,7 @@ def serve(channel: socket.socket, level: str, scratch: Path) -> None:
 def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
     directory = scratch / "strategy"
     directory.mkdir()
-    loaded = interface.load(request.strategy, torch.device(request.device), directory)
+    loaded = interface.load(request.strategy, torch.device(request.device), directory, request.arguments)
     if request.run_seeds:
         return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
     return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))

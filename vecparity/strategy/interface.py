@@ -12,12 +12,13 @@ import math
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import decode_source
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.strategy.parameters import FUNCTIONS, Arguments
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
 from vecparity.task import network
@@ -32,7 +34,6 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, parity_labels
 
 _CPU = torch.device("cpu")
-_FUNCTIONS = ("init_model", "make_dataset", "get_optimizer_config")
 # Form (c), a bare editable block, imports nothing and expects these names.
 _SCOPE: dict[str, Any] = {
     "torch": torch,
@@ -99,7 +100,12 @@ class Interface:
             return accepted_dataset(returned, config)
 
 
-def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None = None) -> Interface:
+def load(
+    strategy: Strategy,
+    device: torch.device = _CPU,
+    directory: Path | None = None,
+    arguments: Arguments = MappingProxyType({}),
+) -> Interface:
     """Executes a strategy's file, in any of the contract's three forms.
 
     Args:
@@ -107,6 +113,7 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
         device: The device on which ``init_model`` draws.
         directory: An existing empty directory for a copy of the executed bytes, which the strategy may read and change;
             ``__file__`` names the copy. Without a directory, ``__file__`` is the user's path.
+        arguments: Keyword arguments for each function's calls, as `parameters.resolve` found them.
 
     Raises:
         InvalidStrategyError: The file does not load, or lacks one of the three functions.
@@ -117,12 +124,16 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
         copy.write_bytes(strategy.source)
         file = str(copy)
     module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
-    for name in _FUNCTIONS:
+    for name in FUNCTIONS:
         if not callable(getattr(module, name, None)):
             got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
-            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(_FUNCTIONS)}, got {got}")
-    functions = {name: getattr(module, name) for name in _FUNCTIONS}
+            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(FUNCTIONS)}, got {got}")
+    functions = {name: _with(getattr(module, name), arguments.get(name)) for name in FUNCTIONS}
     return Interface(path=strategy.path, device=device, **functions)
+
+
+def _with(function: Callable[..., object], arguments: Mapping[str, object] | None) -> Callable[..., object]:
+    return partial(function, **arguments) if arguments else function
 
 
 def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleType:
@@ -187,7 +198,8 @@ def _calling(interface: Interface, function: str) -> Iterator[None]:
 
 
 def _first_line(interface: Interface, function: str) -> int | None:
-    code = getattr(getattr(interface, function, None), "__code__", None)
+    called = getattr(interface, function, None)
+    code = getattr(called.func if isinstance(called, partial) else called, "__code__", None)
     return code.co_firstlineno if code else None
 
 

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vecparity.analysis.contenders import require_same_settings
 from vecparity.cli.messages import say, warn_of_failed_audits
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.job import Job, to_task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.history.references import Reference
@@ -133,15 +134,19 @@ def _evaluate(
     recorder: Recorder,
     follow: Follow,
 ) -> list[list[Evaluation]]:
-    made = []
+    listed = [Job(strategy, config, seed) for config in configs for strategy, seed in jobs]
+    tasks = [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
+    result = []
     with (
         follow(configs) as follower,
-        closing(evaluations(jobs, configs, protocol, options, follower, recall=recorder.recall)) as going,
+        Pipeline(options) as pipeline,
+        closing(pipeline.run(tasks, follower, fails_fast=True, recall=recorder.recall)) as groups,
     ):
-        for evaluated in going:
-            made.append(evaluated)
-            for evaluation in evaluated:
+        for outcomes in groups:
+            evaluations = [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
+            result.append(evaluations)
+            for evaluation in evaluations:
                 warn_of_failed_audits(evaluation)
-            for sentence in recorder.record(evaluated, jobs):
+            for sentence in recorder.record(evaluations, jobs):
                 say(sentence)
-    return made
+    return result

@@ -69,10 +69,9 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
-    """Returns the number of fork servers needed: one for each strategy, and another for each audited strategy."""
+    """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
-    audited = {each.sha256 for each in strategies if audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off"}
-    return len({each.sha256 for each in strategies}) + len(audited)
+    return 1 + any(audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off" for each in strategies)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
