@@ -130,6 +130,8 @@ class Evaluator:
                 if not isinstance(job, Job):
                     raise
                 yield index, job, Failure(job, error)
+        if tasks:
+            self._pipeline.warm_up(tasks)
         # A checkpoint belongs to one job, which may be evaluated beside others next time.
         most_runs = _MOST_RUNS if self._options.checkpoint is None else 1
         with closing(self._run(tasks, most_runs=most_runs, fails_fast=False)) as groups:
@@ -138,7 +140,6 @@ class Evaluator:
                     if isinstance(outcome, Evaluation) and (problem := outcome.why_no_score):
                         outcome = Failure(task.job, problem, outcome)
                     yield task.index, task.job, outcome
-        self._pipeline.warm_up()
 
     def _run(
         self, tasks: Sequence[Task], *, most_runs: int | None, fails_fast: bool

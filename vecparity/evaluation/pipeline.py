@@ -81,9 +81,11 @@ class Pipeline:
         """Ends all processes of the sandboxes and removes their files."""
         self._stack.close()
 
-    def warm_up(self) -> None:
-        """Starts a fork server for the networks of the next jobs, and does not wait for it."""
-        self._background.submit(self._pool.start, again=False)
+    def warm_up(self, tasks: Sequence[Task]) -> None:
+        """Starts all fork servers that tasks like these will need, again and again, and does not wait for them."""
+        self._background.submit(self._pool.warm_up, again=False)
+        if any(task.audit != "off" for task in tasks):
+            self._background.submit(self._pool.warm_up, again=True)
 
     def run(
         self,

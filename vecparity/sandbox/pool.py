@@ -25,6 +25,8 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 
 _CPU = torch.device("cpu")
+# One for networks, one for training sets.
+_NUM_SERVERS = 2
 
 
 class Pool:
@@ -60,14 +62,18 @@ class Pool:
     ) -> None:
         self.close()
 
-    def start(self, *, again: bool) -> None:
-        """Starts a server that has shown no secret unless there is one, and does not wait for it.
+    def warm_up(self, *, again: bool) -> None:
+        """Starts the servers that any number of calls need, and does not wait for them.
+
+        Args:
+            again: For calls that are made a second time.
 
         Raises:
-            MachineError: It cannot be started.
+            MachineError: A server cannot be started.
         """
         with self._changing:
-            self._server(again, may_have_shown_secrets=False)
+            while len(self._servers[again]) < _NUM_SERVERS:
+                self._servers[again].append(ForkServer(*self._kind, again=again))
 
     @contextmanager
     def server(self, *, again: bool, shows_secrets: bool) -> Iterator[ForkServer]:

@@ -27,9 +27,9 @@ from vecparity.task.network import parameter_shapes
 
 # Requests to the fork server: a worker, or a worker in other surroundings for a repeated call.
 WORKER, WORKER_AGAIN = b"W", b"A"
-# Messages of the fork server. READY: it can fork. TOUCHED: a worker left a trace that later workers could find, and so no
-# other is forked. ENDED: a worker's wait status and CPU time in seconds. Before that, an ENDED message with IN_USE,
-# which is no wait status, gives the bytes in use in the memory of its namespaces.
+# Messages of the fork server. READY: it can fork. TOUCHED: a worker left a trace that later workers could find, and no
+# other will be forked. ENDED: a worker's wait status and CPU time in seconds. Before that, ENDED with IN_USE, which is
+# no wait status, gives the bytes in use in the memory of its namespaces.
 READY, TOUCHED = b"R", b"T"
 ENDED = struct.Struct("<id")
 IN_USE = -1
