@@ -28,7 +28,8 @@ _BEHIND_THE_BORDER = [
     "sandbox.memory",
     "sandbox.protocol",
     "sandbox.processes",
-    "sandbox.client",
+    "sandbox.fork_server",
+    "sandbox.pool",
     "task.dataset_stats",
     "task.dataset",
     "training.engines.cuda",
@@ -79,14 +80,15 @@ from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
-from vecparity.sandbox.client import Sandbox  # noqa: E402
+from vecparity.sandbox.fork_server import ForkServer  # noqa: E402
 from vecparity.sandbox.levels import Level  # noqa: E402
 from vecparity.sandbox.limits import Limits  # noqa: E402
 from vecparity.sandbox.log import StrategyLog  # noqa: E402
+from vecparity.sandbox.pool import Pool, Sandbox  # noqa: E402
+from vecparity.strategy.parameters import Arguments  # noqa: E402
 from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
 from vecparity.task.config import Secret  # noqa: E402
 from vecparity.task.dataset import Dataset  # noqa: E402
-from vecparity.training.runs import Initial  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
@@ -166,52 +168,46 @@ class Servers:
         self.serves_all = False
         self._bundled = {load(name).sha256 for name in bundled()}
         self._log = StrategyLog()
-        self._sandboxes: dict[Any, Sandbox] = {}
+        self._pools: dict[Any, Pool] = {}
 
-    def sandbox(
+    def sandbox(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> Sandbox:
+        """Stands where a sandbox of an evaluation's own pool is made; what it prints goes to another log than that."""
+        if self.serves_all or strategy.sha256 in self._bundled:
+            level, limits, _, device, num_threads = pool._kind
+            key = level, limits, device, num_threads
+            pool = self._pools.setdefault(key, Pool(level, limits, self._log, device, num_threads))
+        return Sandbox(pool, strategy, arguments, again=again)
+
+    def close(self) -> None:
+        for pool in self._pools.values():
+            pool.close()
+        self._log.__exit__(None, None, None)
+
+
+class OwnSandbox(ForkServer):
+    """A fork server that serves one strategy."""
+
+    def __init__(
         self,
         strategy: Strategy,
         level: Level,
         limits: Limits,
         log: StrategyLog,
-        device: torch.device,
+        device: torch.device = CPU,
         *,
         again: bool = False,
-    ) -> "Sandbox | Served":
-        """Stands where a sandbox of a strategy's own is made; what it prints goes to another log than that."""
-        if not self.serves_all and strategy.sha256 not in self._bundled:
-            return Sandbox(strategy, level, limits, log, device, again=again)
-        key = level, limits, device, again, torch.get_num_threads()
-        if key not in self._sandboxes:
-            self._sandboxes[key] = Sandbox(strategy, level, limits, self._log, device, again=again)
-        return Served(strategy, self._sandboxes[key])
+    ) -> None:
+        super().__init__(level, limits, log, device, torch.get_num_threads(), again=again)
+        self.strategy = strategy
 
-    def close(self) -> None:
-        for sandbox in self._sandboxes.values():
-            sandbox.__exit__(None, None, None)
-        self._log.__exit__(None, None, None)
-
-
-class Served:
-    """A sandbox of one strategy's, as it seems."""
-
-    def __init__(self, strategy: Strategy, sandbox: Sandbox) -> None:
-        self._strategy, self._sandbox = strategy, sandbox
-
-    def __enter__(self) -> "Served":
+    def __enter__(self) -> "OwnSandbox":
         return self
 
-    def __exit__(self, *error: object) -> None: ...
+    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Any:  # type: ignore[override]
+        return super().initialise(self.strategy, {}, config, run_seeds)
 
-    def kill(self) -> None: ...
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
-        self._sandbox._strategy = self._strategy
-        return self._sandbox.initialise(config, run_seeds)
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        self._sandbox._strategy = self._strategy
-        return self._sandbox.training_set(config, secret, dataset_seed)
+    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:  # type: ignore[override]
+        return super().training_set(self.strategy, {}, config, secret, dataset_seed)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,15 +7,14 @@ import pytest
 import torch
 from conftest import SHORT, RunEval
 from noting import Noting
+from tasks import make_task
 
 from vecparity import Evaluation, History, TaskConfig, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import resumption
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.preparation import Source
+from vecparity.evaluation.preparation import Member
 from vecparity.history.recorder import Recorder
-from vecparity.strategy.source import load
-from vecparity.task.seeds import PublicSeeds
 from vecparity.training.engines.names import EngineName
 from vecparity.training.progress import WindowClosed
 
@@ -144,11 +143,11 @@ def test_what_had_been_recorded_before_a_kill_leaves_no_checkpoint(tmp_path: Pat
 
 def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels are compiled for a model, and may add up in another order on the next."""
-    source = Source(0, load("isolated_cube"), PublicSeeds(42), "off")
+    member = Member(0, make_task("isolated_cube", TaskConfig()))
 
     def identity(device: str, gpu: str, engine: EngineName = "triton", count: int = 1) -> dict[str, Any]:
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: gpu)
-        return resumption._identity(Options(), TaskConfig(), [source], engine, [torch.device(device)] * count)
+        return resumption._identity(Options(), TaskConfig(), [member], engine, [torch.device(device)] * count)
 
     one, other = identity("cuda", "NVIDIA H100"), identity("cuda", "NVIDIA A100")
     assert {name for name in one if one[name] != other[name]} == {"gpu"}

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import CPU
+from tasks import make_task, prepare
 
 import vecparity
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
-from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.inspection import checking, probe
 from vecparity.inspection.checking import Check, Spread, check_all
 from vecparity.inspection.probe import Repeatability
 from vecparity.sandbox.limits import Limits
+from vecparity.sandbox.pool import Pool
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import Secret, TaskConfig
@@ -34,7 +34,7 @@ HONEST = {
 class InThisProcess:
     """Stands where a sandbox stands."""
 
-    def __init__(self, strategy: Strategy, *_: object, again: bool = False) -> None:
+    def __init__(self, pool: Pool, strategy: Strategy, *_: object, again: bool = False) -> None:
         self._interface = interface.load(strategy)
         asked.clear()
 
@@ -263,11 +263,8 @@ def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", top="print('loaded')", make_dataset="raise ValueError('only here')")
     with pytest.raises(StrategyFailedError) as ours:
         check_all(path, [CONFIG], 42, 1, "none", Limits())
-    with (
-        Preparation([(CONFIG, [Source(0, load(path), PublicSeeds(42), "off")])], "none", Limits(), CPU) as prepared,
-        pytest.raises(StrategyFailedError) as theirs,
-    ):
-        next(iter(prepared))
+    with pytest.raises(StrategyFailedError) as theirs:
+        list(prepare([(CONFIG, [make_task(path, CONFIG, seed=42)])]))
     assert str(ours.value) == str(theirs.value) == f"{path}:8: make_dataset raised ValueError: only here"
     assert set(ours.value.__notes__[0].splitlines()) == {"What strategies had printed:", "loaded"}
     assert theirs.value.__notes__[0].startswith("What strategies had printed:\nloaded")

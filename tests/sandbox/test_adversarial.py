@@ -41,12 +41,12 @@ from processes import await_that
 from vecparity.eval import main
 from vecparity.evaluation import preparation
 from vecparity.sandbox import levels, privileges
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import LEVELS, Level
-from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.sandbox.processes import descendants
 from vecparity.strategy import interface, source
+from vecparity.strategy.parameters import Arguments
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set, unpack
@@ -129,17 +129,8 @@ def cases() -> Iterator[Any]:
 class InProcess:
     """A stand-in for a sandbox that calls the strategy in this process."""
 
-    def __init__(self, strategy: Strategy, *others: object, again: bool = False) -> None:
-        self._loaded = interface.load(strategy)
-
-    def __enter__(self) -> "InProcess":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass
+    def __init__(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> None:
+        self._loaded = interface.load(strategy, arguments=arguments)
 
     def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> list[Initial]:
         return self._loaded.initialise(config, run_seeds)
@@ -148,53 +139,37 @@ class InProcess:
         return self._loaded.training_set(config, secret, dataset_seed)
 
 
-class Pooled(Sandbox):
-    """A sandbox that serves one trick after the other."""
+class Pools:
+    """A pool for each level and limits, whose servers serve one trick after the other."""
 
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass
-
-    def close(self) -> None:
-        super().kill()
-        super().__exit__(None, None, None)
-
-    def serve(self, strategy: Strategy) -> "Pooled":
-        self._strategy = strategy
-        return self
-
-    def processes(self) -> set[int]:
-        return {self._process.pid, *(pid for pid, _ in descendants(self._process.pid))}
-
-
-class Pool:
     def __init__(self) -> None:
         self.log = StrategyLog()
-        self.made: dict[Any, Pooled] = {}
+        self.made: dict[Any, Pool] = {}
 
-    def sandbox(
-        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any, *, again: bool = False
-    ) -> Sandbox:
-        key = level, limits, again
+    def sandbox(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> Sandbox:
+        level, limits, _, device, num_threads = pool._kind
+        key = level, limits
         if key not in self.made:
             with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
                 patched.setattr(tempfile, "tempdir", None)
-                self.made[key] = Pooled(strategy, level, limits, self.log, device, again=again)
-        return self.made[key].serve(strategy)
+                self.made[key] = Pool(level, limits, self.log, device, num_threads)
+                for is_again in (False, True):
+                    self.made[key].warm_up(again=is_again)
+        return Sandbox(self.made[key], strategy, arguments, again=again)
 
     def processes(self) -> set[int]:
-        return {pid for sandbox in self.made.values() for pid in sandbox.processes()}
+        servers = [server for pool in self.made.values() for servers in pool._servers.values() for server in servers]
+        firsts = [server._process.pid for server in servers]
+        return {*firsts, *(pid for first in firsts for pid, _ in descendants(first))}
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    pool = Pool()
-    with pool.log:
-        yield pool
-        for sandbox in pool.made.values():
-            sandbox.close()
+def pools() -> Iterator[Pools]:
+    pools = Pools()
+    with pools.log:
+        yield pools
+        for pool in pools.made.values():
+            pool.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -307,7 +282,7 @@ def test_trick(
     name: str,
     level: Level,
     home: Path,
-    pool: Pool,
+    pools: Pools,
     honest: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -315,7 +290,7 @@ def test_trick(
     if problem := levels.why_not(level):
         pytest.skip(f"{level} {problem}")
     trick = TRICKS[name]
-    monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pool.sandbox)
+    monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pools.sandbox)
     path = shutil.copy(trick.path, home)
     before = [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)]
     arguments = f"{SETTINGS} {trick.flags} --containment {level} --strategy {path}"
@@ -335,7 +310,7 @@ def test_trick(
             assert words in said.splitlines()[0]
         is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
         assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
-    await_that(lambda: marked_processes() <= pool.processes())  # what was killed takes a moment to be gone
+    await_that(lambda: marked_processes() <= pools.processes())  # what was killed takes a moment to be gone
     assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
     assert files_of_tricks() == []
     assert Path(path).read_bytes() == trick.path.read_bytes()

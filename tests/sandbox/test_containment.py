@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from conftest import OwnSandbox
 from processes import Child, await_that
 
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
 from vecparity.sandbox import levels, limits, privileges, protocol, start
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.conversation import Conversation, EndedError
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.limits import LimitReachedError, Limits, Usage
@@ -596,15 +596,15 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def sandboxes() -> Iterator[Any]:
     """A sandbox for each level, whose strategy can be another for each call."""
-    made: dict[Level, Sandbox] = {}
+    made: dict[Level, OwnSandbox] = {}
     with StrategyLog() as log:
 
-        def sandbox(level: Level, strategy: Strategy) -> Sandbox:
+        def sandbox(level: Level, strategy: Strategy) -> OwnSandbox:
             if problem := levels.why_not(level):
                 pytest.skip(f"{level} {problem}")
             if level not in made:
-                made[level] = Sandbox(strategy, level, Limits(), log, CPU)
-            made[level]._strategy = strategy
+                made[level] = OwnSandbox(strategy, level, Limits(), log, CPU)
+            made[level].strategy = strategy
             return made[level]
 
         yield sandbox
@@ -678,7 +678,7 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     said = r"did not start \(perhaps --containment limits does\): no server today"
     with (
         StrategyLog() as log,
-        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox,
+        OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox,
         pytest.raises(MachineError, match=said),
     ):
         sandbox.training_set(CONFIG, (1, 2, 3), 1)
@@ -689,16 +689,16 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_servers_started_ahead_are_taken_by_who_wants_such_ones_and_else_ended() -> None:
     with Ahead(WEAKEST, Limits(), 2, needs_cuda=False) as ahead:
         left, taken = list(ahead._servers)
-        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+        with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
             assert sandbox._started is taken
             assert len(sandbox.initialise(CONFIG, [1])) == 1
         others = Limits(strategy_processes=3)
-        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, others, log, CPU) as sandbox:
+        with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, others, log, CPU) as sandbox:
             assert sandbox._started is not left
     for server in (left, taken):
         assert server.process.returncode is not None
         assert server.directories() == []
-    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         assert sandbox._started not in (left, taken)
 
 
@@ -707,7 +707,7 @@ def test_what_is_printed_in_a_server_started_ahead_is_logged() -> None:
     with (
         Ahead(WEAKEST, Limits(), 1, needs_cuda=False),
         StrategyLog() as log,
-        Sandbox(talks, WEAKEST, Limits(), log, CPU) as sandbox,
+        OwnSandbox(talks, WEAKEST, Limits(), log, CPU) as sandbox,
     ):
         sandbox.initialise(CONFIG, [1])
         assert log.last_words() == "a word"
@@ -721,11 +721,11 @@ def test_torch_is_not_loaded_before_servers_are_started() -> None:
 def test_a_command_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "command", lambda *arguments, **options: ["/nowhere/python"])
     with StrategyLog() as log, pytest.raises(MachineError, match=r"limits containment could not be started: .*nowhere"):
-        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU)
+        OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU)
 
 
 def test_a_server_that_is_killed_while_it_waits() -> None:
-    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         sandbox.initialise(CONFIG, [1])
         os.kill(sandbox._process.pid, signal.SIGKILL)
         with pytest.raises(StrategyFailedError, match="must leave the process that forks its workers alone"):
@@ -738,7 +738,7 @@ ENDLESS = written(GOOD + "import time, os\ndef make_dataset(s, c, d):\n    os.fo
 @pytest.mark.slow
 @pytest.mark.parametrize("kills_server", [False, True])
 def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
-    with StrategyLog() as log, Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
         started: list[int] = []
 
         def kill() -> None:
@@ -772,7 +772,8 @@ def test_an_evaluator_that_is_killed_leaves_nothing(tmp_path: Path, level: Level
         pytest.skip(f"{level} {problem}")
     code = (
         "import sys, torch; sys.path.append('..'); from test_containment import *\n"
-        f"log = StrategyLog(); print('begun', flush=True); sandbox = Sandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
+        "log = StrategyLog(); print('begun', flush=True)\n"
+        f"sandbox = OwnSandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
         "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )
     with Child(
@@ -903,8 +904,8 @@ def test_a_worker_has_as_many_threads_as_there_are_cpus_at_most(
     body += "    return torch.ones(n, c.n_features), torch.ones(n)\n"
     sandbox = sandboxes(level, written(GOOD + body))
     with StrategyLog() as log, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("vecparity.sandbox.client.take_or_start", lambda *them, **more: sandbox._started)
-        monkeypatch.setattr(sandbox, "_num_threads", Sandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
+        patched.setattr("vecparity.sandbox.fork_server.take_or_start", lambda *them, **more: sandbox._started)
+        monkeypatch.setattr(sandbox, "_num_threads", OwnSandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
     assert sandbox.training_set(CONFIG, (1, 2, 3), 1).num_examples == os.cpu_count()
 
 
@@ -920,7 +921,7 @@ def test_files_in_memory_are_memory(level: Level, place: str) -> None:
     said = r"hit the limit --strategy-memory 2\.0: it used 2(\.\d+)? GiB"
     with (
         StrategyLog() as log,
-        Sandbox(written(GOOD + body), level, limits, log, CPU) as sandbox,
+        OwnSandbox(written(GOOD + body), level, limits, log, CPU) as sandbox,
         pytest.raises(StrategyFailedError, match=said),
     ):
         sandbox.training_set(CONFIG, (1, 2, 3), 1)
@@ -932,7 +933,7 @@ def test_a_worker_that_cannot_be_started_is_no_strategys_fault(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     (tmp_path / "gone").mkdir()
-    with StrategyLog() as log, Sandbox(BUNDLED, level, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, level, Limits(), log, CPU) as sandbox:
         sandbox.initialise(CONFIG, [1])
         (tmp_path / "gone").rmdir()
         with pytest.raises(MachineError, match="the sandbox cannot start a worker: a scratch directory cannot be made"):

@@ -2,30 +2,29 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import torch
 
 from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
 from vecparity.evaluation.callbacks import Follower
-from vecparity.evaluation.groups import Group, Planned, Recall, batches, group, plan, plan_or_fail
+from vecparity.evaluation.groups import Planned, Recall
 from vecparity.evaluation.job import Failure, Outcome, Task
+from vecparity.evaluation.look_ahead import LookAhead, Resources
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.preparation import Begun, Preparation, Prepared
+from vecparity.evaluation.preparation import Prepared
 from vecparity.evaluation.result import Evaluation
-from vecparity.evaluation.resumption import notes_of, warn_of_nothing_kept
+from vecparity.evaluation.resumption import notes_of
 from vecparity.evaluation.summary import summarise
 from vecparity.sandbox import levels
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool
-from vecparity.task.config import TaskConfig
-from vecparity.training import random_streams, reference
+from vecparity.training import reference
 from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_devices, make_engine
@@ -39,9 +38,6 @@ _TICK_SECONDS = 0.1
 class Pipeline:
     """Evaluates jobs under fixed options, any number of times; keeps fork servers and engines from one to the next.
 
-    Fork servers start with the first job that needs one. They are started by one thread of the pipeline's own: the
-    kernel ends a contained server when the thread that started it ends.
-
     Args:
         options: The options.
 
@@ -51,22 +47,17 @@ class Pipeline:
     """
 
     def __init__(self, options: Options) -> None:
-        self._options = options
-        self._devices = choose_devices(
-            "cpu" if options.engine == "native" and options.device == "auto" else options.device
-        )
+        devices = choose_devices("cpu" if options.engine == "native" and options.device == "auto" else options.device)
         init_device = choose_devices(options.init_device)[0]
-        self._level = levels.choose(
-            options.containment, options.require_containment, needs_cuda=init_device.type == "cuda"
-        )
+        level = levels.choose(options.containment, options.require_containment, needs_cuda=init_device.type == "cuda")
         self._engines: dict[EngineName, Engine] = {}
         with ExitStack() as stack:
-            self._log = stack.enter_context(StrategyLog(options.strategy_log))
+            log = stack.enter_context(StrategyLog(options.strategy_log))
+            background = ThreadPoolExecutor(1, "preparation")
+            stack.callback(background.shutdown)
             num_threads = options.threads or torch.get_num_threads()
-            pool = Pool(self._level, options.limits, self._log, init_device, num_threads)
-            self._background = ThreadPoolExecutor(1, "preparation")
-            stack.callback(self._background.shutdown)
-            self._pool = stack.enter_context(pool)
+            pool = stack.enter_context(Pool(level, options.limits, log, init_device, num_threads))
+            self._resources = Resources(options, devices, level, log, pool, background)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Pipeline":
@@ -83,9 +74,10 @@ class Pipeline:
 
     def warm_up(self, tasks: Sequence[Task]) -> None:
         """Starts all fork servers that tasks like these will need, again and again, and does not wait for them."""
-        self._background.submit(self._pool.warm_up, again=False)
+        background, pool = self._resources.background, self._resources.pool
+        background.submit(pool.warm_up, again=False)
         if any(task.audit != "off" for task in tasks):
-            self._background.submit(self._pool.warm_up, again=True)
+            background.submit(pool.warm_up, again=True)
 
     def run(
         self,
@@ -120,7 +112,7 @@ class Pipeline:
         Raises:
             InterruptedTrainingError: A stop was requested.
         """
-        plans = _Plans(self, tasks, most_runs, recall, fails_fast=fails_fast)
+        plans = LookAhead(self._resources, tasks, most_runs, recall, fails_fast=fails_fast)
         with ExitStack() as stack:
             plans.open(stack)
             began, are_safe = time.perf_counter(), True
@@ -170,7 +162,7 @@ class Pipeline:
         self, planned: Planned, prepared: Prepared, follower: Follower, stop_requested: StopRequested, began: float
     ) -> dict[int, Evaluation]:
         """Trains the runs of one group, and builds the evaluations, by position."""
-        options, config, checkpoints = self._options, planned.config, planned.checkpoints
+        options, config, checkpoints = self._resources.options, planned.config, planned.checkpoints
         if not prepared.members:
             return {}
         if checkpoints is not None and planned.kept is None:
@@ -180,14 +172,14 @@ class Pipeline:
         on_window = _without_audits(follower.window, num_own)
         with _threads(options.threads):
             if planned.engine == "reference":
-                trained = reference.train(prepared.runs, config, self._devices[0], options.dtype, on_window)
+                trained = reference.train(prepared.runs, config, self._resources.devices[0], options.dtype, on_window)
             else:
                 engine = self._engine(planned.engine)
                 trained = train(
                     prepared.runs,
                     config,
                     engine,
-                    self._devices,
+                    self._resources.devices,
                     options.dtype,
                     on_window,
                     checkpoints,
@@ -202,92 +194,10 @@ class Pipeline:
     def _engine(self, name: EngineName) -> Engine:
         """Returns the engine, which keeps what it traced or compiled; a limit that it had found is tried again."""
         if name not in self._engines:
-            self._engines[name] = make_engine(name, self._options.chunk_runs)
+            self._engines[name] = make_engine(name, self._resources.options.chunk_runs)
         engine = self._engines[name]
-        engine.chunk_runs = self._options.chunk_runs
+        engine.chunk_runs = self._resources.options.chunk_runs
         return engine
-
-
-class _Plans:
-    """The groups of one run, planned and prepared one ahead of the group that trains.
-
-    Args:
-        pipeline: The pipeline.
-        tasks: The tasks.
-        most_runs: See `Pipeline.run`.
-        recall: See `Pipeline.run`.
-        fails_fast: See `Pipeline.run`.
-
-    Attributes:
-        planned: The groups planned so far.
-    """
-
-    def __init__(
-        self, pipeline: Pipeline, tasks: Sequence[Task], most_runs: int | None, recall: Recall, *, fails_fast: bool
-    ) -> None:
-        self._pipeline, self._recall, self._fails_fast = pipeline, recall, fails_fast
-        self._batches = batches(group(tasks, most_runs))
-        self._preparation = Preparation(pipeline._pool, pipeline._log, fails_fast=fails_fast)
-        self.planned: list[Planned] = []
-        self._futures: list[Future[Any]] = []
-        self._has_begun = False
-
-    def open(self, stack: ExitStack) -> None:
-        """Has the stack close checkpoints, and end what is still being prepared."""
-        self._stack = stack
-        stack.callback(self._end_preparing)
-        self._coming = self._plan_all()
-
-    def next(self) -> "tuple[Planned, Future[Prepared] | None] | None":
-        """Plans the next group and begins to prepare it; returns None after the last."""
-        return next(self._coming, None)
-
-    def _plan_all(self) -> "Iterator[tuple[Planned, Future[Prepared] | None]]":
-        for batch in self._batches:
-            plans = [self._plan(group) for group in batch]
-            self.planned += plans
-            if not self._has_begun:
-                self._warn(plans)
-                self._has_begun = True
-            missing = [[] if planned.kept else planned.missing for planned in plans]
-            begun = self._submit(self._preparation.begin, missing) if any(missing) else None
-            for index, planned in enumerate(plans):
-                future = None
-                if begun is not None and missing[index]:
-                    future = self._submit(self._finish, begun, index, planned.config)
-                yield planned, future
-
-    def _plan(self, group: Group) -> Planned:
-        pipeline = self._pipeline
-        make = plan if self._fails_fast else plan_or_fail
-        return make(group, pipeline._options, pipeline._devices, pipeline._level, self._recall, self._stack)
-
-    def _warn(self, plans: Sequence[Planned]) -> None:
-        first = next((planned for planned in plans if planned.missing), None)  # later groups may not have begun
-        if first and self._pipeline._options.resume and first.checkpoints is not None and first.kept is None:
-            warn_of_nothing_kept(first.checkpoints)
-        if first:
-            random_streams.warn_of_others()
-
-    def _finish(self, begun: "Future[list[list[Begun] | None]]", index: int, config: TaskConfig) -> Prepared:
-        batch = begun.result()
-        own, batch[index] = batch[index], None  # its networks are needed no more
-        assert own is not None
-        return self._preparation.finish(own, config)
-
-    def _submit(self, call: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        future = self._pipeline._background.submit(call, *arguments)
-        self._futures = [*(other for other in self._futures if not other.done()), future]
-        return future
-
-    def _end_preparing(self) -> None:
-        """Ends a preparation in progress, by ending its worker."""
-        self._preparation.stop()
-        for future in self._futures:
-            future.cancel()
-        while any(not future.done() for future in self._futures):
-            self._pipeline._pool.interrupt()
-            wait(self._futures, timeout=_TICK_SECONDS)
 
 
 def _end_checkpoints(planned: Sequence[Planned]) -> None:

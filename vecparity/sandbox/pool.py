@@ -8,6 +8,7 @@ network can depend on a secret.
 
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -32,6 +33,8 @@ _NUM_SERVERS = 2
 class Pool:
     """At most four fork servers: for networks or for training sets, for first calls or for calls made again.
 
+    One thread of the pool's own starts them: the kernel ends a contained server with the thread that started it.
+
     Args:
         level: The containment of strategies.
         limits: The limits of each worker.
@@ -52,6 +55,7 @@ class Pool:
         self._servers: dict[bool, list[ForkServer]] = {False: [], True: []}
         self._changing = threading.Lock()
         self._busy: set[ForkServer] = set()
+        self._starter = ThreadPoolExecutor(1, "fork-servers")
         self._calling = threading.Lock()
 
     def __enter__(self) -> "Pool":
@@ -73,7 +77,7 @@ class Pool:
         """
         with self._changing:
             while len(self._servers[again]) < _NUM_SERVERS:
-                self._servers[again].append(ForkServer(*self._kind, again=again))
+                self._start(again)
 
     @contextmanager
     def server(self, *, again: bool, shows_secrets: bool) -> Iterator[ForkServer]:
@@ -113,6 +117,7 @@ class Pool:
             for servers in self._servers.values():
                 while servers:
                     servers.pop().close()
+        self._starter.shutdown()
 
     def _server(self, again: bool, *, may_have_shown_secrets: bool) -> ForkServer:
         """Finds a server, the one that has shown secrets first if it may, or starts one."""
@@ -120,7 +125,10 @@ class Pool:
         for server in servers:
             if may_have_shown_secrets or not server.has_shown_secrets:
                 return server
-        server = ForkServer(*self._kind, again=again)
+        return self._start(again)
+
+    def _start(self, again: bool) -> ForkServer:
+        server = self._starter.submit(ForkServer, *self._kind, again=again).result()
         self._servers[again].append(server)
         return server
 

@@ -56,6 +56,8 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
     jobs = [(load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
+    if not jobs:
+        raise UsageError("expected at least one strategy with a seed, got none")
     needs_cuda = arguments.init_device == "cuda"
     level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
