@@ -165,4 +165,5 @@ def _stamp(
         seal=None if options.seal_key is None else key_digest(options.seal_key),
         wall_seconds=0.0,
         params=task.parameters.values,
+        origin=task.strategy.origin,
     )

@@ -236,7 +236,7 @@ def _summarise(
     member, audit = prepared.members[index], prepared.audits[index]
     ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == member.position]
     findings = audit.findings(trained) if audit else []
-    if audit:
+    if audit and member.task.strategy.origin == "file":
         findings.append(file_unchanged(member.task.strategy.sha256, Path(member.task.strategy.path)))
     stamp = replace(planned.stamps[member.position], wall_seconds=seconds)
     return summarise(planned.config, member.task.seeds.secrets(planned.config), ended, findings, stamp)

@@ -9,6 +9,7 @@ from vecparity.audits.findings import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.sandbox.levels import Level
+from vecparity.strategy.source import Origin
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Curve
 
@@ -109,7 +110,7 @@ class Provenance:
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
     strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key; ``params`` are the values of the
-    strategy's parameters.
+    strategy's parameters; ``origin`` is the kind of thing that the strategy's source was made of.
     """
 
     vecparity: str
@@ -129,6 +130,7 @@ class Provenance:
     seal: str | None
     wall_seconds: float
     params: dict[str, bool | int | float | str] = field(default_factory=dict)
+    origin: Origin = "file"
 
 
 @dataclass(frozen=True)
