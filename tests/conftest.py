@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,20 +75,15 @@ _BEHIND_THE_BORDER = [
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
+from vecparity import Evaluation, evaluate  # noqa: E402
 from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
-from vecparity.sandbox.fork_server import ForkServer  # noqa: E402
-from vecparity.sandbox.levels import Level  # noqa: E402
-from vecparity.sandbox.limits import Limits  # noqa: E402
 from vecparity.sandbox.log import StrategyLog  # noqa: E402
 from vecparity.sandbox.pool import Pool, Sandbox  # noqa: E402
 from vecparity.strategy.parameters import Arguments  # noqa: E402
 from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
-from vecparity.task.config import Secret  # noqa: E402
-from vecparity.task.dataset import Dataset  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
@@ -182,32 +177,6 @@ class Servers:
         for pool in self._pools.values():
             pool.close()
         self._log.__exit__(None, None, None)
-
-
-class OwnSandbox(ForkServer):
-    """A fork server that serves one strategy."""
-
-    def __init__(
-        self,
-        strategy: Strategy,
-        level: Level,
-        limits: Limits,
-        log: StrategyLog,
-        device: torch.device = CPU,
-        *,
-        again: bool = False,
-    ) -> None:
-        super().__init__(level, limits, log, device, torch.get_num_threads(), again=again)
-        self.strategy = strategy
-
-    def __enter__(self) -> "OwnSandbox":
-        return self
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Any:  # type: ignore[override]
-        return super().initialise(self.strategy, {}, config, run_seeds)
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:  # type: ignore[override]
-        return super().training_set(self.strategy, {}, config, secret, dataset_seed)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import OwnSandbox
+from own_sandbox import OwnSandbox
 from processes import Child, await_that
 
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError

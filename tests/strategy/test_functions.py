@@ -12,7 +12,7 @@ from vecparity.strategy import interface, parameters
 
 CONFIG = TaskConfig(n_features=6, secret_size=2, hidden_width=4, max_train_examples=100)
 RATE = 3e-3
-ROWS = RATE and 40  # an expression of another
+ROWS = int(RATE * 0) + 40  # an expression of another
 TABLE = torch.arange(3.0)
 LAMBDA = lambda config: {"lr": RATE, "wd": 0, "beta1": 0.9, "beta2": 0.95}  # noqa: E731
 
@@ -29,7 +29,7 @@ def doubled(value: float) -> float:
 
 
 def init_model(model: nn.Sequential, config: TaskConfig) -> None:
-    nn.init.constant_(model[0].weight, doubled(0.5))
+    nn.init.constant_(model[0].weight, doubled(0.5))  # type: ignore[arg-type]
 
 
 def my_dataset(secret: tuple[int, ...], config: TaskConfig, seed: int, *, rows: int = ROWS) -> Any:
@@ -70,7 +70,6 @@ def test_their_parameters_are_the_strategys() -> None:
 
 
 def test_values_are_written_as_they_are_now(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(my_dataset.__kwdefaults__, "rows", 40)
     monkeypatch.setitem(globals(), "RATE", 7e-3)
     uses = made(get_optimizer_config=named_rate)
     assert interface.load(uses).initialise(CONFIG, [1])[0][1].lr == 7e-3
@@ -93,7 +92,7 @@ def test_functions_without_a_source_are_pickled_and_it_is_said(without_source: C
     assert strategy.origin == "pickle"
     loaded = interface.load(strategy)
     ((params, optimizer),) = loaded.initialise(CONFIG, [1])
-    assert (params[0], optimizer.lr) == (1.0, RATE)
+    assert (params[0].item(), optimizer.lr) == (1.0, RATE)
     assert loaded.training_set(CONFIG, (0, 1), 1).num_examples == 40
 
 
