@@ -98,8 +98,10 @@ class LookAhead:
         return make(group, resources.options, resources.devices, resources.level, self._recall, self._stack)
 
     def _warn(self, plans: Sequence[Planned]) -> None:
-        first = next((planned for planned in plans if planned.missing), None)  # later groups may not have begun
-        if first and self._resources.options.resume and first.checkpoints is not None and first.kept is None:
+        first = next((planned for planned in plans if planned.missing), None)
+        # Later groups may not have begun when the first was interrupted, nor any of many jobs.
+        goes_on = self._resources.options.resume and self._fails_fast
+        if first and goes_on and first.checkpoints is not None and first.kept is None:
             warn_of_nothing_kept(first.checkpoints)
         if first:
             random_streams.warn_of_others()
