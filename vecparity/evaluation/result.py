@@ -3,7 +3,9 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import Meta
 
 from vecparity.audits.findings import AuditFinding
 from vecparity.audits.mode import AuditMode
@@ -15,12 +17,19 @@ from vecparity.training.loop import Curve
 if TYPE_CHECKING:
     import pandas as pd
 
+# Ranges of the numbers in a file. JSON holds no NaN and no infinity, so these need no other check of finiteness.
+Index = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Size = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Value = TypeVar("Value", Size, Share)
+
 # An error message is one line, and all 100 runs may have diverged.
 _MOST_RUNS_NAMED = 3
 
 
 @dataclass(frozen=True)
-class ByFeature:
+class ByFeature(Generic[Value]):
     """One value for each input feature.
 
     Attributes:
@@ -29,9 +38,9 @@ class ByFeature:
         each: The value of each feature, or None if the secret is sealed, since the values would reveal it.
     """
 
-    secret: float
-    others: float | None
-    each: list[float] | None
+    secret: Value
+    others: Value | None
+    each: list[Value] | None
 
 
 @dataclass(frozen=True)
@@ -47,48 +56,48 @@ class DatasetSummary:
         density: Share of the rows in which a feature is on (`dataset_stats.density`).
     """
 
-    secret_index: int
-    num_examples: int
-    positive_rate: float
-    secret: list[int] | None
-    patterns_covered: int
-    density: ByFeature
+    secret_index: Index
+    num_examples: Count
+    positive_rate: Share
+    secret: list[Index] | None
+    patterns_covered: Index
+    density: ByFeature[Share]
 
 
 @dataclass(frozen=True)
 class FirstLayer:
     """One run's first layer after training: for each feature, the mean |weight| over hidden units."""
 
-    secret_index: int
-    order_index: int
-    mean_abs_weight: ByFeature
+    secret_index: Index
+    order_index: Index
+    mean_abs_weight: ByFeature[Size]
 
 
 @dataclass(frozen=True)
 class RunResult:
     """One run's result: the steps until it stopped and its accuracy on its secret's test set, from 0 to 1."""
 
-    secret_index: int
-    order_index: int
-    steps: int
-    test_accuracy: float
+    secret_index: Index
+    order_index: Index
+    steps: Index
+    test_accuracy: Share
 
 
 @dataclass(frozen=True)
 class DivergedRun:
     """A run frozen because its loss was not finite, with the step of that loss."""
 
-    secret_index: int
-    order_index: int
-    step: int
+    secret_index: Index
+    order_index: Index
+    step: Index
 
 
 @dataclass(frozen=True)
 class RunCurve:
     """The curve of one run's windows."""
 
-    secret_index: int
-    order_index: int
+    secret_index: Index
+    order_index: Index
     curve: Curve
 
 
@@ -96,11 +105,11 @@ class RunCurve:
 class Metrics:
     """The evaluation's metrics (contract section 6): means over all runs, and the population standard deviation."""
 
-    test_accuracy: float
-    score: float
-    test_accuracy_std: float
-    mean_steps: float
-    num_runs: int
+    test_accuracy: Share
+    score: Share
+    test_accuracy_std: Size
+    mean_steps: Size
+    num_runs: Count
 
 
 @dataclass(frozen=True)
@@ -126,7 +135,7 @@ class Provenance:
     containment: Level
     audit: AuditMode
     seal: str | None
-    wall_seconds: float
+    wall_seconds: Size
 
 
 @dataclass(frozen=True)
