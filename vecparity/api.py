@@ -85,16 +85,16 @@ def evaluate_many(
         config = task_config(config, protocol=protocol, smoke=smoke, **options)
         named = protocol_name(protocol, smoke=smoke)
     elif protocol != "full" or smoke:
-        raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
+        raise UsageError("protocol and smoke need a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig")
     else:
         config = override(config, options)
         named = "custom"
     if reuse and history is None:
-        raise UsageError("reuse goes with a history to take evaluations from, got none")
+        raise UsageError("reuse needs a history to take evaluations from, got none")
     told = _listed("followers", followers, "a sequence of followers")
     for follower in told:
         if not isinstance(follower, Follower):
-            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
+            raise UsageError(f"followers must have the methods begin, prepared, window and finish, got {follower!r}")
     loaded = [_load(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
     with _opened(history) as opened:
         recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
@@ -104,7 +104,7 @@ def evaluate_many(
             try:
                 recorder.record(evaluated, loaded)
             except MachineError as error:  # a failed record must not lose the result
-                warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+                warnings.warn(f"an evaluation could not be recorded: {error}", stacklevel=2)
             else:
                 next(made, None)  # recorded, so remove the checkpoints
     return evaluated

@@ -179,7 +179,7 @@ def test_an_error_of_a_call_made_again_says_so(
     with Preparation(plan(path, "report")[:1], levels.choose("auto"), Limits(), CPU) as prepared:  # noqa: SIM117
         with pytest.raises((StrategyFailedError, InvalidStrategyError), match=expected) as error:
             list(prepared)
-    assert str(error.value).endswith("(in a call made again to audit repeatability: the first one returned)")
+    assert str(error.value).endswith("(in the repeatability audit, which repeats the call: the first call returned)")
     with Preparation(plan(path, "off")[:1], levels.choose("auto"), Limits(), CPU) as prepared:
         assert len(next(iter(prepared)).runs) == 4
 
@@ -201,9 +201,11 @@ def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path.write_text(SLOW)
     limits = Limits(strategy_seconds=5)  # far more than the quick calls take, on a busy machine too
     with Preparation(plan(path), "none", limits, CPU) as prepared:  # noqa: SIM117
-        with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 5") as error:
+        with pytest.raises(
+            StrategyFailedError, match=r"did not finish within 5 s \(raise it with --strategy-seconds\)"
+        ) as error:
             list(prepared)
     assert error.value.__notes__[0].splitlines() == [
-        "What strategies had printed:",
+        "Last output of strategies:",
         *(f"asked for {n}" for n in (5, 6, 7) for _ in range(4)),
     ]

@@ -179,5 +179,8 @@ def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation:
     sealed = replace(evaluation, provenance=replace(evaluation.provenance, seal="0" * 64))
     serialization.save(sealed, tmp_path / "sealed.json")
     references = resolve([str(tmp_path / "sealed.json"), "isolated_cube"], None)
-    with recorder(tmp_path / "history") as records, pytest.raises(UsageError, match="a sealed evaluation is compared"):
+    with (
+        recorder(tmp_path / "history") as records,
+        pytest.raises(UsageError, match="a sealed evaluation can be compared"),
+    ):
         sides(references, [], [], "", Options(), records, lambda configs: Noting([]))

@@ -54,7 +54,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     seeds = sorted(made.seed for made in provenances)
     if len(set(seeds)) < len(seeds):
         name = provenances[0].strategy
-        raise UsageError(f"expected one evaluation a seed on each side of a comparison, got seeds {seeds} of {name}")
+        raise UsageError(f"expected one evaluation per seed on each side of a comparison, got seeds {seeds} of {name}")
     return sorted(side, key=lambda evaluation: evaluation.provenance.seed)
 
 

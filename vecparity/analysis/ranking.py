@@ -142,7 +142,7 @@ def leaderboard(
     league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
-        raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
+        raise UsageError(f"expected an evaluation that can be ranked ({expected}), got {len(given)} that cannot")
     ranking = entries(given, league, seeds)
     names = [entry.strategy for entry in ranking]
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
@@ -172,7 +172,7 @@ def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
     missing = [label for label in CONFIGURATIONS if label not in scored]
     if missing:
         return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
-    return "no seed that all configurations were evaluated under"
+    return "no seed under which all configurations were evaluated"
 
 
 def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:

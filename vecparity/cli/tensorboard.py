@@ -43,10 +43,12 @@ class TensorBoardLog:
 
     def __init__(self, directory: Path, jobs: Sequence[tuple[Strategy, int]]) -> None:
         if not find_spec("tensorboard"):
-            raise UsageError("tensorboard needs TensorBoard: pip install 'vecparity[tensorboard]'")
+            raise UsageError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install 'vecparity[tensorboard]'"
+            )
         if len({(chosen.name, seed) for chosen, seed in jobs}) < len(jobs):
             got = ", ".join(f"{chosen.name} with seed {seed}" for chosen, seed in jobs)
-            raise UsageError(f"tensorboard needs strategies and seeds that differ by name, got {got}")
+            raise UsageError(f"--tensorboard needs strategies and seeds that differ by name, got {got}")
         make_writable(directory, "tensorboard")
         self._directory = directory
         self._jobs = jobs
@@ -113,7 +115,8 @@ class TensorBoardLog:
             yield
         except OSError as error:
             if not self._has_failed:
-                say(f"warning: not all is written to {self._directory} for TensorBoard: {error.strerror or error}")
+                reason = error.strerror or error
+                say(f"warning: some events could not be written to {self._directory} for TensorBoard: {reason}")
             self._has_failed = True
             self._close()
 

@@ -226,5 +226,5 @@ def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:
     given: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
     for each in given:
         if not isinstance(each, Evaluation):
-            raise UsageError(f"expected evaluations (evaluate makes one), got {each!r}")
+            raise UsageError(f"expected evaluations (as evaluate returns them), got {each!r}")
     return given

@@ -100,10 +100,11 @@ def telling(path: Path) -> Iterator[None]:
         raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # even SQLite's own message may fail to decode
         raise MachineError(
-            f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
+            f"the history {path} is damaged and was not changed: {printable(str(error))} "
+            "(use another with --history FILE)"
         ) from error
     except OSError as error:
-        raise MachineError(f"the history {path} cannot be made: {error.strerror}") from error
+        raise MachineError(f"the history {path} cannot be created: {error.strerror}") from error
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
@@ -113,11 +114,11 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     made = execute(_SCHEMA).fetchall()
     is_empty = not made and not application
     if application != _APPLICATION and not is_empty:
-        raise UsageError(f"{path} must be a history of vecparity's, got another program's database")
+        raise UsageError(f"{path} must be a vecparity history, got another program's database")
     if version > VERSION:
         raise UsageError(
             f"{path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
-            "(upgrade, or give another --history FILE)"
+            "(upgrade, or use another with --history FILE)"
         )
     (problem,) = execute("PRAGMA quick_check(1)").fetchone()
     if problem != "ok":

@@ -98,7 +98,7 @@ def check(
     """
     if isinstance(config, TaskConfig):
         if protocol != "full":
-            raise UsageError("protocol goes with a label: expected one as config, got a TaskConfig")
+            raise UsageError("protocol needs a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig")
         settings = config
     else:
         settings = task_config(config, protocol=protocol)

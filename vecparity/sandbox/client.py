@@ -177,7 +177,7 @@ class Sandbox:
                 return decode(conversation.reply(request), request)
             except LimitReachedError as error:
                 self.kill()  # at once: with too many processes running, the server may get no CPU time to do it
-                raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
+                raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
             except (EndedError, ForgedError) as error:
                 raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
             finally:
@@ -214,6 +214,6 @@ class Sandbox:
                 if self._process.wait(_TICK_SECONDS * 500) == os.EX_OSERR:
                     return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
             path = self._strategy.path
-            return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
+            return StrategyFailedError(f"{path}: the sandbox server died while it ran this strategy")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")

@@ -71,7 +71,7 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
             value = parameter.detach()[~finite][0].item()
             raise RefusedError("init_model", f"must leave {name} finite", value)
     if _share_elements(list(parameters.values())):
-        raise RefusedError("init_model", "must leave every parameter its own elements", "some that share theirs")
+        raise RefusedError("init_model", "must leave parameters that share no memory", "some that share it")
     return network.flatten(parameters).cpu()
 
 

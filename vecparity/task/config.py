@@ -194,7 +194,7 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
     names = [field.name for field in fields(TaskConfig)]
     for name in overrides:
         if name not in names:
-            raise UsageError(f"{name!r} is no setting; the settings are {', '.join(names)}")
+            raise UsageError(f"{name!r} is not a setting; the settings are {', '.join(names)}")
     return replace(config, **overrides)
 
 

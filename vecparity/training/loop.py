@@ -214,10 +214,12 @@ def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | 
     """Saves a checkpoint if possible, and builds the error that says how to resume."""
     said = f"interrupted at step {progress.step}"
     if checkpoints is None:
-        return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)
+        return InterruptedTrainingError(f"{said}: progress is lost without --checkpoint DIR", resumable=False)
     checkpoints.save(snapshot.of_progress(progress, engine))
     if checkpoints.kept_step is None:
         where = checkpoints.directory
-        return InterruptedTrainingError(f"{said}: nothing could be kept in {where}", resumable=False)
-    go_on = f"--checkpoint {checkpoints.directory} --resume goes on from step {checkpoints.kept_step}"
+        return InterruptedTrainingError(
+            f"{said}: progress is lost, no checkpoint could be written to {where}", resumable=False
+        )
+    go_on = f"resume from step {checkpoints.kept_step} with --checkpoint {checkpoints.directory} --resume"
     return InterruptedTrainingError(f"{said}: {go_on}", resumable=True)

@@ -58,7 +58,7 @@ def check(
     path = None
     try:
         if all_configs and config is not None:
-            raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+            raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
         labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
         configs = [task_config(label, protocol=protocol) for label in labels]
         loaded = load(chosen)

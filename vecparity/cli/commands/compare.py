@@ -62,7 +62,7 @@ def compare(
     if len(what) < 2:
         raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
     if all_configs and config:
-        raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+        raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
     references = resolve(what, history)
     given = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
     _require_own_settings(references, given)
@@ -86,7 +86,9 @@ def _require_own_settings(references: Sequence["Reference"], given: Mapping[str,
     recorded = [reference.name for reference in references if isinstance(reference.given, Evaluation)]
     flags = [flag for flag, value in given.items() if value]
     if recorded and flags:
-        raise UsageError(f"recorded evaluations set what is compared, {recorded[0]}: got {', '.join(flags)} as well")
+        raise UsageError(
+            f"recorded evaluations have settings of their own: expected {recorded[0]} without {', '.join(flags)}"
+        )
 
 
 def _sides(

@@ -65,7 +65,9 @@ def sides(
     strategies = {given.given.sha256: given.given for given in references if not isinstance(given.given, Evaluation)}
     if recorded and strategies:
         if any(evaluation.provenance.seal for evaluation in recorded):
-            raise UsageError("a sealed evaluation is compared with recorded ones: got a strategy to be evaluated")
+            raise UsageError(
+                "a sealed evaluation can be compared with recorded evaluations only, got a strategy to evaluate"
+            )
         configs = list(dict.fromkeys(evaluation.config for evaluation in recorded))
         seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
         protocol = recorded[0].provenance.protocol

@@ -65,7 +65,7 @@ def _streams(found: "Diagnosis") -> Table:
     words = {
         "same": "as the original's",
         "rounded": f"as the original's but for rounding ({found.capability})",
-        "other": "not the original's: compare with evaluations of this machine only",
+        "other": "other than the original's: compare only with evaluations of this machine",
     }
     made = _table("random", "", "")
     for stream in found.streams:

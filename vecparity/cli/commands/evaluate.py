@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return flush(_run(*parsed))
     except KeyboardInterrupt:
-        say("interrupted: what had not been printed yet is lost")
+        say("interrupted: results that were not printed yet are lost")
         return 130
     except CheckpointExistsError as error:
         return fail(CheckpointExistsError(error.directory, error.name, "--resume"))
@@ -82,7 +82,7 @@ def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, Ta
         given |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
         for flag, value in given.items():
             if value is not None:
-                raise UsageError(f"--all-configs sets the configurations and their labels: got {flag} {value} as well")
+                raise UsageError(f"--all-configs cannot be combined with {flag}: got {flag} {value}")
     labels = list(CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
     return [
         (label, task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides)) for label in labels

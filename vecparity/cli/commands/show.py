@@ -42,7 +42,7 @@ def show(
     from vecparity.history.store import History
 
     if source and json:
-        raise UsageError("show prints the source or the JSON: got --source and --json")
+        raise UsageError("expected --source or --json, got both")
     with History(history) as opened:
         recorded = opened.get(id_)
     if source:

@@ -128,7 +128,9 @@ class Checkpoints:
         if generations and self.state is None:
             raise self._unusable(reasons)
         for reason in reasons:
-            warnings.warn(f"checkpoint refused, the one before it is used: {reason}", stacklevel=2)
+            warnings.warn(
+                f"resuming from the checkpoint before the newest, which cannot be used: {reason}", stacklevel=2
+            )
         self._last, self._saved_at = max(generations, default=0), time.monotonic()
         runs = snapshot.to_runs(kept)
         self._runs, self.notes = runs, kept.values["notes"]
@@ -188,7 +190,7 @@ class Checkpoints:
         except (OSError, MemoryError, UsageError) as error:  # a failed save must not end a training
             if not self._has_failed:
                 warnings.warn(
-                    f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
+                    f"no checkpoint could be written to {self.directory}, training continues: {error}", stacklevel=4
                 )
             self._has_failed = True
         if self._lock.is_held():

@@ -131,7 +131,7 @@ def _parse(path: Path) -> dict[str, Any]:
     data = _read_bytes(path, _MOST_BYTES)
     try:
         if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # every value after the first follows one of these
-            raise ValueError("more values than any has")
+            raise ValueError(f"more than {_MOST_VALUES} values")
         content: dict[str, Any] = json.loads(data)["content"]
         rendered = _render(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -140,7 +140,7 @@ def _parse(path: Path) -> dict[str, Any]:
             f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {got}"
         ) from error
     if not isinstance(content, dict) or data != rendered:
-        raise CheckpointRefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
+        raise CheckpointRefusedError(f"{path.name}: expected content that matches its SHA-256, got altered content")
     return content
 
 

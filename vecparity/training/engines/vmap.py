@@ -68,7 +68,7 @@ class VmapEngine:
             if failed:
                 self._captured.clear()  # recordings of larger chunks hold memory
                 self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
-                warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
+                warnings.warn(f"out of memory: continuing with --chunk-runs {chunk_runs}", stacklevel=2)
             pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
         ensemble.step += window.num_steps
         return WindowMetrics.concatenate([trained[start] for start in sorted(trained)])
