@@ -35,10 +35,10 @@ def test_what_words_mean(at: Path, evaluation: Evaluation) -> None:
         "isolated_cube (result.json)",
         "multi_epoch",
     )
-    assert isinstance(recorded.given, Evaluation)
-    assert isinstance(written.given, Evaluation)
-    assert recorded.given.results == written.given.results == evaluation.results
-    assert isinstance(chosen.given, Strategy)
+    assert isinstance(recorded.subject, Evaluation)
+    assert isinstance(written.subject, Evaluation)
+    assert recorded.subject.results == written.subject.results == evaluation.results
+    assert isinstance(chosen.subject, Strategy)
 
 
 def test_no_words_are_the_newest_command(at: Path) -> None:

@@ -97,12 +97,12 @@ def _require_same(name: str, places: Sequence[Hashable], expected: Sequence[Hash
         return
     are_expected, missing = set(expected), set(expected).difference(places)
     if extra := [place for place in places if place not in are_expected]:
-        got = brief(extra[0])
+        actual = brief(extra[0])
     elif missing:
-        got = f"none at {next(place for place in expected if place in missing)}"
+        actual = f"none at {next(place for place in expected if place in missing)}"
     else:
-        got = "others in between"
-    raise ValueError(f"expected {len(expected)} {name}, at the indices that the settings give, in order, got {got}")
+        actual = "others in between"
+    raise ValueError(f"expected {len(expected)} {name}, at the indices that the settings give, in order, got {actual}")
 
 
 def _require_dataset(data: DatasetSummary, config: TaskConfig) -> None:

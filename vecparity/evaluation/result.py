@@ -176,7 +176,7 @@ class Evaluation:
     @property
     def why_no_score(self) -> DivergedError | AuditFailedError | None:
         """The error that explains a missing score (a run diverged, or a strict audit failed), or None."""
-        what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
+        subject = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
         if self.diverged:
             runs = ", ".join(
                 f"secret={run.secret_index} order={run.order_index} (step {run.step})"
@@ -185,12 +185,12 @@ class Evaluation:
             if (left_out := len(self.diverged) - _MOST_RUNS_NAMED) > 0:
                 runs += f" and {left_out} more"
             return DivergedError(
-                f"{what}: expected finite losses, got {len(self.diverged)} diverged of "
+                f"{subject}: expected finite losses, got {len(self.diverged)} diverged of "
                 f"{len(self.diverged) + len(self.results)} runs: {runs}"
             )
         if self.provenance.audit == "strict" and self.failed_findings:
             found = "; ".join(f"{finding.name}: {finding.summary}" for finding in self.failed_findings)
-            return AuditFailedError(f"{what}: {found}")
+            return AuditFailedError(f"{subject}: {found}")
         return None
 
     @property
@@ -223,8 +223,8 @@ def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:
         UsageError: An argument or an element is not an evaluation.
     """
     is_several = isinstance(evaluations, Iterable) and not isinstance(evaluations, str)
-    given: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
-    for each in given:
-        if not isinstance(each, Evaluation):
-            raise UsageError(f"expected evaluations (as evaluate returns them), got {each!r}")
-    return given
+    elements: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
+    for element in elements:
+        if not isinstance(element, Evaluation):
+            raise UsageError(f"expected evaluations (as evaluate returns them), got {element!r}")
+    return elements

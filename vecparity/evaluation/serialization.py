@@ -77,12 +77,12 @@ class _Curves(Struct):
 
     def __post_init__(self) -> None:
         if not len(self.runs) == len(self.loss) == len(self.accuracy):
-            got = f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)}"
-            raise ValueError(f"expected losses and accuracies of {len(self.runs)} runs in curves, got {got}")
+            actual = f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)}"
+            raise ValueError(f"expected losses and accuracies of {len(self.runs)} runs in curves, got {actual}")
         for loss, accuracy in zip(self.loss, self.accuracy, strict=True):
             if len(loss) != len(accuracy) or len(loss) > len(self.step):
-                got = f"{len(loss)} losses and {len(accuracy)} accuracies"
-                raise ValueError(f"expected a loss and an accuracy for each of {len(self.step)} windows, got {got}")
+                actual = f"{len(loss)} losses and {len(accuracy)} accuracies"
+                raise ValueError(f"expected a loss and an accuracy for each of {len(self.step)} windows, got {actual}")
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -175,8 +175,8 @@ def loads(data: bytes, where: str) -> Evaluation:
 
 def _rounded(values: ByFeature) -> dict[str, Any]:
     others = None if values.others is None else round(values.others, _DIGITS)
-    each = None if values.each is None else [round(value, _DIGITS) for value in values.each]
-    return {"secret": round(values.secret, _DIGITS), "others": others, "each": each}
+    by_feature = None if values.each is None else [round(value, _DIGITS) for value in values.each]
+    return {"secret": round(values.secret, _DIGITS), "others": others, "each": by_feature}
 
 
 def _read(data: bytes) -> Evaluation:
@@ -188,9 +188,9 @@ def _read(data: bytes) -> Evaluation:
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise ValueError(f"expected the JSON of an evaluation: {error}") from error
     if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
-        got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
+        actual = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
         raise ValueError(
-            f"expected an evaluation of format {FORMAT}, which vecparity {_version.__version__} reads, got {got}"
+            f"expected an evaluation of format {FORMAT}, which vecparity {_version.__version__} reads, got {actual}"
         )
     _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
     content = _decode(data, _Content)
@@ -245,6 +245,6 @@ def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
     )
 
 
-def _require_size(what: str, size: int, most: int) -> None:
+def _require_size(name: str, size: int, most: int) -> None:
     if size > most:
-        raise ValueError(f"expected at most {most >> 20} MiB of {what}, got {size >> 20} MiB")
+        raise ValueError(f"expected at most {most >> 20} MiB of {name}, got {size >> 20} MiB")

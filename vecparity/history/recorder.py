@@ -42,10 +42,10 @@ class Recorder:
         if not self._reuse or self._history is None:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
-            theirs = recorded.evaluation.provenance
-            if LEVELS.index(theirs.containment) <= LEVELS.index(provenance.containment):
+            earlier = recorded.evaluation.provenance
+            if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name in this command.
-                named = replace(theirs, strategy=provenance.strategy)
+                named = replace(earlier, strategy=provenance.strategy)
                 evaluation = replace(recorded.evaluation, provenance=named)
                 self._entries[id(evaluation)] = recorded.entry
                 return evaluation

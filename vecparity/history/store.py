@@ -137,8 +137,8 @@ class History:
             UsageError: The history was opened read-only, or is closed.
         """
         if self._why_nothing_is_added:
-            got = f"{self.path} {self._why_nothing_is_added}"
-            raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {got}")
+            actual = f"{self.path} {self._why_nothing_is_added}"
+            raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {actual}")
 
     def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
         """Records an evaluation.
@@ -168,9 +168,9 @@ class History:
             self._connection.execute(
                 "INSERT OR IGNORE INTO strategies VALUES (?, ?)", (strategy.sha256, strategy.source)
             )
-            made = self._connection.execute(insert, row)
-        assert made.lastrowid is not None
-        return made.lastrowid
+            cursor = self._connection.execute(insert, row)
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
     def entries(self) -> list[Entry]:
         """Returns all entries, oldest first.
@@ -257,12 +257,12 @@ class History:
         evaluation = serialization.loads(data, f"{self.path}, evaluation {entry.id}")
         for name, expected in _of(evaluation).items():
             if getattr(entry, name) != expected:
-                got = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
-                raise self._damaged(entry.id, got)
+                problem = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
+                raise self._damaged(entry.id, problem)
         return Recorded(entry, evaluation, source)
 
-    def _damaged(self, id_: object, got: str) -> MachineError:
-        return MachineError(f"{self.path}: evaluation {brief(id_)} is damaged: {printable(got)}")
+    def _damaged(self, id_: object, problem: str) -> MachineError:
+        return MachineError(f"{self.path}: evaluation {brief(id_)} is damaged: {printable(problem)}")
 
 
 def _of(evaluation: Evaluation) -> dict[str, object]:

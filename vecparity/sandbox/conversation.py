@@ -114,7 +114,7 @@ class Conversation:
             ended = b""
         status, value = ENDED.unpack(ended) if len(ended) == ENDED.size else (0, 0.0)
         if status == IN_USE:
-            self._usage.told = int(value)
+            self._usage.reported = int(value)
         else:
             self.ended = status, value
 

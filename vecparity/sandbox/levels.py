@@ -162,13 +162,13 @@ def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
         needs_cuda: See `command`. If false, the sandbox sees no GPU: its memory and time belong to the training.
     """
     home = str(scratch.parent) if scratch else _SCRATCH
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    variables = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     for name in _THREADS:  # threads that the user's environment asks for must not count against the strategy
-        if kept.get(name, "").isdecimal():
-            kept[name] = str(min(int(kept[name]), num_cpus()))
+        if variables.get(name, "").isdecimal():
+            variables[name] = str(min(int(variables[name]), num_cpus()))
     if not needs_cuda:
-        kept["CUDA_VISIBLE_DEVICES"] = ""
-    return kept | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
 
 
 def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:

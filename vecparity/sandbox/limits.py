@@ -111,9 +111,9 @@ class Limits:
         flag, value = f"--{name.replace('_', '-')}", getattr(self, name)
         if by_kernel:
             which, letter, unit = _KERNELS[name]
-            ours = self.threads if which == resource.RLIMIT_NPROC else value * unit
+            limit = self.threads if which == resource.RLIMIT_NPROC else value * unit
             _, hard = resource.getrlimit(which)
-            if hard != resource.RLIM_INFINITY and hard < ours:
+            if hard != resource.RLIM_INFINITY and hard < limit:
                 shell = f"ulimit -{letter} of the shell, lower than {flag} {value:g}"
                 return f"{words.format(most=f'{hard / unit:.3g}')} ({shell})"
         return f"{words.format(most=f'{value:g}')} (raise it with {flag})"
@@ -164,12 +164,12 @@ class Usage:
         has_namespaces: Whether the sandbox has its own files in memory and segments, reported by its fork server.
 
     Attributes:
-        told: Bytes of shared memory that the fork server last reported.
+        reported: Bytes of shared memory that the fork server reported last.
     """
 
     def __init__(self, root: int, limits: Limits, *, watches_all: bool, has_namespaces: bool = False) -> None:
         self._root, self._limits, self._watches_all, self._has_namespaces = root, limits, watches_all, has_namespaces
-        self.told = 0
+        self.reported = 0
         self._began = time.monotonic()
         self._next_look = 0.0
         if not watches_all:
@@ -238,7 +238,7 @@ class Usage:
     def _segments(self, pids: Sequence[int]) -> int:
         """Bytes of shared-memory segments made since the start by these processes or by processes that have ended."""
         if self._has_namespaces:
-            return self.told
+            return self.reported
         return sum(
             num_bytes
             for number, (maker, user, num_bytes) in memory.segments().items()

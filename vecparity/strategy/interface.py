@@ -119,8 +119,8 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
     module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
     for name in _FUNCTIONS:
         if not callable(getattr(module, name, None)):
-            got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
-            raise InvalidStrategyError(f"{strategy.path}: a strategy must define {', '.join(_FUNCTIONS)}, got {got}")
+            actual = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
+            raise InvalidStrategyError(f"{strategy.path}: a strategy must define {', '.join(_FUNCTIONS)}, got {actual}")
     functions = {name: getattr(module, name) for name in _FUNCTIONS}
     return Interface(path=strategy.path, device=device, **functions)
 

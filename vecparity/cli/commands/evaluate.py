@@ -55,13 +55,13 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
-    jobs = [(load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
+    jobs = [(load(strategy), seed) for strategy in arguments.strategy for seed in arguments.seed]
     needs_cuda = arguments.init_device == "cuda"
     level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
-            count = _num_servers([chosen for chosen, _ in jobs], arguments)
+            count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         from vecparity.cli.commands.evaluate_jobs import run
 
@@ -71,16 +71,20 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """Returns the number of fork servers needed: one for each strategy, and another for each audited strategy."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
-    audited = {each.sha256 for each in strategies if audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off"}
-    return len({each.sha256 for each in strategies}) + len(audited)
+    audited = {
+        strategy.sha256
+        for strategy in strategies
+        if audit_mode(strategy, arguments.audit, is_sealed=is_sealed) != "off"
+    }
+    return len({strategy.sha256 for strategy in strategies}) + len(audited)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
     """Returns the configurations to evaluate, and checks all of them before the first begins."""
     if arguments.all_configs:
-        given = {"--config": arguments.config, "--label": arguments.label}
-        given |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
-        for flag, value in given.items():
+        flags = {"--config": arguments.config, "--label": arguments.label}
+        flags |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
+        for flag, value in flags.items():
             if value is not None:
                 raise UsageError(f"--all-configs cannot be combined with {flag}: got {flag} {value}")
     labels = list(CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]

@@ -81,15 +81,15 @@ def run(
             [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
         )
         protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
-        made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
-        stack.enter_context(closing(made))
-        for (label, config), evaluated in zip(plan, made, strict=False):
+        results = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
+        stack.enter_context(closing(results))
+        for (label, config), evaluated in zip(plan, results, strict=False):
             for job, evaluation in enumerate(evaluated):
                 rows.append((config.label, evaluation))
                 status = max(status, _settle(evaluation, paths.get((label, job))))
             status = max(status, _record(records, evaluated, jobs))
         if status != MachineError.exit_status:
-            next(made, None)  # all results are written: removes the checkpoints
+            next(results, None)  # all results are written: removes the checkpoints
     display.show(tables.table(rows))
     return status or display.status
 
@@ -124,8 +124,8 @@ def _output_paths(
         label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
         if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
             raise UsageError(f"label must be a plain name, without separators, got {label!r}")
-        for job, (chosen, seed) in enumerate(jobs):
-            strategy_part = f"_{chosen.name}" if len(arguments.strategy) > 1 else ""
+        for job, (strategy, seed) in enumerate(jobs):
+            strategy_part = f"_{strategy.name}" if len(arguments.strategy) > 1 else ""
             paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
     if len(set(paths.values())) < len(paths):
         raise UsageError(
@@ -137,8 +137,8 @@ def _output_paths(
 
 def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
     if arguments.no_history and (arguments.history is not None or arguments.reuse):
-        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
-        raise UsageError(f"--no-history cannot be combined with {given}")
+        flag = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history cannot be combined with {flag}")
     return recorder(
         arguments.history,
         enabled=not arguments.no_history,

@@ -79,7 +79,8 @@ class VmapEngine:
         """See `Engine.test`."""
         there = {id(data): data.to(params.device) for data in test_sets}  # runs share test sets
         correct = [
-            _count_correct(one, there[id(data)], hidden_width) for one, data in zip(params, test_sets, strict=True)
+            _count_correct(run_params, there[id(data)], hidden_width)
+            for run_params, data in zip(params, test_sets, strict=True)
         ]
         return torch.stack(correct).cpu() / torch.tensor([data.num_examples for data in test_sets], dtype=torch.float64)
 
