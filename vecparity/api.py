@@ -67,7 +67,7 @@ class Evaluator:
     ) -> None:
         _require_bool("reuse", reuse)
         if reuse and history is None:
-            raise UsageError("reuse goes with a history to take evaluations from, got none")
+            raise UsageError("reuse needs a history to take evaluations from, got none")
         known = {option.name for option in fields(Options)}
         for name in options:
             if name not in known:
@@ -248,7 +248,7 @@ def _followers(followers: Sequence[Follower]) -> list[Follower]:
     listed = _listed("followers", followers, "a sequence of followers")
     for follower in listed:
         if not isinstance(follower, Follower):
-            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
+            raise UsageError(f"followers must have the methods begin, prepared, window and finish, got {follower!r}")
     return listed
 
 
@@ -258,7 +258,7 @@ def _record(recorder: Recorder, outcomes: Sequence[tuple[Task, Outcome]]) -> boo
     try:
         recorder.record([outcome for _, outcome in made], [(task.strategy, task.seeds.seed) for task, _ in made])
     except MachineError as error:
-        warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
+        warnings.warn(f"an evaluation could not be recorded: {error}", stacklevel=2)
         return False
     return True
 

@@ -77,7 +77,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     directory.mkdir()
     for taken in (path, dangling, directory):
         assert main(["new", str(taken)]) == 2
-        assert capsys.readouterr().err == f"vecparity: error: FILE must be a new one, got {taken}, which exists\n"
+        assert capsys.readouterr().err == f"vecparity: error: FILE must not exist yet, got {taken}\n"
     assert path.read_text() == "mine"
     assert not (tmp_path / "elsewhere.py").exists()
 

@@ -51,7 +51,7 @@ def history(tmp_path: Path, evaluation: Evaluation) -> Path:
         pytest.param(
             "> /dev/full",
             6,
-            "vecparity: error: standard output takes no more: No space left on device\n",
+            "vecparity: error: standard output cannot be written: No space left on device\n",
             marks=pytest.mark.slow,
         ),
     ],
@@ -73,7 +73,7 @@ def test_nothing_is_printed_into_a_file_that_got_a_closed_streams_number(history
 def test_what_is_printed_to_a_full_disk_is_an_error(history: Path) -> None:
     done = shell(f"{sys.executable} -m vecparity history --history history > /dev/full", history.parent)
     assert done.returncode == 6
-    assert done.stderr == "vecparity: error: standard output takes no more: No space left on device\n"
+    assert done.stderr == "vecparity: error: standard output cannot be written: No space left on device\n"
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,10 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ({"jobs": []}, "at least one strategy"),
         ({"jobs": [("isolated_cube", "42")]}, "seed must be an integer, got '42'"),
         ({"config": "n99"}, "config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"),
-        ({"config": TaskConfig(), "smoke": True}, "go with a label: expected one as config, got a TaskConfig"),
+        (
+            {"config": TaskConfig(), "smoke": True},
+            "protocol and smoke need a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig",
+        ),
         ({"engine": "fast"}, "engine must be one of auto, native, cuda, triton, vmap, reference, got 'fast'"),
         (
             {"engine": "triton", "device": "cpu"},
@@ -135,7 +138,7 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, cuda:0 (or another number), cuda:all, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
-        ({"max_stepps": 3}, "'max_stepps' is no setting"),
+        ({"max_stepps": 3}, "'max_stepps' is not a setting"),
     ],
 )
 def test_wrong_use_is_refused(arguments: dict[str, Any], said: str) -> None:

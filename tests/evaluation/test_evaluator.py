@@ -129,7 +129,7 @@ def test_a_failure_is_its_own_jobs(evaluator: Evaluator, tmp_path: Path) -> None
     [
         (Job(VARIED, CONFIG, params={"rate": 1}), "no parameter 'rate': its parameters are lr, rows, scale, wd"),
         (Job("isolated_cube", "n10-k2"), "config must be one of n32-k8"),
-        (Job("isolated_cube", CONFIG, smoke=True), "protocol and smoke go with a label"),
+        (Job("isolated_cube", CONFIG, smoke=True), "protocol and smoke need a label"),
         (Job("isolated_cube", CONFIG, settings={"steps": 1}), "'steps' is no setting"),
         (Job("isolated_cube", CONFIG, seed=2**63), "seed must be"),
         (Job("isolated_cube", 5), "got 5"),  # type: ignore[arg-type]

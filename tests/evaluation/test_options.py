@@ -107,7 +107,7 @@ _ONE = object()
 @pytest.mark.parametrize(
     ("function", "arguments", "said"),
     [
-        (compare, (_ONE, 3), r"expected evaluations \(evaluate makes one\), got 3"),
+        (compare, (_ONE, 3), r"expected evaluations \(as evaluate returns them\), got 3"),
         (compare, (None, _ONE), "expected evaluations .*, got None"),
         (compare, (_ONE, Path("a.json")), "expected evaluations .*, got PosixPath"),
         (partial(compare, names=3), (_ONE, _ONE), "names must be two, one for each side, got 3"),  # type: ignore[arg-type]

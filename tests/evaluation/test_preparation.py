@@ -162,7 +162,7 @@ def test_an_error_of_a_call_made_again_says_so(
     path.write_text(FAILS_AGAIN.format(init_model=init_model, make_dataset=make_dataset))
     with pytest.raises((StrategyFailedError, InvalidStrategyError), match=expected) as error:
         list(prepare(plan(path, "report")[:1], levels.choose("auto")))
-    assert str(error.value).endswith("(in a call made again to audit repeatability: the first one returned)")
+    assert str(error.value).endswith("(in the repeatability audit, which repeats the call: the first call returned)")
     (prepared,) = prepare(plan(path, "off")[:1], levels.choose("auto"))
     assert len(prepared.runs) == 4
 
@@ -186,9 +186,11 @@ def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
     limits = Limits(strategy_seconds=5)  # far more than the quick calls take, on a busy machine too
-    with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 5") as error:
+    with pytest.raises(
+        StrategyFailedError, match="did not finish within 5 s .raise it with --strategy-seconds"
+    ) as error:
         list(prepare(plan(path), limits=limits))
     assert error.value.__notes__[0].splitlines() == [
-        "What strategies had printed:",
+        "Last output of strategies:",
         *(f"asked for {n}" for n in (5, 6, 7) for _ in range(4)),
     ]

@@ -149,7 +149,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Dear diary, " * 100)
-    refused(tmp_path / "notes.txt", MachineError, "is damaged, and left as it is: file is not a database")
+    refused(tmp_path / "notes.txt", MachineError, "is damaged and was not changed: file is not a database")
 
 
 def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation, path: Path) -> None:
@@ -159,7 +159,7 @@ def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation,
     content = bytearray(path.read_bytes())
     content[4096 * 3 : 4096 * 3 + 64] = bytes(range(64))
     path.write_bytes(content)
-    refused(path, MachineError, "is damaged, and left as it is: ")
+    refused(path, MachineError, "is damaged and was not changed: ")
 
 
 def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, path: Path) -> None:
@@ -167,7 +167,7 @@ def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, p
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE evaluations SET document = x'00'")
     connection.close()
-    with pytest.raises(MachineError, match=r"history\.sqlite3, evaluation 1: is damaged"):
+    with pytest.raises(MachineError, match=r"history\.sqlite3: evaluation 1 is damaged"):
         history.get(1)
 
 

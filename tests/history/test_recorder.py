@@ -65,9 +65,7 @@ def test_a_recorded_evaluation_is_answered_with_the_same_lines(run_eval: RunEval
     status, second, err = run_eval(arguments)
     assert status == 0
     assert second == first
-    assert re.fullmatch(
-        r"n32-k8 of isolated_cube with seed 42 is answered from evaluation 1, recorded \S+", said(err)[0]
-    )
+    assert re.fullmatch(r"n32-k8 of isolated_cube with seed 42: reused evaluation 1, recorded \S+", said(err)[0])
     with History(tmp_path / "history") as history:
         assert len(history.entries()) == 1
 
@@ -80,7 +78,7 @@ def test_what_is_not_recorded_is_evaluated_beside_what_is(run_eval: RunEval, tmp
     _, expected, _ = run_eval(f"{several} --no-history")
     _, lines, err = run_eval(f"{several} --history {tmp_path}/history --reuse")
     assert lines == expected
-    assert sum("answered from evaluation 1," in line for line in said(err)) == 1
+    assert sum("reused evaluation 1," in line for line in said(err)) == 1
     assert sum("recorded as" in line for line in said(err)) == 3
 
 
@@ -111,7 +109,7 @@ def test_what_was_contained_less_is_not_answered_from(run_eval: RunEval, tmp_pat
     weaker = f"{SHORT_FLAGS} --history {tmp_path}/history --reuse --containment"
     assert said(run_eval(f"{weaker} none")[2]) == ["recorded as 1"]
     assert said(run_eval(f"{weaker} limits")[2]) == ["recorded as 2"]
-    assert "answered from evaluation 2" in run_eval(f"{weaker} none")[2]
+    assert "reused evaluation 2" in run_eval(f"{weaker} none")[2]
 
 
 def test_no_score_stays_no_score(run_eval: RunEval, tmp_path: Path) -> None:
@@ -119,16 +117,16 @@ def test_no_score_stays_no_score(run_eval: RunEval, tmp_path: Path) -> None:
     first, second = run_eval(arguments), run_eval(arguments)
     assert (first[0], second[0]) == (4, 4)
     assert second[1] == first[1]
-    assert "answered from evaluation 1" in second[2]
+    assert "reused evaluation 1" in second[2]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ("--no-history --reuse", 2, "--no-history uses no history: got --reuse as well"),
-        ("--no-history --history x", 2, "--no-history uses no history: got --history x as well"),
-        ("--history /proc/nowhere/x", 6, "the history /proc/nowhere/x cannot be made"),
-        (f"--history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+        ("--no-history --reuse", 2, "--no-history cannot be combined with --reuse"),
+        ("--no-history --history x", 2, "--no-history cannot be combined with --history x"),
+        ("--history /proc/nowhere/x", 6, "the history /proc/nowhere/x cannot be created"),
+        (f"--history {__file__}", 6, "is damaged and was not changed: file is not a database"),
     ],
 )
 def test_a_history_that_cannot_be_used_is_one_line_before_any_training(
@@ -151,7 +149,7 @@ def test_a_history_that_nobody_named_and_that_cannot_be_used_is_done_without(
     monkeypatch.setenv("XDG_DATA_HOME", "/proc/nowhere")
     status, lines, err = run_eval(f"{SHORT_FLAGS} --log final")
     assert (status, len(lines)) == (0, 3)
-    assert err.startswith("vecparity: warning: nothing is recorded: the history /proc/nowhere/")
+    assert err.startswith("vecparity: warning: evaluations are not recorded: the history /proc/nowhere/")
 
 
 def test_a_history_that_breaks_meanwhile_costs_the_record_only(
@@ -173,7 +171,7 @@ def test_under_another_name_it_is_answered_under_that(run_eval: RunEval, tmp_pat
         _, _, err = run_eval(f"{SHORT_FLAGS} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
         content = json.loads((tmp_path / name / "eval_seed42.json").read_text())
         assert content["provenance"]["strategy"] == name
-    assert "of mine with seed 42 is answered from evaluation 1" in err
+    assert "of mine with seed 42: reused evaluation 1" in err
 
 
 def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run_eval: RunEval, tmp_path: Path) -> None:
@@ -183,11 +181,11 @@ def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run_eval: Ru
     of_another.parent.mkdir(exist_ok=True)
     of_another.write_text("{}")
     _, _, err = run_eval(arguments)
-    assert "answered from evaluation 1" in err
+    assert "reused evaluation 1" in err
     assert of_another.exists()
 
 
-@pytest.mark.filterwarnings("default:there is no checkpoint")
+@pytest.mark.filterwarnings("default:no checkpoint n32")
 def test_an_evaluation_that_goes_on_is_recorded_once(run_eval: RunEval, tmp_path: Path) -> None:
     """Of an interrupted command some configurations are done and recorded: going on makes them again, at once."""
     place = f"--history {tmp_path}/history --checkpoint {tmp_path}/kept"
@@ -195,7 +193,7 @@ def test_an_evaluation_that_goes_on_is_recorded_once(run_eval: RunEval, tmp_path
     status, _, err = run_eval(f"{SHORT_FLAGS} --all-configs {place} --resume")
     assert status == 0
     begins, *records = said(err)
-    assert begins.startswith("warning: there is no checkpoint n32-k8-")
+    assert begins.startswith("warning: no checkpoint n32-k8-")
     assert records == ["recorded before as 1", "recorded as 2", "recorded as 3"]
     with History(tmp_path / "history") as history:
         assert len({entry.command for entry in history.entries()}) == 1
@@ -224,9 +222,11 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
         evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
     with pytest.raises(UsageError, match=r"an open History.*got .*history closed"):
         evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
-    with pytest.raises(UsageError, match=r"followers have begin, prepared, window and finish, got <built-in"):
+    with pytest.raises(
+        UsageError, match=r"followers must have the methods begin, prepared, window and finish, got <built-in"
+    ):
         evaluate("isolated_cube", followers=[print], **SHORT)
-    with pytest.raises(UsageError, match="reuse goes with a history"):
+    with pytest.raises(UsageError, match="reuse needs a history"):
         evaluate("isolated_cube", reuse=True, followers=[noting], **SHORT)
     assert noting.told == []
 
@@ -238,7 +238,7 @@ def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
     monkeypatch.setattr("vecparity.history.database._TABLES", tables)
     with (
         History(tmp_path / "history", create=True) as history,
-        pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
+        pytest.warns(UserWarning, match="an evaluation could not be recorded: .*no such table"),
     ):
         assert evaluate("isolated_cube", history=history, **SHORT).results
 

@@ -35,10 +35,10 @@ def test_what_words_mean(at: Path, evaluation: Evaluation) -> None:
         "isolated_cube (result.json)",
         "multi_epoch",
     )
-    assert isinstance(recorded.given, Evaluation)
-    assert isinstance(written.given, Evaluation)
-    assert recorded.given.results == written.given.results == evaluation.results
-    assert isinstance(chosen.given, Strategy)
+    assert isinstance(recorded.subject, Evaluation)
+    assert isinstance(written.subject, Evaluation)
+    assert recorded.subject.results == written.subject.results == evaluation.results
+    assert isinstance(chosen.subject, Strategy)
 
 
 def test_no_words_are_the_newest_command(at: Path) -> None:
@@ -179,5 +179,8 @@ def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation:
     sealed = replace(evaluation, provenance=replace(evaluation.provenance, seal="0" * 64))
     serialization.save(sealed, tmp_path / "sealed.json")
     references = resolve([str(tmp_path / "sealed.json"), "isolated_cube"], None)
-    with recorder(tmp_path / "history") as records, pytest.raises(UsageError, match="a sealed evaluation is compared"):
+    with (
+        recorder(tmp_path / "history") as records,
+        pytest.raises(UsageError, match="a sealed evaluation can be compared"),
+    ):
         sides(references, [], [], "", Options(), records, lambda configs: Noting([]))

@@ -240,7 +240,7 @@ def test_secrets_that_there_are_not(secrets: int) -> None:
 def test_wrong_use() -> None:
     with pytest.raises(UsageError, match="config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"):
         vecparity.check("isolated_cube", "n99")
-    with pytest.raises(UsageError, match="protocol goes with a label"):
+    with pytest.raises(UsageError, match="protocol needs a label as config"):
         vecparity.check("isolated_cube", CONFIG, protocol="published")
     with pytest.raises(UsageError, match="strategy must be a Python file or one of"):
         vecparity.check("nowhere.py", CONFIG)
@@ -266,5 +266,5 @@ def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:
     with pytest.raises(StrategyFailedError) as theirs:
         list(prepare([(CONFIG, [make_task(path, CONFIG, seed=42)])]))
     assert str(ours.value) == str(theirs.value) == f"{path}:8: make_dataset raised ValueError: only here"
-    assert set(ours.value.__notes__[0].splitlines()) == {"What strategies had printed:", "loaded"}
-    assert theirs.value.__notes__[0].startswith("What strategies had printed:\nloaded")
+    assert set(ours.value.__notes__[0].splitlines()) == {"Last output of strategies:", "loaded"}
+    assert theirs.value.__notes__[0].startswith("Last output of strategies:\nloaded")

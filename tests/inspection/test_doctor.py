@@ -87,7 +87,7 @@ def test_for_people_with_what_is_missing(run_command: RunCommand, monkeypatch: p
     assert lines["vmap"].split()[:3] == ["vmap", "auto", "cpu"]
     assert "needs what bwrap needs" in lines["bwrap"] and "auto" not in lines["bwrap"]
     assert lines["none"].split() == ["none", "auto", "available"]
-    assert "not the original's: compare with evaluations of this machine only" in lines["secrets"]
+    assert "other than the original's: compare only with evaluations of this machine" in lines["secrets"]
     assert lines["permutations"].endswith("as the original's")
     assert "not installed: pip install 'vecparity[report]'" in lines["matplotlib"]
     assert "vecparity 0" in lines["versions"] and "threads" in lines["processor"]

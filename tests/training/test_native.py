@@ -261,7 +261,7 @@ def test_what_it_cannot_train_is_refused() -> None:
 def test_a_lack_of_memory_names_the_flag() -> None:
     runs = make_runs()[:1]
     (window,) = windows(runs, [1])
-    with pytest.raises(MachineError, match=r"out of memory with --threads 1000000000: fewer need less"):
+    with pytest.raises(MachineError, match=r"out of memory with --threads 1000000000: use fewer threads"):
         NativeEngine(threads=10**9).advance(start(runs), window)
 
 

@@ -95,7 +95,7 @@ def test_another_torch_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(torch, "randperm", lambda *given, **named: draw(*given, **named).flip(0))
     monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(torch, "__version__", "9.9")
-    said = r"^orderings, permutations are not those of the original, as torch 9\.9 and Python .* draw them: compare"
+    said = r"^torch 9\.9 and Python .* draw orderings, permutations differently from the original: compare"
     with pytest.warns(UserWarning, match=said) as warned:
         evaluate("isolated_cube", engine="vmap", **SHORT)
     assert len(warned) == 1

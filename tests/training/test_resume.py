@@ -199,7 +199,9 @@ def test_a_forgotten_tensor_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert in_attempts(tmp_path / "right", NativeEngine, runs, pieces) == expected
     monkeypatch.setattr(snapshot, "of_progress", forgetful)
     if name in ("active", "sums.num_batches"):  # each tells of the other
-        with pytest.raises(UsageError, match=r"expected sums\.num_batches: of runs that are active, all, got"):
+        with pytest.raises(
+            UsageError, match=r"expected sums\.num_batches: all batches of exactly the active runs, got"
+        ):
             in_attempts(tmp_path / "wrong", NativeEngine, runs, pieces)
     else:
         assert in_attempts(tmp_path / "wrong", NativeEngine, runs, pieces) != expected
@@ -241,14 +243,14 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
     runs = some_runs()
     arguments = (runs, SETTINGS, NativeEngine(), [CPU], torch.float32, lambda closed: None)
     with pytest.raises(
-        InterruptedTrainingError, match=r"^interrupted at step 4: nothing is kept without --checkpoint DIR$"
+        InterruptedTrainingError, match=r"^interrupted at step 4: progress is lost without --checkpoint DIR$"
     ):
         train(*arguments, stop_requested=after(2))
     directory = tmp_path / "made" / "checkpoints"
     checkpoints = Checkpoints(directory, "t", {})
     checkpoints.begin(runs)
-    go_on = f"--checkpoint {directory} --resume goes on from step"
-    with pytest.raises(InterruptedTrainingError, match=rf"^interrupted at step 4: {go_on} 4$") as raised:
+    go_on = f"resume from step 4 with --checkpoint {directory} --resume"
+    with pytest.raises(InterruptedTrainingError, match=rf"^interrupted at step 4: {go_on}$") as raised:
         train(*arguments, checkpoints, after(2))
     assert raised.value.exit_status == 75
     directory.parent.rename(tmp_path / "elsewhere")
@@ -257,7 +259,7 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
         pytest.raises(InterruptedTrainingError) as said,
     ):
         train(*arguments, checkpoints, after(3))
-    assert str(said.value) == f"interrupted at step 7: {go_on} 4"  # if the directory comes back
+    assert str(said.value) == f"interrupted at step 7: {go_on}"  # if the directory comes back
     checkpoints.close()
 
 

@@ -171,5 +171,5 @@ def test_an_evaluation_shares_its_runs_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_reference_trains_on_one_device() -> None:
-    with pytest.raises(UsageError, match="reference engine trains one run after another, on one device: got cuda:all"):
+    with pytest.raises(UsageError, match="reference engine trains on one device, got cuda:all"):
         Options(engine="reference", device="cuda:all")

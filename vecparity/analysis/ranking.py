@@ -138,12 +138,12 @@ def leaderboard(
     Raises:
         UsageError: An argument is not an evaluation; or no league is given, and no evaluation is in one.
     """
-    given = listed(evaluations)
-    league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
+    candidates = listed(evaluations)
+    league = league or next((found for evaluation in reversed(candidates) if (found := league_of(evaluation))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
-        raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
-    ranking = entries(given, league, seeds)
+        raise UsageError(f"expected an evaluation that can be ranked ({expected}), got {len(candidates)} that cannot")
+    ranking = entries(candidates, league, seeds)
     names = [entry.strategy for entry in ranking]
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
@@ -172,7 +172,7 @@ def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
     missing = [label for label in CONFIGURATIONS if label not in scored]
     if missing:
         return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
-    return "no seed that all configurations were evaluated under"
+    return "no seed under which all configurations were evaluated"
 
 
 def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
@@ -216,16 +216,16 @@ def _accuracies(evaluations: Sequence[Evaluation]) -> list[float]:
 
 def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
     """Returns the interval of the mean of the samples' means."""
-    made = interval(samples, [1 / len(samples)] * len(samples))
-    return made and made.within(0.0, 1.0)
+    mean_interval = interval(samples, [1 / len(samples)] * len(samples))
+    return mean_interval and mean_interval.within(0.0, 1.0)
 
 
 def _ranked(standings: Iterable[Standing]) -> list[Standing]:
-    made: list[Standing] = []
-    for key, group in groupby(sorted(standings, key=lambda each: (_key(each), each.strategy)), _key):
-        rank = 1 + len(made) if key[0] == 0 else None
-        made += [replace(standing, rank=rank) for standing in group]
-    return made
+    ranked: list[Standing] = []
+    for key, group in groupby(sorted(standings, key=lambda entry: (_key(entry), entry.strategy)), _key):
+        rank = 1 + len(ranked) if key[0] == 0 else None
+        ranked += [replace(standing, rank=rank) for standing in group]
+    return ranked
 
 
 def _key(standing: Standing) -> tuple[int, int, float, float]:
@@ -242,8 +242,8 @@ def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, f
 
 def league_of(evaluation: Evaluation) -> League | None:
     """Returns the league in which an evaluation ranks, or None if its settings are not those of a protocol."""
-    protocol, made = protocol_of(evaluation.config), evaluation.provenance
-    return None if protocol is None else League(protocol, made.seal, made.dtype, made.init_device)
+    protocol, provenance = protocol_of(evaluation.config), evaluation.provenance
+    return None if protocol is None else League(protocol, provenance.seal, provenance.dtype, provenance.init_device)
 
 
 def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
@@ -257,12 +257,12 @@ def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[i
     Returns:
         The sources with at least one evaluation that counts.
     """
-    made: dict[str, RankedSource] = {}
+    sources: dict[str, RankedSource] = {}
     for evaluation in evaluations:
         if league_of(evaluation) == league:
             sha256 = evaluation.provenance.strategy_sha256
-            made.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
-    return [entry for entry in made.values() if entry.counting]
+            sources.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
+    return [entry for entry in sources.values() if entry.counting]
 
 
 def _failed_strictly(evaluation: Evaluation) -> bool:
@@ -272,4 +272,6 @@ def _failed_strictly(evaluation: Evaluation) -> bool:
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
     """Returns the means of accuracy and steps over the given configurations, equally weighted."""
     figures = configurations.values()
-    return fmean(each.accuracy for each in figures), fmean(each.mean_steps for each in figures)
+    return fmean(configuration.accuracy for configuration in figures), fmean(
+        configuration.mean_steps for configuration in figures
+    )

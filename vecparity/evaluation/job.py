@@ -114,7 +114,7 @@ def _settings(job: Job) -> tuple[TaskConfig, str]:
         raise UsageError(f"smoke must be True or False, got {job.smoke!r}")
     if isinstance(job.config, TaskConfig):
         if job.protocol != "full" or job.smoke:
-            raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
+            raise UsageError("protocol and smoke need a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig")
         return override(job.config, dict(job.settings)), "custom"
     if not isinstance(job.config, str):
         raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, or a TaskConfig, got {job.config!r}")

@@ -98,11 +98,11 @@ class Options:
             object.__setattr__(self, name, value)
 
         if self.resume and self.checkpoint is None:
-            raise UsageError("resume goes with checkpoint, the directory to go on from: got none")
+            raise UsageError("resume needs checkpoint, the directory to resume from, got none")
         if self.engine == "reference" and self.device == "cuda:all":
-            raise UsageError("the reference engine trains one run after another, on one device: got cuda:all")
+            raise UsageError("the reference engine trains on one device, got cuda:all")
         if self.checkpoint is not None and self.engine == "reference":
-            raise UsageError("the reference engine keeps no checkpoints: got one to keep them in")
+            raise UsageError("the reference engine writes no checkpoints, got a directory for them")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:

@@ -275,4 +275,6 @@ def called_again() -> Iterator[None]:
     try:
         yield
     except (InvalidStrategyError, StrategyFailedError) as error:
-        raise type(error)(f"{error} (in a call made again to audit repeatability: the first one returned)") from error
+        raise type(error)(
+            f"{error} (in the repeatability audit, which repeats the call: the first call returned)"
+        ) from error

@@ -55,15 +55,17 @@ def keep(
     try:
         audits = check_notes(checkpoints.notes, runs, config, [member.position for member in members])
     except ValueError as error:
-        raise UsageError(f"no checkpoint {checkpoints.name} in {options.checkpoint} can be used: {error}") from error
+        raise UsageError(
+            f"the checkpoint {checkpoints.name} in {options.checkpoint} cannot be used: {error}"
+        ) from error
     return checkpoints, Prepared(list(members), runs, audits)
 
 
 def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
     """Warns that an evaluation starts anew instead of resuming, and tells how the nearest checkpoint differs."""
-    said = f"there is no checkpoint {checkpoints.name} in {checkpoints.directory} to go on from, the evaluation begins"
+    said = f"no checkpoint {checkpoints.name} in {checkpoints.directory}: the evaluation starts from the beginning"
     if nearest := checkpoints.describe_nearest():
-        said += f"; the nearest is another's, {nearest}"
+        said += f"; the nearest checkpoint is of another evaluation, {nearest}"
     warnings.warn(said, stacklevel=2)
 
 
@@ -96,7 +98,7 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
     own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
     require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
     further = {run.evaluation for run in runs[len(expected) :]}
-    require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
+    require(further <= {NO_EVALUATION}, "further runs of audits only", sorted(further))
     audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
     require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
     for audit in filter(None, audits):

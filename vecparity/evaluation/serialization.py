@@ -1,9 +1,10 @@
 """Writes an evaluation as JSON and reads it back. Source: contract section 6 for its first three keys."""
 
 import json
+import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
@@ -14,14 +15,17 @@ from vecparity.errors import UsageError, brief, printable
 from vecparity.evaluation.coherence import check
 from vecparity.evaluation.result import (
     ByFeature,
+    Count,
     DatasetSummary,
     DivergedRun,
     Evaluation,
     FirstLayer,
+    Index,
     Metrics,
     Provenance,
     RunCurve,
     RunResult,
+    Share,
 )
 from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
@@ -35,6 +39,10 @@ MOST_BYTES = 256 << 20
 _MOST_NUMBERS = 24_000_000
 _MOST_BYTES_BESIDES = 64 << 20
 _DIGITS = 6
+# msgspec's error says where a number is out of its range, not which number it is.
+_OUT_OF_RANGE = re.compile(r"Expected `\w+` (?P<range>.+) - at `\$\.(?P<name>\w+)(?P<keys>.*)`")
+
+Part = TypeVar("Part")
 
 
 class _Envelope(Struct):
@@ -62,20 +70,19 @@ class _Content(Struct):
 class _Curves(Struct):
     """All curves; each run's windows are at the first steps of the longest run."""
 
-    runs: list[tuple[int, int]]
-    step: list[int]
+    runs: list[tuple[Index, Index]]
+    step: list[Count]
     loss: list[list[float]]
-    accuracy: list[list[float]]
+    accuracy: list[list[Share]]
 
     def __post_init__(self) -> None:
         if not len(self.runs) == len(self.loss) == len(self.accuracy):
-            raise ValueError(
-                f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)} of {len(self.runs)} runs"
-            )
+            actual = f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)}"
+            raise ValueError(f"expected losses and accuracies of {len(self.runs)} runs in curves, got {actual}")
         for loss, accuracy in zip(self.loss, self.accuracy, strict=True):
             if len(loss) != len(accuracy) or len(loss) > len(self.step):
-                got = f"{len(loss)} losses and {len(accuracy)} accuracies in {len(self.step)} windows"
-                raise ValueError(f"a curve with {got}")
+                actual = f"{len(loss)} losses and {len(accuracy)} accuracies"
+                raise ValueError(f"expected a loss and an accuracy for each of {len(self.step)} windows, got {actual}")
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -168,8 +175,8 @@ def loads(data: bytes, where: str) -> Evaluation:
 
 def _rounded(values: ByFeature) -> dict[str, Any]:
     others = None if values.others is None else round(values.others, _DIGITS)
-    each = None if values.each is None else [round(value, _DIGITS) for value in values.each]
-    return {"secret": round(values.secret, _DIGITS), "others": others, "each": each}
+    by_feature = None if values.each is None else [round(value, _DIGITS) for value in values.each]
+    return {"secret": round(values.secret, _DIGITS), "others": others, "each": by_feature}
 
 
 def _read(data: bytes) -> Evaluation:
@@ -177,20 +184,36 @@ def _read(data: bytes) -> Evaluation:
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
     except msgspec.ValidationError as error:
-        raise ValueError("expected the JSON of an evaluation, got something else") from error
+        raise ValueError(f"expected the JSON of an evaluation, got something else: {error}") from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+        raise ValueError(f"expected the JSON of an evaluation: {error}") from error
     if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
-        got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
-        raise ValueError(f"vecparity {_version.__version__} reads evaluations of format {FORMAT}, got {got}")
+        actual = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
+        raise ValueError(
+            f"expected an evaluation of format {FORMAT}, which vecparity {_version.__version__} reads, got {actual}"
+        )
     _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
-    try:
-        content = msgspec.json.decode(data, type=_Content)
-        evaluation = _evaluation(content, _curves(content))
-        check(evaluation, content.metrics)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+    content = _decode(data, _Content)
+    evaluation = _evaluation(content, _curves(content))
+    check(evaluation, content.metrics)
     return evaluation
+
+
+def _decode(data: bytes, type_: type[Part], within: str = "") -> Part:
+    """Decodes JSON; the error of a number out of its range says which number was got."""
+    try:
+        return msgspec.json.decode(data, type=type_)
+    except msgspec.ValidationError as error:
+        if (found := _OUT_OF_RANGE.fullmatch(str(error))) is None:
+            raise ValueError(f"expected the JSON of an evaluation: {error}") from error
+        name, keys = found["name"], re.findall(r"\.(\w+)|\[(\d+)\]", found["keys"])
+        value: Any = msgspec.json.decode(msgspec.json.decode(data, type=dict[str, Raw])[name])
+        for key, index in keys:
+            value = value[key or int(index)]
+        expected = f"a number {found['range']} as {within}{name}{found['keys']}"
+        raise ValueError(f"expected {expected}, got {brief(value)}") from error
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"expected the JSON of an evaluation: {error}") from error
 
 
 def _curves(content: _Content) -> _Curves:
@@ -198,10 +221,12 @@ def _curves(content: _Content) -> _Curves:
     # Count before decoding: an empty list takes thirty times the memory of its two characters.
     num_lists, expected = data.count(b"["), 4 + 3 * content.config.num_runs
     if num_lists > expected:
-        raise ValueError(f"{num_lists} lists in curves, of at most {expected}")
+        raise ValueError(f"expected at most {expected} lists in curves, got {num_lists}")
     if (numbers := data.count(b",")) > _MOST_NUMBERS:
-        raise ValueError(f"{numbers} numbers in curves, of at most {_MOST_NUMBERS}: a larger log_interval has fewer")
-    return msgspec.json.decode(data, type=_Curves)
+        raise ValueError(
+            f"expected at most {_MOST_NUMBERS} numbers in curves, got {numbers}: a larger log_interval makes fewer"
+        )
+    return _decode(data, _Curves, "curves.")
 
 
 def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
@@ -220,6 +245,6 @@ def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
     )
 
 
-def _require_size(what: str, size: int, most: int) -> None:
+def _require_size(name: str, size: int, most: int) -> None:
     if size > most:
-        raise ValueError(f"expected at most {most >> 20} MiB of {what}, got {size >> 20} MiB")
+        raise ValueError(f"expected at most {most >> 20} MiB of {name}, got {size >> 20} MiB")

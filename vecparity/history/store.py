@@ -68,12 +68,12 @@ class Entry:
             if isinstance(value, str):
                 require_line(value)
             elif isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"{value}, where a figure is")
+                raise ValueError(f"expected finite figures of at least 0, got {value}")
         if not 0 <= self.num_diverged <= self.num_runs:
-            raise ValueError(f"{self.num_diverged} diverged of {self.num_runs} runs")
+            raise ValueError(f"expected 0 to {self.num_runs} diverged runs, got {self.num_diverged}")
         recorded_at = datetime.fromisoformat(self.recorded_at)
         if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # outside, conversion to local time fails
-            raise ValueError(f"recorded at {self.recorded_at}")
+            raise ValueError(f"expected a time with a time zone, from 1970 on, as recorded_at, got {self.recorded_at}")
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class History:
             UsageError: The history was opened read-only, or is closed.
         """
         if self._why_nothing_is_added:
-            got = f"{self.path} {self._why_nothing_is_added}"
-            raise UsageError(f"evaluations are recorded in an open History(path, create=True), got {got}")
+            actual = f"{self.path} {self._why_nothing_is_added}"
+            raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {actual}")
 
     def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
         """Records an evaluation.
@@ -168,9 +168,9 @@ class History:
             self._connection.execute(
                 "INSERT OR IGNORE INTO strategies VALUES (?, ?)", (strategy.sha256, strategy.source)
             )
-            made = self._connection.execute(insert, row)
-        assert made.lastrowid is not None
-        return made.lastrowid
+            cursor = self._connection.execute(insert, row)
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
     def entries(self) -> list[Entry]:
         """Returns all entries, oldest first.
@@ -224,7 +224,9 @@ class History:
         found = self._select("repetition = ? ORDER BY id DESC", digest)
         for recorded in found:
             if fingerprint(recorded.evaluation.config, recorded.evaluation.provenance) != digest:
-                raise self._damaged(recorded.entry.id, "the repetition of another evaluation")
+                raise self._damaged(
+                    recorded.entry.id, "expected the fingerprint of its settings and provenance, got another"
+                )
         return found
 
     def _select(self, where: str, *values: object) -> list[Recorded]:
@@ -242,25 +244,25 @@ class History:
 
     def _read(self, entry: Entry, compressed: object, source: object) -> Recorded:
         if not isinstance(compressed, bytes) or not isinstance(source, bytes):
-            raise self._damaged(entry.id, f"{brief(compressed)[:40]} and {brief(source)[:40]} as its bytes")
+            raise self._damaged(entry.id, f"expected bytes, got {brief(compressed)[:40]} and {brief(source)[:40]}")
         if hashlib.sha256(source).hexdigest() != entry.strategy_sha256:
-            raise self._damaged(entry.id, f"a source that is not {entry.strategy_sha256}")
+            raise self._damaged(entry.id, f"expected a source with SHA-256 {entry.strategy_sha256}, got another")
         reading = zlib.decompressobj()
         try:
             data = reading.decompress(compressed, serialization.MOST_BYTES + 1)
         except zlib.error as error:
             raise self._damaged(entry.id, str(error)) from error
         if len(data) <= serialization.MOST_BYTES and not reading.eof:
-            raise self._damaged(entry.id, "a JSON that is cut short")
+            raise self._damaged(entry.id, "expected a whole document, got one that is cut short")
         evaluation = serialization.loads(data, f"{self.path}, evaluation {entry.id}")
         for name, expected in _of(evaluation).items():
             if getattr(entry, name) != expected:
-                got = f"{brief(getattr(entry, name))}, of an evaluation whose {name} is {brief(expected)}"
-                raise self._damaged(entry.id, got)
+                problem = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
+                raise self._damaged(entry.id, problem)
         return Recorded(entry, evaluation, source)
 
-    def _damaged(self, id_: object, got: str) -> MachineError:
-        return MachineError(f"{self.path}, evaluation {brief(id_)}: is damaged: {printable(got)}")
+    def _damaged(self, id_: object, problem: str) -> MachineError:
+        return MachineError(f"{self.path}: evaluation {brief(id_)} is damaged: {printable(problem)}")
 
 
 def _of(evaluation: Evaluation) -> dict[str, object]:

@@ -29,6 +29,6 @@ def _thinned(evaluation: Evaluation) -> dict[str, Any]:
     curves = content["curves"]
     points = sum(len(losses) for losses in curves["loss"])
     every = max(1, -(-points // _MOST_POINTS))
-    kept = {"step": curves["step"][::every]}
-    kept |= {what: [values[::every] for values in curves[what]] for what in ("loss", "accuracy")}
-    return content | {"curves": curves | kept | {"every": every}}
+    thinned = {"step": curves["step"][::every]}
+    thinned |= {name: [values[::every] for values in curves[name]] for name in ("loss", "accuracy")}
+    return content | {"curves": curves | thinned | {"every": every}}

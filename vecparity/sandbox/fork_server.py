@@ -192,7 +192,7 @@ class ForkServer:
                 return decode(conversation.reply(request), request)
             except LimitReachedError as error:
                 self.kill()  # at once: with too many processes running, the server may get no CPU time to do it
-                raise StrategyFailedError(f"{path}: {functions} hit the limit {error}") from error
+                raise StrategyFailedError(f"{path}: {functions} {error}") from error
             except EndedError as error:
                 raise StrategyFailedError(f"{path}: {functions} {error}") from error
             except ForgedError as error:
@@ -239,6 +239,6 @@ class ForkServer:
         if self._is_ready:
             if status == os.EX_OSERR:
                 return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
-            return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
+            return StrategyFailedError(f"{path}: the sandbox server died while it ran this strategy")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")

@@ -90,7 +90,7 @@ class StrategyLog:
             yield
         except (InvalidStrategyError, StrategyFailedError) as error:
             if words := self.last_words():
-                error.add_note(f"What strategies had printed:\n{words}")
+                error.add_note(f"Last output of strategies:\n{words}")
             raise
 
     def _read(self) -> None:

@@ -45,10 +45,10 @@ def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     except (InvalidStrategyError, StrategyFailedError) as error:
         limit = _limit_behind(error.__cause__, request)
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
-        payload = [_words(limit + str(error))]
+        payload = [_words(str(error) + limit)]
     except BaseException as error:
         words = f"{request.strategy.path}: raised {describe(error)}"
-        kind, payload = FAILED, [_words(_limit_behind(error, request) + words)]
+        kind, payload = FAILED, [_words(words + _limit_behind(error, request))]
     channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
     for part in payload:
         channel.sendall(part)
@@ -67,14 +67,14 @@ def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM or (error and _NO_MEMORY in describe(error)):
-        name, words = "strategy_memory", "a process asked for more than {most} GiB"
+        name, words = "strategy_memory", "asked for memory over the limit of {most} GiB"
     elif number in (errno.EFBIG, errno.ENOSPC):
-        name, words = "strategy_file_size", "its files, or one, would have been larger than {most} MiB"
+        name, words = "strategy_file_size", "wrote files over the limit of {most} MiB"
     elif isinstance(error, BlockingIOError) and number == errno.EAGAIN:
-        name, words = "strategy_processes", "it asked for more processes or threads than {most} allows"
+        name, words = "strategy_processes", "started processes or threads over the limit of {most} processes"
     else:
         return ""
-    return f"hit the limit {request.limits.reached(name, words, by_kernel=True)}: "
+    return f": it {request.limits.reached(name, words, by_kernel=True)}"
 
 
 def _words(text: str) -> bytes:

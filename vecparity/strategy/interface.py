@@ -126,8 +126,8 @@ def load(
     module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
     for name in FUNCTIONS:
         if not callable(getattr(module, name, None)):
-            got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
-            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(FUNCTIONS)}, got {got}")
+            actual = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
+            raise InvalidStrategyError(f"{strategy.path}: a strategy must define {', '.join(FUNCTIONS)}, got {actual}")
     functions = {name: _with(getattr(module, name), arguments.get(name)) for name in FUNCTIONS}
     return Interface(path=strategy.path, device=device, **functions)
 

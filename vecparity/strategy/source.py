@@ -120,8 +120,8 @@ def load(name_or_path: str | Path) -> Strategy:
     Raises:
         UsageError: No bundled strategy or readable file has this name, or the name cannot be printed.
     """
-    given = to_path(name_or_path, "strategy")
-    path = _BUNDLED / f"{given}.py" if str(name_or_path) in bundled() else given
+    named_path = to_path(name_or_path, "strategy")
+    path = _BUNDLED / f"{named_path}.py" if str(name_or_path) in bundled() else named_path
     if not path.stem.isprintable():  # the name appears in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:

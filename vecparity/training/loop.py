@@ -149,14 +149,14 @@ class _Training:
             return
         progress, unread = self._progress, self._unread
         self._unread = None
-        closed, kept, finished = progress.read(unread, self._config)
+        closed, remaining, finished = progress.read(unread, self._config)
         self._untold.append(closed)
         assert not finished or unread.step == progress.step
         self._finish(finished)
-        if len(kept) < len(progress.live):
-            of_parts = progress.split(kept)
-            progress.take(kept)
-            if kept:
+        if len(remaining) < len(progress.live):
+            of_parts = progress.split(remaining)
+            progress.take(remaining)
+            if remaining:
                 for schedule, positions in zip(self._schedules, of_parts, strict=True):
                     schedule.take(torch.tensor(positions, dtype=torch.int64))
 
@@ -187,8 +187,8 @@ class _Training:
             are_finite = params.isfinite().all(dim=1, keepdim=True)
             weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
             first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
-            told = torch.cat([are_finite, first_layers], dim=1).tolist()
-            for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
+            fetched = torch.cat([are_finite, first_layers], dim=1).tolist()
+            for run, (is_finite, *first_layer), score in zip(finished, fetched, scores.tolist(), strict=True):
                 ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
                 progress.trained[run] = Trained(part.step, *ended)
 
@@ -212,12 +212,14 @@ def _current(device: torch.device) -> AbstractContextManager[object]:
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
     """Saves a checkpoint if possible, and builds the error that says how to resume."""
-    said = f"interrupted at step {progress.step}"
+    interruption = f"interrupted at step {progress.step}"
     if checkpoints is None:
-        return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)
+        return InterruptedTrainingError(f"{interruption}: progress is lost without --checkpoint DIR", resumable=False)
     checkpoints.save(snapshot.of_progress(progress, engine))
     if checkpoints.kept_step is None:
         where = checkpoints.directory
-        return InterruptedTrainingError(f"{said}: nothing could be kept in {where}", resumable=False)
-    go_on = f"--checkpoint {checkpoints.directory} --resume goes on from step {checkpoints.kept_step}"
-    return InterruptedTrainingError(f"{said}: {go_on}", resumable=True)
+        return InterruptedTrainingError(
+            f"{interruption}: progress is lost, no checkpoint could be written to {where}", resumable=False
+        )
+    go_on = f"resume from step {checkpoints.kept_step} with --checkpoint {checkpoints.directory} --resume"
+    return InterruptedTrainingError(f"{interruption}: {go_on}", resumable=True)

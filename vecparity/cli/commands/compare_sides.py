@@ -62,25 +62,30 @@ def sides(
         AuditFailedError: A recorded evaluation has no score: a strict audit failed.
     """
     _require_comparable(references, seeds)
-    recorded = [given.given for given in references if isinstance(given.given, Evaluation)]
-    strategies = {given.given.sha256: given.given for given in references if not isinstance(given.given, Evaluation)}
+    subjects = [reference.subject for reference in references]
+    recorded = [subject for subject in subjects if isinstance(subject, Evaluation)]
+    strategies = {subject.sha256: subject for subject in subjects if not isinstance(subject, Evaluation)}
     if recorded and strategies:
         if any(evaluation.provenance.seal for evaluation in recorded):
-            raise UsageError("a sealed evaluation is compared with recorded ones: got a strategy to be evaluated")
+            raise UsageError(
+                "a sealed evaluation can be compared with recorded evaluations only, got a strategy to evaluate"
+            )
         configs = list(dict.fromkeys(evaluation.config for evaluation in recorded))
         seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
         protocol = recorded[0].provenance.protocol
-    jobs = [(chosen, seed) for chosen in strategies.values() for seed in seeds]
-    made = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
+    jobs = [(strategy, seed) for strategy in strategies.values() for seed in seeds]
+    new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
     place = {sha256: index * len(seeds) for index, sha256 in enumerate(strategies)}
     result = []
     for reference, short_name in zip(references, _short_names(references), strict=True):
-        if isinstance(reference.given, Evaluation):
-            by_label = {reference.given.config.label: [reference.given]}
+        if isinstance(reference.subject, Evaluation):
+            by_label = {reference.subject.config.label: [reference.subject]}
         else:
-            first = place[reference.given.sha256]
+            first = place[reference.subject.sha256]
             own = slice(first, first + len(seeds))
-            by_label = {config.label: evaluated[own] for config, evaluated in zip(configs, made, strict=True)}
+            by_label = {
+                config.label: evaluated[own] for config, evaluated in zip(configs, new_evaluations, strict=True)
+            }
         result.append(Side(reference.name, short_name, by_label))
     return result
 
@@ -89,15 +94,17 @@ def _require_comparable(references: Sequence[Reference], seeds: Sequence[int]) -
     """Checks, before anything is evaluated, that the recorded evaluations can be compared."""
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"expected each top-level seed once, got {', '.join(map(str, seeds))}")
-    recorded = [(reference.name, each) for reference in references if isinstance(each := reference.given, Evaluation)]
+    recorded = [
+        (reference.name, subject) for reference in references if isinstance(subject := reference.subject, Evaluation)
+    ]
     for name, evaluation in recorded:
         if problem := evaluation.why_no_score:
             raise problem
         require_same_settings([other for _, other in recorded if other.config.label == evaluation.config.label])
         first = references[0]
-        if isinstance(first.given, Evaluation) and first.given.config.label != evaluation.config.label:
+        if isinstance(first.subject, Evaluation) and first.subject.config.label != evaluation.config.label:
             raise UsageError(
-                f"expected evaluations of the same configuration, got {first.given.config.label} of {first.name} and "
+                f"expected evaluations of the same configuration, got {first.subject.config.label} of {first.name} and "
                 f"{evaluation.config.label} of {name}"
             )
 
@@ -121,9 +128,9 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
 
 def _source(reference: Reference) -> tuple[str, str]:
     """Returns the strategy's name and the digest of its source."""
-    if isinstance(reference.given, Evaluation):
-        return reference.given.provenance.strategy, reference.given.provenance.strategy_sha256
-    return reference.given.name, reference.given.sha256
+    if isinstance(reference.subject, Evaluation):
+        return reference.subject.provenance.strategy, reference.subject.provenance.strategy_sha256
+    return reference.subject.name, reference.subject.sha256
 
 
 def _evaluate(

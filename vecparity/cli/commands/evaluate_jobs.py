@@ -140,19 +140,21 @@ def _output_paths(
         label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
         if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
             raise UsageError(f"label must be a plain name, without separators, got {label!r}")
-        for job, (chosen, seed) in enumerate(jobs):
-            strategy_part = f"_{chosen.name}" if len(arguments.strategy) > 1 else ""
+        for job, (strategy, seed) in enumerate(jobs):
+            strategy_part = f"_{strategy.name}" if len(arguments.strategy) > 1 else ""
             paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
     if len(set(paths.values())) < len(paths):
-        raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
+        raise UsageError(
+            f"expected a different output file for each evaluation, got {sorted(map(str, paths.values()))}"
+        )
     make_writable(arguments.output_dir, "output-dir")
     return paths
 
 
 def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
     if arguments.no_history and (arguments.history is not None or arguments.reuse):
-        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
-        raise UsageError(f"--no-history uses no history: got {given} as well")
+        flag = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history cannot be combined with {flag}")
     return recorder(
         arguments.history,
         enabled=not arguments.no_history,
@@ -187,7 +189,7 @@ def _seal_key(arguments: Arguments) -> bytes | None:
         return None
     if arguments.resume:
         raise UsageError(
-            "a sealed evaluation goes on under its key, --seal-key FILE: got --sealed, which draws another"
+            "a sealed evaluation resumes under its own key: expected --seal-key FILE, got --sealed (a new key)"
         )
     key = new_key()
     if arguments.output_dir is not None:

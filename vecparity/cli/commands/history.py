@@ -83,7 +83,7 @@ def history(
         and (since is None or datetime.fromisoformat(entry.recorded_at) >= since.astimezone())
     ]
     if not wanted and format_ == "table":
-        raise UsageError(f"none of the {len(entries)} recorded evaluations is such a one")
+        raise UsageError(f"no recorded evaluation matches (0 of {len(entries)})")
     records = sorted(wanted, key=_SORTED[sort])[:limit]
     if format_ in ("table", "markdown"):
         records = [record | {"notes": _notes(record)} for record in records]

@@ -51,7 +51,9 @@ def leaderboard(
     league = _league(evaluations, protocol, seal, init_device)
     standings = leaderboard(evaluations, league, seed)
     if not standings:
-        raise UsageError(f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that rank")
+        raise UsageError(
+            f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that can be ranked"
+        )
     if published:
         standings += published_results(league.protocol)
     _show(standings, league, format_)
@@ -86,7 +88,7 @@ def _league(
     wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
         f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
-        f"{len(leagues)} that rank (vecparity history lists all)"
+        f"{len(leagues)} that can be ranked (vecparity history lists all)"
     )
 
 
