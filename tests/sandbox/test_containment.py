@@ -83,11 +83,13 @@ def test_networks_make_the_trip_unchanged(n_features: int, runs: int) -> None:
     config = replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1)
     initial = random_networks(config, runs)
     initial[0][0][:2] = torch.tensor([-0.0, 1e-45])
-    payload = bytearray(b"".join(protocol.encode_parameters(initial)))
-    made = protocol.decode_parameters(payload, request(config, run_seeds=range(runs)))
-    for (params, optimizer), (expected_params, expected_optimizer) in zip(made, initial, strict=True):
-        assert params.numpy().tobytes() == expected_params.numpy().tobytes()
-        assert optimizer == expected_optimizer
+    params, optimizers = [own for own, _ in initial], [optimizer for _, optimizer in initial]
+    variants = [optimizers, [replace(optimizer, wd=0.5) for optimizer in optimizers]]
+    payload = bytearray(b"".join(protocol.encode_parameters(params, variants)))
+    decoded = protocol.decode_parameters(payload, request(config, run_seeds=range(runs), variants=[{}, {"wd": 0.5}]))
+    for of_runs, expected in zip(decoded, variants, strict=True):
+        assert [own.numpy().tobytes() for own, _ in of_runs] == [own.numpy().tobytes() for own in params]
+        assert [optimizer for _, optimizer in of_runs] == expected
 
 
 def test_requests_make_the_trip_unchanged() -> None:
@@ -158,9 +160,8 @@ def test_numbers_that_cannot_be_are_refused(place: Any, value: float, said: str)
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_networks_of_another_length_are_refused(change: int) -> None:
-    payload = bytearray(b"".join(protocol.encode_parameters(random_networks(CONFIG, 1))) + bytes(1))[
-        : change - 1 or None
-    ]
+    ((params, optimizer),) = random_networks(CONFIG, 1)
+    payload = bytearray(b"".join(protocol.encode_parameters([params], [[optimizer]])) + bytes(1))[: change - 1 or None]
     with pytest.raises(ForgedError, match=f"{len(payload) - change} bytes, got {len(payload)}"):
         protocol.decode_parameters(payload, request(run_seeds=[1]))
 

@@ -5,17 +5,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
-from weakref import WeakValueDictionary
 
 from vecparity.audits import plan as audit_plan
 from vecparity.audits.findings import dataset_digest, network_digests
 from vecparity.audits.plan import Audit
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, StrategyFailedError, VecparityError
 from vecparity.evaluation.job import Task
+from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
-from vecparity.task.config import Secret, TaskConfig
-from vecparity.task.dataset import Dataset
+from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import Seeds
 from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
@@ -64,7 +63,7 @@ class Preparation:
 
     def __init__(self, pool: Pool, log: StrategyLog, *, fails_fast: bool) -> None:
         self._pool, self._log, self._fails_fast = pool, log, fails_fast
-        self._shared = Shared()
+        self._shared, self._shared_again = Shared(keeps_all=True), Shared(keeps_all=False)
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -79,7 +78,8 @@ class Preparation:
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: A sandbox does not work.
         """
-        self._shared.forget_networks()
+        for shared in (self._shared, self._shared_again):
+            shared.begin(member.task for members in batch for member in members)
         begun = [[Begun(member, *self._sandboxes(member.task)) for member in members] for members in batch]
         for members in begun:
             for each in members:
@@ -113,7 +113,9 @@ class Preparation:
         strategy, arguments = task.strategy, task.parameters.arguments
 
         author = SharedCalls(Sandbox(self._pool, strategy, arguments), task, self._shared)
-        repeater = None if task.audit == "off" else Sandbox(self._pool, strategy, arguments, again=True)
+        if task.audit == "off":
+            return author, None, self._shared
+        repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again)
         return author, repeater, self._shared
 
     def _attempt(self, begun: "Begun", step: Any) -> None:
@@ -128,63 +130,6 @@ class Preparation:
             if self._fails_fast:
                 raise
             begun.error = error
-
-
-class Shared:
-    """Results of calls that several tasks share.
-
-    Attributes:
-        networks: Initial networks and hyperparameters, by call.
-        datasets: Training sets that some run still uses, by call.
-        digests: Digests of calls that were made again, by the calls.
-        sealed: The seeds of audits, by the task's source, settings and seed.
-    """
-
-    def __init__(self) -> None:
-        self.networks: dict[Any, Sequence[Initial]] = {}
-        self.datasets: WeakValueDictionary[Any, Dataset] = WeakValueDictionary()
-        self.digests: dict[Any, dict[str, str]] = {}
-        self.sealed: dict[Any, list[Seeds]] = {}
-
-    def forget_networks(self) -> None:
-        """Forgets what only one batch shares; datasets are forgotten when no run uses them any more."""
-        for results in (self.networks, self.digests, self.sealed):
-            results.clear()
-
-
-class SharedCalls:
-    """An author whose calls with equal arguments are made once.
-
-    Args:
-        author: Makes the calls.
-        task: The task.
-        shared: The results.
-    """
-
-    def __init__(self, author: Author, task: Task, shared: Shared) -> None:
-        self._author, self._task, self._shared = author, task, shared
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
-        """See `Author`."""
-        call = (_calls(self._task, "init_model", "get_optimizer_config"), config, tuple(run_seeds))
-        if call not in self._shared.networks:
-            self._shared.networks[call] = self._author.initialise(config, run_seeds)
-        return self._shared.networks[call]
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        """See `Author`."""
-        call = (_calls(self._task, "make_dataset"), config, secret, dataset_seed)
-        dataset = self._shared.datasets.get(call)
-        if dataset is None:
-            dataset = self._shared.datasets[call] = self._author.training_set(config, secret, dataset_seed)
-        return dataset
-
-
-def _calls(task: Task, *functions: str) -> Any:
-    """Returns a key that two tasks share if calls of these functions run the same code with the same arguments."""
-    # The path is in tracebacks and errors. Equal numbers of different types are different arguments.
-    arguments = [repr(sorted(task.parameters.arguments[function].items())) for function in functions]
-    return task.strategy.path, task.strategy.sha256, *arguments
 
 
 class Begun:
@@ -227,7 +172,7 @@ class Begun:
         if self.repeater is None:
             return
         num_orderings = audit_plan.num_orderings(task.config, task.audit)
-        calls = _calls(task, "init_model", "get_optimizer_config"), task.config, task.seeds, num_orderings
+        calls = calls_of(task, "init_model", "get_optimizer_config"), task.config, task.seeds, num_orderings
         if calls not in self._shared.digests:
             with called_again():
                 initial = initialise([(self.repeater, task.seeds)], task.config, num_orderings)
@@ -248,7 +193,7 @@ class Begun:
         if self.repeater is None:
             return
         repeater, seeds, config = self.repeater, task.seeds, task.config
-        calls = _calls(task, "make_dataset"), config, seeds
+        calls = calls_of(task, "make_dataset"), config, seeds
         if calls not in self._shared.digests:
             with called_again():
                 self._shared.digests[calls] = dict(

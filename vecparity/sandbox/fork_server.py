@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
@@ -38,7 +38,7 @@ from vecparity.sandbox.protocol import (
     decode_parameters,
 )
 from vecparity.sandbox.start import take_or_start
-from vecparity.strategy.parameters import Arguments
+from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
@@ -154,6 +154,33 @@ class ForkServer:
             MachineError: The sandbox does not work.
         """
         request = self._request(strategy, arguments, config, run_seeds=run_seeds, device=self._device.type)
+        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)[0]
+
+    def initialise_variants(
+        self,
+        strategy: Strategy,
+        arguments: Arguments,
+        config: TaskConfig,
+        run_seeds: Sequence[int],
+        variants: Sequence[Mapping[str, Value]],
+    ) -> list[list[tuple[Float32[Tensor, " param"], OptimizerConfig]]]:
+        """Requests networks once for several variants that differ in arguments of ``get_optimizer_config`` alone.
+
+        Args:
+            strategy: See `initialise`.
+            arguments: See `initialise`; with none for ``get_optimizer_config``.
+            config: See `initialise`.
+            run_seeds: See `initialise`.
+            variants: Each variant's keyword arguments for ``get_optimizer_config``.
+
+        Raises:
+            StrategyFailedError: See `initialise`; or the calls of the variants may depend on each other (`variants`).
+            InvalidStrategyError: See `initialise`.
+            MachineError: See `initialise`.
+        """
+        request = self._request(
+            strategy, arguments, config, run_seeds=run_seeds, device=self._device.type, variants=variants
+        )
         return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
 
     def training_set(

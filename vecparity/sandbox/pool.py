@@ -7,7 +7,7 @@ network can depend on a secret.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -20,7 +20,7 @@ from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import Level
 from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.log import StrategyLog
-from vecparity.strategy.parameters import Arguments
+from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
@@ -152,6 +152,14 @@ class Sandbox:
         """See `ForkServer.initialise`."""
         with self._pool.server(again=self._again, shows_secrets=False) as server:
             return server.initialise(self._strategy, self._arguments, config, run_seeds)
+
+    def initialise_variants(
+        self, config: TaskConfig, run_seeds: Sequence[int], variants: Sequence[Mapping[str, Value]]
+    ) -> list[list[tuple[Float32[Tensor, " param"], OptimizerConfig]]]:
+        """See `ForkServer.initialise_variants`; the variants' arguments take the place of the sandbox's own."""
+        arguments = {**self._arguments, "get_optimizer_config": {}}
+        with self._pool.server(again=self._again, shows_secrets=False) as server:
+            return server.initialise_variants(self._strategy, arguments, config, run_seeds, variants)
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """See `ForkServer.training_set`."""

@@ -21,7 +21,7 @@ from vecparity.sandbox.protocol import (
     encode_parameters,
     read_request,
 )
-from vecparity.strategy import interface
+from vecparity.strategy import interface, variants
 
 # Part of torch's error message.
 _NO_MEMORY = "can't allocate memory"
@@ -59,7 +59,11 @@ def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
     directory.mkdir()
     loaded = interface.load(request.strategy, torch.device(request.device), directory, request.arguments)
     if request.run_seeds:
-        return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
+        if request.variants:
+            params, optimizers = variants.initialise(loaded, request.config, request.run_seeds, request.variants)
+            return PARAMETERS, encode_parameters(params, optimizers)
+        initial = loaded.initialise(request.config, request.run_seeds)
+        return PARAMETERS, encode_parameters([own for own, _ in initial], [[optimizer for _, optimizer in initial]])
     return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
 
 

@@ -12,7 +12,7 @@ import math
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -54,6 +54,7 @@ class Interface:
 
     Attributes:
         path: The file, as errors name it.
+        module: The module that the file made.
         init_model: Mutates a fresh network in place.
         make_dataset: Returns a secret's training set.
         get_optimizer_config: Returns a run's AdamW hyperparameters.
@@ -62,9 +63,10 @@ class Interface:
     """
 
     path: str
+    module: ModuleType
     init_model: Callable[[nn.Sequential, TaskConfig], object]
     make_dataset: Callable[[Secret, TaskConfig, int], object]
-    get_optimizer_config: Callable[[TaskConfig], object]
+    get_optimizer_config: Callable[..., object]
     device: torch.device
 
     def initialise(
@@ -85,7 +87,11 @@ class Interface:
             InvalidStrategyError: The network is no longer the fixed one, a parameter is not finite, or a
                 hyperparameter is missing or invalid.
         """
-        return [_initialise(self, config, run_seed) for run_seed in run_seeds]
+        return [self._initialise(config, run_seed) for run_seed in run_seeds]
+
+    def _initialise(self, config: TaskConfig, run_seed: int) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
+        params, (optimizer,) = initialise_run(self, config, run_seed, lambda: [self.get_optimizer_config(config)])
+        return params, optimizer
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """Gets one secret's training set, checks it and packs it.
@@ -129,7 +135,7 @@ def load(
             actual = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
             raise InvalidStrategyError(f"{strategy.path}: a strategy must define {', '.join(FUNCTIONS)}, got {actual}")
     functions = {name: _with(getattr(module, name), arguments.get(name)) for name in FUNCTIONS}
-    return Interface(path=strategy.path, device=device, **functions)
+    return Interface(path=strategy.path, module=module, device=device, **functions)
 
 
 def _with(function: Callable[..., object], arguments: Mapping[str, object] | None) -> Callable[..., object]:
@@ -155,19 +161,30 @@ def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleTyp
     return module
 
 
-def _initialise(
-    interface: Interface, config: TaskConfig, run_seed: int
-) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
+def initialise_run(
+    interface: Interface,
+    config: TaskConfig,
+    run_seed: int,
+    get_optimizer_configs: Callable[[], Iterable[Any]],
+) -> tuple[Float32[Tensor, " param"], list[OptimizerConfig]]:
+    """Builds the initial network of one run, and gets hyperparameters; for the errors see `Interface.initialise`.
+
+    Args:
+        interface: The strategy.
+        config: The settings.
+        run_seed: Seed of Python's and torch's generators.
+        get_optimizer_configs: Calls ``get_optimizer_config`` once or, for several variants, several times.
+    """
     with _seeded(run_seed):
         model = network.build_network(config.n_features, config.hidden_width).to(interface.device)
         with _calling(interface, "init_model"):
             interface.init_model(model, config)
         with _calling(interface, "get_optimizer_config"):
-            returned = interface.get_optimizer_config(config)
+            all_returned = list(get_optimizer_configs())
     with _calling(interface, "what init_model left"):
         params = accepted_parameters(model, config)
     with _calling(interface, "what get_optimizer_config returned"):
-        return params, accepted_hyperparameters(returned)
+        return params, [accepted_hyperparameters(returned) for returned in all_returned]
 
 
 @contextmanager
