@@ -225,7 +225,7 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
     with pytest.raises(
         UsageError, match=r"followers must have the methods begin, prepared, window and finish, got <built-in"
     ):
-        evaluate("isolated_cube", followers=[print], **SHORT)
+        evaluate("isolated_cube", followers=[print], **SHORT)  # type: ignore[list-item]
     with pytest.raises(UsageError, match="reuse needs a history"):
         evaluate("isolated_cube", reuse=True, followers=[noting], **SHORT)
     assert noting.told == []
