@@ -104,6 +104,12 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "T
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
+# Files that take long come first, so that none is left for one process in the end.
+_LONGEST = (
+    *("test_golden", "test_adversarial", "test_containment", "test_guide", "test_bench_cuda", "test_resume"),
+    *("test_cuda_kernel", "test_odd_surroundings", "test_interruption", "test_throughput", "test_standard_streams"),
+    *("test_plan", "test_recorder", "test_fuzzing", "test_vmap", "test_cuda_features", "test_cross_pairing"),
+)
 # Ten times what the slowest takes on two cores; pyproject.toml has that of the others.
 SLOW_SECONDS = 900
 GOLDEN = Path(__file__).parent / "golden"
@@ -119,6 +125,7 @@ SHORT_FLAGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
 )
 STRATEGIES = Path(__file__).parent / "strategies"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
 CPU = torch.device("cpu")
 
 RunEval = Callable[[str], tuple[int, list[str], str]]
@@ -242,7 +249,7 @@ def diverged(servers: Servers) -> Evaluation:
     """Four runs, of which one diverges."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(servers, "serves_all", True)
-        return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
+        return evaluate(STRATEGIES / "diverges.py", smoke=True, max_steps=30)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -258,6 +265,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     ):
         config.option.numprocesses = min(4, os.cpu_count() or 1)
         config.option.dist = "loadfile"  # tests of a file share fixtures
+        config.option.loadscopereorder = False  # in the order of `_LONGEST`
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -265,6 +273,7 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

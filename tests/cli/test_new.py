@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SHORT
-from test_checking import InThisProcess
+from in_process import InThisProcess
 
 import vecparity
 from vecparity.cli.main import main
