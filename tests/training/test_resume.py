@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -264,15 +266,17 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
 DRIVER = [sys.executable, str(Path(__file__).parents[1] / "killed_training.py")]
 
 
-def uninterrupted(name: str, directory: Path) -> bytes:
-    subprocess.run([*DRIVER, name, str(directory)], check=True, stdout=subprocess.DEVNULL, timeout=300)
-    return (directory / "results.json").read_bytes()
+@cache
+def uninterrupted(name: str) -> bytes:
+    with TemporaryDirectory() as directory:
+        subprocess.run([*DRIVER, name, directory], check=True, stdout=subprocess.DEVNULL, timeout=300)
+        return Path(directory, "results.json").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["native", "vmap"])
 def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
-    expected = uninterrupted(name, tmp_path / "expected")
+    expected = uninterrupted(name)
     killed = subprocess.run(
         [*DRIVER, name, str(tmp_path), "50", "0.2"], check=True, stdout=subprocess.PIPE, timeout=300
     )
@@ -287,7 +291,7 @@ def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
 
 def kill_processes(name: str, directory: Path, least: int, spread: float) -> None:
     """Kills so many whole processes, each some seconds after its first steps, and compares what others end with."""
-    expected = uninterrupted(name, directory / "expected")
+    expected = uninterrupted(name)
     kills, trainings, chance = 0, 0, random.Random(name)
     while kills < least:
         trainings += 1
