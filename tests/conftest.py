@@ -79,6 +79,7 @@ from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
+from vecparity.kernels.cpu import native  # noqa: E402
 from vecparity.sandbox.client import Sandbox  # noqa: E402
 from vecparity.sandbox.levels import Level  # noqa: E402
 from vecparity.sandbox.limits import Limits  # noqa: E402
@@ -158,6 +159,12 @@ def run_command(capsys: pytest.CaptureFixture[str]) -> RunCommand:
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the package look as where its extension was not built."""
+    monkeypatch.setattr(native, "_native", None)
 
 
 class Servers:

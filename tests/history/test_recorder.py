@@ -4,10 +4,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
@@ -232,16 +233,12 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
     assert noting.told == []
 
 
-def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    tables = "CREATE TABLE strategies (sha256 TEXT, source BLOB)"
-    monkeypatch.setattr("vecparity.history.database._TABLES", tables)
-    with (
-        History(tmp_path / "history", create=True) as history,
-        pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
-    ):
-        assert evaluate("isolated_cube", history=history, **SHORT).results
+def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(tmp_path: Path) -> None:
+    with History(tmp_path / "history", create=True) as history:
+        with closing(sqlite3.connect(tmp_path / "history")) as connection:
+            connection.execute("DROP TABLE evaluations")
+        with pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"):
+            assert evaluate("isolated_cube", history=history, **SHORT).results
 
 
 @pytest.mark.slow

@@ -265,9 +265,13 @@ def of_100_runs(evaluation: Evaluation) -> Evaluation:
         return [replace(runs[number % num_runs], **place) for number, place in enumerate(places)]
 
     datasets = [replace(evaluation.datasets[secret % 5], secret_index=secret) for secret in range(10)]
-    results, curves, first_layers = map(again, (evaluation.results, evaluation.curves, evaluation.first_layers))
     return replace(
-        evaluation, config=config, datasets=datasets, results=results, curves=curves, first_layers=first_layers
+        evaluation,
+        config=config,
+        datasets=datasets,
+        results=again(evaluation.results),
+        curves=again(evaluation.curves),
+        first_layers=again(evaluation.first_layers),
     )
 
 

@@ -139,8 +139,7 @@ def test_float64(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_orderings_by_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecparity.kernels.cpu.native._native", None)
+def test_orderings_by_torch(tmp_path: Path, without_native: None) -> None:
     runs = some_runs()
     assert in_attempts(tmp_path, VmapEngine, runs, 4, 9) == whole(VmapEngine(), runs)
 
