@@ -230,6 +230,7 @@ def test_what_is_strange_is_shown_as_it_is(
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_300_runs_open_at_once(browser: Browser, published: list[Evaluation], tmp_path: Path) -> None:
     evaluations = [of_100_runs(one) for one in published]
     assert sum(len(one.results) for one in evaluations) == 300
@@ -237,6 +238,7 @@ def test_300_runs_open_at_once(browser: Browser, published: list[Evaluation], tm
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_300_runs_that_never_stop_open_at_once(browser: Browser, published: list[Evaluation], tmp_path: Path) -> None:
     check_size_and_time(browser, [never_stopping(of_100_runs(one)) for one in published], tmp_path)
 
