@@ -80,6 +80,7 @@ from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
+from vecparity.kernels.cpu import native  # noqa: E402
 from vecparity.sandbox.log import StrategyLog  # noqa: E402
 from vecparity.sandbox.pool import Pool, Sandbox  # noqa: E402
 from vecparity.strategy.parameters import Arguments  # noqa: E402
@@ -101,6 +102,12 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "T
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
+# Files that take long come first, so that none is left for one process in the end.
+_LONGEST = (
+    *("test_golden", "test_adversarial", "test_containment", "test_guide", "test_bench_cuda", "test_resume"),
+    *("test_cuda_kernel", "test_odd_surroundings", "test_interruption", "test_throughput", "test_standard_streams"),
+    *("test_plan", "test_recorder", "test_fuzzing", "test_vmap", "test_cuda_features", "test_cross_pairing"),
+)
 # Ten times what the slowest takes on two cores; pyproject.toml has that of the others.
 SLOW_SECONDS = 900
 GOLDEN = Path(__file__).parent / "golden"
@@ -116,6 +123,7 @@ SHORT_FLAGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
 )
 STRATEGIES = Path(__file__).parent / "strategies"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
 CPU = torch.device("cpu")
 
 RunEval = Callable[[str], tuple[int, list[str], str]]
@@ -148,6 +156,12 @@ def run_command(capsys: pytest.CaptureFixture[str]) -> RunCommand:
         return status, captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the package look as where its extension was not built."""
+    monkeypatch.setattr(native, "_native", None)
 
 
 class Servers:
@@ -207,7 +221,7 @@ def diverged(servers: Servers) -> Evaluation:
     """Four runs, of which one diverges."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(servers, "serves_all", True)
-        return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
+        return evaluate(STRATEGIES / "diverges.py", smoke=True, max_steps=30)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -223,6 +237,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     ):
         config.option.numprocesses = min(4, os.cpu_count() or 1)
         config.option.dist = "loadfile"  # tests of a file share fixtures
+        config.option.loadscopereorder = False  # in the order of `_LONGEST`
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -230,6 +245,7 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

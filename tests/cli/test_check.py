@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_checking import InThisProcess, write
+from in_process import InThisProcess, write
 
 import vecparity
 from vecparity.cli.commands import check

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ADVERSARIAL
 from cyclopts import App
 from made import changed, diverged, made, published
 
@@ -271,7 +272,7 @@ def test_what_leaderboard_refuses(run: Run, at: str, arguments: list[str], said:
 
 @pytest.mark.slow
 def test_strategies_that_are_compared_have_limits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    endless = Path(__file__).parents[1] / "adversarial" / "endless_loop.py"
+    endless = ADVERSARIAL / "endless_loop.py"
     arguments = ["compare", str(endless), "isolated_cube", "--strategy-seconds", "1", "--history", str(tmp_path / "h")]
     assert main(arguments) == 4
     assert "did not finish within 1 s (raise it with --strategy-seconds)" in capsys.readouterr().err

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from conftest import RunEval
+from disks import mounted, needs_mount
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
-from test_full_disk import mounted, needs_mount
 
 from vecparity import Evaluation
 from vecparity.cli import event_file, tensorboard

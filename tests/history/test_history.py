@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SHORT
+from conftest import SHORT, STRATEGIES
 
 from vecparity import Evaluation, evaluate
 from vecparity.errors import MachineError, UsageError
@@ -57,7 +57,7 @@ def test_overridden_settings_are_no_protocol(history: History, evaluation: Evalu
 
 
 def test_without_a_score_it_is_recorded_too(history: History, diverged: Evaluation) -> None:
-    chosen = load(Path(__file__).parents[1] / "strategies" / "diverges.py")
+    chosen = load(STRATEGIES / "diverges.py")
     recorded = history.get(history.add(diverged, chosen, "first"))
     assert (recorded.entry.test_accuracy, recorded.entry.mean_steps, recorded.entry.num_runs) == (None, None, 4)
     assert recorded.evaluation.diverged == diverged.diverged

@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SHORT
+from conftest import ADVERSARIAL, SHORT
 from noting import Noting
 
 from vecparity import Evaluation, compare, evaluate
@@ -138,7 +138,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path: Path, evaluation: Evaluation
 @pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_a_failed_audit_is_said_when_it_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cheat = Path(__file__).parents[1] / "adversarial" / "seed_of_the_test_set.py"
+    cheat = ADVERSARIAL / "seed_of_the_test_set.py"
     compared(resolve([str(cheat), "isolated_cube"], None), tmp_path / "history", 42)
     assert "warning: seed_of_the_test_set fails an audit: overlap: " in capsys.readouterr().err
 

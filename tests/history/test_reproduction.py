@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SHORT
+from conftest import SHORT, STRATEGIES
 from hypothesis import given
 from hypothesis import strategies as st
-from test_evaluation import FILES
 
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.cli.arguments import Arguments, parse
@@ -89,8 +88,8 @@ def test_the_command_evaluates_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     from vecparity.eval import main
     from vecparity.evaluation import serialization
 
-    original = evaluate(FILES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
-    monkeypatch.chdir(FILES)
+    original = evaluate(STRATEGIES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
+    monkeypatch.chdir(STRATEGIES)
     assert main([*shlex.split(command(original))[2:], "--output-dir", str(tmp_path), "--log", "final"]) == 0
     [path] = tmp_path.glob("*.json")
     assert serialization.load(path).results == original.results

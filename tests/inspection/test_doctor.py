@@ -67,11 +67,12 @@ def lines_of(out: str) -> dict[str, str]:
     return {line.split()[0]: line for line in out.splitlines() if line.strip()}
 
 
-def test_for_people_with_what_is_missing(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_people_with_what_is_missing(
+    run_command: RunCommand, without_native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     monkeypatch.setattr(doctor, "version", missing)
     monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")

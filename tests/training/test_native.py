@@ -278,8 +278,7 @@ def test_the_extension_refuses_arrays_of_the_wrong_shape() -> None:
         NativeEngine().advance(ensemble, window)
 
 
-def test_where_it_was_not_built_vmap_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_native", None)
+def test_where_it_was_not_built_vmap_takes_its_place(without_native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "PROBLEM", "was not built: install a C++ compiler")
     with pytest.warns(UserWarning, match=r"install a C\+\+ compiler; the slower vmap engine is used"):
         evaluation = evaluate("isolated_cube", smoke=True, max_steps=2, device="cpu")

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -137,8 +139,7 @@ def test_float64(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_orderings_by_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vecparity.kernels.cpu.native._native", None)
+def test_orderings_by_torch(tmp_path: Path, without_native: None) -> None:
     runs = some_runs()
     assert in_attempts(tmp_path, VmapEngine, runs, 4, 9) == whole(VmapEngine(), runs)
 
@@ -266,15 +267,17 @@ def test_what_is_said_of_an_interruption(tmp_path: Path, monkeypatch: pytest.Mon
 DRIVER = [sys.executable, str(Path(__file__).parents[1] / "killed_training.py")]
 
 
-def uninterrupted(name: str, directory: Path) -> bytes:
-    subprocess.run([*DRIVER, name, str(directory)], check=True, stdout=subprocess.DEVNULL, timeout=300)
-    return (directory / "results.json").read_bytes()
+@cache
+def uninterrupted(name: str) -> bytes:
+    with TemporaryDirectory() as directory:
+        subprocess.run([*DRIVER, name, directory], check=True, stdout=subprocess.DEVNULL, timeout=300)
+        return Path(directory, "results.json").read_bytes()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["native", "vmap"])
 def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
-    expected = uninterrupted(name, tmp_path / "expected")
+    expected = uninterrupted(name)
     killed = subprocess.run(
         [*DRIVER, name, str(tmp_path), "50", "0.2"], check=True, stdout=subprocess.PIPE, timeout=300
     )
@@ -289,7 +292,7 @@ def test_killed_at_fifty_moments(tmp_path: Path, name: str) -> None:
 
 def kill_processes(name: str, directory: Path, least: int, spread: float) -> None:
     """Kills so many whole processes, each some seconds after its first steps, and compares what others end with."""
-    expected = uninterrupted(name, directory / "expected")
+    expected = uninterrupted(name)
     kills, trainings, chance = 0, 0, random.Random(name)
     while kills < least:
         trainings += 1

@@ -32,6 +32,8 @@ def train(
     on_window: OnWindow,
     checkpoints: Checkpoints | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    *,
+    reads_later: bool | None = None,
 ) -> list[Trained]:
     """Trains all runs together until each has stopped, and tests them.
 
@@ -47,6 +49,8 @@ def train(
             training ends bitwise as it would have without the interruption, given the same engine and dtype and, with
             ``vmap``, the same numbers of threads and devices.
         stop_requested: Called between pieces of up to 250 steps; if true, saves a checkpoint and stops.
+        reads_later: True to submit the next piece before a window is read, if no run can stop at that window. The
+            results are the same. By default for devices that compute while the host continues: all but the CPU.
 
     Returns:
         The outcome of each run, in the order of ``runs``.
@@ -67,7 +71,9 @@ def train(
     for closed in progress.closed_windows(config):
         on_window(closed)
     if progress.live:
-        _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested).go_on()
+        if reads_later is None:
+            reads_later = devices[0].type != "cpu"
+        _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested, reads_later).go_on()
         if checkpoints is not None:
             checkpoints.save(snapshot.of_progress(progress, engine))
     return [progress.trained[run] for run in range(len(runs))]
@@ -90,6 +96,7 @@ class _Training:
         on_window: OnWindow,
         checkpoints: Checkpoints | None,
         stop_requested: Callable[[], bool],
+        reads_later: bool,
     ) -> None:
         self._progress = progress
         self._runs = runs
@@ -98,7 +105,7 @@ class _Training:
         self._on_window = on_window
         self._checkpoints = checkpoints
         self._stop_requested = stop_requested
-        self._computes_meanwhile = _computes_meanwhile(progress.parts[0].device)
+        self._reads_later = reads_later
         self._schedules: list[Schedule] = []
         self._unread: UnreadWindow | None = None
         self._untold: list[WindowClosed] = []
@@ -121,9 +128,9 @@ class _Training:
                 if progress.step in closes:
                     may_stop = progress.may_stop(config, progress.step)
                     self._unread = progress.close()
-                    if may_stop or not self._computes_meanwhile:
+                    if may_stop or not self._reads_later:
                         self._read()
-                    if not self._computes_meanwhile:
+                    if not self._reads_later:
                         self._tell()
                 if progress.live:
                     self._between_pieces()
@@ -198,11 +205,6 @@ def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:
     count = min(count, len(runs))
     bounds = [len(runs) * index // count for index in range(count + 1)]
     return [runs[begin:end] for begin, end in pairwise(bounds)]
-
-
-def _computes_meanwhile(device: torch.device) -> bool:
-    """Tells whether the device computes asynchronously, while the host continues."""
-    return device.type != "cpu"
 
 
 def _current(device: torch.device) -> AbstractContextManager[object]:
