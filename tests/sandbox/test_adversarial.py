@@ -44,6 +44,7 @@ from processes import await_that
 from vecparity.eval import main
 from vecparity.evaluation import preparation
 from vecparity.sandbox import levels, privileges
+from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
@@ -127,22 +128,27 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(name, level, id=f"{name}-{level}", marks=marks)
 
 
+class StayingPool(Pool):
+    """A pool whose servers outlive the user's directory, which is another for each test."""
+
+    def _start(self, again: bool) -> ForkServer:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(tempfile, "tempdir", None)
+            return super()._start(again)
+
+
 class Pools:
     """A pool for each level and limits, whose servers serve one trick after the other."""
 
     def __init__(self) -> None:
         self.log = StrategyLog()
-        self.made: dict[Any, Pool] = {}
+        self.made: dict[Any, StayingPool] = {}
 
     def sandbox(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> Sandbox:
         level, limits, _, device, num_threads = pool._kind
         key = level, limits
         if key not in self.made:
-            with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
-                patched.setattr(tempfile, "tempdir", None)
-                self.made[key] = Pool(level, limits, self.log, device, num_threads)
-                for is_again in (False, True):
-                    self.made[key].warm_up(again=is_again)
+            self.made[key] = StayingPool(level, limits, self.log, device, num_threads)
         return Sandbox(self.made[key], strategy, arguments, again=again)
 
     def processes(self) -> set[int]:
