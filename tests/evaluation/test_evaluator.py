@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SHORT, STRATEGIES
+from conftest import SHORT, STRATEGIES, RunEval
 
 from vecparity import Evaluation, Evaluator, Failure, History, Job, Strategy, TaskConfig, evaluate, task_config
 from vecparity.errors import DivergedError, InterruptedTrainingError, UsageError
 from vecparity.evaluation.result import Evaluation as Result
+from vecparity.sandbox.limits import Limits
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
@@ -272,6 +273,39 @@ def test_threads_are_the_evaluators_own() -> None:
         list(evaluator.map([Job("isolated_cube", CONFIG)]))
     assert set(during) == {before + 1}
     assert torch.get_num_threads() == before
+
+
+BAD = {
+    "raises": strategy("raises", init_model="raise ValueError('not today')"),
+    "hangs": strategy("hangs", make_dataset="import time; time.sleep(1000)"),
+    "diverges": strategy("diverges", get_optimizer_config="return dict(lr=1e30, wd=0, beta1=0.9, beta2=0.95)"),
+    "nan": strategy("nan", get_optimizer_config="return dict(lr=float('nan'), wd=0, beta1=0.9, beta2=0.95)"),
+    "ends": strategy("ends", make_dataset="import os; os._exit(3)"),
+}
+
+
+@pytest.mark.slow
+def test_forty_five_of_fifty(run_eval: RunEval, tmp_path: Path) -> None:
+    """Five that raise, hang, diverge, return NaN and end their process, each as its own command says it."""
+    jobs = [Job(VARIED, CONFIG, params={"lr": 1e-3 * (1 + index)}) for index in range(45)]
+    for index, bad in enumerate(BAD.values()):
+        jobs.insert(10 * index, Job(bad, CONFIG))
+    with Evaluator(audit="off", limits=Limits(strategy_seconds=5)) as evaluator:
+        outcomes = list(evaluator.map(jobs))
+    failures = {outcome.job.strategy.name: outcome for outcome in outcomes if isinstance(outcome, Failure)}  # type: ignore[union-attr]
+    assert list(failures) == list(BAD)
+    assert sum(isinstance(outcome, Evaluation) for outcome in outcomes) == 45
+    flags = f"{flags_of(SHORT)} --audit off --strategy-seconds 5 --no-history --log final"
+    for name, bad in BAD.items():
+        path = tmp_path / f"{name}.py"
+        path.write_bytes(bad.source)
+        status, _, said = run_eval(f"--strategy {path} {flags}")
+        assert failures[name].exit_status == status
+        assert f"vecparity: error: {failures[name].error}" == said.splitlines()[0].replace(f"{tmp_path}/", "")
+
+
+def flags_of(settings: dict[str, Any]) -> str:
+    return " ".join(f"--{name.replace('_', '-')} {value}" for name, value in settings.items())
 
 
 @pytest.mark.slow
