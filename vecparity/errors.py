@@ -3,7 +3,9 @@
 A message has one or two lines and says what was expected, what was got, and where.
 """
 
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 _MOST_CHARACTERS = 200
 
@@ -34,7 +36,10 @@ class CheckpointExistsError(UsageError):
             f"{directory} holds a checkpoint of this evaluation, {name}: resume it with {resume}, or remove its "
             "files to start anew"
         )
-        self.directory, self.name = directory, name
+        self.directory, self.name, self._resume = directory, name, resume
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.directory, self.name, self._resume)
 
 
 class InvalidStrategyError(VecparityError):
@@ -73,6 +78,9 @@ class InterruptedTrainingError(VecparityError):
     def __init__(self, message: str, *, resumable: bool) -> None:
         super().__init__(message)
         self.exit_status = 75 if resumable else 130
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(type(self), resumable=self.exit_status == 75), self.args
 
 
 class MachineError(VecparityError):
