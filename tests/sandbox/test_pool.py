@@ -151,6 +151,7 @@ TRACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", levels_here(WITH_NAMESPACES))
 @pytest.mark.parametrize("kind", TRACES)
 def test_a_stranger_finds_nothing_that_the_one_before_left(pools: Any, level: Level, kind: str) -> None:
