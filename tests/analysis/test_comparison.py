@@ -148,6 +148,15 @@ def test_other_seals_are_other_secrets() -> None:
     assert compare(sealed, sealed).is_paired
 
 
+def test_other_params_are_another_side() -> None:
+    slow, fast = (changed(accuracies(0.5, 0.6, 0.7), params={"lr": lr}) for lr in (0.01, 0.02))
+    comparison = compare(slow, fast)
+    assert (comparison.first.name, comparison.second.name) == ("mine lr=0.01", "mine lr=0.02")
+    assert (comparison.first.params, comparison.second.params) == ({"lr": 0.01}, {"lr": 0.02})
+    with pytest.raises(UsageError, match=r"one strategy on each side .*, got mine lr=0\.01 \(\w+\), mine lr=0\.02 \("):
+        compare([slow, changed(fast, seed=43)], fast)
+
+
 def test_one_name_twice_is_told_apart() -> None:
     public = published("multi_epoch")
     other = compare(public, changed(public, strategy_sha256="cd" * 32))

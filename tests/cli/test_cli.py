@@ -132,6 +132,17 @@ def test_show(run_command: RunCommand, at: str) -> None:
     assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
 
 
+def test_show_tells_params(run_command: RunCommand, tmp_path: Path, evaluation: Evaluation) -> None:
+    at = str(tmp_path / "history")
+    with History(at, create=True) as history:
+        params = replace(evaluation.provenance, params={"lr": 0.5, "name": "a b"})
+        history.add(replace(evaluation, provenance=params), load("isolated_cube"), "a")
+    lines = run_command("show", "1", "--history", at)[1].splitlines()
+    assert any("isolated_cube lr=0.5 name=a b" in line for line in lines)
+    assert ["params", "lr=0.5", "name=a", "b"] in [line.split() for line in lines]
+    assert any("--param lr=0.5 --param 'name=a b'" in line for line in lines)
+
+
 def test_show_json_is_the_document(run_command: RunCommand, at: str) -> None:
     _, out, _ = run_command("show", "1", "--json", "--history", at)
     with History(Path(at)) as history:

@@ -2,15 +2,19 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from conftest import SHORT
+from evaluation_strategies import bits, evaluations
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vecparity import Evaluation, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
+from vecparity.evaluation.params import Params
 from vecparity.history import database
 from vecparity.history import store as module
 from vecparity.history.database import VERSION
@@ -42,6 +46,24 @@ def test_what_is_recorded_is_given_back(history: History, evaluation: Evaluation
     assert (entry.strategy, entry.strategy_sha256, entry.seed) == ("isolated_cube", CUBE.sha256, 42)
     assert (entry.label, entry.engine, entry.num_runs, entry.command) == ("n32-k8", "native", 4, "first")
     assert (entry.test_accuracy, entry.mean_steps) == (evaluation.metrics.test_accuracy, 60)
+
+
+@given(data=st.data())
+def test_any_evaluation_is_given_back_exactly(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    evaluation = data.draw(evaluations(CUBE.sha256))
+    with History(tmp_path_factory.getbasetemp() / "history-of-any", create=True) as history:
+        recorded = history.get(history.add(evaluation, CUBE, "a"))
+    assert recorded.evaluation == evaluation
+    assert bits(asdict(recorded.evaluation)) == bits(asdict(evaluation))
+
+
+def test_what_is_too_large_to_be_read_is_not_recorded(
+    history: History, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serialization, "_MOST_NUMBERS", 10)
+    with pytest.raises(MachineError, match=r"evaluation of isolated_cube is too large to be kept: .* of at most 10"):
+        history.add(evaluation, CUBE, "a")
+    assert history.entries() == []
 
 
 def test_overridden_settings_are_no_protocol(history: History, evaluation: Evaluation) -> None:
@@ -102,12 +124,22 @@ def test_the_same_is_found_newest_first(history: History, evaluation: Evaluation
         ({"init_device": "cuda"}, False),
         ({"audit": "strict"}, False),
         ({"seal": "0" * 64}, False),
+        ({"params": {}}, True),
+        ({"params": {"lr": 1}}, False),
     ],
 )
 def test_what_makes_a_repetition(evaluation: Evaluation, change: dict[str, object], is_same: bool) -> None:
     changed = replace(evaluation.provenance, **change)  # type: ignore[arg-type]
     digests = {fingerprint(evaluation.config, each) for each in (evaluation.provenance, changed)}
     assert (len(digests) == 1) == is_same
+
+
+def test_other_params_are_no_repetition(evaluation: Evaluation) -> None:
+    several: list[Params] = [{}, {"lr": 1}, {"lr": 1.0}, {"lr": True}, {"lr": "1"}, {"wd": 1}, {"lr": 1, "wd": 1}]
+    made = [replace(evaluation.provenance, params=params) for params in several]
+    assert len({fingerprint(evaluation.config, each) for each in made}) == len(several)
+    swapped = replace(evaluation.provenance, params={"wd": 1, "lr": 1})
+    assert fingerprint(evaluation.config, swapped) == fingerprint(evaluation.config, made[-1])
 
 
 def test_another_setting_is_no_repetition(evaluation: Evaluation) -> None:

@@ -1,5 +1,6 @@
 import shlex
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from test_evaluation import FILES
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.commands.evaluate import _plan
+from vecparity.evaluation.params import Params
 from vecparity.history.reproduction import command, notes
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
 
@@ -62,6 +64,17 @@ def test_what_is_the_protocols_is_not_said(evaluation: Evaluation) -> None:
     expected = "vecparity eval --strategy isolated_cube --seed 42 --config n50-k8 --protocol full"
     assert command(whole) == f"{expected} --engine native --device cpu --audit off"
     assert notes(whole) == []
+
+
+def test_params_are_flags(evaluation: Evaluation) -> None:
+    params: Params = {"name": "it's a b", "lr": 0.01, "layers": 2, "is_on": True, "empty": ""}
+    made = command(replace(evaluation, provenance=replace(evaluation.provenance, params=params)))
+    words = shlex.split(made)
+    assert [value for flag, value in pairwise(words) if flag == "--param"] == [
+        *("empty=", "is_on=true", "layers=2", "lr=0.01", "name=it's a b")
+    ]
+    words = [word for flag, word in pairwise(["", *words]) if "--param" not in (flag, word)]
+    assert shlex.join(words) == command(evaluation)
 
 
 def test_a_strategy_that_is_not_bundled_is_a_file(evaluation: Evaluation) -> None:

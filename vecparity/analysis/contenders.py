@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
 
 # Provenance fields that may affect the figures (the first four) or how far they are verified (the audit).
@@ -15,8 +16,9 @@ class Contender:
     """One side of a comparison.
 
     Attributes:
-        name: The strategy's name, with a distinguishing suffix if both sides have the same name.
+        name: The strategy's name and parameters, with a distinguishing suffix if both sides have the same.
         sha256: Digest of its source.
+        params: Values of its keyword parameters.
         seeds: Top-level seeds, ascending.
         seal: Digest of the seal, or None if the seeds are public.
         num_secrets: Number of secrets over all seeds.
@@ -27,6 +29,7 @@ class Contender:
 
     name: str
     sha256: str
+    params: Params
     seeds: list[int]
     seal: str | None
     num_secrets: int
@@ -46,7 +49,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
         raise UsageError("expected at least one evaluation on each side of a comparison, got none")
     provenances = [evaluation.provenance for evaluation in side]
     for what, got in (
-        ("strategy", {made.strategy_sha256: f"{made.strategy} ({made.strategy_sha256[:8]})" for made in provenances}),
+        ("strategy", {made.identity: f"{made.title} ({made.strategy_sha256[:8]})" for made in provenances}),
         ("seal", {made.seal: made.seal or "public seeds" for made in provenances}),
     ):
         if len(got) > 1:
@@ -89,10 +92,10 @@ def described(
         [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
     ]
     for way in ways:
-        told = [side[0].provenance.strategy + distinction for side, distinction in zip(sides, way, strict=True)]
+        told = [side[0].provenance.title + distinction for side, distinction in zip(sides, way, strict=True)]
         if told[0] != told[1]:
             return _contender(told[0], first), _contender(told[1], second)
-    name = first[0].provenance.strategy
+    name = first[0].provenance.title
     return _contender(name, first), _contender(name, second)
 
 
@@ -101,6 +104,7 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
     return Contender(
         name=name,
         sha256=provenance.strategy_sha256,
+        params=provenance.params,
         seeds=_seeds(side),
         seal=provenance.seal,
         num_secrets=config.num_hidden_secrets * len(side),

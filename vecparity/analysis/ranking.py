@@ -10,6 +10,7 @@ from vecparity.analysis.by_secret import by_secret
 from vecparity.analysis.contenders import failed_audits
 from vecparity.analysis.intervals import Interval, interval
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
 from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
 
@@ -40,7 +41,7 @@ class Standing:
     Attributes:
         rank: From 1, shared by strategies with the same figures; None if the strategy lacks a configuration or a
             score, or failed an audit.
-        strategy: Its name, with the first digits of its source's digest if another source has the same name.
+        strategy: Its name and parameters, with the first digits of its source's digest if another source has the same.
         sha256: Digest of the source, or None for a published result.
         configurations: Figures of the configurations with a score, by label.
         accuracy: Mean over all runs on the three configurations, or None if incomplete or without a score.
@@ -50,6 +51,7 @@ class Standing:
         lacks: The evaluations that are missing for a rank, if any.
         why_no_score: Why one of its evaluations has no score, if any has none.
         is_published: True for a published result, which is shown beside the others.
+        params: Values of its keyword parameters.
     """
 
     rank: int | None
@@ -63,6 +65,7 @@ class Standing:
     lacks: str | None = None
     why_no_score: str | None = None
     is_published: bool = False
+    params: Params = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -89,16 +92,18 @@ class League:
 
 @dataclass
 class RankedSource:
-    """One source in a league.
+    """One source with its parameters in a league.
 
     Attributes:
         sha256: Digest of the source.
-        strategy: Its newest name.
+        params: Values of its keyword parameters.
+        strategy: Its newest name, with the parameters.
         counting: The evaluations that count, by configuration and seed.
         failed_audits: Names of the audits that any recorded evaluation failed, whether it counts or not.
     """
 
     sha256: str
+    params: Params = field(default_factory=dict)
     strategy: str = ""
     counting: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
     failed_audits: list[str] = field(default_factory=list)
@@ -108,7 +113,7 @@ class RankedSource:
 
         An unaudited evaluation does not restore a score that a strict audit withheld.
         """
-        self.strategy = evaluation.provenance.strategy
+        self.strategy = evaluation.provenance.title
         self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
         key = evaluation.config.label, evaluation.provenance.seed
         older = self.counting.get(key)
@@ -122,9 +127,10 @@ def leaderboard(
 ) -> list[Standing]:
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
-    Each entry is one source. It is complete if some seeds were evaluated on all three configurations; it then has the
-    runs of these seeds. The ranked strategies come first, then complete strategies that failed an audit in any of the
-    evaluations, then incomplete strategies (more configurations first), then strategies without a score.
+    Each entry is one source with its parameters. It is complete if some seeds were evaluated on all three
+    configurations; it then has the runs of these seeds. The ranked strategies come first, then complete strategies that
+    failed an audit in any of the evaluations, then incomplete strategies (more configurations first), then strategies
+    without a score.
 
     Args:
         evaluations: Any evaluations, oldest first. For one source, configuration and seed, the newest counts, unless it
@@ -165,6 +171,7 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
         failed_audits=entry.failed_audits,
         lacks=None if problems or is_complete else _missing(scored),
         why_no_score=str(problems[0]) if problems else None,
+        params=entry.params,
     )
 
 
@@ -247,7 +254,7 @@ def league_of(evaluation: Evaluation) -> League | None:
 
 
 def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
-    """Groups a league's evaluations by source.
+    """Groups a league's evaluations by source and parameters.
 
     Args:
         evaluations: Any evaluations, oldest first.
@@ -257,11 +264,11 @@ def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[i
     Returns:
         The sources with at least one evaluation that counts.
     """
-    made: dict[str, RankedSource] = {}
+    made: dict[tuple[str, str], RankedSource] = {}
     for evaluation in evaluations:
         if league_of(evaluation) == league:
-            sha256 = evaluation.provenance.strategy_sha256
-            made.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
+            by = evaluation.provenance
+            made.setdefault(by.identity, RankedSource(by.strategy_sha256, by.params)).add(evaluation, seeds)
     return [entry for entry in made.values() if entry.counting]
 
 

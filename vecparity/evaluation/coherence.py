@@ -6,6 +6,7 @@ from dataclasses import asdict
 from itertools import pairwise, product
 
 from vecparity.errors import brief, printable
+from vecparity.evaluation.params import check_params
 from vecparity.evaluation.result import ByFeature, DatasetSummary, Evaluation, Metrics
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
 from vecparity.task.seeds import check_seed
@@ -62,6 +63,7 @@ def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
         raise ValueError(f"{provenance.wall_seconds} wall_seconds")
     if provenance.protocol not in (*NAMED_PROTOCOLS, "custom"):
         raise ValueError(f"the protocol {brief(provenance.protocol)}")
+    check_params(provenance.params)
     for text in _texts(evaluation):
         require_line(text)
     for finding in evaluation.findings:
@@ -84,6 +86,8 @@ def require_line(text: str) -> None:
 def _texts(evaluation: Evaluation) -> Iterator[str]:
     """Yields every text that is shown unchanged."""
     yield from (value for value in asdict(evaluation.provenance).values() if isinstance(value, str))
+    for name, value in evaluation.provenance.params.items():
+        yield from (name, value) if isinstance(value, str) else (name,)
     for finding in evaluation.findings:
         yield from (finding.name, finding.summary, *finding.figures)
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.audits.findings import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
+from vecparity.evaluation.params import Params, param_words, params_key
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Curve
@@ -108,7 +109,8 @@ class Provenance:
     """The provenance of an evaluation. ``wall_seconds`` covers all evaluations that shared the ensemble.
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
-    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key.
+    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key. ``params`` are the values of the
+    strategy's keyword parameters, by name.
     """
 
     vecparity: str
@@ -127,6 +129,17 @@ class Provenance:
     audit: AuditMode
     seal: str | None
     wall_seconds: float
+    params: Params = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """The strategy's name with its parameters, which tell entries of one source apart."""
+        return " ".join([self.strategy, *param_words(self.params)])
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The digest of the source and the parameters: the same for everything that one contender made."""
+        return self.strategy_sha256, params_key(self.params)
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,10 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
             if re.fullmatch(_ID, word):
                 opened = opened or stack.enter_context(History(history))
                 found = opened.get(int(word))
-                made.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
+                made.append(Reference(f"{found.evaluation.provenance.title} #{word}", found.evaluation))
             elif word.endswith(".json"):
                 evaluation = serialization.load(Path(word))
-                made.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
+                made.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
             else:
                 loaded = load(word)
                 made.append(Reference(loaded.name, loaded))

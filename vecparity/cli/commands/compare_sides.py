@@ -119,9 +119,9 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
 
 
 def _source(reference: Reference) -> tuple[str, str]:
-    """Returns the strategy's name and the digest of its source."""
+    """Returns the strategy's name, with its parameters, and the digest of its source."""
     if isinstance(reference.given, Evaluation):
-        return reference.given.provenance.strategy, reference.given.provenance.strategy_sha256
+        return reference.given.provenance.title, reference.given.provenance.strategy_sha256
     return reference.given.name, reference.given.sha256
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import params_key
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "lacks": standing.lacks,
         "why_no_score": standing.why_no_score,
         "is_published": standing.is_published,
+        "params": params_key(standing.params),
     }
     for label, figures in standing.configurations.items():
         interval = figures.interval
@@ -165,5 +167,6 @@ _CSV = {
         *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
         *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
         *("failed_audits", "lacks", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
+        "params",
     )
 }

@@ -1,0 +1,39 @@
+"""The values of a strategy's keyword parameters, as provenance has them."""
+
+import json
+import math
+from collections.abc import Mapping
+
+from vecparity.errors import brief
+
+ParamValue = bool | int | float | str
+Params = dict[str, ParamValue]
+
+
+def param_words(params: Mapping[str, ParamValue]) -> list[str]:
+    """Returns ``NAME=VALUE`` of each parameter, in alphabetical order, as the command's ``--param`` takes them."""
+    return [f"{name}={_written(value)}" for name, value in sorted(params.items())]
+
+
+def params_key(params: Mapping[str, ParamValue]) -> str:
+    """Returns the parameters as JSON in alphabetical order, in which 1, 1.0, true and "1" differ."""
+    return json.dumps(params, sort_keys=True)
+
+
+def check_params(params: Mapping[str, ParamValue]) -> None:
+    """Checks parameters from a file, apart from their lengths and whether their texts can be printed.
+
+    Raises:
+        ValueError: A name is not an identifier, or a value is not finite.
+    """
+    for name, value in params.items():
+        if not name.isidentifier():
+            raise ValueError(f"a parameter named {brief(name)}, which is no identifier")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ValueError(f"{brief(value)} as the parameter {name}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} as the parameter {name}")
+
+
+def _written(value: ParamValue) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
