@@ -132,11 +132,16 @@ def test_show(run_command: RunCommand, at: str) -> None:
     assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
 
 
-def test_show_tells_params(run_command: RunCommand, tmp_path: Path, evaluation: Evaluation) -> None:
+def test_params_are_told(run_command: RunCommand, tmp_path: Path, evaluation: Evaluation) -> None:
     at = str(tmp_path / "history")
     with History(at, create=True) as history:
         params = replace(evaluation.provenance, params={"lr": 0.5, "name": "a b"})
         history.add(replace(evaluation, provenance=params), load("isolated_cube"), "a")
+    assert "│ isolated_cube lr=0.5 name=a b │" in run_command("history", "--history", at)[1]
+    (record,) = json.loads(run_command("history", "--history", at, "--format", "json")[1])
+    assert (record["strategy"], record["params"]) == ("isolated_cube", {"lr": 0.5, "name": "a b"})
+    (row,) = csv.DictReader(io.StringIO(run_command("history", "--history", at, "--format", "csv")[1]))
+    assert (row["strategy"], json.loads(row["params"])) == ("isolated_cube", {"lr": 0.5, "name": "a b"})
     lines = run_command("show", "1", "--history", at)[1].splitlines()
     assert any("isolated_cube lr=0.5 name=a b" in line for line in lines)
     assert ["params", "lr=0.5", "name=a", "b"] in [line.split() for line in lines]

@@ -19,6 +19,7 @@ from vecparity.history import database
 from vecparity.history import store as module
 from vecparity.history.database import VERSION
 from vecparity.history.fingerprint import fingerprint
+from vecparity.history.records import named_protocol
 from vecparity.history.store import History
 from vecparity.strategy.source import load
 from vecparity.task.config import task_config
@@ -75,7 +76,7 @@ def test_overridden_settings_are_no_protocol(history: History, evaluation: Evalu
         (task_config("n32-k8"), "custom", "custom"),
     ]:
         made = replace(evaluation, config=config, provenance=replace(evaluation.provenance, protocol=protocol))
-        assert module._protocol(made) == expected
+        assert named_protocol(made) == expected
 
 
 def test_without_a_score_it_is_recorded_too(history: History, diverged: Evaluation) -> None:
@@ -100,7 +101,7 @@ def test_ids_count_up_and_a_source_is_kept_once(history: History, evaluation: Ev
 
 def test_the_same_is_found_newest_first(history: History, evaluation: Evaluation) -> None:
     digest = fingerprint(evaluation.config, evaluation.provenance)
-    assert history.same(digest) == []
+    assert list(history.same(digest)) == []
     history.add(evaluation, CUBE, "a")
     history.add(replace(evaluation, provenance=replace(evaluation.provenance, seed=43)), CUBE, "b")
     history.add(evaluation, CUBE, "c")
@@ -197,7 +198,7 @@ def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation,
 def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, path: Path) -> None:
     history.add(evaluation, CUBE, "a")
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE evaluations SET document = x'00'")
+        connection.execute("UPDATE documents SET document = x'00'")
     connection.close()
     with pytest.raises(MachineError, match=r"history\.sqlite3, evaluation 1: is damaged"):
         history.get(1)

@@ -94,7 +94,7 @@ def test_drawing_leaves_no_trace_and_takes_no_style(evaluation: Evaluation) -> N
 def test_runs_without_windows_and_features_of_the_secret_only() -> None:
     one = evaluate("isolated_cube", **SHORT | {"max_steps": 0, "num_hidden_secrets": 1, "num_orderings": 1})
     text = html([one])
-    assert "there are no windows to draw" in text
+    assert "There are no windows to draw: no run has trained" in text
     assert "<svg" in text.partition("Where runs ended")[2]
     all_secret = evaluate("isolated_cube", n_features=3, secret_size=3, **SHORT | {"num_hidden_secrets": 1})
     assert "features; there are no others" in html([all_secret])

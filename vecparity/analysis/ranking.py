@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from statistics import fmean
 
-from vecparity.analysis.by_secret import by_secret
-from vecparity.analysis.contenders import failed_audits
 from vecparity.analysis.intervals import Interval, interval
 from vecparity.errors import UsageError
 from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
-from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
+from vecparity.evaluation.summary import Summary, summarize
+from vecparity.task.config import CONFIGURATIONS, Protocol
 
 
 @dataclass(frozen=True)
@@ -105,25 +104,26 @@ class RankedSource:
     sha256: str
     params: Params = field(default_factory=dict)
     strategy: str = ""
-    counting: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
+    counting: dict[tuple[str, int], Summary] = field(default_factory=dict)
     failed_audits: list[str] = field(default_factory=list)
 
-    def add(self, evaluation: Evaluation, seeds: Sequence[int] | None) -> None:
+    def add(self, summary: Summary, seeds: Sequence[int] | None) -> None:
         """Adds the next newer evaluation, which replaces an older one of the same configuration and seed.
 
         An unaudited evaluation does not restore a score that a strict audit withheld.
         """
-        self.strategy = evaluation.provenance.title
-        self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
-        key = evaluation.config.label, evaluation.provenance.seed
+        self.strategy = summary.title
+        if summary.failed_audits:
+            self.failed_audits = sorted({*self.failed_audits, *summary.failed_audits})
+        key = summary.label, summary.seed
         older = self.counting.get(key)
-        is_undoing = older is not None and _failed_strictly(older) and evaluation.provenance.audit == "off"
-        if (not seeds or evaluation.provenance.seed in seeds) and not is_undoing:
-            self.counting[key] = evaluation
+        is_undoing = older is not None and _failed_strictly(older) and summary.audit == "off"
+        if (not seeds or summary.seed in seeds) and not is_undoing:
+            self.counting[key] = summary
 
 
 def leaderboard(
-    evaluations: Iterable[Evaluation], league: League | None = None, seeds: Sequence[int] | None = None
+    evaluations: Iterable[Evaluation | Summary], league: League | None = None, seeds: Sequence[int] | None = None
 ) -> list[Standing]:
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
@@ -133,8 +133,9 @@ def leaderboard(
     without a score.
 
     Args:
-        evaluations: Any evaluations, oldest first. For one source, configuration and seed, the newest counts, unless it
-            was not audited and a strict audit withheld an older one's score. Other leagues' evaluations are ignored.
+        evaluations: Any evaluations or their summaries, oldest first. For one source, configuration and seed, the
+            newest counts, unless it was not audited and a strict audit withheld an older one's score. Other leagues'
+            evaluations are ignored.
         league: The league to rank; by default that of the newest evaluation that is in any.
         seeds: The top-level seeds that count; by default all.
 
@@ -144,8 +145,8 @@ def leaderboard(
     Raises:
         UsageError: An argument is not an evaluation; or no league is given, and no evaluation is in one.
     """
-    given = listed(evaluations)
-    league = league or next((found for evaluation in reversed(given) if (found := league_of(evaluation))), None)
+    given = _summaries(evaluations)
+    league = league or next((found for summary in reversed(given) if (found := league_of(summary))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
         raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
@@ -154,71 +155,83 @@ def leaderboard(
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
 
+def _summaries(evaluations: Iterable[Evaluation | Summary]) -> list[Summary]:
+    if isinstance(evaluations, Iterable):
+        evaluations = list(evaluations)
+        if all(isinstance(each, Summary) for each in evaluations):
+            return evaluations  # type: ignore[return-value]
+    return [summarize(evaluation) for evaluation in listed(evaluations)]  # type: ignore[arg-type]
+
+
 def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
-    problems = [problem for evaluation in entry.counting.values() if (problem := evaluation.why_no_score)]
+    problems = [problem for summary in entry.counting.values() if (problem := summary.why_no_score)]
     scored, is_complete = _scored(entry)
     has_place = is_complete and not problems
-    runs = [run for on_one in scored.values() for evaluation in on_one for run in evaluation.results]
+    everything = [summary for on_one in scored.values() for summary in on_one]
     samples = [_accuracies(on_one) for on_one in scored.values()]
     return Standing(
         rank=None,
         strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.sha256[:8]})",
         sha256=entry.sha256,
         configurations={label: _figures(on_one) for label, on_one in scored.items()},
-        accuracy=_mean([run.test_accuracy for run in runs]) if has_place else None,
+        accuracy=_accuracy(everything) if has_place else None,
         interval=_of_accuracies(samples) if has_place else None,
-        mean_steps=_mean([run.steps for run in runs]) if has_place else None,
+        mean_steps=_mean_steps(everything) if has_place else None,
         failed_audits=entry.failed_audits,
         lacks=None if problems or is_complete else _missing(scored),
-        why_no_score=str(problems[0]) if problems else None,
+        why_no_score=problems[0] if problems else None,
         params=entry.params,
     )
 
 
-def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
+def _missing(scored: Mapping[str, Sequence[Summary]]) -> str:
     missing = [label for label in CONFIGURATIONS if label not in scored]
     if missing:
         return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
     return "no seed that all configurations were evaluated under"
 
 
-def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
+def _scored(entry: RankedSource) -> tuple[dict[str, list[Summary]], bool]:
     """Returns the evaluations with a score, by configuration and ascending seed, and whether the entry is complete.
 
     A complete entry's evaluations are those of the seeds that all configurations have.
     """
-    by_label: dict[str, dict[int, Evaluation]] = {}
-    for label in CONFIGURATIONS:
-        for (configuration, seed), evaluation in sorted(entry.counting.items(), key=lambda item: item[0]):
-            if configuration == label and not evaluation.why_no_score:
-                by_label.setdefault(label, {})[seed] = evaluation
+    by_label: dict[str, dict[int, Summary]] = {label: {} for label in CONFIGURATIONS}
+    for (label, seed), summary in sorted(entry.counting.items(), key=lambda item: item[0]):
+        if not summary.why_no_score:
+            by_label[label][seed] = summary
+    by_label = {label: seeds for label, seeds in by_label.items() if seeds}
     common = set.intersection(*(set(seeds) for seeds in by_label.values())) if by_label else set()
     is_complete = len(by_label) == len(CONFIGURATIONS) and bool(common)
     return {
-        label: [evaluation for seed, evaluation in seeds.items() if not is_complete or seed in common]
+        label: [summary for seed, summary in seeds.items() if not is_complete or seed in common]
         for label, seeds in by_label.items()
     }, is_complete
 
 
-def _figures(evaluations: Sequence[Evaluation]) -> ConfigurationFigures:
-    runs = [run for evaluation in evaluations for run in evaluation.results]
+def _figures(summaries: Sequence[Summary]) -> ConfigurationFigures:
     return ConfigurationFigures(
-        accuracy=_mean([run.test_accuracy for run in runs]),
-        interval=_of_accuracies([_accuracies(evaluations)]),
-        mean_steps=_mean([run.steps for run in runs]),
-        num_runs=len(runs),
-        seeds=[evaluation.provenance.seed for evaluation in evaluations],
+        accuracy=_accuracy(summaries),
+        interval=_of_accuracies([_accuracies(summaries)]),
+        mean_steps=_mean_steps(summaries),
+        num_runs=sum(summary.num_runs for summary in summaries),
+        seeds=[summary.seed for summary in summaries],
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _accuracy(summaries: Sequence[Summary]) -> float:
     """Returns the mean as `Evaluation.metrics` does: equal totals give equal means, whichever values make them up."""
-    return math.fsum(values) / len(values)
+    parts = (part for each in summaries for part in (*each.accuracy_sums, *each.accuracy_remainders))
+    return math.fsum(parts) / sum(summary.num_runs for summary in summaries)
 
 
-def _accuracies(evaluations: Sequence[Evaluation]) -> list[float]:
+def _mean_steps(summaries: Sequence[Summary]) -> float:
+    return sum(total for each in summaries for total in each.step_sums) / sum(each.num_runs for each in summaries)
+
+
+def _accuracies(summaries: Sequence[Summary]) -> list[float]:
     """Returns one accuracy for each secret."""
-    return [secret.accuracy for secret in by_secret(evaluations).values()]
+    return [accuracy for summary in summaries for accuracy in summary.accuracies]
 
 
 def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
@@ -247,17 +260,17 @@ def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, f
     return means(configurations) if configurations else (0.0, 0.0)
 
 
-def league_of(evaluation: Evaluation) -> League | None:
+def league_of(summary: Summary) -> League | None:
     """Returns the league in which an evaluation ranks, or None if its settings are not those of a protocol."""
-    protocol, made = protocol_of(evaluation.config), evaluation.provenance
-    return None if protocol is None else League(protocol, made.seal, made.dtype, made.init_device)
+    by = summary
+    return None if by.protocol is None else League(by.protocol, by.seal, by.dtype, by.init_device)
 
 
-def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
+def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
     """Groups a league's evaluations by source and parameters.
 
     Args:
-        evaluations: Any evaluations, oldest first.
+        summaries: Any evaluations' summaries, oldest first.
         league: The league; other leagues' evaluations are ignored.
         seeds: Top-level seeds that count; None or an empty sequence for all.
 
@@ -265,15 +278,17 @@ def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[i
         The sources with at least one evaluation that counts.
     """
     made: dict[tuple[str, str], RankedSource] = {}
-    for evaluation in evaluations:
-        if league_of(evaluation) == league:
-            by = evaluation.provenance
-            made.setdefault(by.identity, RankedSource(by.strategy_sha256, by.params)).add(evaluation, seeds)
+    for summary in summaries:
+        if league_of(summary) == league:
+            entry = made.get(summary.identity)
+            if entry is None:
+                entry = made[summary.identity] = RankedSource(summary.strategy_sha256, summary.params)
+            entry.add(summary, seeds)
     return [entry for entry in made.values() if entry.counting]
 
 
-def _failed_strictly(evaluation: Evaluation) -> bool:
-    return evaluation.provenance.audit == "strict" and bool(evaluation.failed_findings)
+def _failed_strictly(summary: Summary) -> bool:
+    return summary.audit == "strict" and bool(summary.failed_audits)
 
 
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:

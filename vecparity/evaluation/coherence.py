@@ -14,7 +14,7 @@ from vecparity.training.loop import Curve
 
 _ROUNDING = 1e-9
 # Maximum length of a text that is shown; each is one line.
-_MOST_CHARACTERS = 4096
+MOST_CHARACTERS = 4096
 
 
 def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
@@ -79,7 +79,7 @@ def require_line(text: str) -> None:
     """
     if not text.isprintable():
         raise ValueError(f"{brief(text)}, which cannot be printed")
-    if len(text) > _MOST_CHARACTERS:
+    if len(text) > MOST_CHARACTERS:
         raise ValueError(f"{brief(text)}, which is {len(text)} characters long")
 
 

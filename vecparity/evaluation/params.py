@@ -20,6 +20,16 @@ def params_key(params: Mapping[str, ParamValue]) -> str:
     return json.dumps(params, sort_keys=True)
 
 
+def title(strategy: str, params: Mapping[str, ParamValue]) -> str:
+    """Returns a strategy's name with its parameters, which tell entries of one source apart."""
+    return " ".join([strategy, *param_words(params)]) if params else strategy
+
+
+def identity(sha256: str, params: Mapping[str, ParamValue]) -> tuple[str, str]:
+    """Returns the digest of a source and its parameters: the same for everything that one contender made."""
+    return sha256, params_key(params) if params else "{}"
+
+
 def check_params(params: Mapping[str, ParamValue]) -> None:
     """Checks parameters from a file, apart from their lengths and whether their texts can be printed.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from vecparity.audits.findings import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
-from vecparity.evaluation.params import Params, param_words, params_key
+from vecparity.evaluation.params import Params, identity, title
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Curve
@@ -134,12 +134,12 @@ class Provenance:
     @property
     def title(self) -> str:
         """The strategy's name with its parameters, which tell entries of one source apart."""
-        return " ".join([self.strategy, *param_words(self.params)])
+        return title(self.strategy, self.params)
 
     @property
     def identity(self) -> tuple[str, str]:
         """The digest of the source and the parameters: the same for everything that one contender made."""
-        return self.strategy_sha256, params_key(self.params)
+        return identity(self.strategy_sha256, self.params)
 
 
 @dataclass(frozen=True)

@@ -62,9 +62,8 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
     """
     if not words:
         with History(history) as recorded:
-            entries = recorded.require_entries()
-            newest = [entry.id for entry in entries if entry.command == entries[-1].command]
-            return [found.evaluation for found in recorded.evaluations(newest)]
+            recorded.require_entries()
+            return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
     for word in words:
         if not re.fullmatch(rf"{_ID}|.*\.json", word):
             raise UsageError(f"expected an id of vecparity history or a JSON file, got {brief(word)}")

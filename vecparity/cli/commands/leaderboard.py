@@ -1,7 +1,7 @@
 """``vecparity leaderboard``: ranks the recorded strategies."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,11 +12,11 @@ from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.evaluation.params import params_key
-from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
+from vecparity.task.config import CONFIGURATIONS, Protocol
 
 if TYPE_CHECKING:
     from vecparity.analysis.ranking import League, Standing
-    from vecparity.evaluation.result import Evaluation
+    from vecparity.evaluation.summary import Summary
 
 _PUBLIC = "public"
 
@@ -44,13 +44,15 @@ def leaderboard(
     """
     from vecparity.analysis.published import published as published_results
     from vecparity.analysis.ranking import leaderboard
+    from vecparity.history.store import History
 
     if published:
         protocol = protocol or "published"
         published_results(protocol)
-    evaluations = _recorded(history)
-    league = _league(evaluations, protocol, seal, init_device)
-    standings = leaderboard(evaluations, league, seed)
+    with History(history) as opened:
+        summaries = opened.summaries()
+    league = _league(summaries, protocol, seal, init_device)
+    standings = leaderboard(summaries, league, seed)
     if not standings:
         raise UsageError(f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that rank")
     if published:
@@ -59,25 +61,13 @@ def leaderboard(
     return 0
 
 
-def _recorded(history: Path | None) -> list["Evaluation"]:
-    """Returns the evaluations that may rank, oldest first."""
-    from vecparity.history.store import History
-
-    # Evaluations with curves are large: those with other numbers of runs are not read.
-    numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}
-    with History(history) as opened:
-        likely = [entry.id for entry in opened.entries() if entry.label in CONFIGURATIONS and entry.num_runs in numbers]
-        # Read one by one, and drop the fields that ranking does not use: hundreds of them would fill the memory.
-        return [replace(opened.get(id_).evaluation, curves=[], first_layers=[]) for id_ in likely]
-
-
 def _league(
-    evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
+    summaries: Sequence["Summary"], protocol: Protocol | None, seal: str | None, init_device: str | None
 ) -> "League":
     """Returns the league of the newest evaluation that ranks and matches the options."""
     from vecparity.analysis.ranking import league_of
 
-    leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
+    leagues = [league for summary in reversed(summaries) if (league := league_of(summary))]
     for league in leagues:
         is_wanted = protocol in (None, league.protocol) and init_device in (None, league.init_device)
         if is_wanted and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
