@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
@@ -18,7 +18,7 @@ from vecparity.evaluation.result import (
     RunResult,
 )
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 SHARES = st.floats(0, 1)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)

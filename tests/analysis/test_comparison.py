@@ -10,7 +10,7 @@ from scipy import stats
 from vecparity import Evaluation, compare, evaluate
 from vecparity.analysis.difference import Tally
 from vecparity.analysis.intervals import Interval
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 
 Ends = list[list[tuple[int, float]]]

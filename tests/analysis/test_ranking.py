@@ -9,7 +9,7 @@ from scipy import stats
 from vecparity import Evaluation, leaderboard
 from vecparity.analysis.published import published as published_results
 from vecparity.analysis.ranking import League, Standing
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, task_config
 

@@ -13,7 +13,7 @@ import pytest
 from conftest import RunCommand
 
 from vecparity import Evaluation
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.cli.main import main
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import DivergedRun
@@ -234,6 +234,16 @@ def test_eval_is_the_same_as_the_module(run_command: RunCommand) -> None:
     status, out, _ = run_command("eval", "--list-strategies")
     assert status == 0
     assert "isolated_cube" in out.splitlines()
+
+
+@pytest.mark.parametrize("arguments", ["history", "history --limit 2 --sort accuracy", "leaderboard", "show 4"])
+def test_what_only_reads_the_history_needs_no_torch(arguments: str) -> None:
+    """Importing it takes a second."""
+    at = Path(__file__).parents[1] / "history" / "samples" / "version-1.sqlite3"
+    command = [*arguments.split(), "--history", str(at)]
+    program = f"import sys; from vecparity.cli.main import main; assert main({command}) == 0; "
+    program += "assert not {'torch', 'scipy.stats', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
 
 def test_help_lists_every_command_and_needs_no_torch() -> None:

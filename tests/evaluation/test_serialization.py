@@ -12,7 +12,7 @@ from hypothesis import given
 from vecparity import Evaluation
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 SAMPLES = Path(__file__).parents[1] / "history" / "samples"
 

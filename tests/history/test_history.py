@@ -195,6 +195,30 @@ def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation,
     refused(path, MachineError, "is damaged, and left as it is: ")
 
 
+def test_damage_in_a_large_file_is_found_where_it_is_read(
+    history: History, evaluation: Evaluation, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a large file is not checked whenever it is opened."""
+    monkeypatch.setattr(database, "_MOST_CHECKED_BYTES", 0)
+    for _ in range(40):
+        history.add(evaluation, CUBE, "a")
+    history.close()
+    with History(path) as read:
+        entries = read.entries()
+    content, found = path.read_bytes(), 0
+    for page in range(1, len(content) // 4096):
+        begin = 4096 * page + 16
+        path.write_bytes(content[:begin] + bytes(range(200)) + content[begin + 200 :])
+        try:
+            with History(path) as read:
+                read.check()
+                assert read.entries() == entries, "checked, but not what was recorded"
+                assert all(each.evaluation == evaluation for each in read.evaluations())
+        except MachineError:
+            found += 1
+    assert found > 5
+
+
 def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, path: Path) -> None:
     history.add(evaluation, CUBE, "a")
     with sqlite3.connect(path) as connection:

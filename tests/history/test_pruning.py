@@ -14,7 +14,7 @@ from vecparity.history.recorder import recorder
 from vecparity.history.store import History
 from vecparity.report import html
 from vecparity.strategy.source import Strategy, load
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 CUBE = load("isolated_cube")
 RANKED = made("mine", [[(1_750, 0.75)] * 3] * 5)

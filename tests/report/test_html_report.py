@@ -12,12 +12,12 @@ from browser import Watched, rows, started
 from playwright.sync_api import Browser, Page
 
 from vecparity import Evaluation, evaluate, task_config
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.evaluation import serialization
 from vecparity.report import write_report
 from vecparity.report.svg import SERIES
 from vecparity.task.config import CONFIGURATIONS
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 # Looked at by people; git ignores it.
 ARTEFACTS = Path(__file__).parents[2] / "artefacts"

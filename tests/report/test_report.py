@@ -26,7 +26,7 @@ from vecparity.report.page import medians
 from vecparity.report.series import tell_apart
 from vecparity.report.words import layer_sentence
 from vecparity.task.seeds import new_key
-from vecparity.training.progress import Curve
+from vecparity.training.curve import Curve
 
 
 def ids(text: str) -> Counter[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import CPU
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits

@@ -59,15 +59,17 @@ def interval(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> In
     assert len(samples) == len(weights), "one weight a sample"
     if min(len(sample) for sample in samples) < LEAST_SECRETS:
         return None
-    from scipy import stats
+    import numpy as np
+    from scipy.special import stdtrit  # Student's quantiles: `scipy.stats` has the same, and loads for a second
 
     centre = math.fsum(weight * fmean(sample) for sample, weight in zip(samples, weights, strict=True))
     # Values that are all the same have no spread, whatever their mean is rounded to.
-    errors = [0.0 if min(sample) == max(sample) else float(stats.sem(sample)) for sample in samples]
+    deviations = [0.0 if min(sample) == max(sample) else float(np.std(sample, ddof=1)) for sample in samples]
+    errors = [deviation / math.sqrt(len(sample)) for deviation, sample in zip(deviations, samples, strict=True)]
     variances = [(weight * error) ** 2 for error, weight in zip(errors, weights, strict=True)]
     variance = math.fsum(variances)
     if variance == 0:
         return None
     shares = [(part / variance) ** 2 / (len(sample) - 1) for part, sample in zip(variances, samples, strict=True)]
-    reach = float(stats.t.ppf((1 + _CONFIDENCE) / 2, 1 / math.fsum(shares))) * math.sqrt(variance)
+    reach = float(stdtrit(1 / math.fsum(shares), (1 + _CONFIDENCE) / 2)) * math.sqrt(variance)
     return Interval(centre - reach, centre + reach)

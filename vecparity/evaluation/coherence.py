@@ -10,7 +10,7 @@ from vecparity.evaluation.params import check_params
 from vecparity.evaluation.result import ByFeature, DatasetSummary, Evaluation, Metrics
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
 from vecparity.task.seeds import check_seed
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 _ROUNDING = 1e-9
 # Maximum length of a text that is shown; each is one line.

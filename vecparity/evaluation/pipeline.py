@@ -11,7 +11,8 @@ from pathlib import Path
 import torch
 
 from vecparity import _version
-from vecparity.audits.findings import AuditFinding, file_unchanged
+from vecparity.audits.finding import AuditFinding
+from vecparity.audits.findings import file_unchanged
 from vecparity.audits.mode import audit_mode
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower

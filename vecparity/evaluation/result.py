@@ -5,13 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.evaluation.params import Params, identity, title
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from vecparity import _version
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation.coherence import check
 from vecparity.evaluation.result import (
@@ -27,7 +27,7 @@ from vecparity.evaluation.result import (
 )
 from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 # Changes whenever earlier versions can no longer read the files that this version writes.
 FORMAT = 1

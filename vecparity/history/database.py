@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from vecparity.errors import MachineError, UsageError, printable
 from vecparity.evaluation import serialization
@@ -16,6 +17,9 @@ _APPLICATION = int.from_bytes(b"vpar", "big")
 VERSION = 2
 # The tables of each version that can be read, as SQL.
 _TABLES = {1: version_1.TABLES, VERSION: version_2.TABLES}
+# The largest file whose pages are all checked whenever it is opened. Of larger ones, `History.check` checks them, and
+# every row is checked by its digests when it is read.
+_MOST_CHECKED_BYTES = 64 << 20
 # Time to wait for other processes that are writing; each write takes milliseconds.
 _WAIT_SECONDS = 60.0
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
@@ -99,19 +103,20 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
             "(upgrade, or give another --history FILE)"
         )
-    quick_check(connection)
+    if _pragma(connection, "page_count") * _pragma(connection, "page_size") <= _MOST_CHECKED_BYTES:
+        check_pages(connection, "quick_check")
     if not is_empty and made != _own_schema(version):  # a trigger, for example, could write what nobody recorded
         raise sqlite3.DatabaseError("tables or triggers that are not vecparity's")
     return is_empty
 
 
-def quick_check(connection: sqlite3.Connection) -> None:
-    """Checks the structure of all pages.
+def check_pages(connection: sqlite3.Connection, how: Literal["quick_check", "integrity_check"]) -> None:
+    """Checks the structure of all pages; the integrity check compares indices with their tables, too.
 
     Raises:
         DatabaseError: The file is damaged.
     """
-    (problem,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    (problem,) = connection.execute(f"PRAGMA {how}(1)").fetchone()
     if problem != "ok":
         raise sqlite3.DatabaseError(" ".join(problem.split()))
 

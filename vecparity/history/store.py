@@ -12,7 +12,7 @@ from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.summary import Summary
 from vecparity.files import to_path
-from vecparity.history.database import VERSION, connect, quick_check, telling, writing
+from vecparity.history.database import VERSION, check_pages, connect, telling, writing
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.migration import migrate
 from vecparity.history.records import Entry, Recorded, damaged
@@ -203,7 +203,7 @@ class History:
             MachineError: The file, or an evaluation, is damaged.
         """
         with telling(self.path):
-            quick_check(self._connection)
+            check_pages(self._connection, "integrity_check")
         self.summaries()
         return sum(1 for _ in self._select("TRUE ORDER BY id"))
 
