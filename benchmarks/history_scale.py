@@ -33,6 +33,7 @@ from vecparity.evaluation.result import (
     RunResult,
 )
 from vecparity.history.database import VERSION, connect, writing
+from vecparity.history.store import History
 from vecparity.history.version_2 import Version2
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import CONFIGURATIONS, task_config
@@ -134,18 +135,28 @@ def seconds(command: Sequence[str], path: Path) -> float:
 
 
 @app.default
-def main(*, count: int = 50_000, repeats: int = 5, output: Path = machine.RESULTS, name: str = "history_scale") -> Path:
+def main(
+    *,
+    count: int = 50_000,
+    repeats: int = 5,
+    history: Path | None = None,
+    output: Path = machine.RESULTS,
+    name: str = "history_scale",
+) -> Path:
     """Measures, prints a table and writes ``<output>/<name>.json``.
 
     Args:
         count: Number of evaluations in the history.
         repeats: Number of times that each command runs, after one that is not counted.
+        history: A file in which to keep the history, or that has it already; by default it is removed in the end.
         output: Directory of the JSON file.
         name: Name of the JSON file.
     """
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "history.sqlite3"
-        per_record = fill(path, count)
+        path = history or Path(directory) / "history.sqlite3"
+        per_record = None if path.exists() else fill(path, count)
+        with History(path) as opened:
+            assert opened.count() == count, f"expected {count} evaluations, got {opened.count()} in {path}"
         measured: list[dict[str, Any]] = []
         for command, (arguments, goal) in COMMANDS.items():
             times = [seconds(arguments, path) for _ in range(1 + repeats)][1:]

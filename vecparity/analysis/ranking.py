@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import groupby
 from statistics import fmean
 
@@ -94,25 +94,26 @@ class RankedSource:
     """One source with its parameters in a league.
 
     Attributes:
-        sha256: Digest of the source.
-        params: Values of its keyword parameters.
-        strategy: Its newest name, with the parameters.
+        newest: The newest evaluation, whose name it has.
         counting: The evaluations that count, by configuration and seed.
         failed_audits: Names of the audits that any recorded evaluation failed, whether it counts or not.
     """
 
-    sha256: str
-    params: Params = field(default_factory=dict)
-    strategy: str = ""
+    newest: Summary
     counting: dict[tuple[str, int], Summary] = field(default_factory=dict)
     failed_audits: list[str] = field(default_factory=list)
+
+    @property
+    def strategy(self) -> str:
+        """Its newest name, with the parameters."""
+        return self.newest.title
 
     def add(self, summary: Summary, seeds: Sequence[int] | None) -> None:
         """Adds the next newer evaluation, which replaces an older one of the same configuration and seed.
 
         An unaudited evaluation does not restore a score that a strict audit withheld.
         """
-        self.strategy = summary.title
+        self.newest = summary
         if summary.failed_audits:
             self.failed_audits = sorted({*self.failed_audits, *summary.failed_audits})
         key = summary.label, summary.seed
@@ -171,8 +172,8 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
     samples = [_accuracies(on_one) for on_one in scored.values()]
     return Standing(
         rank=None,
-        strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.sha256[:8]})",
-        sha256=entry.sha256,
+        strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.newest.strategy_sha256[:8]})",
+        sha256=entry.newest.strategy_sha256,
         configurations={label: _figures(on_one) for label, on_one in scored.items()},
         accuracy=_accuracy(everything) if has_place else None,
         interval=_of_accuracies(samples) if has_place else None,
@@ -180,7 +181,7 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
         failed_audits=entry.failed_audits,
         lacks=None if problems or is_complete else _missing(scored),
         why_no_score=problems[0] if problems else None,
-        params=entry.params,
+        params=entry.newest.params,
     )
 
 
@@ -278,11 +279,13 @@ def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] |
         The sources with at least one evaluation that counts.
     """
     made: dict[tuple[str, str], RankedSource] = {}
+    conditions = astuple(league)
     for summary in summaries:
-        if league_of(summary) == league:
-            entry = made.get(summary.identity)
+        if (summary.protocol, summary.seal, summary.dtype, summary.init_device) == conditions:
+            identity = summary.identity
+            entry = made.get(identity)
             if entry is None:
-                entry = made[summary.identity] = RankedSource(summary.strategy_sha256, summary.params)
+                entry = made[identity] = RankedSource(summary)
             entry.add(summary, seeds)
     return [entry for entry in made.values() if entry.counting]
 

@@ -4,6 +4,8 @@ import json
 import math
 from collections.abc import Mapping
 
+import msgspec
+
 from vecparity.errors import brief
 
 ParamValue = bool | int | float | str
@@ -17,7 +19,7 @@ def param_words(params: Mapping[str, ParamValue]) -> list[str]:
 
 def params_key(params: Mapping[str, ParamValue]) -> str:
     """Returns the parameters as JSON in alphabetical order, in which 1, 1.0, true and "1" differ."""
-    return json.dumps(params, sort_keys=True)
+    return msgspec.json.encode(params, order="sorted").decode()
 
 
 def title(strategy: str, params: Mapping[str, ParamValue]) -> str:

@@ -101,15 +101,19 @@ def check_summary(summary: Summary) -> None:
     Raises:
         ValueError: Some parts disagree, or a text cannot be shown.
     """
-    for text in (summary.strategy, summary.label, summary.why_no_score or "", *summary.failed_audits):
-        require_line(text)
-    check_params(summary.params)
+    texts = (summary.strategy, summary.label, summary.why_no_score or "", *summary.failed_audits)
+    joint = "".join(texts)
+    if len(joint) > MOST_CHARACTERS or not joint.isprintable():  # one by one only if need be: there may be 100 000
+        for text in texts:
+            require_line(text)
+    if summary.params:
+        check_params(summary.params)
     sums, remainders, steps = summary.accuracy_sums, summary.accuracy_remainders, summary.step_sums
     if len(steps) != len(sums) or len(remainders) not in (0, len(sums)) or bool(sums) == bool(summary.why_no_score):
         raise ValueError(f"accuracies of {len(sums)} and steps of {len(steps)} secrets")
     if sums and (summary.num_runs < len(sums) or summary.num_runs % len(sums)):
         raise ValueError(f"{summary.num_runs} runs of {len(sums)} secrets")
-    if not all(0 <= total <= summary.num_runs for total in sums) or min(steps, default=0) < 0:
+    if sums and not (min(sums) >= 0 and max(sums) <= summary.num_runs and min(steps) >= 0):
         raise ValueError(f"sums of accuracies {sums} and steps {steps}")
     if not all(map(math.isfinite, remainders)):
         raise ValueError(f"remainders {remainders}")

@@ -185,7 +185,7 @@ class Version2:
         if not isinstance(text, str) or digest != _sha256(text.encode()):
             raise damaged(self._path, id_, "a summary that is not what was recorded")
         try:
-            summary = msgspec.json.decode(text, type=Summary)
+            summary = _SUMMARY.decode(text)
             check_summary(summary)
         except ValueError as error:
             raise damaged(self._path, id_, str(error)) from error
@@ -207,7 +207,7 @@ class Version2:
             summary
             and expected
             and _comparable(self._summary(entry.id, summary, values["summary_sha256"]))
-            == _comparable(msgspec.json.decode(expected, type=Summary))
+            == _comparable(_SUMMARY.decode(expected))
         ):
             raise damaged(self._path, entry.id, "another evaluation's summary")
         return read
@@ -222,6 +222,7 @@ def _sha256(data: bytes) -> bytes:
     return hashlib.sha256(data).digest()
 
 
+_SUMMARY = msgspec.json.Decoder(Summary)
 _NO_SUMMARY = _sha256(b"")
 
 

@@ -67,8 +67,12 @@ def _league(
     """Returns the league of the newest evaluation that ranks and matches the options."""
     from vecparity.analysis.ranking import league_of
 
-    leagues = [league for summary in reversed(summaries) if (league := league_of(summary))]
-    for league in leagues:
+    num_leagues = 0
+    for summary in reversed(summaries):
+        league = league_of(summary)
+        if league is None:
+            continue
+        num_leagues += 1
         is_wanted = protocol in (None, league.protocol) and init_device in (None, league.init_device)
         if is_wanted and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
             return league
@@ -77,7 +81,7 @@ def _league(
     wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
         f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
-        f"{len(leagues)} that rank (vecparity history lists all)"
+        f"{num_leagues} that rank (vecparity history lists all)"
     )
 
 
