@@ -117,6 +117,22 @@ def test_the_default_history_goes_on(
         assert history.count() == 11
 
 
+def test_two_that_migrate_the_default_history_at_once_go_on(
+    path: Path, evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    default_path().parent.mkdir(parents=True)
+    shutil.copy(path, default_path())
+
+    def late(given: Path) -> Path:
+        migration.migrate(given)  # by another process
+        return migration.migrate(given)
+
+    monkeypatch.setattr("vecparity.history.store.migrate", late)
+    with History(create=True) as history:
+        assert history.add(evaluation, CUBE, "a") == 11
+
+
 def test_migration_loses_nothing(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE sqlite_sequence SET seq = 100")  # there were more

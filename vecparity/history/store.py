@@ -57,13 +57,18 @@ class History:
                     f"{VERSION} to record in (vecparity history --migrate --history FILE makes it one, which earlier "
                     "versions of vecparity cannot read)"
                 )
-            backup = migrate(self.path)
-            warnings.warn(
-                f"the history {self.path} is now of version {VERSION}, for which earlier versions of vecparity are too "
-                f"old; {backup} is as it was",
-                stacklevel=2,
-            )
+            try:
+                backup = migrate(self.path)
+            except UsageError:
+                pass  # another process has migrated it meanwhile: otherwise it is refused below
+            else:
+                warnings.warn(
+                    f"the history {self.path} is now of version {VERSION}, for which earlier versions of vecparity are "
+                    f"too old; {backup} is as it was",
+                    stacklevel=2,
+                )
             opened = connect(self.path, create=create)
+            assert opened is not None and opened[1] == VERSION
         if opened is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
         self._connection, self.version = opened
