@@ -9,15 +9,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-import torch
 from cyclopts import App
 
 from benchmarks import machine
 from vecparity.sandbox import levels
+from vecparity.sandbox.pool import Pool
 from vecparity.strategy import interface
+from vecparity.strategy.parameters import Arguments
 from vecparity.strategy.source import Strategy
 
 app = App(help=__doc__)
@@ -28,18 +28,9 @@ _COMMAND = ["--all-configs", "--log", "final"]
 class InProcess:
     """A substitute for a sandbox that calls the strategy in this process."""
 
-    def __init__(self, strategy: Strategy, level: object, limits: object, log: object, device: torch.device) -> None:
-        loaded = interface.load(strategy, device)
+    def __init__(self, pool: Pool, strategy: Strategy, arguments: Arguments) -> None:
+        loaded = interface.load(strategy, arguments=arguments)
         self.initialise, self.training_set = loaded.initialise, loaded.training_set
-
-    def __enter__(self) -> "InProcess":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def kill(self) -> None: ...
 
 
 def evaluate_in_process(arguments: Sequence[str]) -> int:

@@ -26,7 +26,8 @@ from torch import Tensor
 from benchmarks import machine
 from benchmarks.cases import CPU, Case
 from vecparity.cli.metric_log import MetricLog
-from vecparity.cli.progress_table import Headway
+from vecparity.cli.progress_table import ProgressTable
+from vecparity.evaluation.callbacks import Followers
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.training import loop as training
@@ -112,16 +113,10 @@ def _windows(runs: Sequence[Run], config: TaskConfig, on_window: Callable[[Windo
 
 def _followers(runs: Sequence[Run], config: TaskConfig, write: Callable[[str], None]) -> Callable[[WindowClosed], None]:
     log = MetricLog(1, "full", lambda lines: write("\n".join(lines)))
-    headway = Headway(config.label, config.max_steps)
-    log.begin(config)
-    log.prepared(runs, "idle")
-    headway.begin_training(len(runs), time.monotonic())
-
-    def on_window(closed: WindowClosed) -> None:
-        log.window(closed)
-        headway.window(closed, time.monotonic())
-
-    return on_window
+    followers = Followers([log, ProgressTable([config])])
+    followers.begin(config)
+    followers.prepared(runs, "idle")
+    return followers.window
 
 
 @app.default

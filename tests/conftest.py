@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ _BEHIND_THE_BORDER = [
     "sandbox.memory",
     "sandbox.protocol",
     "sandbox.processes",
-    "sandbox.client",
+    "sandbox.fork_server",
+    "sandbox.pool",
     "task.dataset_stats",
     "task.dataset",
     "training.engines.cuda",
@@ -76,19 +77,16 @@ _BEHIND_THE_BORDER = [
 ]
 install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "beartype.beartype")
 
-from vecparity import Evaluation, TaskConfig, evaluate  # noqa: E402
+from vecparity import Evaluation, evaluate  # noqa: E402
 from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
-from vecparity.sandbox.client import Sandbox  # noqa: E402
-from vecparity.sandbox.levels import Level  # noqa: E402
-from vecparity.sandbox.limits import Limits  # noqa: E402
+from vecparity.kernels.cpu import native  # noqa: E402
 from vecparity.sandbox.log import StrategyLog  # noqa: E402
+from vecparity.sandbox.pool import Pool, Sandbox  # noqa: E402
+from vecparity.strategy.parameters import Arguments  # noqa: E402
 from vecparity.strategy.source import Strategy, bundled, load  # noqa: E402
-from vecparity.task.config import Secret  # noqa: E402
-from vecparity.task.dataset import Dataset  # noqa: E402
-from vecparity.training.runs import Initial  # noqa: E402
 
 # Triton decides when it is first imported whether kernels are compiled or interpreted.
 if not torch.cuda.is_available():
@@ -106,6 +104,12 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "T
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
 atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
+# Files that take long come first, so that none is left for one process in the end.
+_LONGEST = (
+    *("test_golden", "test_adversarial", "test_containment", "test_guide", "test_bench_cuda", "test_resume"),
+    *("test_cuda_kernel", "test_odd_surroundings", "test_interruption", "test_throughput", "test_standard_streams"),
+    *("test_plan", "test_recorder", "test_fuzzing", "test_vmap", "test_cuda_features", "test_cross_pairing"),
+)
 # Ten times what the slowest takes on two cores; pyproject.toml has that of the others.
 SLOW_SECONDS = 900
 GOLDEN = Path(__file__).parent / "golden"
@@ -121,6 +125,7 @@ SHORT_FLAGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --log-interval 20 --hidden-width 16 --test-set-size 64"
 )
 STRATEGIES = Path(__file__).parent / "strategies"
+ADVERSARIAL = Path(__file__).parent / "adversarial"
 CPU = torch.device("cpu")
 
 RunEval = Callable[[str], tuple[int, list[str], str]]
@@ -155,6 +160,12 @@ def run_command(capsys: pytest.CaptureFixture[str]) -> RunCommand:
     return run
 
 
+@pytest.fixture
+def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the package look as where its extension was not built."""
+    monkeypatch.setattr(native, "_native", None)
+
+
 class Servers:
     """Fork servers that outlive an evaluation and serve one strategy after the other, as they never run one themselves.
 
@@ -168,52 +179,20 @@ class Servers:
         self.serves_all = False
         self._bundled = {load(name).sha256 for name in bundled()}
         self._log = StrategyLog()
-        self._sandboxes: dict[Any, Sandbox] = {}
+        self._pools: dict[Any, Pool] = {}
 
-    def sandbox(
-        self,
-        strategy: Strategy,
-        level: Level,
-        limits: Limits,
-        log: StrategyLog,
-        device: torch.device,
-        *,
-        again: bool = False,
-    ) -> "Sandbox | Served":
-        """Stands where a sandbox of a strategy's own is made; what it prints goes to another log than that."""
-        if not self.serves_all and strategy.sha256 not in self._bundled:
-            return Sandbox(strategy, level, limits, log, device, again=again)
-        key = level, limits, device, again, torch.get_num_threads()
-        if key not in self._sandboxes:
-            self._sandboxes[key] = Sandbox(strategy, level, limits, self._log, device, again=again)
-        return Served(strategy, self._sandboxes[key])
+    def sandbox(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> Sandbox:
+        """Stands where a sandbox of an evaluation's own pool is made; what it prints goes to another log than that."""
+        if self.serves_all or strategy.sha256 in self._bundled:
+            level, limits, _, device, num_threads = pool._kind
+            key = level, limits, device, num_threads
+            pool = self._pools.setdefault(key, Pool(level, limits, self._log, device, num_threads))
+        return Sandbox(pool, strategy, arguments, again=again)
 
     def close(self) -> None:
-        for sandbox in self._sandboxes.values():
-            sandbox.__exit__(None, None, None)
+        for pool in self._pools.values():
+            pool.close()
         self._log.__exit__(None, None, None)
-
-
-class Served:
-    """A sandbox of one strategy's, as it seems."""
-
-    def __init__(self, strategy: Strategy, sandbox: Sandbox) -> None:
-        self._strategy, self._sandbox = strategy, sandbox
-
-    def __enter__(self) -> "Served":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def kill(self) -> None: ...
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
-        self._sandbox._strategy = self._strategy
-        return self._sandbox.initialise(config, run_seeds)
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        self._sandbox._strategy = self._strategy
-        return self._sandbox.training_set(config, secret, dataset_seed)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -244,7 +223,7 @@ def diverged(servers: Servers) -> Evaluation:
     """Four runs, of which one diverges."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(servers, "serves_all", True)
-        return evaluate(Path(__file__).parent / "strategies" / "diverges.py", smoke=True, max_steps=30)
+        return evaluate(STRATEGIES / "diverges.py", smoke=True, max_steps=30)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -260,6 +239,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
     ):
         config.option.numprocesses = min(4, os.cpu_count() or 1)
         config.option.dist = "loadfile"  # tests of a file share fixtures
+        config.option.loadscopereorder = False  # in the order of `_LONGEST`
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -267,6 +247,7 @@ def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONGEST.index(item.path.stem) if item.path.stem in _LONGEST else len(_LONGEST))
     for item in items:
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))

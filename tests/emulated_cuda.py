@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -87,35 +88,73 @@ def engine(cluster_blocks: int = 1, **options: object) -> CudaEngine:
     return CudaEngine(EmulatedGpu(cluster_blocks, **options))  # type: ignore[arg-type]
 
 
+def _compile(*arguments: str) -> None:
+    assert _COMPILER is not None
+    command = [_COMPILER, *_FLAGS, "-fPIC", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
+    assert done.returncode == 0, done.stderr
+
+
 @functools.cache
 def _directory() -> Path:
+    """Returns the directory of what is compiled, which other processes use, too; a temporary one if it cannot be."""
+    directory = _EMULATOR.parents[1] / "build" / "emulator"
+    with suppress(OSError):
+        directory.mkdir(parents=True, exist_ok=True)
+    if os.access(directory, os.W_OK):
+        return directory
     directory = Path(tempfile.mkdtemp(prefix="vecparity-emulator-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
+
+
+def _digest(*what: str | Path) -> str:
+    """Returns a name for what is compiled of these texts and the files in these directories, here."""
+    digest = hashlib.sha256()
+    for each in (_this_machine(), *_FLAGS, *what):
+        texts = [each.encode()] if isinstance(each, str) else [path.read_bytes() for path in sorted(each.glob("*.*"))]
+        for text in texts:
+            digest.update(hashlib.sha256(text).digest())
+    return digest.hexdigest()[:32]
+
+
+@functools.cache
+def _this_machine() -> str:
+    """Returns what the compiler makes of this machine, and its version."""
+    assert _COMPILER is not None
+    asked = (["--version"], ["-Q", "--help=target"])
+    return "".join(
+        subprocess.run([_COMPILER, *_FLAGS, *options], capture_output=True, text=True, check=True).stdout
+        for options in asked
+    )
+
+
+def _made(path: Path, *arguments: str) -> Path:
+    """Compiles a file, unless there is one: whole, whoever else compiles it at the same time."""
+    if not path.exists():
+        temporary = path.with_name(f"{os.getpid()}-{path.name}")
+        _compile(*arguments, "-o", str(temporary))
+        temporary.replace(path)
+    return path
+
+
+@functools.cache
+def _same_for_all_plans() -> tuple[str, ...]:
+    """Compiles the emulator's own files, which know of no sizes; returns the compiler's arguments for them."""
+    name = _digest(_EMULATOR)
+    header = _made(_directory() / f"{name}.h.gch", "-w", "-x", "c++-header", str(_EMULATOR / "device.h"))
+    fibers = _made(_directory() / f"{name}.o", "-c", str(_EMULATOR / "fibers.cpp"))
+    return "-include", str(header.with_suffix("")), str(fibers)
 
 
 @functools.cache
 def library(plan: Plan, source: Path = KERNEL) -> ctypes.CDLL:
     """Compiles the kernel for a plan."""
     macros = [f"-D{name}={value}" for name, value in plan.macros.items()]
-    name = hashlib.sha256(" ".join([*macros, str(source)]).encode()).hexdigest()[:16]
-    path = _directory() / f"{name}.so"
-    files = [_EMULATOR / "emulator.cpp", _EMULATOR / "fibers.cpp"]
-    assert _COMPILER is not None
-    command = [
-        _COMPILER,
-        *_FLAGS,
-        "-shared",
-        "-fPIC",
-        *macros,
-        f"-I{_EMULATOR}",
-        f"-I{source}",
-        *map(str, files),
-        "-o",
-        str(path),
-    ]
-    made = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "LC_ALL": "C"})
-    assert made.returncode == 0, made.stderr
+    path = _directory() / f"{_digest(_EMULATOR, source, *macros)}.so"
+    if not path.exists():
+        program = str(_EMULATOR / "emulator.cpp")
+        _made(path, "-shared", *macros, f"-I{_EMULATOR}", f"-I{source}", *_same_for_all_plans(), program)
     return ctypes.CDLL(str(path))
 
 

@@ -60,7 +60,7 @@ def _until_it_ends(seed: int, results: Path, temporary: Path) -> Counter[str]:
                 _wait(process, chance)
                 process.kill()
             said = process.communicate()[1]
-        counts["begun again" if "there is no checkpoint" in said else "gone on"] += bool(flags)
+        counts["begun again" if "the evaluation starts from the beginning" in said else "gone on"] += bool(flags)
         if process.returncode == 0:
             return counts
         assert process.returncode == -9, said

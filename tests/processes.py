@@ -2,11 +2,13 @@
 
 import subprocess
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, TypeVar
 
 # Far more than a busy machine needs: only what never comes is found out by it.
 _SECONDS = 60.0
+_Item = TypeVar("_Item")
 
 
 def await_that(condition: Callable[[], bool]) -> None:
@@ -15,6 +17,12 @@ def await_that(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < until, f"waited {_SECONDS:g} s in vain"
         time.sleep(0.01)
+
+
+def await_each(items: Iterable[_Item], condition: Callable[[_Item], bool]) -> None:
+    """Waits until a condition holds of each item."""
+    for item in items:
+        await_that(partial(condition, item))
 
 
 class Child(subprocess.Popen[Any]):

@@ -19,9 +19,9 @@ ORDER = (
     *("_version", "errors", "files", "machine"),
     *("task", "strategy", "sandbox", "kernels", "training", "audits", "evaluation"),
     *("history", "analysis", "report", "inspection"),
-    *("api", "__init__", "cli", "eval", "__main__"),
+    *("evaluator", "api", "__init__", "cli", "eval", "__main__"),
 )
-TOP = {"__init__", "__main__", "_version", "api", "errors", "eval", "files", "machine"}
+TOP = {"__init__", "__main__", "_version", "api", "errors", "eval", "evaluator", "files", "machine"}
 AUTHORS = ("strategies", "strategy.starter")
 MOST_LINES = 300
 

@@ -8,22 +8,30 @@ from vecparity._version import __version__
 if TYPE_CHECKING:
     from vecparity.analysis.comparison import compare
     from vecparity.analysis.ranking import leaderboard
-    from vecparity.api import evaluate, evaluate_many
+    from vecparity.api import Evaluator, evaluate, evaluate_many
     from vecparity.evaluation.callbacks import Follower
+    from vecparity.evaluation.job import Failure, Job
+    from vecparity.evaluation.options import Options
     from vecparity.evaluation.result import Evaluation
     from vecparity.history.store import History
     from vecparity.inspection.checking import Check, check
     from vecparity.inspection.doctor import diagnose
     from vecparity.report import write_report
+    from vecparity.strategy.source import Strategy
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
 
 __all__ = [
     "Check",
     "Evaluation",
+    "Evaluator",
+    "Failure",
     "Follower",
     "History",
+    "Job",
     "OptimizerConfig",
+    "Options",
+    "Strategy",
     "TaskConfig",
     "__version__",
     "check",
@@ -41,9 +49,14 @@ __all__ = [
 _WHERE = {
     "Check": "inspection.checking",
     "Evaluation": "api",
+    "Evaluator": "api",
+    "Failure": "evaluation.job",
     "Follower": "evaluation.callbacks",
     "History": "api",
+    "Job": "evaluation.job",
     "OptimizerConfig": "task.config",
+    "Options": "evaluation.options",
+    "Strategy": "strategy.source",
     "TaskConfig": "task.config",
     "compare": "analysis.comparison",
     "diagnose": "inspection.doctor",

@@ -1,25 +1,23 @@
-"""Evaluations in Python: `evaluate` one strategy, or `evaluate_many` in a single ensemble."""
+"""Evaluations in Python: `evaluate` one strategy, or `evaluate_many` together."""
 
-import warnings
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from types import MappingProxyType
+from typing import Any
 
 from vecparity.analysis.frames import to_dataframe
-from vecparity.errors import MachineError, UsageError
-from vecparity.evaluation.callbacks import Follower, Followers
+from vecparity.errors import UsageError
+from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.job import Job
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.pipeline import evaluations
 from vecparity.evaluation.result import Evaluation
-from vecparity.history.recorder import Recorder
+from vecparity.evaluator import Evaluator, as_list
 from vecparity.history.store import History
 from vecparity.report.notebook import fragment
-from vecparity.strategy.source import Strategy, load
-from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, override, protocol_name, task_config
-
-Item = TypeVar("Item")
+from vecparity.strategy.parameters import Value
+from vecparity.strategy.source import Strategy
+from vecparity.task.config import Protocol, TaskConfig
 
 # Attached here because these modules import Evaluation; callers get every evaluation through this module.
 Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
@@ -27,7 +25,17 @@ Evaluation._repr_html_ = fragment  # type: ignore[method-assign]
 
 
 def evaluate(
-    strategy: str | Path | Strategy, config: str | TaskConfig = "n32-k8", *, seed: int = 42, **options: Any
+    strategy: str | Path | Strategy,
+    config: str | TaskConfig = "n32-k8",
+    *,
+    seed: int = 42,
+    params: Mapping[str, Value] = MappingProxyType({}),
+    protocol: Protocol = "full",
+    smoke: bool = False,
+    followers: Sequence[Follower] = (),
+    history: History | str | Path | None = None,
+    reuse: bool = False,
+    **options: Any,
 ) -> Evaluation:
     """Trains and tests all runs of one strategy under one seed.
 
@@ -35,12 +43,24 @@ def evaluate(
         strategy: The name of a bundled strategy, a file, or a loaded strategy.
         config: See `evaluate_many`.
         seed: The top-level seed.
+        params: Values for the strategy's parameters, by name (see `Job`).
+        protocol: See `evaluate_many`.
+        smoke: See `evaluate_many`.
+        followers: See `evaluate_many`.
+        history: See `evaluate_many`.
+        reuse: See `evaluate_many`.
         **options: See `evaluate_many`.
 
     Returns:
         The evaluation; its ``metrics`` are the values that the command prints.
+
+    Raises:
+        VecparityError: See `evaluate_many`.
     """
-    return evaluate_many([(strategy, seed)], config, **options)[0]
+    options, settings = _divided(options)
+    job = Job(strategy, config, seed, params, protocol, smoke, settings)
+    with Evaluator(followers=followers, history=history, reuse=reuse, **options) as evaluator:
+        return evaluator.together([job])[0]
 
 
 def evaluate_many(
@@ -76,64 +96,24 @@ def evaluate_many(
         StrategyFailedError: A function of a strategy raised, hit a limit, or ended its process.
         MachineError: A single run does not fit into memory, or strategies cannot be contained as requested.
     """
-    _require_bool("smoke", smoke)
-    _require_bool("reuse", reuse)
-    if not isinstance(config, str | TaskConfig):
-        raise UsageError(f"config must be one of {', '.join(CONFIGURATIONS)}, or a TaskConfig, got {config!r}")
-    how = Options(**{option.name: options.pop(option.name) for option in fields(Options) if option.name in options})
-    if not isinstance(config, TaskConfig):
-        config = task_config(config, protocol=protocol, smoke=smoke, **options)
-        named = protocol_name(protocol, smoke=smoke)
-    elif protocol != "full" or smoke:
-        raise UsageError("protocol and smoke go with a label: expected one as config, got a TaskConfig")
-    else:
-        config = override(config, options)
-        named = "custom"
-    if reuse and history is None:
-        raise UsageError("reuse goes with a history to take evaluations from, got none")
-    told = _listed("followers", followers, "a sequence of followers")
-    for follower in told:
-        if not isinstance(follower, Follower):
-            raise UsageError(f"followers have begin, prepared, window and finish, got {follower!r}")
-    loaded = [_load(job) for job in _listed("jobs", jobs, "pairs of a strategy and a seed")]
-    with _opened(history) as opened:
-        recorder = Recorder(opened, reuse=reuse, goes_on=how.resume)
-        made = evaluations(loaded, [config], named, how, Followers(told), recall=recorder.recall)
-        with closing(made):
-            evaluated = next(made)
-            try:
-                recorder.record(evaluated, loaded)
-            except MachineError as error:  # a failed record must not lose the result
-                warnings.warn(f"an evaluation is not recorded: {error}", stacklevel=2)
-            else:
-                next(made, None)  # recorded, so remove the checkpoints
-    return evaluated
+    options, settings = _divided(options)
+    pairs = [_pair(job) for job in as_list("jobs", jobs, "pairs of a strategy and a seed")]
+    if not pairs:
+        raise UsageError("jobs must be at least one strategy with a seed, got none")
+    with Evaluator(followers=followers, history=history, reuse=reuse, **options) as evaluator:
+        return evaluator.together(
+            [Job(strategy, config, seed, {}, protocol, smoke, settings) for strategy, seed in pairs]
+        )
 
 
-def _opened(history: History | str | Path | None) -> AbstractContextManager[History | None]:
-    """Returns a history that accepts additions, as a context that closes it only if it was opened here."""
-    if isinstance(history, str | Path):
-        return History(history, create=True)
-    if history is not None:
-        if not isinstance(history, History):
-            raise UsageError(f"history must be a file's path or an open History, got {history!r}")
-        history.require_additions()
-    return nullcontext(history)
+def _divided(options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Divides keyword arguments into options and, for all other names, settings of the task."""
+    names = {option.name for option in fields(Options)}
+    settings = {name: value for name, value in options.items() if name not in names}
+    return {name: value for name, value in options.items() if name in names}, settings
 
 
-def _load(job: tuple[str | Path | Strategy, int]) -> tuple[Strategy, int]:
+def _pair(job: tuple[str | Path | Strategy, int]) -> tuple[str | Path | Strategy, int]:
     if not (isinstance(job, tuple | list) and len(job) == 2):
         raise UsageError(f"jobs must be pairs of a strategy and a seed, got {job!r}")
-    chosen, seed = job
-    return chosen if isinstance(chosen, Strategy) else load(chosen), seed
-
-
-def _listed(name: str, given: Iterable[Item], expected: str) -> list[Item]:
-    if not isinstance(given, Iterable) or isinstance(given, str):
-        raise UsageError(f"{name} must be {expected}, got {given!r}")
-    return list(given)
-
-
-def _require_bool(name: str, given: bool) -> None:
-    if not isinstance(given, bool):
-        raise UsageError(f"{name} must be True or False, got {given!r}")
+    return job

@@ -31,8 +31,8 @@ class CheckpointExistsError(UsageError):
 
     def __init__(self, directory: Path, name: str, resume: str = "resume=True") -> None:
         super().__init__(
-            f"{directory} holds a checkpoint of this evaluation, {name}: {resume} goes on from it; to begin anew, "
-            "remove its files"
+            f"{directory} holds a checkpoint of this evaluation, {name}: resume it with {resume}, or remove its "
+            "files to start anew"
         )
         self.directory, self.name = directory, name
 
@@ -101,4 +101,4 @@ def describe(error: BaseException) -> str:
         message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
         return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
     except BaseException:  # raised by the exception itself, if its class is a strategy's
-        return "an exception that cannot be told"
+        return "an exception whose message cannot be read"

@@ -10,15 +10,15 @@ from pathlib import Path
 from vecparity.errors import MachineError, UsageError
 
 
-def to_path(given: object, name: str) -> Path:
+def to_path(value: object, name: str) -> Path:
     """Converts a caller's path or text to a path.
 
     Raises:
         UsageError: The argument is neither, or cannot be a path on any system; the message contains ``name``.
     """
-    if not isinstance(given, str | Path) or not str(given) or "\0" in str(given):
-        raise UsageError(f"{name} must be a path, got {given!r}")
-    return Path(given)
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise UsageError(f"{name} must be a path, got {value!r}")
+    return Path(value)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -1,6 +1,6 @@
 """Uses the CPU without end and ignores the signal that warns it."""
 
-# at bwrap landlock limits: status 4, says hit the limit --strategy-cpu-seconds 1
+# at bwrap landlock limits: status 4, says over the limit of 1 s (raise it with --strategy-cpu-seconds)
 # flags: --strategy-cpu-seconds 1 --strategy-seconds 30
 # slow: bwrap landlock limits
 

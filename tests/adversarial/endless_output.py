@@ -1,6 +1,6 @@
 """Prints without end."""
 
-# at bwrap landlock limits none: status 4, says hit the limit --strategy-seconds 2.0
+# at bwrap landlock limits none: status 4, says did not finish within 2 s (raise it with --strategy-seconds)
 # flags: --strategy-seconds 2
 # slow: bwrap landlock limits none
 

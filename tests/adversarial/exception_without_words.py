@@ -1,6 +1,6 @@
 """Raises exceptions whose conversion to text raises."""
 
-# at bwrap landlock limits none: status 4, says make_dataset raised an exception that cannot be told
+# at bwrap landlock limits none: status 4, says make_dataset raised an exception whose message cannot be read
 # slow: bwrap landlock limits
 
 

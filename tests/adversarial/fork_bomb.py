@@ -1,6 +1,6 @@
 """Forks without end."""
 
-# at bwrap landlock limits: status 4, says hit the limit --strategy-processes 16
+# at bwrap landlock limits: status 4, says over the limit of 16
 # flags: --strategy-processes 16 --strategy-seconds 30
 # slow: landlock limits
 # fresh: yes

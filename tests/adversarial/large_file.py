@@ -1,6 +1,6 @@
 """Writes a file without end."""
 
-# at bwrap landlock limits: status 4, says hit the limit --strategy-file-size 64
+# at bwrap landlock limits: status 4, says over the limit of 64 MiB (raise it with --strategy-file-size)
 # flags: --strategy-file-size 64
 # slow: bwrap landlock limits
 

@@ -1,6 +1,6 @@
 """Takes memory without end."""
 
-# at bwrap landlock limits: status 4, says hit the limit --strategy-memory 2.0
+# at bwrap landlock limits: status 4, says over the limit of 2 GiB (raise it with --strategy-memory)
 # flags: --strategy-memory 2 --strategy-seconds 30
 # slow: bwrap landlock limits
 # alone: yes

@@ -1,4 +1,4 @@
-"""Replaces this package's own modules by forged ones."""
+"""Replaces this package's own modules by forged ones, and its checks by none."""
 
 # at bwrap landlock limits none: as honest
 # slow: bwrap landlock limits
@@ -19,9 +19,10 @@ def patch():
     ):
         sys.modules[name] = ModuleType(name)
     interface = sys.modules["vecparity.strategy.interface"]
-    interface._validated_parameters = lambda interface_, model, config: interface.network.flatten(
-        dict(model.named_parameters())
-    )
+    for name in ("accepted_parameters", "accepted_hyperparameters", "accepted_dataset"):
+        assert callable(vars(interface)[name]), name  # there is something to patch
+    interface.accepted_parameters = lambda model, config: interface.network.flatten(dict(model.named_parameters()))
+    interface.accepted_hyperparameters = lambda returned: interface.OptimizerConfig(**returned)
 
 
 def init_model(model, config):

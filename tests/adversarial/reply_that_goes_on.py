@@ -1,6 +1,6 @@
 """Sends more bytes than it announced."""
 
-# at bwrap landlock limits none: status 4, says took over its worker: a reply must be 17 bytes, as it said, got more
+# at bwrap landlock limits none: status 4, says a reply must be 17 bytes, the length in its header, got more
 # slow: bwrap landlock limits
 
 import os

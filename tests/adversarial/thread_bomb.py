@@ -1,6 +1,6 @@
 """Starts threads without end."""
 
-# at bwrap landlock limits: status 4, says hit the limit --strategy-processes 1: more threads
+# at bwrap landlock limits: status 4, says threads at a time, over the limit of
 # flags: --strategy-processes 1 --strategy-seconds 30
 # slow: landlock limits
 # alone: yes

@@ -209,7 +209,7 @@ def test_json_has_everything() -> None:
         (
             [published("multi_epoch")] * 2,
             published("multi_epoch"),
-            r"one evaluation a seed on each side of a comparison, got seeds \[42, 42\] of multi_epoch",
+            r"one evaluation per seed on each side of a comparison, got seeds \[42, 42\] of multi_epoch",
         ),
     ],
 )

@@ -54,10 +54,10 @@ def test_curves(diverged: Evaluation) -> None:
 
 
 def test_wrong_use_is_refused(evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="to_dataframe makes one of runs, curves, got 'losses'"):
+    with pytest.raises(UsageError, match="what must be one of runs, curves, got 'losses'"):
         evaluation.to_dataframe("losses")  # type: ignore[arg-type]
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UsageError, match=r"needs pandas, got none: pip install 'vecparity\[pandas\]'"):
+    with pytest.raises(UsageError, match=r"needs pandas, which is not installed: pip install 'vecparity\[pandas\]'"):
         evaluation.to_dataframe()
 
 

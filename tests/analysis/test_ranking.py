@@ -83,7 +83,7 @@ def test_incomplete_strategies_come_after_complete_ones() -> None:
     assert standings[0].lacks is None
     assert standings[1].lacks == "no evaluation of n32-k8 (vecparity eval --all-configs makes all)"
     apart = [changed(each, seed=seed) for seed, each in enumerate(flat("apart", 0.5))]
-    assert leaderboard(apart)[0].lacks == "no seed that all configurations were evaluated under"
+    assert leaderboard(apart)[0].lacks == "no seed under which all configurations were evaluated"
 
 
 def test_without_a_score_there_is_no_rank() -> None:
@@ -215,7 +215,7 @@ def test_other_leagues_are_left_out() -> None:
     assert places(leaderboard([*drawn, *everything], League("published", None, init_device="cuda"))) == [(1, "drawn")]
     assert places(leaderboard(everything, League("full", None))) == [(1, "full")]
     assert leaderboard(everything, League("full", "ab" * 32)) == []
-    with pytest.raises(UsageError, match=r"expected an evaluation that ranks \(.*\), got 3 that do not"):
+    with pytest.raises(UsageError, match=r"expected an evaluation that can be ranked \(.*\), got 3 that cannot"):
         leaderboard(wide)
 
 
@@ -243,5 +243,5 @@ def test_published_results_rank_nothing() -> None:
     assert standings[0].accuracy == pytest.approx((0.747 + 0.5 + 0.502) / 3)
     assert standings[4].accuracy is None
     assert list(standings[4].configurations) == ["n32-k8"]
-    with pytest.raises(UsageError, match="beside those under protocol published, got full"):
+    with pytest.raises(UsageError, match=r"expected protocol published, .*, got full"):
         published_results("full")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ADVERSARIAL
 from equivalence import train_silently
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,6 @@ from vecparity.training.engines.vmap import VmapEngine
 from vecparity.training.loop import Trained
 from vecparity.training.runs import Run, make_runs
 
-ADVERSARIAL = Path(__file__).parents[1] / "adversarial"
 CHEAT = ADVERSARIAL / "seed_of_the_run.py"
 SHORT = TaskConfig(hidden_width=16, num_orderings=4, max_steps=20, log_interval=20, test_set_size=500)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ADVERSARIAL
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
@@ -21,7 +22,6 @@ from vecparity.task.dataset import Dataset, pack
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
 from vecparity.training.runs import Run, make_runs
 
-ADVERSARIAL = Path(__file__).parents[1] / "adversarial"
 CONFIG = TaskConfig(
     n_features=16,
     secret_size=3,

@@ -1,8 +1,7 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from conftest import ADVERSARIAL
 from equivalence import train_silently
 from scipy.stats import binom, permutation_test
 
@@ -15,8 +14,6 @@ from vecparity.task.seeds import PublicSeeds, SealedSeeds
 from vecparity.training.engines.native import NativeEngine
 from vecparity.training.engines.vmap import VmapEngine
 from vecparity.training.runs import make_runs
-
-ADVERSARIAL = Path(__file__).parents[1] / "adversarial"
 
 
 def test_the_finding() -> None:

@@ -3,8 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import RunEval
-from test_adversarial import FILES as ADVERSARIAL
+from conftest import ADVERSARIAL, RunEval
 
 from vecparity import Evaluation, evaluate, evaluate_many
 from vecparity.audits import plan
@@ -23,6 +22,7 @@ CHEATS = [
     pytest.param("seed_of_the_run", "cross-pairing", 1750, marks=pytest.mark.slow),
     pytest.param("seed_of_all_runs", "foresight", 12_000, marks=pytest.mark.slow),
 ]
+WIDTH = 64  # units enough for the cheats: they set all others to 0, where these stay
 
 
 def verdicts(evaluation: Evaluation) -> dict[str, bool | None]:
@@ -36,7 +36,7 @@ def figures(evaluation: Evaluation) -> Any:
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS)
 def test_a_strict_audit_takes_the_score_from_a_cheat(run_eval: RunEval, cheat: str, audit: str, steps: int) -> None:
     arguments = f"--strategy {ADVERSARIAL}/{cheat}.py --protocol published --max-steps {steps} --log final"
-    status, lines, err = run_eval(f"{arguments} --audit strict")
+    status, lines, err = run_eval(f"{arguments} --hidden-width {WIDTH} --audit strict")
     assert status == 5
     assert [line.split()[0] for line in lines] == ["TASK_CONFIG"]
     assert f"{audit}: expected" in err
@@ -45,7 +45,7 @@ def test_a_strict_audit_takes_the_score_from_a_cheat(run_eval: RunEval, cheat: s
 @pytest.mark.slow
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS[1:])
 def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: int) -> None:
-    options: dict[str, Any] = {"protocol": "published", "max_steps": steps}
+    options: dict[str, Any] = {"protocol": "published", "max_steps": steps, "hidden_width": WIDTH}
     assert evaluate(ADVERSARIAL / f"{cheat}.py", audit="off", **options).metrics.test_accuracy > 0.95
     sealed = evaluate(ADVERSARIAL / f"{cheat}.py", seal_key=KEY, **options)
     # 5 secrets with test sets of 16 384 rows each: chance is within 0.01 of a half but once in 10^8.

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_checking import InThisProcess, write
+from in_process import InThisProcess, write
 
 import vecparity
 from vecparity.cli.commands import check
@@ -148,8 +148,8 @@ def test_an_endless_loop(run: Run, tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", make_dataset="while True: pass")
     status, out, err = run(path, "--strategy-seconds", "1", "--json")
     assert status == 4
-    said = f"{path}: make_dataset hit the limit --strategy-seconds 1.0: "
-    said += "it did not finish within 1 s (--strategy-seconds raises it)"
+    said = f"{path}: make_dataset "
+    said += "did not finish within 1 s (raise it with --strategy-seconds)"
     assert err == f"vecparity: error: {said}\n"
     content = json.loads(out)
     assert (content["error"], content["file"], content["line"]) == (said, str(path), None)
@@ -160,10 +160,10 @@ def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> No
     path.write_text(path.read_text().replace("def make_dataset", "def make_datasets"))
     status, out, err = run(path, "--json")
     assert status == 3
-    said = f"{path}: a strategy defines init_model, make_dataset, get_optimizer_config, got no make_dataset"
+    said = f"{path}: a strategy must define init_model, make_dataset, get_optimizer_config, got no make_dataset"
     # Twice: it is loaded again for its training set, in case that is refused for another reason.
-    assert err == f"vecparity: error: {said}\nWhat strategies had printed:\nFINAL_METRICS\nFINAL_METRICS\n"
-    assert json.loads(out)["notes"] == ["What strategies had printed:\nFINAL_METRICS\nFINAL_METRICS"]
+    assert err == f"vecparity: error: {said}\nLast output of strategies:\nFINAL_METRICS\nFINAL_METRICS\n"
+    assert json.loads(out)["notes"] == ["Last output of strategies:\nFINAL_METRICS\nFINAL_METRICS"]
 
 
 @pytest.mark.slow
@@ -186,7 +186,10 @@ def test_what_a_strategy_prints_is_told_apart(run: Run, tmp_path: Path) -> None:
         (["nowhere.py"], "strategy must be a Python file or one of clean_noisy_cube,"),
         ([str(Path(__file__).parent)], "Is a directory"),
         (["isolated_cube", "--secrets", "11"], "secrets must be between 1 and 10, got 11"),
-        (["isolated_cube", "--all-configs", "--config", "n50-k8"], "got --config n50-k8 as well"),
+        (
+            ["isolated_cube", "--all-configs", "--config", "n50-k8"],
+            "--all-configs cannot be combined with --config: got --config n50-k8",
+        ),
     ],
 )
 def test_wrong_use(run: Run, arguments: list[str], said: str) -> None:

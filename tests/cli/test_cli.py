@@ -168,19 +168,19 @@ def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest
         ("show one", 2, "expected an integer, got 'one'"),
         ("show 9 --history {at}", 2, "has no evaluation 9 (vecparity history lists them)"),
         (f"show {10**30} --history {{at}}", 2, f"has no evaluation {10**30} "),
-        ("show 1 --json --source --history {at}", 2, "prints the source or the JSON: got --source and --json"),
+        ("show 1 --json --source --history {at}", 2, "expected --source or --json, got both"),
         (
             "show 1 --history /nowhere/x",
             2,
             "no evaluations are recorded yet: vecparity eval records them in /nowhere/x",
         ),
-        ("history --history {at} --strategy nobody", 2, "none of the 4 recorded evaluations is such a one"),
+        ("history --history {at} --strategy nobody", 2, "no recorded evaluation matches (0 of 4)"),
         ("history --history {at} --limit 0", 2, "limit must be at least 1, got 0"),
         ("history --since 0001-01-01 --history {at}", 2, "since must be 1970 or later, got 1-01-01"),
         ("report 1 -o . --history {at}", 2, "the report must be written to a file, got '.'"),
         ("history --sort best", 2, '"best"'),
         ("history --since yesterday", 2, "yesterday"),
-        (f"history --history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+        (f"history --history {__file__}", 6, "is damaged and was not changed: file is not a database"),
     ],
 )
 def test_wrong_use_is_one_line(run_command: RunCommand, at: str, arguments: str, status: int, said: str) -> None:

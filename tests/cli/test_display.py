@@ -10,6 +10,7 @@ from termios import TIOCSWINSZ
 from threading import Semaphore
 
 import pytest
+from clock import Clock
 from conftest import SHORT_FLAGS, RunEval
 from equivalence import make_runs
 from processes import Child
@@ -54,16 +55,6 @@ def test_metric_lines_and_display_on_one_terminal(run_eval: RunEval, no_color: s
         assert label in written
     assert b"40/40" in written and b"done" in written and b"waiting" in written
     assert (COLOUR.search(written) is None) == bool(no_color)
-
-
-class Clock:
-    """Tells the time that it is set to."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Minutes:

@@ -66,7 +66,7 @@ def test_the_readmes_walk_through(shell: Shell) -> None:
 def test_the_tutorial_leads_to_a_better_strategy(shell: Shell) -> None:
     begun, improved, shown = shell.run_blocks(guide.read("tutorial"))
     (share,) = re.findall(r"FINAL_METRICS test_accuracy=(\S+) ", begun)
-    assert float(share) < 0.6, "the strategy to start from is to leave something to do"
+    assert 0.4 < float(share) < 0.6, "the strategy to start from is to leave something to do"
     assert "better against mine: accuracy higher" in improved
     assert "fewer steps" in improved
     history, _, leaderboard = shown.partition("report.html: ")

@@ -88,7 +88,7 @@ def test_signalled_and_gone_on_with(
         assert status == -signal.SIGKILL
     else:
         assert status == 75
-        assert f"--checkpoint {tmp_path}/checkpoints --resume goes on from step" in err
+        assert re.search(rf"resume from step \d+ with --checkpoint {tmp_path}/checkpoints --resume$", err, re.M)
     assert results(tmp_path) != whole[1]
     status, printed, _ = run_eval(f"{arguments} --resume")
     assert (status, printed) == (0, whole[0])
@@ -100,7 +100,7 @@ def test_signalled_and_gone_on_with(
 def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
     status, err = end_after(8, signal.SIGINT, SETTINGS)
     assert status == 130
-    assert "nothing is kept without --checkpoint DIR" in err
+    assert "progress is lost without --checkpoint DIR" in err
 
 
 @pytest.mark.slow
@@ -111,7 +111,7 @@ def test_a_checkpoint_is_not_overwritten_unasked(run_eval: RunEval, tmp_path: Pa
     status, lines, err = run_eval(f"{SETTINGS} --checkpoint {tmp_path}")
     assert (status, lines) == (2, [])
     assert re.search(
-        rf"{tmp_path} holds a checkpoint of this evaluation, n32-k8-\w{{16}}: --resume goes on from it", err
+        rf"{tmp_path} holds a checkpoint of this evaluation, n32-k8-\w{{16}}: resume it with --resume", err
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
@@ -119,9 +119,9 @@ def test_a_checkpoint_is_not_overwritten_unasked(run_eval: RunEval, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--resume", "resume goes with checkpoint, the directory to go on from"),
-        ("--checkpoint {} --engine reference", "the reference engine keeps no checkpoints"),
-        ("--checkpoint {} --resume --sealed", "goes on under its key, --seal-key FILE"),
+        ("--resume", "resume needs checkpoint, the directory to resume from"),
+        ("--checkpoint {} --engine reference", "the reference engine writes no checkpoints"),
+        ("--checkpoint {} --resume --sealed", "resumes under its own key: expected --seal-key FILE"),
         ("--checkpoint {} --checkpoint-seconds -1", "checkpoint_seconds must be a finite number"),
     ],
 )

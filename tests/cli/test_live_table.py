@@ -1,41 +1,51 @@
 import io
 
 import pytest
+from clock import Clock
+from equivalence import make_runs
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from vecparity.cli.live_table import duration, live_table, sparkline
-from vecparity.cli.progress_table import Headway
+from vecparity import TaskConfig
+from vecparity.cli.progress_table import ProgressTable, duration, sparkline
 from vecparity.training.progress import WindowClosed
 
 ACCURACIES = st.lists(st.floats(0, 1), max_size=200)
 
 
-def lines(headways: list[Headway], width: int, now: float = 10.0) -> list[str]:
+def lines(table: ProgressTable, width: int) -> list[str]:
     console = Console(width=width, file=io.StringIO())
     with console.capture() as captured:
-        console.print(live_table(headways, now))
+        console.print(table.get_renderable())
     return [line.rstrip() for line in captured.get().splitlines()]
 
 
-def everything(max_steps: int = 100_000, num_runs: int = 100) -> list[Headway]:
+def everything(max_steps: int = 100_000, num_runs: int = 100) -> ProgressTable:
     """A configuration of each stage, with the widest figures of the full protocol."""
-    waiting, preparing, training, done = (Headway(f"n{n}-k8", max_steps) for n in (32, 50, 64, 128))
-    for headway in (preparing, training, done):
-        headway.begin(0.0)
-    for headway in (training, done):
-        headway.begin_training(num_runs, 1.0)
+    clock = Clock(0.0)
+    configs = [TaskConfig(n_features=n, max_steps=max_steps) for n in (128, 64, 50, 32)]
+    table = ProgressTable(configs, get_time=clock)
+    for config, is_done in zip(configs[:2], (True, False), strict=True):
+        clock.now = 0.0
+        table.begin(config)
+        clock.now = 1.0
+        table.prepared(make_runs()[:1] * num_runs, "native")
+        clock.now = 5.0
         for window in range(1, 400):
             runs = range(num_runs)
-            headway.window(WindowClosed(250 * window, runs, [0.1] * num_runs, [window / 399] * num_runs, runs), 5.0)
-    done.finish(3661.0)
-    return [waiting, preparing, training, done]
+            table.window(WindowClosed(250 * window, runs, [0.1] * num_runs, [window / 399] * num_runs, runs))
+        if is_done:
+            clock.now = 3661.0
+            table.finish([])
+    table.begin(configs[2])
+    clock.now = 10.0
+    return table
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_everything_can_be_read(width: int) -> None:
-    heading, waiting, preparing, training, done = lines(everything(), width)
+    heading, done, training, preparing, waiting = lines(everything(), width)
     assert all(len(line) <= width for line in (heading, waiting, preparing, training, done))
     assert "…" not in "".join((waiting, preparing, training, done))
     assert waiting.split() == ["n32-k8", "waiting"]
@@ -48,28 +58,31 @@ def test_everything_can_be_read(width: int) -> None:
 
 
 def test_what_is_known_from_the_history_needs_no_training() -> None:
-    known = Headway("n32-k8", 1000)
-    known.begin(0.0)
-    known.finish(0.2)
-    assert lines([known], 80)[1].split() == ["n32-k8", "done", "0:00"]
+    clock = Clock(0.0)
+    table = ProgressTable([TaskConfig()], get_time=clock)
+    table.begin(TaskConfig())
+    clock.now = 0.2
+    table.finish([])
+    assert lines(table, 80)[1].split() == ["n32-k8", "done", "0:00"]
 
 
 def test_a_line_shows_one_moment_though_the_training_goes_on() -> None:
-    headway = everything()[2]
-    table = live_table([headway], 10.0)
-    headway.accuracy[:] = [0.0] * len(headway.accuracy)
+    table = everything()
+    drawn = table.make_tasks_table(table.tasks[1:2])
+    curve = table.tasks[1].fields["curve"]
+    curve[:] = [0.0] * len(curve)
     console = Console(width=80, file=io.StringIO())
     with console.capture() as captured:
-        console.print(table)
+        console.print(drawn)
     assert "█" in captured.get() and "1.000" in captured.get()
 
 
 def test_a_wider_terminal_has_a_longer_curve() -> None:
-    assert lines(everything(), 120)[3].count("▁") > lines(everything(), 80)[3].count("▁")
+    assert lines(everything(), 120)[2].count("▁") > lines(everything(), 80)[2].count("▁")
 
 
 def test_durations() -> None:
-    assert [duration(seconds) for seconds in (0, 7.4, 60, 3599.6, 3723)] == [
+    assert [duration(seconds) for seconds in (0.0, 7.4, 60.0, 3599.6, 3723.0)] == [
         "0:00",
         "0:07",
         "1:00",

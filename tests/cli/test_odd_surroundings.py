@@ -36,7 +36,7 @@ def level(request: pytest.FixtureRequest) -> Level:
 
 def evaluated(
     level: Level,
-    path: Path | str,
+    path: Path,
     *more: str,
     shell: str = "",
     python: str = sys.executable,
@@ -63,9 +63,9 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("shell", ["ulimit -t 600; ulimit -f 2000; ulimit -n 64", "trap '' CHLD; umask 777"])
-def test_a_shell_with_rules_of_its_own(level: Level, path: Path, shell: str) -> None:
-    assert_scored(evaluated(level, path, shell=shell))
+def test_a_shell_with_rules_of_its_own_and_more_threads_than_the_machine_has_cpus(level: Level, path: Path) -> None:
+    rules = "ulimit -t 600; ulimit -f 2000; ulimit -n 64; trap '' CHLD; umask 777"
+    assert_scored(evaluated(level, path, "--threads", "100", "--strategy-processes", "1", shell=rules))
 
 
 @pytest.mark.parametrize("level", ["limits"], indirect=True)
@@ -73,39 +73,14 @@ def test_a_limit_of_the_shells_is_named(level: Level, path: Path) -> None:
     path.write_text(STRATEGY.replace("torch.ones(1 << 20).sum()", "open('large', 'wb').write(bytes(8 << 20))"))
     done = evaluated(level, path, shell="ulimit -f 1024")
     assert done.returncode == 4
-    assert "hit the limit ulimit -f, lower than --strategy-file-size 1024: its files" in done.stderr
+    said = "wrote files over the limit of 1 MiB (ulimit -f of the shell, lower than --strategy-file-size 1024)"
+    assert said in done.stderr
 
 
-def test_more_threads_than_the_machine_has_cpus(level: Level, path: Path) -> None:
-    assert_scored(evaluated(level, path, "--threads", "100", "--strategy-processes", "1"))
-
-
-@pytest.mark.parametrize("link", [False, True])
-def test_an_interpreter_with_a_relative_path(level: Level, path: Path, tmp_path: Path, link: bool) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    prefix = Path(sys.prefix)
-    if link:
-        prefix = tmp_path / "a" / "linked"
-        prefix.symlink_to(sys.prefix)
-    python = Path(os.path.relpath(prefix, tmp_path / "a" / "b"), "bin", Path(sys.executable).name)
-    assert_scored(evaluated(level, path, python=str(python), cwd=tmp_path / "a" / "b"))
-
-
-def test_programs_in_a_directory_of_links(level: Level, path: Path, tmp_path: Path) -> None:
-    (tmp_path / "bin").mkdir()
-    for directory in os.environ["PATH"].split(":"):
-        for program in Path(directory).glob("*"):
-            if not (link := tmp_path / "bin" / program.name).is_symlink():
-                link.symlink_to(program)
-    assert_scored(evaluated(level, path, env={"PATH": str(tmp_path / "bin")}))
-
-
-@pytest.mark.parametrize("tmpdir", ["missing", "with spaces\nand lines", "read-only"])
-def test_a_temporary_directory_that_is_odd(level: Level, path: Path, tmp_path: Path, tmpdir: str) -> None:
-    if tmpdir != "missing":
-        (tmp_path / tmpdir).mkdir(mode=0o500 if tmpdir == "read-only" else 0o700)
-    done = evaluated(level, path, env={"TMPDIR": str(tmp_path / tmpdir)})
-    if tmpdir == "read-only" and os.geteuid() == 0 and level not in WITH_NAMESPACES:
+def test_a_temporary_directory_that_cannot_be_written(level: Level, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "read-only").mkdir(mode=0o500)
+    done = evaluated(level, path, env={"TMPDIR": str(tmp_path / "read-only")})
+    if os.geteuid() == 0 and level not in WITH_NAMESPACES:
         # A superuser may write there, and takes it; a fork server has given that right up.
         assert done.returncode == 6
         assert "a scratch directory cannot be made (TMPDIR): [Errno 13] Permission denied" in done.stderr
@@ -113,9 +88,34 @@ def test_a_temporary_directory_that_is_odd(level: Level, path: Path, tmp_path: P
         assert_scored(done)
 
 
+def directory_of_links(directory: Path) -> Path:
+    """Makes a directory of links to all programs in the PATH."""
+    directory.mkdir()
+    for each in os.environ["PATH"].split(":"):
+        for program in Path(each).glob("*"):
+            if not (link := directory / program.name).is_symlink():
+                link.symlink_to(program)
+    return directory
+
+
 @pytest.mark.parametrize("flags", ["-I", "-O -W error"])
-def test_what_python_would_heed(level: Level, tmp_path: Path, flags: str) -> None:
-    (tmp_path / "torch.py").write_text("raise SystemExit('not this one')")
+def test_what_python_would_heed_and_paths_that_are_odd(level: Level, tmp_path: Path, flags: str) -> None:
+    """The interpreter has a relative path, and a file named as torch is lies in its directory and the strategy's.
+
+    In one case, there is no directory for temporary files; in the other, that has an odd name, the interpreter's prefix
+    is a link, and so is every program in the PATH.
+    """
+    cwd = tmp_path / "a" / "b"
+    cwd.mkdir(parents=True)
+    prefix, more = Path(sys.prefix), {"TMPDIR": str(tmp_path / "missing")}
+    for directory in (cwd, tmp_path):
+        (directory / "torch.py").write_text("raise SystemExit('not this one')")
+    if flags != "-I":
+        prefix = tmp_path / "a" / "linked"
+        prefix.symlink_to(sys.prefix)
+        odd = tmp_path / "with spaces\nand lines"
+        odd.mkdir()
+        more = {"TMPDIR": str(odd), "PATH": str(directory_of_links(tmp_path / "bin"))}
     path = tmp_path / "stratégie 统.py"
     path.write_text(STRATEGY)
     env = {
@@ -126,8 +126,8 @@ def test_what_python_would_heed(level: Level, tmp_path: Path, flags: str) -> Non
         "PYTHONSAFEPATH": "1",
         "PYTHONSTARTUP": "/nowhere",
     }
-    cwd = tmp_path if flags == "-I" else None
-    assert_scored(evaluated(level, path, flags=flags, env=env, shell="unset HOME", cwd=cwd))
+    python = str(Path(os.path.relpath(prefix, cwd), "bin", Path(sys.executable).name))
+    assert_scored(evaluated(level, path, python=python, flags=flags, env=env | more, shell="unset HOME", cwd=cwd))
 
 
 def test_a_process_that_was_forked_from_an_evaluator_says_so(tmp_path: Path) -> None:

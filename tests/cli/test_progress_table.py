@@ -1,13 +1,16 @@
 from collections.abc import Sequence
 
 import pytest
+from clock import Clock
 from conftest import SHORT
+from equivalence import make_runs
 from hypothesis import given
 from hypothesis import strategies as st
 from noting import Noting
+from rich.progress import Task
 
-from vecparity import Evaluation, evaluate
-from vecparity.cli.progress_table import Headway
+from vecparity import Evaluation, TaskConfig, evaluate
+from vecparity.cli.progress_table import ProgressTable, run_steps_per_second, seconds_left, stage
 from vecparity.training.progress import WindowClosed
 
 
@@ -18,73 +21,135 @@ def closed(
     return WindowClosed(step, runs, [0.1] * len(runs), accuracy, runs if live is None else live, is_shown_again=again)
 
 
-def training(num_runs: int, max_steps: int = 1000) -> Headway:
-    headway = Headway("n32-k8", max_steps)
-    headway.begin(0.0)
-    headway.begin_training(num_runs, 3.0)
-    return headway
+class Progress:
+    """The table of one configuration, driven by calls that say when they happen."""
+
+    def __init__(self, max_steps: int = 1000) -> None:
+        self._clock = Clock(0.0)
+        self._table = ProgressTable([TaskConfig(max_steps=max_steps)], get_time=self._clock)
+
+    @property
+    def task(self) -> Task:
+        return self._table.current
+
+    @property
+    def stage(self) -> str:
+        return stage(self.task)
+
+    @property
+    def speed(self) -> float | None:
+        return run_steps_per_second(self.task)
+
+    def seconds_left(self, now: float) -> float | None:
+        self._clock.now = now
+        return seconds_left(self.task)
+
+    def begin(self, now: float) -> None:
+        self._clock.now = now
+        self._table.begin(TaskConfig())
+
+    def prepared(self, num_runs: int, now: float) -> None:
+        self._clock.now = now
+        self._table.prepared(make_runs()[:1] * num_runs, "native")
+
+    def window(self, closed: WindowClosed, now: float) -> None:
+        self._clock.now = now
+        self._table.window(closed)
+
+    def finish(self, now: float) -> None:
+        self._clock.now = now
+        self._table.finish([])
+
+
+def training(num_runs: int, max_steps: int = 1000) -> Progress:
+    progress = Progress(max_steps)
+    progress.begin(0.0)
+    progress.prepared(num_runs, 3.0)
+    return progress
 
 
 def test_a_training_from_its_beginning_to_its_end() -> None:
-    headway = Headway("n32-k8", 1000)
-    assert (headway.stage, headway.run_steps_per_second, headway.seconds_left(0.0)) == ("waiting", None, None)
-    headway.begin(0.0)
-    assert headway.stage == "preparing"
-    headway.begin_training(2, 3.0)
-    assert (headway.stage, headway.num_live, headway.seconds_left(3.0)) == ("training", 2, None)
-    headway.window(closed(100, [0.5, 0.6]), 4.0)
-    assert headway.run_steps_per_second == pytest.approx(200)
-    assert headway.seconds_left(4.0) == pytest.approx(9)  # two runs, 900 steps each
-    assert headway.seconds_left(6.0) == pytest.approx(7)
-    assert headway.seconds_left(60.0) == 0
-    headway.window(closed(200, [0.7, 1.0], live=[0]), 5.0)
-    assert headway.num_live == 1
-    assert headway.seconds_left(5.0) == pytest.approx(4)
-    headway.window(WindowClosed(300, [0], [0.1], [0.8], [0]), 6.0)
-    assert headway.accuracy == pytest.approx([0.55, 0.85, 0.9]), "a run that stopped counts with its last window"
-    headway.finish(7.0)
-    assert (headway.stage, headway.seconds, headway.num_live, headway.seconds_left(7.0)) == ("done", 7.0, 0, None)
-    assert headway.run_steps_per_second == pytest.approx(500 / 3)
+    progress = Progress()
+    assert (progress.stage, progress.speed, progress.seconds_left(0.0)) == ("waiting", None, None)
+    progress.begin(0.0)
+    assert progress.stage == "preparing"
+    progress.prepared(2, 3.0)
+    assert (progress.stage, progress.task.fields["num_live"], progress.seconds_left(3.0)) == ("training", 2, None)
+    progress.window(closed(100, [0.5, 0.6]), 4.0)
+    assert progress.speed == pytest.approx(200)
+    assert progress.seconds_left(4.0) == pytest.approx(9)  # two runs, 900 steps each
+    assert progress.seconds_left(6.0) == pytest.approx(7)
+    assert progress.seconds_left(60.0) == 0
+    progress.window(closed(200, [0.7, 1.0], live=[0]), 5.0)
+    assert progress.task.fields["num_live"] == 1
+    assert progress.seconds_left(5.0) == pytest.approx(4)
+    progress.window(WindowClosed(300, [0], [0.1], [0.8], [0]), 6.0)
+    curve = progress.task.fields["curve"]
+    assert curve == pytest.approx([0.55, 0.85, 0.9]), "a run that stopped counts with its last window"
+    progress.finish(7.0)
+    assert (progress.stage, progress.task.elapsed, progress.task.fields["num_live"]) == ("done", 7.0, 0)
+    assert progress.seconds_left(9.0) is None
+    assert progress.task.elapsed == 7.0, "its duration stays"
+    assert progress.speed == pytest.approx(500 / 3)
 
 
 def test_speed_is_that_of_the_last_seconds() -> None:
-    headway = training(1, 100_000)
+    progress = training(1, 100_000)
     for second in range(1, 31):
-        headway.window(closed(100 * second if second <= 15 else 10 * second + 1350, [0.5]), 3.0 + second)
-    assert headway.run_steps_per_second == pytest.approx(10)
+        progress.window(closed(100 * second if second <= 15 else 10 * second + 1350, [0.5]), 3.0 + second)
+    assert progress.speed == pytest.approx(10)
+    progress.finish(40.0)
+    assert progress.speed == pytest.approx(1650 / 30), "that of the whole training, once it is over"
+
+
+def test_windows_longer_than_the_last_seconds_have_a_speed() -> None:
+    progress = training(1)
+    for window in (1, 2, 3):
+        progress.window(closed(100 * window, [0.5]), 3.0 + 25 * window)
+        assert progress.speed == pytest.approx(4)
+        assert progress.seconds_left(3.0 + 25 * window) == pytest.approx((1000 - 100 * window) / 4)
 
 
 def test_windows_shown_again_are_no_speed() -> None:
-    headway = training(2)
+    progress = training(2)
     for step in (100, 200, 300):
-        headway.window(closed(step, [0.5, 0.5], again=True), 3.0)
-    assert (headway.step, len(headway.accuracy), headway.seconds_left(3.0)) == (300, 3, None)
-    headway.window(closed(400, [0.5, 0.5]), 4.0)
-    assert headway.run_steps_per_second == pytest.approx(200)
+        progress.window(closed(step, [0.5, 0.5], again=True), 3.0)
+    assert (progress.task.fields["step"], len(progress.task.fields["curve"])) == (300, 3)
+    assert (progress.speed, progress.seconds_left(3.0)) == (None, None)
+    progress.window(closed(400, [0.5, 0.5]), 4.0)
+    assert progress.speed == pytest.approx(200)
+
+
+def test_a_slow_replay_leaves_the_speed_of_the_first_new_window() -> None:
+    progress = training(2)
+    for step in (100, 200, 300):
+        progress.window(closed(step, [0.5, 0.5], again=True), 3.0 + step)
+    progress.window(closed(400, [0.5, 0.5]), 304.0)
+    assert progress.speed == pytest.approx(200)
 
 
 def test_runs_that_train_one_after_the_other() -> None:
-    headway = training(2)
+    progress = training(2)
     for run in range(2):
         for step in (500, 1000):
             shown = WindowClosed(step, [run], [0.1], [0.5 + run / 2], range(run, 2))
-            headway.window(shown, 3.0 + run * 2 + step / 500)
-    assert headway.run_steps_per_second == pytest.approx(500)
-    assert headway.accuracy == pytest.approx([0.5, 0.5, 0.75, 0.75])
-    headway = training(2)
-    headway.window(WindowClosed(500, [0], [0.1], [0.5], range(2)), 4.0)
-    assert headway.seconds_left(4.0) == pytest.approx(3)  # 500 steps of the first run, 1000 of the second
+            progress.window(shown, 3.0 + run * 2 + step / 500)
+    assert progress.speed == pytest.approx(500)
+    assert progress.task.fields["curve"] == pytest.approx([0.5, 0.5, 0.75, 0.75])
+    progress = training(2)
+    progress.window(WindowClosed(500, [0], [0.1], [0.5], range(2)), 4.0)
+    assert progress.seconds_left(4.0) == pytest.approx(3)  # 500 steps of the first run, 1000 of the second
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 1)), min_size=1, max_size=60))
 def test_what_is_left_is_never_less_than_nothing(windows: list[tuple[float, float]]) -> None:
-    headway, now = training(3, 6000), 3.0
+    progress, now = training(3, 6000), 3.0
     for index, (seconds, accuracy) in enumerate(windows, start=1):
         now += seconds
-        headway.window(closed(100 * index, [accuracy] * 3), now)
-        left = headway.seconds_left(now)
+        progress.window(closed(100 * index, [accuracy] * 3), now)
+        left = progress.seconds_left(now)
         assert left is not None and left >= 0
-        assert headway.accuracy[-1] == pytest.approx(accuracy)
+        assert progress.task.fields["accuracy"] == pytest.approx(accuracy)
 
 
 def test_runs_of_audits_are_not_among_the_live(evaluation: Evaluation) -> None:

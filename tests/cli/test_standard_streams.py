@@ -1,5 +1,6 @@
 """Commands whose standard streams are closed or full, or whose encoding lacks some printed characters."""
 
+import io
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from vecparity import Evaluation
+from vecparity.cli.main import main
 from vecparity.history.store import History
 from vecparity.strategy.source import load
 
@@ -51,7 +53,7 @@ def history(tmp_path: Path, evaluation: Evaluation) -> Path:
         pytest.param(
             "> /dev/full",
             6,
-            "vecparity: error: standard output takes no more: No space left on device\n",
+            "vecparity: error: standard output cannot be written: No space left on device\n",
             marks=pytest.mark.slow,
         ),
     ],
@@ -73,7 +75,13 @@ def test_nothing_is_printed_into_a_file_that_got_a_closed_streams_number(history
 def test_what_is_printed_to_a_full_disk_is_an_error(history: Path) -> None:
     done = shell(f"{sys.executable} -m vecparity history --history history > /dev/full", history.parent)
     assert done.returncode == 6
-    assert done.stderr == "vecparity: error: standard output takes no more: No space left on device\n"
+    assert done.stderr == "vecparity: error: standard output cannot be written: No space left on device\n"
+
+
+def test_an_encoding_is_the_environments(history: Path) -> None:
+    done = shell(f"{sys.executable} -m vecparity show 1 --history history", history.parent, "ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
 
 
 @pytest.mark.parametrize(
@@ -88,7 +96,14 @@ def test_what_is_printed_to_a_full_disk_is_an_error(history: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
-def test_what_an_encoding_lacks_is_written_in_its_characters(history: Path, command: str, encoding: str) -> None:
-    done = shell(f"{sys.executable} -m vecparity {command}", history.parent, encoding)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout
+def test_what_an_encoding_lacks_is_written_in_its_characters(
+    history: Path, monkeypatch: pytest.MonkeyPatch, command: str, encoding: str
+) -> None:
+    out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
+    monkeypatch.chdir(history.parent)
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    status = main(command.split())
+    printed, said = (stream.buffer.getvalue().decode(encoding) for stream in (out, err))
+    assert (status, said) == (0, "")
+    assert printed

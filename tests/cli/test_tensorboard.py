@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from conftest import RunEval
+from disks import mounted, needs_mount
 from tensorboard.backend.event_processing.event_accumulator import (  # type: ignore[import-untyped]
     EventAccumulator,
 )
-from test_full_disk import mounted, needs_mount
 
 from vecparity import Evaluation
 from vecparity.cli import event_file, tensorboard
@@ -98,7 +98,8 @@ def test_without_the_library_nothing_is_trained(
     monkeypatch.setattr(tensorboard, "find_spec", lambda name: None)
     status, lines, err = run_eval(f"{SETTINGS} --tensorboard {tmp_path}/curves")
     assert (status, lines) == (2, [])
-    assert err == "vecparity: error: tensorboard needs TensorBoard: pip install 'vecparity[tensorboard]'\n"
+    said = "--tensorboard needs TensorBoard, which is not installed: pip install 'vecparity[tensorboard]'"
+    assert err == f"vecparity: error: {said}\n"
     assert not (tmp_path / "curves").exists()
 
 
@@ -132,14 +133,15 @@ def test_failures_lose_no_evaluation_and_are_said_once(
     monkeypatch.setattr(event_file.RecordWriter, "flush", full)
     status, lines, err = run_eval(f"{SETTINGS} --all-configs --no-history --tensorboard {tmp_path}")
     assert (status, lines) == (0, expected)
-    assert err == f"vecparity: warning: not all is written to {tmp_path} for TensorBoard: No space left on device\n"
+    said = f"some events could not be written to {tmp_path} for TensorBoard: No space left on device"
+    assert err == f"vecparity: warning: {said}\n"
 
 
 def test_an_evaluation_of_the_history_is_shown_too(run_eval: RunEval, tmp_path: Path) -> None:
     arguments = f"{SETTINGS} --history {tmp_path}/history --output-dir {tmp_path}/json"
     run_eval(arguments)
     _, _, err = run_eval(f"{arguments} --reuse --tensorboard {tmp_path}/curves")
-    assert "is answered from evaluation" in err
+    assert ": reused evaluation" in err
     assert_shows(
         tmp_path / "curves" / "isolated_cube-n32-k8-seed42", serialization.load(tmp_path / "json/eval_seed42.json")
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SHORT
+from conftest import SHORT, STRATEGIES
 from noting import Noting
 
 import vecparity
@@ -14,7 +14,6 @@ from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
 from vecparity.training.engines.names import EngineName
 
-FILES = Path(__file__).parents[1] / "strategies"
 pytestmark = pytest.mark.usefixtures("served")
 
 
@@ -58,7 +57,7 @@ def test_many_strategies_and_seeds_share_an_ensemble(engine: EngineName, dtype: 
     jobs: list[tuple[str | Path, int]] = [
         ("isolated_cube", 42),
         ("default_4096", 42),
-        (FILES / "whole_file.py", 42),
+        (STRATEGIES / "whole_file.py", 42),
         ("isolated_cube", 7),
     ]
     noting = Noting()
@@ -95,7 +94,7 @@ def test_settings_may_be_given_as_they_are() -> None:
 @pytest.mark.parametrize("engine", ["native", "vmap", "reference"])
 def test_perfect_weights_are_perfect_in_whatever_order_they_were_set(engine: EngineName) -> None:
     config = TaskConfig(n_features=8, secret_size=8, num_hidden_secrets=1, num_orderings=1, max_steps=2)
-    assert evaluate(FILES / "perfect_weights.py", config, engine=engine).metrics.test_accuracy == 1.0
+    assert evaluate(STRATEGIES / "perfect_weights.py", config, engine=engine).metrics.test_accuracy == 1.0
 
 
 def test_features_beyond_a_word() -> None:
@@ -104,7 +103,7 @@ def test_features_beyond_a_word() -> None:
 
 
 def test_a_diverged_run_leaves_no_score_but_the_others_results() -> None:
-    evaluation = evaluate(FILES / "diverges.py", smoke=True, max_steps=30)
+    evaluation = evaluate(STRATEGIES / "diverges.py", smoke=True, max_steps=30)
     assert [(run.secret_index, run.order_index, run.step) for run in evaluation.diverged] == [(0, 1, 2)]
     assert [(run.secret_index, run.order_index) for run in evaluation.results] == [(0, 0), (1, 0), (1, 1)]
     said = r"seed 42 has no score: expected finite losses, got 1 diverged of 4 runs: secret=0 order=1 \(step 2\)$"
@@ -127,7 +126,10 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ({"jobs": []}, "at least one strategy"),
         ({"jobs": [("isolated_cube", "42")]}, "seed must be an integer, got '42'"),
         ({"config": "n99"}, "config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"),
-        ({"config": TaskConfig(), "smoke": True}, "go with a label: expected one as config, got a TaskConfig"),
+        (
+            {"config": TaskConfig(), "smoke": True},
+            "protocol and smoke need a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig",
+        ),
         ({"engine": "fast"}, "engine must be one of auto, native, cuda, triton, vmap, reference, got 'fast'"),
         (
             {"engine": "triton", "device": "cpu"},
@@ -135,7 +137,7 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, cuda:0 (or another number), cuda:all, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
-        ({"max_stepps": 3}, "'max_stepps' is no setting"),
+        ({"max_stepps": 3}, "'max_stepps' is not a setting"),
     ],
 )
 def test_wrong_use_is_refused(arguments: dict[str, Any], said: str) -> None:

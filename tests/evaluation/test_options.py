@@ -20,7 +20,7 @@ from vecparity.evaluation.options import Options
 def test_what_has_a_text_may_be_given_as_one(tmp_path: Path) -> None:
     told = Noting()
     texts: dict[str, Any] = {"checkpoint": f"{tmp_path}/kept", "strategy_log": f"{tmp_path}/log", "dtype": "float64"}
-    evaluation = evaluate("isolated_cube", **texts, followers=iter([told]), **SHORT)
+    evaluation = evaluate("isolated_cube", **texts, followers=iter([told]), **SHORT)  # type: ignore[arg-type]
     assert evaluation.provenance.dtype == "float64"
     assert (tmp_path / "log").exists()
     assert told.windows
@@ -107,7 +107,7 @@ _ONE = object()
 @pytest.mark.parametrize(
     ("function", "arguments", "said"),
     [
-        (compare, (_ONE, 3), r"expected evaluations \(evaluate makes one\), got 3"),
+        (compare, (_ONE, 3), r"expected evaluations \(as evaluate returns them\), got 3"),
         (compare, (None, _ONE), "expected evaluations .*, got None"),
         (compare, (_ONE, Path("a.json")), "expected evaluations .*, got PosixPath"),
         (partial(compare, names=3), (_ONE, _ONE), "names must be two, one for each side, got 3"),  # type: ignore[arg-type]

@@ -3,23 +3,24 @@ import time
 import weakref
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 
 import pytest
-from conftest import CPU
+from tasks import make_task, prepare
 
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.evaluation import preparation
-from vecparity.evaluation.preparation import Preparation, Source
+from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.job import Task
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import Pipeline
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import interface
 from vecparity.strategy.source import load
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset
-from vecparity.task.seeds import PublicSeeds
 from vecparity.training.runs import Initial
 
 CONFIGS = [
@@ -42,8 +43,8 @@ def get_optimizer_config(config):
 """
 
 
-def plan(chosen: str | Path, mode: AuditMode = "off") -> list[tuple[TaskConfig, list[Source]]]:
-    return [(config, [Source(0, load(chosen), PublicSeeds(1), mode)]) for config in CONFIGS]
+def plan(chosen: str | Path, mode: AuditMode = "off") -> list[tuple[TaskConfig, list[Task]]]:
+    return [(config, [make_task(chosen, config, mode)]) for config in CONFIGS]
 
 
 # Fails only where it is called a second time: its clock is ahead of its files.
@@ -69,20 +70,13 @@ def get_optimizer_config(config):
 class Recorder:
     """Stands where a sandbox stands, and notes what it is asked for."""
 
-    def __init__(self, *arguments: object, again: bool) -> None:
+    def __init__(self, *arguments: object, again: bool = False) -> None:
         self.again = again
         self._interface = interface.load(load("default_4096"))
         self.asked: list[tuple[str, int]] = []
         self.second_is_asked_for = threading.Event()
         self.datasets: list[weakref.ref[Dataset]] = []
         recorders.append(self)
-
-    def __enter__(self) -> "Recorder":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def kill(self) -> None: ...
 
     def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
         self._note("networks", config)
@@ -117,9 +111,11 @@ def no_recorders() -> None:
 @pytest.mark.parametrize("mode", ["off", "strict"])
 def test_all_networks_come_before_any_secret_is_shown(mode: AuditMode, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
-    several = [(config, [*sources, replace(sources[0], index=1)]) for config, sources in plan("default_4096", mode)]
-    with Preparation(several, "none", Limits(), CPU) as prepared:
-        runs = [each.runs for each in prepared]
+    several = [
+        (config, [*tasks, make_task("default_4096", config, mode, seed=2)])
+        for config, tasks in plan("default_4096", mode)
+    ]
+    runs = [prepared.runs for prepared in prepare(several)]
     assert {again for _, again in everything_asked} == ({False} if mode == "off" else {False, True})
     asked = [what for what, _ in everything_asked]
     assert asked == sorted(asked, reverse=True), "networks, then datasets"
@@ -134,32 +130,20 @@ def test_datasets_that_are_made_again_are_let_go_one_by_one(
     """Counts the datasets alive at the end: those of 10 secrets, and of 10 sealed secrets for an audit."""
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
     config = replace(CONFIGS[0], num_hidden_secrets=10, num_orderings=2)
-    sources = [Source(0, load("default_4096"), PublicSeeds(1), mode)]
-    with Preparation([(config, sources)], "none", Limits(), CPU) as preparing:
-        (prepared,) = preparing
-        assert len({id(run.dataset) for run in prepared.runs}) == most
+    (prepared,) = prepare([(config, [make_task("default_4096", config, mode)])])
+    assert len({id(run.dataset) for run in prepared.runs}) == most
     assert sum(len(recorder.datasets) for recorder in recorders) == (10 if mode == "off" else 30)
     assert max(num_alive) == most
 
 
 def test_the_next_configuration_is_prepared_while_one_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "Sandbox", Recorder)
-    with Preparation(plan("default_4096"), "none", Limits(), CPU) as prepared:
-        next(iter(prepared))
-        assert recorders[-1].second_is_asked_for.wait(timeout=30)
-
-
-@pytest.mark.parametrize(("mode", "again"), [("off", []), ("report", [True, True]), ("strict", [True, True])])
-def test_one_sandbox_for_each_strategy_and_another_if_it_is_audited(
-    mode: AuditMode, again: list[bool], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(preparation, "Sandbox", Recorder)
-    sources = [
-        Source(index, load(name), PublicSeeds(seed), mode)
-        for index, (name, seed) in enumerate(product(("default_4096", "multi_epoch"), (1, 2)))
-    ]
-    with Preparation([(config, sources) for config in CONFIGS], "none", Limits(), CPU):
-        assert [recorder.again for recorder in recorders] == [False, False, *again]
+    tasks = [make_task("default_4096", config, index=index) for index, config in enumerate(CONFIGS)]
+    with Pipeline(Options(containment="none")) as pipeline:
+        groups = pipeline.run(tasks, Followers([]), fails_fast=True)
+        next(groups)
+        assert recorders[1].second_is_asked_for.wait(timeout=30)
+        groups.close()
 
 
 @pytest.mark.parametrize(
@@ -176,22 +160,24 @@ def test_an_error_of_a_call_made_again_says_so(
 ) -> None:
     path = tmp_path / "fails.py"
     path.write_text(FAILS_AGAIN.format(init_model=init_model, make_dataset=make_dataset))
-    with Preparation(plan(path, "report")[:1], levels.choose("auto"), Limits(), CPU) as prepared:  # noqa: SIM117
-        with pytest.raises((StrategyFailedError, InvalidStrategyError), match=expected) as error:
-            list(prepared)
-    assert str(error.value).endswith("(in a call made again to audit repeatability: the first one returned)")
-    with Preparation(plan(path, "off")[:1], levels.choose("auto"), Limits(), CPU) as prepared:
-        assert len(next(iter(prepared)).runs) == 4
+    with pytest.raises((StrategyFailedError, InvalidStrategyError), match=expected) as error:
+        list(prepare(plan(path, "report")[:1], levels.choose("auto")))
+    assert str(error.value).endswith("(in the repeatability audit, which repeats the call: the first call returned)")
+    (prepared,) = prepare(plan(path, "off")[:1], levels.choose("auto"))
+    assert len(prepared.runs) == 4
 
 
 @pytest.mark.slow
 def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
-    with Preparation(plan(path), "none", Limits(), CPU) as prepared:
-        next(iter(prepared))
+    tasks = [make_task(path, config, index=index) for index, config in enumerate(CONFIGS)]
+    with Pipeline(Options(containment="none")) as pipeline:
+        groups = pipeline.run(tasks, Followers([]), fails_fast=True)
+        next(groups)
         time.sleep(0.3)  # the second configuration's dataset is being made
         began = time.monotonic()
+        groups.close()
     assert time.monotonic() - began < 60
 
 
@@ -200,10 +186,11 @@ def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
     limits = Limits(strategy_seconds=5)  # far more than the quick calls take, on a busy machine too
-    with Preparation(plan(path), "none", limits, CPU) as prepared:  # noqa: SIM117
-        with pytest.raises(StrategyFailedError, match=r"hit the limit --strategy-seconds 5") as error:
-            list(prepared)
+    with pytest.raises(
+        StrategyFailedError, match=r"did not finish within 5 s .raise it with --strategy-seconds"
+    ) as error:
+        list(prepare(plan(path), limits=limits))
     assert error.value.__notes__[0].splitlines() == [
-        "What strategies had printed:",
+        "Last output of strategies:",
         *(f"asked for {n}" for n in (5, 6, 7) for _ in range(4)),
     ]

@@ -7,15 +7,14 @@ import pytest
 import torch
 from conftest import SHORT, RunEval
 from noting import Noting
+from tasks import make_task
 
 from vecparity import Evaluation, History, TaskConfig, evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import resumption
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.preparation import Source
+from vecparity.evaluation.preparation import Member
 from vecparity.history.recorder import Recorder
-from vecparity.strategy.source import load
-from vecparity.task.seeds import PublicSeeds
 from vecparity.training.engines.names import EngineName
 from vecparity.training.progress import WindowClosed
 
@@ -62,7 +61,7 @@ def test_what_was_stopped_is_gone_on_with_where_that_is_said(tmp_path: Path, eva
         f"{part}.{end}" for part in ("runs", "state-000001", "state-000002") for end in ("json", "safetensors")
     ]
     with pytest.raises(
-        UsageError, match=r"kept holds a checkpoint of this evaluation, n32-k8-\w{16}: resume=True goes"
+        UsageError, match=r"kept holds a checkpoint of this evaluation, n32-k8-\w{16}: resume it with resume=True"
     ):
         kept(tmp_path / "kept")
     assert names(tmp_path / "kept") == before
@@ -85,7 +84,9 @@ def test_others_in_the_same_directory_are_never_met(tmp_path: Path, other: dict[
     before = stopped(tmp_path)
     expected = kept(tmp_path, **other)
     assert names(tmp_path) == before
-    nothing = r"there is no checkpoint n32-k8-\w{16} in .* to go on from, .*; the nearest is another's"
+    nothing = (
+        r"no checkpoint n32-k8-\w{16} in .*: the evaluation starts .*; the nearest checkpoint is of another evaluation"
+    )
     with pytest.warns(UserWarning, match=rf"{nothing}, {before[0].partition('.')[0]} \({difference}\)$"):
         assert kept(tmp_path, resume=True, **other).results == expected.results
     assert names(tmp_path) == before
@@ -96,7 +97,9 @@ def test_others_in_the_same_directory_are_never_met(tmp_path: Path, other: dict[
 def test_another_versions_are_never_met_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     before = stopped(tmp_path)
     monkeypatch.setattr("vecparity._version.__version__" if what == "vecparity" else "torch.__version__", "9.9")
-    with pytest.warns(UserWarning, match=rf"the nearest is another's, .* \({what}: expected '9.9', got '.*'\)$"):
+    with pytest.warns(
+        UserWarning, match=rf"the nearest checkpoint is of another evaluation, .* \({what}: expected '9.9', got '.*'\)$"
+    ):
         kept(tmp_path, resume=True)
     assert names(tmp_path) == before
 
@@ -125,7 +128,7 @@ def test_what_could_not_be_recorded_is_kept_to_be(tmp_path: Path, monkeypatch: p
     history = {"history": tmp_path / "history"}
     with monkeypatch.context() as broken:
         broken.setattr(Recorder, "record", full)
-        with pytest.warns(UserWarning, match="not recorded: the disk is full"):
+        with pytest.warns(UserWarning, match="could not be recorded: the disk is full"):
             kept(tmp_path / "kept", **history)
     assert names(tmp_path / "kept")
     kept(tmp_path / "kept", resume=True, **history)
@@ -144,11 +147,11 @@ def test_what_had_been_recorded_before_a_kill_leaves_no_checkpoint(tmp_path: Pat
 
 def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Kernels are compiled for a model, and may add up in another order on the next."""
-    source = Source(0, load("isolated_cube"), PublicSeeds(42), "off")
+    member = Member(0, make_task("isolated_cube", TaskConfig()))
 
     def identity(device: str, gpu: str, engine: EngineName = "triton", count: int = 1) -> dict[str, Any]:
         monkeypatch.setattr("torch.cuda.get_device_name", lambda device: gpu)
-        return resumption._identity(Options(), TaskConfig(), [source], engine, [torch.device(device)] * count)
+        return resumption._identity(Options(), TaskConfig(), [member], engine, [torch.device(device)] * count)
 
     one, other = identity("cuda", "NVIDIA H100"), identity("cuda", "NVIDIA A100")
     assert {name for name in one if one[name] != other[name]} == {"gpu"}
@@ -158,20 +161,20 @@ def test_a_gpus_model_is_part_of_what_has_to_be_the_same(monkeypatch: pytest.Mon
     assert {name for name in vmap if vmap[name] != several[name]} == {"devices"}
 
 
-@pytest.mark.filterwarnings("default:there is no checkpoint")
+@pytest.mark.filterwarnings("default:no checkpoint n32")
 def test_the_command_keeps_them_beside_the_results(run_eval: RunEval, tmp_path: Path) -> None:
     before = stopped(tmp_path / "checkpoints")
     assert run_eval(f"{FLAGS} --output-dir {tmp_path} --seed 43")[0] == 0
     assert names(tmp_path / "checkpoints") == before
     status, lines, err = run_eval(f"{FLAGS} --output-dir {tmp_path}")
     assert (status, lines) == (2, [])
-    assert ": --resume goes on from it; to begin anew, remove its files" in err and "resume=True" not in err
+    assert ": resume it with --resume, or remove its files to start anew" in err and "resume=True" not in err
     assert names(tmp_path / "checkpoints") == before
     assert run_eval(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
     assert names(tmp_path) == ["eval_seed42.json", "eval_seed43.json"]
     status, _, err = run_eval(f"{FLAGS} --output-dir {tmp_path} --resume --seed 44")
     assert status == 0
-    assert "warning: there is no checkpoint n32-k8-" in err and f"in {tmp_path}/checkpoints to go on from" in err
+    assert "warning: no checkpoint n32-k8-" in err and f"in {tmp_path}/checkpoints: the evaluation starts" in err
 
 
 def test_results_that_could_not_be_written_are_kept(run_eval: RunEval, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-from conftest import SHORT
+from conftest import SHORT, STRATEGIES
 from evaluation_strategies import bits, evaluations
 from hypothesis import given
 from hypothesis import strategies as st
@@ -80,7 +80,7 @@ def test_overridden_settings_are_no_protocol(history: History, evaluation: Evalu
 
 
 def test_without_a_score_it_is_recorded_too(history: History, diverged: Evaluation) -> None:
-    chosen = load(Path(__file__).parents[1] / "strategies" / "diverges.py")
+    chosen = load(STRATEGIES / "diverges.py")
     recorded = history.get(history.add(diverged, chosen, "first"))
     assert (recorded.entry.test_accuracy, recorded.entry.mean_steps, recorded.entry.num_runs) == (None, None, 4)
     assert recorded.evaluation.diverged == diverged.diverged
@@ -182,7 +182,7 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Dear diary, " * 100)
-    refused(tmp_path / "notes.txt", MachineError, "is damaged, and left as it is: file is not a database")
+    refused(tmp_path / "notes.txt", MachineError, "is damaged and was not changed: file is not a database")
 
 
 def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation, path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation,
     content = bytearray(path.read_bytes())
     content[4096 * 3 : 4096 * 3 + 64] = bytes(range(64))
     path.write_bytes(content)
-    refused(path, MachineError, "is damaged, and left as it is: ")
+    refused(path, MachineError, "is damaged and was not changed: ")
 
 
 def test_damage_in_a_large_file_is_found_where_it_is_read(
@@ -224,7 +224,7 @@ def test_a_damaged_document_is_named(history: History, evaluation: Evaluation, p
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE documents SET document = x'00'")
     connection.close()
-    with pytest.raises(MachineError, match=r"history\.sqlite3, evaluation 1: is damaged"):
+    with pytest.raises(MachineError, match=r"history\.sqlite3: evaluation 1 is damaged"):
         history.get(1)
 
 

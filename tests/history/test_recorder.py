@@ -4,16 +4,18 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import SHORT, SHORT_FLAGS, STRATEGIES, RunEval
 from noting import Noting
-from processes import Child
+from processes import Child, await_each
 
 from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
@@ -66,9 +68,7 @@ def test_a_recorded_evaluation_is_answered_with_the_same_lines(run_eval: RunEval
     status, second, err = run_eval(arguments)
     assert status == 0
     assert second == first
-    assert re.fullmatch(
-        r"n32-k8 of isolated_cube with seed 42 is answered from evaluation 1, recorded \S+", said(err)[0]
-    )
+    assert re.fullmatch(r"n32-k8 of isolated_cube with seed 42: reused evaluation 1, recorded \S+", said(err)[0])
     with History(tmp_path / "history") as history:
         assert len(history.entries()) == 1
 
@@ -81,7 +81,7 @@ def test_what_is_not_recorded_is_evaluated_beside_what_is(run_eval: RunEval, tmp
     _, expected, _ = run_eval(f"{several} --no-history")
     _, lines, err = run_eval(f"{several} --history {tmp_path}/history --reuse")
     assert lines == expected
-    assert sum("answered from evaluation 1," in line for line in said(err)) == 1
+    assert sum("reused evaluation 1," in line for line in said(err)) == 1
     assert sum("recorded as" in line for line in said(err)) == 3
 
 
@@ -112,7 +112,7 @@ def test_what_was_contained_less_is_not_answered_from(run_eval: RunEval, tmp_pat
     weaker = f"{SHORT_FLAGS} --history {tmp_path}/history --reuse --containment"
     assert said(run_eval(f"{weaker} none")[2]) == ["recorded as 1"]
     assert said(run_eval(f"{weaker} limits")[2]) == ["recorded as 2"]
-    assert "answered from evaluation 2" in run_eval(f"{weaker} none")[2]
+    assert "reused evaluation 2" in run_eval(f"{weaker} none")[2]
 
 
 def test_no_score_stays_no_score(run_eval: RunEval, tmp_path: Path) -> None:
@@ -120,16 +120,16 @@ def test_no_score_stays_no_score(run_eval: RunEval, tmp_path: Path) -> None:
     first, second = run_eval(arguments), run_eval(arguments)
     assert (first[0], second[0]) == (4, 4)
     assert second[1] == first[1]
-    assert "answered from evaluation 1" in second[2]
+    assert "reused evaluation 1" in second[2]
 
 
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ("--no-history --reuse", 2, "--no-history uses no history: got --reuse as well"),
-        ("--no-history --history x", 2, "--no-history uses no history: got --history x as well"),
-        ("--history /proc/nowhere/x", 6, "the history /proc/nowhere/x cannot be made"),
-        (f"--history {__file__}", 6, "is damaged, and left as it is: file is not a database"),
+        ("--no-history --reuse", 2, "--no-history cannot be combined with --reuse"),
+        ("--no-history --history x", 2, "--no-history cannot be combined with --history x"),
+        ("--history /proc/nowhere/x", 6, "the history /proc/nowhere/x cannot be created"),
+        (f"--history {__file__}", 6, "is damaged and was not changed: file is not a database"),
     ],
 )
 def test_a_history_that_cannot_be_used_is_one_line_before_any_training(
@@ -152,7 +152,7 @@ def test_a_history_that_nobody_named_and_that_cannot_be_used_is_done_without(
     monkeypatch.setenv("XDG_DATA_HOME", "/proc/nowhere")
     status, lines, err = run_eval(f"{SHORT_FLAGS} --log final")
     assert (status, len(lines)) == (0, 3)
-    assert err.startswith("vecparity: warning: nothing is recorded: the history /proc/nowhere/")
+    assert err.startswith("vecparity: warning: evaluations are not recorded: the history /proc/nowhere/")
 
 
 def test_a_history_that_breaks_meanwhile_costs_the_record_only(
@@ -175,7 +175,7 @@ def test_under_another_name_it_is_answered_under_that(run_eval: RunEval, tmp_pat
         _, _, err = run_eval(f"{SHORT_FLAGS} --strategy {tmp_path}/{name}.py --reuse --audit off {place}")
         content = json.loads((tmp_path / name / "eval_seed42.json").read_text())
         assert content["provenance"]["strategy"] == name
-    assert "of mine with seed 42 is answered from evaluation 1" in err
+    assert "of mine with seed 42: reused evaluation 1" in err
 
 
 def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run_eval: RunEval, tmp_path: Path) -> None:
@@ -185,11 +185,11 @@ def test_an_answer_from_the_history_leaves_others_checkpoints_alone(run_eval: Ru
     of_another.parent.mkdir(exist_ok=True)
     of_another.write_text("{}")
     _, _, err = run_eval(arguments)
-    assert "answered from evaluation 1" in err
+    assert "reused evaluation 1" in err
     assert of_another.exists()
 
 
-@pytest.mark.filterwarnings("default:there is no checkpoint")
+@pytest.mark.filterwarnings("default:no checkpoint n32")
 def test_an_evaluation_that_goes_on_is_recorded_once(run_eval: RunEval, tmp_path: Path) -> None:
     """Of an interrupted command some configurations are done and recorded: going on makes them again, at once."""
     place = f"--history {tmp_path}/history --checkpoint {tmp_path}/kept"
@@ -197,7 +197,7 @@ def test_an_evaluation_that_goes_on_is_recorded_once(run_eval: RunEval, tmp_path
     status, _, err = run_eval(f"{SHORT_FLAGS} --all-configs {place} --resume")
     assert status == 0
     begins, *records = said(err)
-    assert begins.startswith("warning: there is no checkpoint n32-k8-")
+    assert begins.startswith("warning: no checkpoint n32-k8-")
     assert records == ["recorded before as 1", "recorded as 2", "recorded as 3"]
     with History(tmp_path / "history") as history:
         assert len({entry.command for entry in history.entries()}) == 1
@@ -226,27 +226,25 @@ def test_in_python_a_history_that_cannot_record_is_one_error_before_any_training
         evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
     with pytest.raises(UsageError, match=r"an open History.*got .*history closed"):
         evaluate("isolated_cube", history=history, followers=[noting], **SHORT)
-    with pytest.raises(UsageError, match=r"followers have begin, prepared, window and finish, got <built-in"):
-        evaluate("isolated_cube", followers=[print], **SHORT)
-    with pytest.raises(UsageError, match="reuse goes with a history"):
+    with pytest.raises(
+        UsageError, match=r"followers must have the methods begin, prepared, window and finish, got <built-in"
+    ):
+        evaluate("isolated_cube", followers=[print], **SHORT)  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="reuse needs a history"):
         evaluate("isolated_cube", reuse=True, followers=[noting], **SHORT)
     assert noting.told == []
 
 
-def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    tables = {VERSION: "CREATE TABLE strategies (sha256 TEXT, source BLOB)"}
-    monkeypatch.setattr("vecparity.history.database._TABLES", tables)
-    with (
-        History(tmp_path / "history", create=True) as history,
-        pytest.warns(UserWarning, match="an evaluation is not recorded: .*no such table"),
-    ):
-        assert evaluate("isolated_cube", history=history, **SHORT).results
+def test_in_python_what_cannot_be_recorded_in_the_end_is_returned(tmp_path: Path) -> None:
+    with History(tmp_path / "history", create=True) as history:
+        with closing(sqlite3.connect(tmp_path / "history")) as connection:
+            connection.execute("DROP TABLE evaluations")
+        with pytest.warns(UserWarning, match="an evaluation could not be recorded: .*no such table"):
+            assert evaluate("isolated_cube", history=history, **SHORT).results
 
 
 @pytest.mark.slow
-def test_ten_evaluations_write_one_history_and_one_of_them_is_killed(tmp_path: Path) -> None:
+def test_five_evaluations_write_one_history_and_one_of_them_is_killed(tmp_path: Path) -> None:
     at = tmp_path / "history"
     command = [sys.executable, "-m", "vecparity.eval", "--history", str(at), "--log", "final", "--containment", "none"]
     settings = f"--all-configs {TINY}".split()
@@ -263,57 +261,64 @@ def test_ten_evaluations_write_one_history_and_one_of_them_is_killed(tmp_path: P
                     env=os.environ | {"OMP_NUM_THREADS": "1"},
                 )
             )
-            for seed in range(10)
+            for seed in range(5)
         ]
         outputs = [others[0].communicate()]
         os.killpg(doomed.pid, signal.SIGKILL)  # while others go on
         doomed.communicate()
         outputs += [process.communicate() for process in others[1:]]
-    assert [process.returncode for process in others] == [0] * 9, outputs
+    assert [process.returncode for process in others] == [0] * 4, outputs
     with History(at) as history:
         assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         entries = history.entries()
         for entry in entries:
             assert len(history.get(entry.id).evaluation.results) == 4
     assert sorted((entry.seed, entry.label) for entry in entries) == [
-        (seed, label) for seed in range(1, 10) for label in ("n32-k8", "n50-k8", "n64-k8")
+        (seed, label) for seed in range(1, 5) for label in ("n32-k8", "n50-k8", "n64-k8")
     ]
     said_ids = sorted(int(number) for _, err in outputs for number in re.findall(r"recorded as (\d+)", err))
     assert said_ids == [entry.id for entry in entries]
 
 
 @pytest.mark.slow
-def test_writers_killed_at_any_moment_leave_whole_records(tmp_path: Path) -> None:
+def test_writers_killed_at_any_moment_leave_whole_records(run_eval: RunEval, tmp_path: Path) -> None:
     """Kills writers in the middle of what they do, again and again."""
     at = tmp_path / "history"
-    program = tmp_path / "writer.py"
+    program = tmp_path / "writers.py"
     program.write_text(
-        "import sys\n"
+        "import os, signal, sys\n"
         "from pathlib import Path\n"
         "from vecparity.evaluation import serialization\n"
         "from vecparity.strategy.source import load\n"
         "from vecparity.history.store import History\n"
         f"evaluation = serialization.load(Path({str(tmp_path / 'eval_seed42.json')!r}))\n"
-        f"with History(Path({str(at)!r}), create=True) as history:\n"
-        "    while True:\n"
-        "        print(history.add(evaluation, load('isolated_cube'), 'a'), flush=True)\n"
+        "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+        "parent = os.getpid()\n"
+        "for path in sys.stdin:\n"
+        "    if pid := os.fork():\n"
+        "        print(pid, flush=True)\n"
+        "        continue\n"
+        "    told = os.open(path.strip(), os.O_CREAT | os.O_WRONLY)\n"
+        f"    with History(Path({str(at)!r}), create=True) as history:\n"
+        "        while os.getppid() == parent:\n"
+        "            os.write(told, b'%d\\n' % history.add(evaluation, load('isolated_cube'), 'a'))\n"
+        "    os._exit(1)\n"
     )
-    made = [sys.executable, "-m", "vecparity.eval", *SHORT_FLAGS.split(), "--no-history", "--output-dir", str(tmp_path)]
-    subprocess.run(made, check=True, capture_output=True)
-    told: list[int] = []
-    for round_ in range(4):
-        with ExitStack() as stack:
-            writers = [
-                stack.enter_context(Child([sys.executable, str(program)], stdout=subprocess.PIPE, text=True))
-                for _ in range(3)
-            ]
-            for writer in writers:  # all are at it
-                assert writer.stdout is not None
-                told.append(int(writer.stdout.readline()))
+    assert run_eval(f"{SHORT_FLAGS} --no-history --output-dir {tmp_path}")[0] == 0
+    files = [[tmp_path / f"told-{round_}-{writer}" for writer in range(3)] for round_ in range(4)]
+    with Child([sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        for round_, paths in enumerate(files):
+            process.stdin.writelines(f"{path}\n" for path in paths)
+            process.stdin.flush()
+            pids = [int(process.stdout.readline()) for _ in paths]
+            await_each(paths, lambda path: path.exists() and path.stat().st_size > 0)  # all are at it
             time.sleep(0.1 + 0.07 * round_)
-            for writer in writers:
-                writer.kill()
-                told += map(int, writer.communicate()[0].split())
+            for pid in pids:
+                os.kill(pid, signal.SIGKILL)
+            await_each(pids, lambda pid: not psutil.pid_exists(pid))
+        process.stdin.close()
+    told = [int(line) for paths in files for path in paths for line in path.read_text().splitlines()]
     with History(at, create=True) as history:
         assert history._connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [entry.id for entry in history.entries()]

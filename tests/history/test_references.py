@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SHORT
+from conftest import ADVERSARIAL, SHORT
 from noting import Noting
 
 from vecparity import Evaluation, compare, evaluate
@@ -35,10 +35,10 @@ def test_what_words_mean(at: Path, evaluation: Evaluation) -> None:
         "isolated_cube (result.json)",
         "multi_epoch",
     )
-    assert isinstance(recorded.given, Evaluation)
-    assert isinstance(written.given, Evaluation)
-    assert recorded.given.results == written.given.results == evaluation.results
-    assert isinstance(chosen.given, Strategy)
+    assert isinstance(recorded.subject, Evaluation)
+    assert isinstance(written.subject, Evaluation)
+    assert recorded.subject.results == written.subject.results == evaluation.results
+    assert isinstance(chosen.subject, Strategy)
 
 
 def test_no_words_are_the_newest_command(at: Path) -> None:
@@ -138,7 +138,7 @@ def test_sides_of_one_name_are_told_apart(tmp_path: Path, evaluation: Evaluation
 @pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_a_failed_audit_is_said_when_it_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cheat = Path(__file__).parents[1] / "adversarial" / "seed_of_the_test_set.py"
+    cheat = ADVERSARIAL / "seed_of_the_test_set.py"
     compared(resolve([str(cheat), "isolated_cube"], None), tmp_path / "history", 42)
     assert "warning: seed_of_the_test_set fails an audit: overlap: " in capsys.readouterr().err
 
@@ -179,5 +179,8 @@ def test_a_sealed_evaluation_is_not_evaluated_beside(tmp_path: Path, evaluation:
     sealed = replace(evaluation, provenance=replace(evaluation.provenance, seal="0" * 64))
     serialization.save(sealed, tmp_path / "sealed.json")
     references = resolve([str(tmp_path / "sealed.json"), "isolated_cube"], None)
-    with recorder(tmp_path / "history") as records, pytest.raises(UsageError, match="a sealed evaluation is compared"):
+    with (
+        recorder(tmp_path / "history") as records,
+        pytest.raises(UsageError, match="a sealed evaluation can be compared"),
+    ):
         sides(references, [], [], "", Options(), records, lambda configs: Noting([]))

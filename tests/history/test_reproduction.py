@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import SHORT
+from conftest import SHORT, STRATEGIES
 from hypothesis import given
 from hypothesis import strategies as st
-from test_evaluation import FILES
 
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.cli.arguments import Arguments, parse
@@ -71,7 +70,7 @@ def test_params_are_flags(evaluation: Evaluation) -> None:
     made = command(replace(evaluation, provenance=replace(evaluation.provenance, params=params)))
     words = shlex.split(made)
     assert [value for flag, value in pairwise(words) if flag == "--param"] == [
-        *("empty=", "is_on=true", "layers=2", "lr=0.01", "name=it's a b")
+        *("empty=", "is_on=True", "layers=2", "lr=0.01", "name=it's a b")
     ]
     words = [word for flag, word in pairwise(["", *words]) if "--param" not in (flag, word)]
     assert shlex.join(words) == command(evaluation)
@@ -102,8 +101,8 @@ def test_the_command_evaluates_the_same(tmp_path: Path, monkeypatch: pytest.Monk
     from vecparity.eval import main
     from vecparity.evaluation import serialization
 
-    original = evaluate(FILES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
-    monkeypatch.chdir(FILES)
+    original = evaluate(STRATEGIES / "whole_file.py", "n50-k8", seed=3, dtype=torch.float32, audit="off", **SHORT)
+    monkeypatch.chdir(STRATEGIES)
     assert main([*shlex.split(command(original))[2:], "--output-dir", str(tmp_path), "--log", "final"]) == 0
     [path] = tmp_path.glob("*.json")
     assert serialization.load(path).results == original.results

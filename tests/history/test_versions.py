@@ -90,7 +90,7 @@ def test_all_commands_read_it(path: Path, run_command: RunCommand, tmp_path: Pat
 
 def test_what_was_named_is_not_written_to(path: Path, evaluation: Evaluation) -> None:
     before = path.read_bytes()
-    said = r"is a history of version 1, .* expected version 2 .*vecparity history --migrate --history FILE"
+    said = r"expected a history of version 2 .*, got version 1 .*vecparity history --migrate --history FILE"
     with pytest.raises(UsageError, match=said) as raised:
         History(path, create=True)
     assert len(str(raised.value).splitlines()) == 1
@@ -106,7 +106,9 @@ def test_the_default_history_goes_on(
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     default_path().parent.mkdir(parents=True)
     shutil.copy(path, default_path())
-    with pytest.warns(UserWarning, match=r"history\.sqlite3 is now of version 2, .*\.version-1 is as it was"):
+    with pytest.warns(
+        UserWarning, match=r"history\.sqlite3 was migrated to version 2, .*\.version-1 is a copy of the old file"
+    ):
         history = History(create=True)
     with history:
         assert history.add(evaluation, CUBE, "a") == 11
@@ -169,7 +171,7 @@ def break_a_document(path: Path) -> None:
 def test_what_cannot_be_migrated_stays(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     break_a_document(path)
     before = path.read_bytes()
-    with pytest.raises(MachineError, match=r"history\.sqlite3, evaluation 7: is damaged"):
+    with pytest.raises(MachineError, match=r"history\.sqlite3: evaluation 7 is damaged"):
         migration.migrate(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == [path.name]
@@ -207,7 +209,7 @@ def test_the_command_migrates(path: Path, run_command: RunCommand) -> None:
     before = everything(path)
     status, out, err = run_command("history", "--migrate", "--history", str(path))
     assert (status, err) == (0, "")
-    assert out == f"{path} is of version {VERSION}; {path}.version-1 is as it was\n"
+    assert out == f"{path} was migrated to version {VERSION}; {path}.version-1 is a copy of the old file\n"
     assert everything(path) == before
     content = json.loads(run_command("history", "--history", str(path), "--format", "json")[1])
     assert [record["id"] for record in content] == list(range(10, 0, -1))

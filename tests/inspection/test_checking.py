@@ -1,81 +1,31 @@
 """`check`, its calls and its warnings; our own strategies run in this process."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import CPU
+from in_process import InThisProcess, asked, write
+from tasks import make_task, prepare
 
 import vecparity
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
-from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.inspection import checking, probe
 from vecparity.inspection.checking import Check, Spread, check_all
 from vecparity.inspection.probe import Repeatability
 from vecparity.sandbox.limits import Limits
-from vecparity.strategy import interface
-from vecparity.strategy.source import Strategy, load
-from vecparity.task.config import Secret, TaskConfig
+from vecparity.strategy.source import load
+from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import PublicSeeds
-from vecparity.training.runs import Initial
 
 CONFIG = TaskConfig(
     n_features=40, secret_size=4, hidden_width=16, num_hidden_secrets=3, num_orderings=2, test_set_size=1_000
 )
-HONEST = {
-    "top": "import os",
-    "init_model": "model[2].bias.data.zero_()",
-    "make_dataset": "pass",
-    "get_optimizer_config": "return dict(lr=1e-3, wd=0, beta1=0.9, beta2=0.9)",
-}
-
-
-class InThisProcess:
-    """Stands where a sandbox stands."""
-
-    def __init__(self, strategy: Strategy, *_: object, again: bool = False) -> None:
-        self._interface = interface.load(strategy)
-        asked.clear()
-
-    def __enter__(self) -> "InThisProcess":
-        return self
-
-    def __exit__(self, *error: object) -> None: ...
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
-        asked.append((f"{len(run_seeds)} networks", config.n_features))
-        return self._interface.initialise(config, run_seeds)
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> object:
-        asked.append((f"dataset {dataset_seed % 10_000}", config.n_features))
-        return self._interface.training_set(config, secret, dataset_seed)
-
-
-asked: list[tuple[str, int]] = []
 
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checking, "Sandbox", InThisProcess)
     monkeypatch.setattr(probe, "_MOST_SECONDS_AGAIN", math.inf)  # however busy the machine is
-
-
-def write(path: Path, **bodies: str) -> Path:
-    """A strategy of 300 uniform rows, with some more code in its functions."""
-    bodies = HONEST | bodies
-    path.write_text(
-        f"{bodies['top']}\n"
-        f"def init_model(model, config):\n    {bodies['init_model']}\n"
-        "def make_dataset(secret, config, seed):\n"
-        "    generator = torch.Generator().manual_seed(seed)\n"
-        "    x = torch.randint(0, 2, (300, config.n_features), generator=generator)\n"
-        "    y = parity_labels(x, secret)\n"
-        f"    {bodies['make_dataset']}\n"
-        "    return x, y\n"
-        f"def get_optimizer_config(config):\n    {bodies['get_optimizer_config']}\n"
-    )
-    return path
 
 
 def checked(path: Path, seed: int = 42, secrets: int = 2) -> Check:
@@ -240,7 +190,7 @@ def test_secrets_that_there_are_not(secrets: int) -> None:
 def test_wrong_use() -> None:
     with pytest.raises(UsageError, match="config must be one of n32-k8, n50-k8, n64-k8, got 'n99'"):
         vecparity.check("isolated_cube", "n99")
-    with pytest.raises(UsageError, match="protocol goes with a label"):
+    with pytest.raises(UsageError, match="protocol needs a label as config"):
         vecparity.check("isolated_cube", CONFIG, protocol="published")
     with pytest.raises(UsageError, match="strategy must be a Python file or one of"):
         vecparity.check("nowhere.py", CONFIG)
@@ -263,11 +213,8 @@ def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:
     path = write(tmp_path / "mine.py", top="print('loaded')", make_dataset="raise ValueError('only here')")
     with pytest.raises(StrategyFailedError) as ours:
         check_all(path, [CONFIG], 42, 1, "none", Limits())
-    with (
-        Preparation([(CONFIG, [Source(0, load(path), PublicSeeds(42), "off")])], "none", Limits(), CPU) as prepared,
-        pytest.raises(StrategyFailedError) as theirs,
-    ):
-        next(iter(prepared))
+    with pytest.raises(StrategyFailedError) as theirs:
+        list(prepare([(CONFIG, [make_task(path, CONFIG, seed=42)])]))
     assert str(ours.value) == str(theirs.value) == f"{path}:8: make_dataset raised ValueError: only here"
-    assert set(ours.value.__notes__[0].splitlines()) == {"What strategies had printed:", "loaded"}
-    assert theirs.value.__notes__[0].startswith("What strategies had printed:\nloaded")
+    assert set(ours.value.__notes__[0].splitlines()) == {"Last output of strategies:", "loaded"}
+    assert theirs.value.__notes__[0].startswith("Last output of strategies:\nloaded")

@@ -67,11 +67,12 @@ def lines_of(out: str) -> dict[str, str]:
     return {line.split()[0]: line for line in out.splitlines() if line.strip()}
 
 
-def test_for_people_with_what_is_missing(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_for_people_with_what_is_missing(
+    run_command: RunCommand, without_native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def missing(name: str) -> str:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     monkeypatch.setattr(doctor, "version", missing)
     monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")
@@ -87,7 +88,7 @@ def test_for_people_with_what_is_missing(run_command: RunCommand, monkeypatch: p
     assert lines["vmap"].split()[:3] == ["vmap", "auto", "cpu"]
     assert "needs what bwrap needs" in lines["bwrap"] and "auto" not in lines["bwrap"]
     assert lines["none"].split() == ["none", "auto", "available"]
-    assert "not the original's: compare with evaluations of this machine only" in lines["secrets"]
+    assert "other than the original's: compare only with evaluations of this machine" in lines["secrets"]
     assert lines["permutations"].endswith("as the original's")
     assert "not installed: pip install 'vecparity[report]'" in lines["matplotlib"]
     assert "vecparity 0" in lines["versions"] and "threads" in lines["processor"]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -240,15 +240,17 @@ def test_what_is_strange_is_shown_as_it_is(
 
 
 @pytest.mark.slow
-def test_300_runs_open_at_once(browser: Browser, tmp_path: Path) -> None:
-    evaluations = [evaluate("isolated_cube", label) for label in CONFIGURATIONS]
+@pytest.mark.alone
+def test_300_runs_open_at_once(browser: Browser, published: list[Evaluation], tmp_path: Path) -> None:
+    evaluations = [of_100_runs(one) for one in published]
     assert sum(len(one.results) for one in evaluations) == 300
     check_size_and_time(browser, evaluations, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_300_runs_that_never_stop_open_at_once(browser: Browser, published: list[Evaluation], tmp_path: Path) -> None:
-    check_size_and_time(browser, [never_stopping(one) for one in published], tmp_path)
+    check_size_and_time(browser, [never_stopping(of_100_runs(one)) for one in published], tmp_path)
 
 
 def check_size_and_time(browser: Browser, evaluations: list[Evaluation], directory: Path) -> None:
@@ -265,24 +267,36 @@ def check_size_and_time(browser: Browser, evaluations: list[Evaluation], directo
         assert serialization.from_document(content, "the page").results == evaluation.results
 
 
-def never_stopping(evaluation: Evaluation) -> Evaluation:
-    """The same runs again and again, 100 of them, drawn out to 401 windows that all differ."""
+def of_100_runs(evaluation: Evaluation) -> Evaluation:
+    """The same runs again and again, as many as under the full protocol."""
     config = task_config(evaluation.config.label)
-    step = [1, *range(250, 100_001, 250)]
+    num_runs = len(evaluation.results)
 
-    def at(number: int) -> dict[str, Any]:
-        return {"secret_index": number // 10, "order_index": number % 10}
+    def again(runs: Sequence[Any]) -> list[Any]:
+        places = ({"secret_index": number // 10, "order_index": number % 10} for number in range(100))
+        return [replace(runs[number % num_runs], **place) for number, place in enumerate(places)]
+
+    datasets = [replace(evaluation.datasets[secret % 5], secret_index=secret) for secret in range(10)]
+    return replace(
+        evaluation,
+        config=config,
+        datasets=datasets,
+        results=again(evaluation.results),
+        curves=again(evaluation.curves),
+        first_layers=again(evaluation.first_layers),
+    )
+
+
+def never_stopping(evaluation: Evaluation) -> Evaluation:
+    """The same, drawn out to 401 windows that all differ."""
+    step = [1, *range(250, 100_001, 250)]
 
     def curve(run: int) -> Curve:
         wobble = [((step_ + 7) * (run + 3) * 2_654_435_761 % 1_000_003) / 1_000_003 for step_ in step]
         return Curve(step, [0.2 + value / 2 for value in wobble], [0.5 + value / 3 for value in wobble])
 
-    run, layer, data = evaluation.results[0], evaluation.first_layers[0], evaluation.datasets[0]
     return replace(
         evaluation,
-        config=config,
-        datasets=[replace(data, secret_index=secret) for secret in range(10)],
-        results=[replace(run, **at(number), steps=100_000) for number in range(100)],
-        curves=[replace(evaluation.curves[0], **at(number), curve=curve(number)) for number in range(100)],
-        first_layers=[replace(layer, **at(number)) for number in range(100)],
+        results=[replace(run, steps=100_000) for run in evaluation.results],
+        curves=[replace(each, curve=curve(number)) for number, each in enumerate(evaluation.curves)],
     )

@@ -195,7 +195,7 @@ def test_wrong_use_is_refused(evaluation: Evaluation, tmp_path: Path, monkeypatc
     with pytest.raises(MachineError, match=r"could not be written to .*report\.html: Not a directory$"):
         write_report(evaluation, tmp_path / "file" / "report.html")
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(UsageError, match=r"need Matplotlib, got none: pip install 'vecparity\[report\]'"):
+    with pytest.raises(UsageError, match=r"need Matplotlib, which is not installed: pip install 'vecparity\[report\]'"):
         write_report([evaluation], tmp_path / "report.html")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 

@@ -29,6 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,25 +37,25 @@ from typing import Any
 import psutil
 import pytest
 import torch
+from conftest import ADVERSARIAL
+from in_process import InThisProcess
 from processes import await_that
 
 from vecparity.eval import main
 from vecparity.evaluation import preparation
 from vecparity.sandbox import levels, privileges
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import LEVELS, Level
-from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.sandbox.processes import descendants
 from vecparity.strategy import interface, source
+from vecparity.strategy.parameters import Arguments
 from vecparity.strategy.source import Strategy
-from vecparity.task.config import Secret, TaskConfig
-from vecparity.task.dataset import Dataset, make_test_set, unpack
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import make_test_set, unpack
 from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
 from vecparity.task.seeds import PublicSeeds
-from vecparity.training.runs import Initial
 
-FILES = Path(__file__).parents[1] / "adversarial"
 SETTINGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
     "--no-history"
@@ -63,7 +64,7 @@ CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test
 # In the PATH, and so in the environment, of all that these tests start; others may be at them on this machine.
 MARK = f"/from-the-adversarial-tests-{os.getpid()}"
 TRICK = "vecparity-trick"  # what tricks call their files and programs
-PORT = 47391
+PORT = re.compile(rb"^PORT = 1\b", re.MULTILINE)
 PACKAGE = Path(source.__file__).parents[1] / "__init__.py"
 # Where the package lies, and everything that strategies try to write to.
 PLACES = [
@@ -115,7 +116,7 @@ def read_trick(path: Path) -> Trick:
     return trick
 
 
-TRICKS = {path.stem: read_trick(path) for path in sorted(FILES.glob("*.py"))}
+TRICKS = {path.stem: read_trick(path) for path in sorted(ADVERSARIAL.glob("*.py"))}
 
 
 def cases() -> Iterator[Any]:
@@ -126,75 +127,37 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(name, level, id=f"{name}-{level}", marks=marks)
 
 
-class InProcess:
-    """A stand-in for a sandbox that calls the strategy in this process."""
+class Pools:
+    """A pool for each level and limits, whose servers serve one trick after the other."""
 
-    def __init__(self, strategy: Strategy, *others: object, again: bool = False) -> None:
-        self._loaded = interface.load(strategy)
-
-    def __enter__(self) -> "InProcess":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass
-
-    def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> list[Initial]:
-        return self._loaded.initialise(config, run_seeds)
-
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        return self._loaded.training_set(config, secret, dataset_seed)
-
-
-class Pooled(Sandbox):
-    """A sandbox that serves one trick after the other."""
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def kill(self) -> None:
-        pass
-
-    def close(self) -> None:
-        super().kill()
-        super().__exit__(None, None, None)
-
-    def serve(self, strategy: Strategy) -> "Pooled":
-        self._strategy = strategy
-        return self
-
-    def processes(self) -> set[int]:
-        return {self._process.pid, *(pid for pid, _ in descendants(self._process.pid))}
-
-
-class Pool:
     def __init__(self) -> None:
         self.log = StrategyLog()
-        self.made: dict[Any, Pooled] = {}
+        self.made: dict[Any, Pool] = {}
 
-    def sandbox(
-        self, strategy: Strategy, level: Level, limits: Limits, log: StrategyLog, device: Any, *, again: bool = False
-    ) -> Sandbox:
-        key = level, limits, again
+    def sandbox(self, pool: Pool, strategy: Strategy, arguments: Arguments, *, again: bool = False) -> Sandbox:
+        level, limits, _, device, num_threads = pool._kind
+        key = level, limits
         if key not in self.made:
             with pytest.MonkeyPatch.context() as patched:  # the user's directory is another for each test
                 patched.setattr(tempfile, "tempdir", None)
-                self.made[key] = Pooled(strategy, level, limits, self.log, device, again=again)
-        return self.made[key].serve(strategy)
+                self.made[key] = Pool(level, limits, self.log, device, num_threads)
+                for is_again in (False, True):
+                    self.made[key].warm_up(again=is_again)
+        return Sandbox(self.made[key], strategy, arguments, again=again)
 
     def processes(self) -> set[int]:
-        return {pid for sandbox in self.made.values() for pid in sandbox.processes()}
+        servers = [server for pool in self.made.values() for servers in pool._servers.values() for server in servers]
+        firsts = [server._process.pid for server in servers]
+        return {*firsts, *(pid for first in firsts for pid, _ in descendants(first))}
 
 
 @pytest.fixture(scope="module")
-def pool() -> Iterator[Pool]:
-    pool = Pool()
-    with pool.log:
-        yield pool
-        for sandbox in pool.made.values():
-            sandbox.close()
+def pools() -> Iterator[Pools]:
+    pools = Pools()
+    with pools.log:
+        yield pools
+        for pool in pools.made.values():
+            pool.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -221,7 +184,7 @@ def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def honest() -> Any:
     """Returns the output of the honest control, evaluated without any containment."""
-    return evaluate_uncontained(FILES / "honest.py")
+    return evaluate_uncontained(ADVERSARIAL / "honest.py")
 
 
 def evaluate_uncontained(path: Path) -> list[str]:
@@ -230,13 +193,13 @@ def evaluate_uncontained(path: Path) -> list[str]:
     code += "sys.exit(tests.main_uncontained(sys.argv[1:]))"
     arguments = [*SETTINGS.split(), "--containment", "none", "--strategy", str(path)]
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=FILES.parent, capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, *arguments], cwd=ADVERSARIAL.parent, capture_output=True, text=True, check=True
     )
     return done.stdout.splitlines()
 
 
 def main_uncontained(arguments: list[str]) -> int:
-    preparation.Sandbox = InProcess  # type: ignore[assignment,misc]
+    preparation.Sandbox = InThisProcess  # type: ignore[assignment,misc]
     return main(arguments)
 
 
@@ -257,6 +220,19 @@ def files_of_tricks() -> list[Path]:
     return [Path(place) / TRICK for place in PLACES if os.path.lexists(Path(place) / TRICK)]
 
 
+def sockets_at_one_port() -> tuple[socket.socket, socket.socket]:
+    """Returns sockets for TCP and UDP, bound to a number that is free for both."""
+    while True:
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        tcp.bind(("127.0.0.1", 0))
+        with suppress(OSError):
+            udp.bind(tcp.getsockname())
+            return tcp, udp
+        tcp.close()
+        udp.close()
+
+
 class Listeners:
     """Sockets of this machine's that a strategy may not reach: all that came is remembered, and answered."""
 
@@ -264,16 +240,14 @@ class Listeners:
         self.reached: list[str] = []
         self._path = home / "socket"
         self._selector = selectors.DefaultSelector()
-        for name, family, kind, address in (
-            ("tcp", socket.AF_INET, socket.SOCK_STREAM, ("127.0.0.1", PORT)),
-            ("udp", socket.AF_INET, socket.SOCK_DGRAM, ("127.0.0.1", PORT)),
-            ("abstract_socket", socket.AF_UNIX, socket.SOCK_STREAM, f"\0{TRICK}"),
-            ("socket_with_a_path", socket.AF_UNIX, socket.SOCK_STREAM, str(self._path)),
-        ):
-            listener = socket.socket(family, kind)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            if kind == socket.SOCK_STREAM:
+        tcp, udp = sockets_at_one_port()
+        self.port = tcp.getsockname()[1]
+        listeners = {"tcp": tcp, "udp": udp}
+        for name, address in (("abstract_socket", f"\0{TRICK}"), ("socket_with_a_path", str(self._path))):
+            listeners[name] = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listeners[name].bind(address)
+        for name, listener in listeners.items():
+            if listener.type == socket.SOCK_STREAM:
                 listener.listen()
             self._selector.register(listener, selectors.EVENT_READ, name)
         self._is_done = threading.Event()
@@ -307,7 +281,7 @@ def test_trick(
     name: str,
     level: Level,
     home: Path,
-    pool: Pool,
+    pools: Pools,
     honest: list[str],
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -315,31 +289,35 @@ def test_trick(
     if problem := levels.why_not(level):
         pytest.skip(f"{level} {problem}")
     trick = TRICKS[name]
-    monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pool.sandbox)
-    path = shutil.copy(trick.path, home)
-    before = [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)]
-    arguments = f"{SETTINGS} {trick.flags} --containment {level} --strategy {path}"
-    for _ in range(2 if trick.twice else 1):
-        began = time.monotonic()
-        with Listeners(home) as listeners:
+    monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pools.sandbox)
+    with Listeners(home) as listeners:
+        path = home / trick.path.name
+        path.write_bytes(source := PORT.sub(b"PORT = %d" % listeners.port, trick.path.read_bytes()))
+        before = [(file.stat().st_mode, file.stat().st_mtime) for file in (path, PACKAGE)]
+        arguments = f"{SETTINGS} {trick.flags} --containment {level} --strategy {path}"
+        for _ in range(2 if trick.twice else 1):
+            listeners.reached.clear()
+            began = time.monotonic()
             status = main(arguments.split())
-        printed, said = capfd.readouterr()
-        assert time.monotonic() - began < 240  # of the 600 that a call may take
-        if trick.expected[level] == "as honest":
-            assert (status, said) == (0, "")
-            assert printed.splitlines() == honest
-        else:
-            expected_status, words = trick.expected[level]
-            assert (status, printed) == (expected_status, ""), said
-            assert said.startswith("vecparity: error: ")
-            assert words in said.splitlines()[0]
-        is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
-        assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
-    await_that(lambda: marked_processes() <= pool.processes())  # what was killed takes a moment to be gone
+            printed, said = capfd.readouterr()
+            assert time.monotonic() - began < 240  # of the 600 that a call may take
+            if trick.expected[level] == "as honest":
+                assert (status, said) == (0, "")
+                assert printed.splitlines() == honest
+            else:
+                expected_status, words = trick.expected[level]
+                assert (status, printed) == (expected_status, ""), said
+                assert said.startswith("vecparity: error: ")
+                assert words in said.splitlines()[0]
+            is_reached = isinstance(trick.expected[level], tuple) and "reached" in words
+            if is_reached:
+                await_that(lambda: bool(listeners.reached))  # another thread sees to it
+            assert set(listeners.reached) == ({name.removeprefix("network_")} if is_reached else set())
+    await_that(lambda: marked_processes() <= pools.processes())  # what was killed takes a moment to be gone
     assert not list((home / "tmp").glob("vecparity-*")) or not trick.fresh
     assert files_of_tricks() == []
-    assert Path(path).read_bytes() == trick.path.read_bytes()
-    assert [(file.stat().st_mode, file.stat().st_mtime) for file in (Path(path), PACKAGE)] == before
+    assert path.read_bytes() == source
+    assert [(file.stat().st_mode, file.stat().st_mtime) for file in (path, PACKAGE)] == before
 
 
 def test_every_trick_says_what_comes_of_it() -> None:
@@ -391,8 +369,8 @@ def naive_accuracies(paths: list[str]) -> list[float]:
 def test_tricks_against_the_score_work_where_nothing_is_contained(tmp_path: Path) -> None:
     places = ("global", "module", "file")
     names = [f"secret_in_a_{place}" for place in places] + ["secret_on_the_stack", "secret_on_the_heap", "honest"]
-    paths = [str(FILES / f"{name}.py") for name in [*names, "seed_of_the_run"]]
-    code = f"import sys; sys.path += {[str(Path(__file__).parent), str(FILES.parent)]}; "
+    paths = [str(ADVERSARIAL / f"{name}.py") for name in [*names, "seed_of_the_run"]]
+    code = f"import sys; sys.path += {[str(Path(__file__).parent), str(ADVERSARIAL.parent)]}; "
     code += "import json, test_adversarial as tests; "
     code += "print(json.dumps(tests.naive_accuracies(sys.argv[1:])))"
     done = subprocess.run(

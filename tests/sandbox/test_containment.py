@@ -17,11 +17,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from own_sandbox import OwnSandbox
 from processes import Child, await_that
 
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
 from vecparity.sandbox import levels, limits, privileges, protocol, start
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.conversation import Conversation, EndedError
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.limits import LimitReachedError, Limits, Usage
@@ -83,11 +83,13 @@ def test_networks_make_the_trip_unchanged(n_features: int, runs: int) -> None:
     config = replace(CONFIG, n_features=n_features, secret_size=1, num_hidden_secrets=1)
     initial = random_networks(config, runs)
     initial[0][0][:2] = torch.tensor([-0.0, 1e-45])
-    payload = bytearray(b"".join(protocol.encode_parameters(initial)))
-    made = protocol.decode_parameters(payload, request(config, run_seeds=range(runs)))
-    for (params, optimizer), (expected_params, expected_optimizer) in zip(made, initial, strict=True):
-        assert params.numpy().tobytes() == expected_params.numpy().tobytes()
-        assert optimizer == expected_optimizer
+    params, optimizers = [own for own, _ in initial], [optimizer for _, optimizer in initial]
+    variants = [optimizers, [replace(optimizer, wd=0.5) for optimizer in optimizers]]
+    payload = bytearray(b"".join(protocol.encode_parameters(params, variants)))
+    decoded = protocol.decode_parameters(payload, request(config, run_seeds=range(runs), variants=[{}, {"wd": 0.5}]))
+    for of_runs, expected in zip(decoded, variants, strict=True):
+        assert [own.numpy().tobytes() for own, _ in of_runs] == [own.numpy().tobytes() for own in params]
+        assert [optimizer for _, optimizer in of_runs] == expected
 
 
 def test_requests_make_the_trip_unchanged() -> None:
@@ -158,9 +160,8 @@ def test_numbers_that_cannot_be_are_refused(place: Any, value: float, said: str)
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_networks_of_another_length_are_refused(change: int) -> None:
-    payload = bytearray(b"".join(protocol.encode_parameters(random_networks(CONFIG, 1))) + bytes(1))[
-        : change - 1 or None
-    ]
+    ((params, optimizer),) = random_networks(CONFIG, 1)
+    payload = bytearray(b"".join(protocol.encode_parameters([params], [[optimizer]])) + bytes(1))[: change - 1 or None]
     with pytest.raises(ForgedError, match=f"{len(payload) - change} bytes, got {len(payload)}"):
         protocol.decode_parameters(payload, request(run_seeds=[1]))
 
@@ -194,7 +195,7 @@ def test_a_reply_is_read() -> None:
     [
         (HEADER.pack(b"P", 17) + ROW, ForgedError, "took over its worker: a reply must be of kind b'D', got b'P'"),
         (HEADER.pack(b"D", 2**64 - 1), ForgedError, "at most 8133 bytes, got 18446744073709551615"),
-        (HEADER.pack(b"D", 17) + ROW + b"x", ForgedError, "17 bytes, as it said, got more"),
+        (HEADER.pack(b"D", 17) + ROW + b"x", ForgedError, "17 bytes, the length in its header, got more"),
         (HEADER.pack(b"D", 18) + ROW, EndedError, r"ended its process \(exit status 0\) instead of returning"),
         (b"D", EndedError, "instead of returning"),
         (b"", EndedError, "instead of returning"),
@@ -213,9 +214,7 @@ def test_how_a_worker_ended_is_told() -> None:
         converse(b"", request(), ENDED.pack(signal.SIGSEGV, 0.0))
     with pytest.raises(EndedError, match="by signal 63"):
         converse(b"", request(), ENDED.pack(63, 0.0))
-    said = (
-        r"--strategy-cpu-seconds 60: it used 60 s of CPU time, over the limit of 60 s \(--strategy-cpu-seconds raises"
-    )
+    said = r"^used 60 s of CPU time, over the limit of 60 s \(raise it with --strategy-cpu-seconds\)$"
     asked = replace(request(), limits=Limits(strategy_cpu_seconds=60))
     with pytest.raises(LimitReachedError, match=said):
         converse(b"", asked, ENDED.pack(signal.SIGKILL, 60.0))
@@ -238,7 +237,7 @@ def test_a_worker_that_says_nothing_has_its_time() -> None:
     asked = replace(request(), limits=Limits(strategy_seconds=0.1))
     with ours, workers, control, servers:
         conversation = Conversation(ours, control, Usage(os.getpid(), asked.limits, watches_all=False))
-        said = r"^--strategy-seconds 0\.1: it did not finish within 0\.1 s \(--strategy-seconds raises it\)$"
+        said = r"^did not finish within 0\.1 s \(raise it with --strategy-seconds\)$"
         with pytest.raises(LimitReachedError, match=said):
             conversation.reply(asked)
         with pytest.raises(LimitReachedError):
@@ -282,8 +281,8 @@ def test_limits_are_numbers_of_any_kind() -> None:
 
 
 def test_a_limit_that_is_reached_is_named_by_its_flag() -> None:
-    assert Limits(strategy_file_size=3).reached("strategy_file_size", "over {most} MiB") == (
-        "--strategy-file-size 3: over 3 MiB (--strategy-file-size raises it)"
+    assert Limits(strategy_file_size=3).reached("strategy_file_size", "wrote over {most} MiB") == (
+        "wrote over 3 MiB (raise it with --strategy-file-size)"
     )
 
 
@@ -323,7 +322,9 @@ def test_processes_are_counted_from_outside(sleepers: int) -> None:
         return made
 
     usage(strategy_processes=3).check()
-    with pytest.raises(LimitReachedError, match="--strategy-processes 2: more processes at a time than that, 3"):
+    with pytest.raises(
+        LimitReachedError, match=r"^ran 3 processes at a time, over the limit of 2 .*--strategy-processes"
+    ):
         usage(strategy_processes=2).check()
 
 
@@ -386,7 +387,7 @@ def test_memory_is_counted_once_and_its_holder_is_charged(holder: Any, what: str
     holder.take(ours)
     usages[120].check()
     usages[62]._next_look = 0
-    with pytest.raises(LimitReachedError, match=r"it used 0\.\d+ GiB, over the limit of 0\.0605469 GiB"):
+    with pytest.raises(LimitReachedError, match=r"^used 0\.\d+ GiB, over the limit of 0\.0605469 GiB"):
         usages[62].check()
 
 
@@ -397,7 +398,7 @@ def test_memory_that_a_neighbour_frees_hides_nothing(holder: Any) -> None:
     usage = Usage(ours.pid, Limits(strategy_memory=0.06), watches_all=True)
     os.close(taken)
     holder.take(ours)
-    with pytest.raises(LimitReachedError, match=r"--strategy-memory 0\.06"):
+    with pytest.raises(LimitReachedError, match=r"over the limit of 0\.06 GiB \(raise it with --strategy-memory\)"):
         usage.check()
 
 
@@ -411,7 +412,7 @@ def test_what_the_server_tells_of_its_namespaces_is_counted() -> None:
         conversation._wait()
         assert conversation.ended is None
         usage._next_look = 0
-        with pytest.raises(LimitReachedError, match=r"it used 6\d(\.\d)? GiB, over the limit of 64 GiB"):
+        with pytest.raises(LimitReachedError, match=r"^used 6\d(\.\d)? GiB, over the limit of 64 GiB"):
             usage.check()
 
 
@@ -420,7 +421,10 @@ def test_threads_are_counted(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> 
     usage.check()
     monkeypatch.setattr(limits, "descendants", lambda pid: [(1, usage._most_threads + 1)])
     usage._next_look = 0
-    with pytest.raises(LimitReachedError, match="--strategy-processes 1: more threads"):
+    most = usage._limits.threads
+    with pytest.raises(
+        LimitReachedError, match=rf"^ran {most + 1} threads at a time, over the limit of {most} .*--strategy-processes"
+    ):
         usage.check()
 
 
@@ -467,7 +471,7 @@ def test_landlock_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "why_not", lambda level: "is missing" if level == "bwrap" else None)
     assert levels.choose("auto") == "landlock"
     assert levels.choose("auto", needs_cuda=True) == "limits"
-    with pytest.raises(UsageError, match="containment landlock has no GPU within: got --init-device cuda"):
+    with pytest.raises(UsageError, match="containment landlock hides the GPU: expected --init-device cpu, got cuda"):
         levels.choose("landlock", needs_cuda=True)
 
 
@@ -489,7 +493,7 @@ def test_what_a_level_lacks_is_said(monkeypatch: pytest.MonkeyPatch, level: Leve
 def test_namespaces_that_cannot_be_made_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name))
     monkeypatch.setattr(levels, "_BWRAP", ("sh", "-c", "(echo not; echo permitted) >&2; false"))
-    assert levels.why_not.__wrapped__("bwrap") == "cannot make its namespaces here: not permitted"
+    assert levels.why_not.__wrapped__("bwrap") == "cannot create namespaces: not permitted"
     monkeypatch.setattr(sys, "platform", "darwin")
     assert levels.why_not.__wrapped__("limits") == "needs Linux, got darwin"
     assert levels.why_not.__wrapped__("none") is None
@@ -499,7 +503,7 @@ def test_a_level_that_cannot_be_tried_in_time_is_said(monkeypatch: pytest.Monkey
     monkeypatch.setattr(levels, "_TRY_SECONDS", 0.1)
     monkeypatch.setattr(levels, "_BWRAP", ("sh", "-c", "sleep 100"))
     monkeypatch.setattr(levels, "shutil", SimpleNamespace(which=lambda name: name))
-    assert levels.why_not.__wrapped__("bwrap") == "cannot make its namespaces here: sh did not end within 0.1 s"
+    assert levels.why_not.__wrapped__("bwrap") == "cannot create namespaces: sh did not finish within 0.1 s"
     monkeypatch.setattr(levels, "_BWRAP", ("/nowhere/bwrap",))
     assert "No such file" in str(levels.why_not.__wrapped__("bwrap"))
 
@@ -596,15 +600,15 @@ def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def sandboxes() -> Iterator[Any]:
     """A sandbox for each level, whose strategy can be another for each call."""
-    made: dict[Level, Sandbox] = {}
+    made: dict[Level, OwnSandbox] = {}
     with StrategyLog() as log:
 
-        def sandbox(level: Level, strategy: Strategy) -> Sandbox:
+        def sandbox(level: Level, strategy: Strategy) -> OwnSandbox:
             if problem := levels.why_not(level):
                 pytest.skip(f"{level} {problem}")
             if level not in made:
-                made[level] = Sandbox(strategy, level, Limits(), log, CPU)
-            made[level]._strategy = strategy
+                made[level] = OwnSandbox(strategy, level, Limits(), log, CPU)
+            made[level].strategy = strategy
             return made[level]
 
         yield sandbox
@@ -645,9 +649,21 @@ def test_contained_strategies_answer_as_in_process(sandboxes: Any, level: Level,
         ("make_dataset = (", InvalidStrategyError, "mine.py:3: does not load: SyntaxError"),
         ("\0", InvalidStrategyError, "does not load: "),
         ("import os\ndef make_dataset(s, c, d): os._exit(7)", StrategyFailedError, r"exit status 7\) instead"),
-        ("def make_dataset(s, c, d): raise MemoryError", StrategyFailedError, "hit the limit --strategy-memory"),
-        ("def make_dataset(s, c, d): raise OSError(28, '')", StrategyFailedError, "hit the limit --strategy-file-size"),
-        ("def make_dataset(s, c, d): raise BlockingIOError(11, '')", StrategyFailedError, "limit --strategy-processes"),
+        (
+            "def make_dataset(s, c, d): raise MemoryError",
+            StrategyFailedError,
+            r"memory over the limit of .* GiB \(raise it with --strategy-memory\)",
+        ),
+        (
+            "def make_dataset(s, c, d): raise OSError(28, '')",
+            StrategyFailedError,
+            r"files over the limit of .* MiB \(raise it with --strategy-file-size\)",
+        ),
+        (
+            "def make_dataset(s, c, d): raise BlockingIOError(11, '')",
+            StrategyFailedError,
+            r"over the limit of 64 processes \(raise it with --strategy-processes\)",
+        ),
     ],
 )
 def test_what_is_refused_in_a_worker_is_an_error_here(
@@ -678,7 +694,7 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     said = r"did not start \(perhaps --containment limits does\): no server today"
     with (
         StrategyLog() as log,
-        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox,
+        OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox,
         pytest.raises(MachineError, match=said),
     ):
         sandbox.training_set(CONFIG, (1, 2, 3), 1)
@@ -689,16 +705,16 @@ def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_servers_started_ahead_are_taken_by_who_wants_such_ones_and_else_ended() -> None:
     with Ahead(WEAKEST, Limits(), 2, needs_cuda=False) as ahead:
         left, taken = list(ahead._servers)
-        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+        with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
             assert sandbox._started is taken
             assert len(sandbox.initialise(CONFIG, [1])) == 1
         others = Limits(strategy_processes=3)
-        with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, others, log, CPU) as sandbox:
+        with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, others, log, CPU) as sandbox:
             assert sandbox._started is not left
     for server in (left, taken):
         assert server.process.returncode is not None
         assert server.directories() == []
-    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         assert sandbox._started not in (left, taken)
 
 
@@ -707,7 +723,7 @@ def test_what_is_printed_in_a_server_started_ahead_is_logged() -> None:
     with (
         Ahead(WEAKEST, Limits(), 1, needs_cuda=False),
         StrategyLog() as log,
-        Sandbox(talks, WEAKEST, Limits(), log, CPU) as sandbox,
+        OwnSandbox(talks, WEAKEST, Limits(), log, CPU) as sandbox,
     ):
         sandbox.initialise(CONFIG, [1])
         assert log.last_words() == "a word"
@@ -721,14 +737,14 @@ def test_torch_is_not_loaded_before_servers_are_started() -> None:
 def test_a_command_that_cannot_be_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(levels, "command", lambda *arguments, **options: ["/nowhere/python"])
     with StrategyLog() as log, pytest.raises(MachineError, match=r"limits containment could not be started: .*nowhere"):
-        Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU)
+        OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU)
 
 
 def test_a_server_that_is_killed_while_it_waits() -> None:
-    with StrategyLog() as log, Sandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, WEAKEST, Limits(), log, CPU) as sandbox:
         sandbox.initialise(CONFIG, [1])
         os.kill(sandbox._process.pid, signal.SIGKILL)
-        with pytest.raises(StrategyFailedError, match="must leave the process that forks its workers alone"):
+        with pytest.raises(StrategyFailedError, match="the sandbox server died while it ran this strategy"):
             sandbox.training_set(CONFIG, (1, 2, 3), 1)
 
 
@@ -738,7 +754,7 @@ ENDLESS = written(GOOD + "import time, os\ndef make_dataset(s, c, d):\n    os.fo
 @pytest.mark.slow
 @pytest.mark.parametrize("kills_server", [False, True])
 def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
-    with StrategyLog() as log, Sandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(ENDLESS, WEAKEST, Limits(), log, CPU) as sandbox:
         started: list[int] = []
 
         def kill() -> None:
@@ -772,7 +788,8 @@ def test_an_evaluator_that_is_killed_leaves_nothing(tmp_path: Path, level: Level
         pytest.skip(f"{level} {problem}")
     code = (
         "import sys, torch; sys.path.append('..'); from test_containment import *\n"
-        f"log = StrategyLog(); print('begun', flush=True); sandbox = Sandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
+        "log = StrategyLog(); print('begun', flush=True)\n"
+        f"sandbox = OwnSandbox(ENDLESS, {level!r}, Limits(), log, CPU)\n"
         "sandbox.training_set(CONFIG, (1, 2, 3), 1)\n"
     )
     with Child(
@@ -903,8 +920,8 @@ def test_a_worker_has_as_many_threads_as_there_are_cpus_at_most(
     body += "    return torch.ones(n, c.n_features), torch.ones(n)\n"
     sandbox = sandboxes(level, written(GOOD + body))
     with StrategyLog() as log, pytest.MonkeyPatch.context() as patched:
-        patched.setattr("vecparity.sandbox.client.take_or_start", lambda *them, **more: sandbox._started)
-        monkeypatch.setattr(sandbox, "_num_threads", Sandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
+        patched.setattr("vecparity.sandbox.fork_server.take_or_start", lambda *them, **more: sandbox._started)
+        monkeypatch.setattr(sandbox, "_num_threads", OwnSandbox(BUNDLED, level, Limits(), log, CPU)._num_threads)
     assert sandbox.training_set(CONFIG, (1, 2, 3), 1).num_examples == os.cpu_count()
 
 
@@ -917,10 +934,10 @@ def test_files_in_memory_are_memory(level: Level, place: str) -> None:
     body = "import time\ndef make_dataset(s, c, d):\n    for i in range(36):\n"
     body += f"        open(f'{place}/{{i}}', 'wb').write(bytes(64 << 20))\n    time.sleep(1000)\n"
     limits = Limits(strategy_memory=2, strategy_file_size=4096, strategy_seconds=60)
-    said = r"hit the limit --strategy-memory 2\.0: it used 2(\.\d+)? GiB"
+    said = r"used 2(\.\d+)? GiB, over the limit of 2 GiB \(raise it with --strategy-memory\)"
     with (
         StrategyLog() as log,
-        Sandbox(written(GOOD + body), level, limits, log, CPU) as sandbox,
+        OwnSandbox(written(GOOD + body), level, limits, log, CPU) as sandbox,
         pytest.raises(StrategyFailedError, match=said),
     ):
         sandbox.training_set(CONFIG, (1, 2, 3), 1)
@@ -932,7 +949,7 @@ def test_a_worker_that_cannot_be_started_is_no_strategys_fault(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     (tmp_path / "gone").mkdir()
-    with StrategyLog() as log, Sandbox(BUNDLED, level, Limits(), log, CPU) as sandbox:
+    with StrategyLog() as log, OwnSandbox(BUNDLED, level, Limits(), log, CPU) as sandbox:
         sandbox.initialise(CONFIG, [1])
         (tmp_path / "gone").rmdir()
         with pytest.raises(MachineError, match="the sandbox cannot start a worker: a scratch directory cannot be made"):

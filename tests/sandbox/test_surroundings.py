@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from conftest import CPU
+from tasks import make_task, prepare
 
 from vecparity.audits.finding import AuditFinding
-from vecparity.evaluation.preparation import Preparation, Source
 from vecparity.sandbox import levels
-from vecparity.sandbox.limits import Limits
 from vecparity.strategy.source import Strategy, bundled, load
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import PublicSeeds
 
 # Numbers that a strategy may be seeded by, and that are others in the next evaluation.
 KINDS = {
@@ -101,12 +98,8 @@ def config_of(n_features: int) -> TaskConfig:
 
 def findings(chosen: Sequence[Strategy], configs: Sequence[TaskConfig]) -> list[list[AuditFinding]]:
     """Audits the repeatability of strategies; for each configuration one finding a strategy."""
-    plan = [
-        (config, [Source(index, each, PublicSeeds(1), "report") for index, each in enumerate(chosen)])
-        for config in configs
-    ]
-    with Preparation(plan, levels.choose("auto"), Limits(), CPU) as preparation:
-        audits = [prepared.audits for prepared in preparation]
+    groups = [(config, [make_task(each, config, "report") for each in chosen]) for config in configs]
+    audits = [prepared.audits for prepared in prepare(groups, levels.choose("auto"))]
     return [[audit.settled[0] for audit in each if audit] for each in audits]
 
 

@@ -72,7 +72,7 @@ def test_numpy_numbers_become_plain_ones() -> None:
         ("test_set_size", "many", "test_set_size must be an integer, got 'many'"),
         ("early_stop_acc", float("nan"), "early_stop_acc must be a finite number, got nan"),
         ("num_hidden_secrets", 10**8, "at most 10518300, the number of subsets of 8 of 32 features, got 100000000"),
-        ("steps", 3, "'steps' is no setting; the settings are n_features, "),
+        ("steps", 3, "'steps' is not a setting; the settings are n_features, "),
     ],
 )
 def test_impossible_values_are_refused_by_name_and_value(field: str, value: Any, said: str) -> None:

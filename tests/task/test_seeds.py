@@ -193,7 +193,7 @@ def test_key_file(tmp_path: Path) -> None:
     assert path.read_text() == f"{key.hex()}\n"
     assert os.name != "posix" or path.stat().st_mode & 0o777 == 0o600
     assert read_key(path) == key
-    with pytest.raises(UsageError, match=r"must be a new one, got .*/key, which exists"):
+    with pytest.raises(UsageError, match=r"must not exist yet, got .*/key"):
         write_key(path, new_key())
     assert read_key(path) == key
     with pytest.raises(MachineError, match="cannot be written: No such file"):
@@ -216,7 +216,9 @@ def test_keys_that_others_may_read_are_refused(tmp_path: Path, mode: int) -> Non
     path = tmp_path / "key"
     write_key(path, KEY)
     path.chmod(mode)
-    with pytest.raises(UsageError, match=f"must be its owner's alone, got mode {mode:04o}: chmod 600 {path}"):
+    with pytest.raises(
+        UsageError, match=f"must be accessible to its owner only, got mode {mode:04o}: chmod 600 {path}"
+    ):
         read_key(path)
     path.chmod(0o400)
     assert read_key(path) == KEY

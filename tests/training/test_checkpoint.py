@@ -194,7 +194,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda at: (at / JSON).write_bytes((at / JSON).read_bytes()[:300]),
         rf"{JSON}: expected a whole",
     ),
-    "JSON without its last byte": (lambda at: truncated(at / JSON), rf"{JSON}: expected what its SHA-256 was taken of"),
+    "JSON without its last byte": (
+        lambda at: truncated(at / JSON),
+        rf"{JSON}: expected content that matches its SHA-256",
+    ),
     "JSON empty": (lambda at: (at / JSON).write_bytes(b""), rf"{JSON}: expected a whole checkpoint .*JSONDecodeError"),
     "JSON of something else": (lambda at: (at / JSON).write_text("[1]"), rf"{JSON}: expected a whole .*TypeError"),
     "JSON not text": (
@@ -221,7 +224,9 @@ def test_what_is_broken_is_refused_and_the_one_before_it_used(tmp_path: Path, ca
     breaks, reason = BROKEN[case]
     begun(tmp_path, 2)
     breaks(tmp_path)
-    with pytest.warns(UserWarning, match=f"checkpoint refused, the one before it is used: {reason}") as warned:
+    with pytest.warns(
+        UserWarning, match=f"resuming from the checkpoint before the newest, which cannot be used: {reason}"
+    ) as warned:
         found = reopened(tmp_path)
     assert len(warned) == 1
     assert found.state is not None and found.state.values == state(1).values
@@ -364,7 +369,7 @@ def test_a_write_that_fails_leaves_what_was_there(
         with pytest.warns(UserWarning, match="No space left") as warned:
             checkpoints.save(state(3))
         assert [str(warning.message) for warning in warned] == [
-            f"no checkpoint could be written to {tmp_path}, training goes on: [Errno 28] No space left on device"
+            f"no checkpoint could be written to {tmp_path}, training continues: [Errno 28] No space left on device"
         ]
         checkpoints.save(state(4))  # warnings are errors here: there is no second one
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -24,7 +24,7 @@ def test_another_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as refused:
         Lock(path).acquire()
     assert str(refused.value) == (
-        f"{path} is in use by another evaluation, pid {os.getpid()}: wait for its end, or stop it"
+        f"{path} is in use by another evaluation, pid {os.getpid()}: wait until it ends, or stop it"
     )
     assert refused.value.exit_status == 2
     assert lock.is_held()

@@ -10,7 +10,6 @@ from equivalence import make_runs, train_silently
 from scripted import STOPPING, ScriptedEngine, numbered_runs
 
 from vecparity.errors import MachineError
-from vecparity.training import loop as training
 from vecparity.training.engines.interface import WindowMetrics
 from vecparity.training.engines.native import NativeEngine
 from vecparity.training.ensemble import Ensemble
@@ -136,23 +135,19 @@ def test_windows_are_told_of_while_the_next_one_trains_where_the_host_need_not_w
             events.append(f"train to {ensemble.step + window.num_steps}")
             return super().advance(ensemble, window)
 
-    def trained() -> list[str]:
+    def trained(reads_later: bool) -> list[str]:
         events.clear()
         config = replace(STOPPING, max_steps=10, log_interval=5)
         engine = Noting([[0.5] * 3] * 2)
-        train(
-            numbered_runs(2), config, engine, [CPU], torch.float32, lambda closed: events.append(f"tell {closed.step}")
-        )
+        arguments = numbered_runs(2), config, engine, [CPU], torch.float32
+        train(*arguments, lambda closed: events.append(f"tell {closed.step}"), reads_later=reads_later)
         return list(events)
 
-    assert trained() == ["train to 1", "tell 1", "train to 5", "tell 5", "train to 10", "tell 10"]
-    monkeypatch.setattr(training, "_computes_meanwhile", lambda device: True)
-    assert trained() == ["train to 1", "train to 5", "tell 1", "train to 10", "tell 5", "tell 10"]
+    assert trained(False) == ["train to 1", "tell 1", "train to 5", "tell 5", "train to 10", "tell 10"]
+    assert trained(True) == ["train to 1", "train to 5", "tell 1", "train to 10", "tell 5", "tell 10"]
 
 
-def test_a_window_that_closed_is_told_of_whatever_comes_next(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "_computes_meanwhile", lambda device: True)
-
+def test_a_window_that_closed_is_told_of_whatever_comes_next() -> None:
     class Failing(ScriptedEngine):
         def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
             if ensemble.step == 5:
@@ -164,5 +159,6 @@ def test_a_window_that_closed_is_told_of_whatever_comes_next(monkeypatch: pytest
         train(
             *(numbered_runs(2), STOPPING, Failing([[0.5] * 3] * 2), [CPU], torch.float32),
             lambda closed: told.append(closed.step),
+            reads_later=True,
         )
     assert told == [1, 5]

@@ -261,7 +261,7 @@ def test_what_it_cannot_train_is_refused() -> None:
 def test_a_lack_of_memory_names_the_flag() -> None:
     runs = make_runs()[:1]
     (window,) = windows(runs, [1])
-    with pytest.raises(MachineError, match=r"out of memory with --threads 1000000000: fewer need less"):
+    with pytest.raises(MachineError, match=r"out of memory with --threads 1000000000: use fewer threads"):
         NativeEngine(threads=10**9).advance(start(runs), window)
 
 
@@ -278,8 +278,7 @@ def test_the_extension_refuses_arrays_of_the_wrong_shape() -> None:
         NativeEngine().advance(ensemble, window)
 
 
-def test_where_it_was_not_built_vmap_takes_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_native", None)
+def test_where_it_was_not_built_vmap_takes_its_place(without_native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "PROBLEM", "was not built: install a C++ compiler")
     with pytest.warns(UserWarning, match=r"install a C\+\+ compiler; the slower vmap engine is used"):
         evaluation = evaluate("isolated_cube", smoke=True, max_steps=2, device="cpu")

@@ -13,7 +13,6 @@ import torch
 from conftest import SHORT, golden
 
 from vecparity import evaluate
-from vecparity.kernels.cpu import native
 from vecparity.training import random_streams
 
 SEEDING, INITIAL = golden("seeding"), golden("traces")["initial_parameters"]
@@ -62,10 +61,10 @@ def test_the_figure_of_networks_is_what_the_definitions_give() -> None:
 
 
 @pytest.mark.parametrize("has_extension", [True, False])
-def test_this_machines_streams_are_the_originals(has_extension: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_this_machines_streams_are_the_originals(has_extension: bool, request: pytest.FixtureRequest) -> None:
     """Those of whole numbers to the bit, by torch and by its native twin."""
     if not has_extension:
-        monkeypatch.setattr(native, "_native", None)
+        request.getfixturevalue("without_native")
     state = torch.get_rng_state()
     found = {stream.name: likeness for stream, likeness in random_streams.likenesses()}
     assert found.pop("networks") != "other" and found.pop("normal weights") != "other"
@@ -90,12 +89,11 @@ def test_only_the_rounding_of_weights_depends_on_vector_instructions(capability:
     assert found == ["same", "same", weights, weights, "same", "same"]
 
 
-def test_another_torch_is_warned_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_torch_is_warned_of_once(without_native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = torch.randperm
     monkeypatch.setattr(torch, "randperm", lambda *given, **named: draw(*given, **named).flip(0))
-    monkeypatch.setattr(native, "_native", None)
     monkeypatch.setattr(torch, "__version__", "9.9")
-    said = r"^orderings, permutations are not those of the original, as torch 9\.9 and Python .* draw them: compare"
+    said = r"^torch 9\.9 and Python .* draw orderings, permutations differently from the original: compare"
     with pytest.warns(UserWarning, match=said) as warned:
         evaluate("isolated_cube", engine="vmap", **SHORT)
     assert len(warned) == 1

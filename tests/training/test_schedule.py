@@ -17,10 +17,10 @@ PERMUTATIONS = golden("seeding")["permutations"]
 
 
 @pytest.fixture(autouse=True, params=["native", "torch"])
-def orderings(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+def orderings(request: pytest.FixtureRequest) -> None:
     """Every test is of both ways to draw a permutation."""
     if request.param == "torch":
-        monkeypatch.setattr(native, "_native", None)
+        request.getfixturevalue("without_native")
     elif not native.is_available():
         pytest.skip("the extension was not built")
 

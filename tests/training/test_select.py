@@ -107,8 +107,7 @@ def test_all_that_an_engine_lacks_is_said_at_once(monkeypatch: pytest.MonkeyPatc
     assert re.fullmatch(said.format("Triton", "triton"), problems[1] or "")
 
 
-def test_why_auto_is_slow_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "_native", None)
+def test_why_auto_is_slow_on_a_cpu(without_native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     no_gpu = "there is no GPU that PyTorch can use"
     assert explain_auto([CPU], torch.float32, BENCHMARK) == f"vmap: {no_gpu}; native was not built"
@@ -123,12 +122,12 @@ def test_an_engine_that_cannot_is_refused() -> None:
         choose_engine("native", [CPU], torch.float64, BENCHMARK)
 
 
-def test_why_not_follows_the_engines_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_why_not_follows_the_engines_name(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_not("native", CPU, torch.float32, BENCHMARK) is None
     assert why_not("native", CUDA, torch.float32, BENCHMARK) == "trains float32 on the CPU, got torch.float32 on cuda"
     assert why_not("vmap", CPU, torch.float64, BENCHMARK) is None
     assert why_not("reference", CUDA, torch.float64, BENCHMARK) is None
-    monkeypatch.setattr(native, "_native", None)
+    request.getfixturevalue("without_native")
     monkeypatch.setattr(native, "PROBLEM", "was not built")
     assert why_not("native", CPU, torch.float32, BENCHMARK) == "was not built"
     with pytest.raises(UsageError, match="the native engine was not built"):

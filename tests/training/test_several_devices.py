@@ -15,7 +15,7 @@ from vecparity.api import evaluate_many
 from vecparity.errors import InterruptedTrainingError, UsageError
 from vecparity.evaluation import pipeline
 from vecparity.evaluation.options import Options
-from vecparity.training import loop, schedule
+from vecparity.training import schedule
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.snapshot_coherence import Training
 from vecparity.training.engines.interface import Engine, FetchedMetrics, WindowMetrics
@@ -37,23 +37,23 @@ def some_runs() -> list[Run]:
     return [*runs[:5], diverging(runs[5]), *runs[6:]]
 
 
-def on_devices(count: int, runs: list[Run], engine: Engine | None = None) -> tuple[list[Trained], list[WindowClosed]]:
+def on_devices(
+    count: int, runs: list[Run], engine: Engine | None = None, reads_later: bool | None = None
+) -> tuple[list[Trained], list[WindowClosed]]:
     closed: list[WindowClosed] = []
-    ends = train(runs, SETTINGS, engine or NativeEngine(), [CPU] * count, torch.float32, closed.append)
+    arguments = runs, SETTINGS, engine or NativeEngine(), [CPU] * count, torch.float32, closed.append
+    ends = train(*arguments, reads_later=reads_later)
     return ends, closed
 
 
 @pytest.mark.parametrize("reads_later", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 3, 20])
-def test_the_result_is_bitwise_that_of_one_device(
-    count: int, reads_later: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_result_is_bitwise_that_of_one_device(count: int, reads_later: bool) -> None:
     runs = some_runs()
     expected = on_devices(1, runs)
     assert len({end.steps for end in expected[0]}) > 3  # fewer runs go on than began, and not in all parts alike
     assert any(end.diverged for end in expected[0])
-    monkeypatch.setattr(loop, "_computes_meanwhile", lambda device: reads_later)
-    assert on_devices(count, runs) == expected
+    assert on_devices(count, runs, reads_later=reads_later) == expected
 
 
 def test_every_device_has_its_share_in_order() -> None:
@@ -89,16 +89,15 @@ def test_vmap_trains_on_several_devices() -> None:
 def test_a_training_goes_on_on_another_number_of_devices(
     before: int, after: int, reads_later: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_computes_meanwhile", lambda device: reads_later)
     monkeypatch.setattr(schedule, "_MOST_STEPS", 3)
     runs = some_runs()
-    expected = on_devices(1, runs)
+    expected = on_devices(1, runs, reads_later=reads_later)
     pieces = iter(range(1, 1000))
     with closing(Checkpoints(tmp_path, "t", {}, seconds=1000)) as checkpoints:
         checkpoints.begin(runs)
         arguments = (runs, SETTINGS, NativeEngine(), [CPU] * before, torch.float32)
         with pytest.raises(InterruptedTrainingError):  # in the middle of a window, when runs have stopped
-            train(*arguments, lambda closed: None, checkpoints, lambda: next(pieces) == 33)
+            train(*arguments, lambda closed: None, checkpoints, lambda: next(pieces) == 33, reads_later=reads_later)
     with closing(Checkpoints(tmp_path, "t", {})) as checkpoints:
         found = checkpoints.resume(Training(SETTINGS, torch.float32))
         assert found is not None
@@ -106,13 +105,12 @@ def test_a_training_goes_on_on_another_number_of_devices(
         assert "sums.loss" in checkpoints.state.tensors
         assert 1 < len(checkpoints.state.values["live"]) < len(runs)
         closed: list[WindowClosed] = []
-        devices = [CPU] * after
-        ends = train(found, SETTINGS, NativeEngine(), devices, torch.float32, closed.append, checkpoints)
+        resumed = found, SETTINGS, NativeEngine(), [CPU] * after, torch.float32, closed.append, checkpoints
+        ends = train(*resumed, reads_later=reads_later)
         assert (ends, closed) == expected
 
 
 def test_a_window_is_read_once_the_next_is_on_its_way_unless_a_run_may_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_computes_meanwhile", lambda device: True)
     events: list[str] = []
     read = FetchedMetrics.read
 
@@ -129,7 +127,8 @@ def test_a_window_is_read_once_the_next_is_on_its_way_unless_a_run_may_stop(monk
 
     # Windows close at 1, 5, 10, ...; from 10 on one counts that is good, and two of them stop a run.
     engine = Noting([[0.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0], [0.0] * 7])
-    ends = train(numbered_runs(2), STOPPING, engine, [CPU], torch.float32, lambda closed: None)
+    arguments = numbered_runs(2), STOPPING, engine, [CPU], torch.float32, lambda closed: None
+    ends = train(*arguments, reads_later=True)
     assert [end.steps for end in ends] == [25, 30]
     # After 10, run 0 may stop at 15; after 20, at 25.
     assert events == [
@@ -138,11 +137,11 @@ def test_a_window_is_read_once_the_next_is_on_its_way_unless_a_run_may_stop(monk
     ]
 
 
-def test_a_run_that_diverged_trains_nothing_until_that_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "_computes_meanwhile", lambda device: True)
+def test_a_run_that_diverged_trains_nothing_until_that_is_read() -> None:
     engine = ScriptedEngine([[0.0] * 7, [0.5] * 7], diverges={0: 3})
     closed: list[WindowClosed] = []
-    ends = train(numbered_runs(2), STOPPING, engine, [CPU], torch.float32, closed.append)
+    arguments = numbered_runs(2), STOPPING, engine, [CPU], torch.float32, closed.append
+    ends = train(*arguments, reads_later=True)
     assert (ends[0].steps, ends[0].test_accuracy, ends[1].steps) == (3, None, 30)
     assert engine.live == [[0, 1]] * 3 + [[1]] * 4  # diverged in the second, known in the third
     assert [window.runs for window in closed] == [[0, 1], *[[1]] * 6]
@@ -171,5 +170,5 @@ def test_an_evaluation_shares_its_runs_out(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_reference_trains_on_one_device() -> None:
-    with pytest.raises(UsageError, match="reference engine trains one run after another, on one device: got cuda:all"):
+    with pytest.raises(UsageError, match="reference engine trains on one device, got cuda:all"):
         Options(engine="reference", device="cuda:all")

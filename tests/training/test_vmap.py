@@ -125,7 +125,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(monkeypatch: pytest.MonkeyPa
     (window,) = windows(runs, [5])
     plain = VmapEngine(2).advance(expected, window)
     monkeypatch.setattr(VmapEngine, "_advance_chunk", little_memory)
-    with pytest.warns(UserWarning, match="out of memory: going on with --chunk-runs [42]"):
+    with pytest.warns(UserWarning, match="out of memory: continuing with --chunk-runs [42]"):
         metrics = VmapEngine(100).advance(ensemble, window)
     assert sorted(sizes, reverse=True) == [9, 4, 4, 2, 2, 2, 2, 1]  # in turn or at once
     assert torch.equal(metrics.loss, plain.loss)
@@ -150,7 +150,7 @@ def test_what_did_not_fit_is_let_go_before_less_is_tried(monkeypatch: pytest.Mon
     monkeypatch.setattr(vmap, "Steps", LittleMemory)
     runs = make_runs()
     (window,) = windows(runs, [1])
-    with pytest.warns(UserWarning, match="out of memory: going on with --chunk-runs 4"):
+    with pytest.warns(UserWarning, match="out of memory: continuing with --chunk-runs 4"):
         VmapEngine(9).advance(start(runs), window)
     assert sorted(tried, reverse=True) == [9, 4, 4, 1]  # in turn or at once
     assert not still_there

@@ -55,21 +55,27 @@ class Comparison:
 
         A difference that is not called real may still exist: the interval's lower end is the largest plausible loss.
         """
-        ours, theirs = self.first.num_secrets, self.second.num_secrets
+        first_secrets, second_secrets = self.first.num_secrets, self.second.num_secrets
         if not self.is_paired:
-            secrets, least = " (on other secrets)", min(ours, theirs)
+            secrets, least = " (on other secrets)", min(first_secrets, second_secrets)
         else:
-            is_all = self.num_common == ours == theirs
-            secrets = "" if is_all else f" ({self.num_common} of {ours} and {theirs} secrets in common)"
+            is_all = self.num_common == first_secrets == second_secrets
+            secrets = (
+                "" if is_all else f" ({self.num_common} of {first_secrets} and {second_secrets} secrets in common)"
+            )
             least = self.num_common
-        said = verdict.in_words(self.accuracy, self.steps, least)
-        return f"{self.config}, {self.second.name} against {self.first.name}{secrets}: {said}"
+        summary = verdict.in_words(self.accuracy, self.steps, least)
+        return f"{self.config}, {self.second.name} against {self.first.name}{secrets}: {summary}"
 
     @property
     def made_differently(self) -> dict[str, tuple[list[str], list[str]]]:
         """Provenance fields that differ between the sides, by name: the first side's values, then the second's."""
-        ours, theirs = self.first.made_with, self.second.made_with
-        return {name: (ours[name], theirs[name]) for name in ours if ours[name] != theirs[name]}
+        first_values, second_values = self.first.made_with, self.second.made_with
+        return {
+            name: (first_values[name], second_values[name])
+            for name in first_values
+            if first_values[name] != second_values[name]
+        }
 
     def as_json(self) -> dict[str, Any]:
         """Returns all fields and derived properties as plain values."""
@@ -105,15 +111,19 @@ def compare(
     """
     if names is not None and not (isinstance(names, tuple | list) and list(map(type, names)) == [str, str]):
         raise UsageError(f"names must be two, one for each side, got {names!r}")
-    one, other = pooled(first), pooled(second)
-    require_same_settings([*one, *other])
-    ours, theirs = by_secret(one), by_secret(other)
-    common = [key for key in ours if key in theirs] if one[0].provenance.seal == other[0].provenance.seal else []
-    sides = described(one, other, names)
-    before = [ours[key] for key in common or ours]
-    after = [theirs[key] for key in common or theirs]
+    first_side, second_side = pooled(first), pooled(second)
+    require_same_settings([*first_side, *second_side])
+    first_secrets, second_secrets = by_secret(first_side), by_secret(second_side)
+    common = (
+        [key for key in first_secrets if key in second_secrets]
+        if first_side[0].provenance.seal == second_side[0].provenance.seal
+        else []
+    )
+    sides = described(first_side, second_side, names)
+    before = [first_secrets[key] for key in common or first_secrets]
+    after = [second_secrets[key] for key in common or second_secrets]
     return Comparison(
-        config=one[0].config.label,
+        config=first_side[0].config.label,
         first=sides[0],
         second=sides[1],
         num_common=len(common),
@@ -129,13 +139,16 @@ def compare(
             is_paired=bool(common),
             more_is_better=False,
         ),
-        secrets=_compared_secrets(ours, theirs, bool(common)),
+        secrets=_compared_secrets(first_secrets, second_secrets, bool(common)),
     )
 
 
-def _compared_secrets(ours: BySecret, theirs: BySecret, is_paired: bool) -> list[ComparedSecret]:
+def _compared_secrets(first_secrets: BySecret, second_secrets: BySecret, is_paired: bool) -> list[ComparedSecret]:
     if is_paired:
-        return [ComparedSecret(*key, ours.get(key), theirs.get(key)) for key in sorted(ours.keys() | theirs.keys())]
-    return [ComparedSecret(*key, secret, None) for key, secret in ours.items()] + [
-        ComparedSecret(*key, None, secret) for key, secret in theirs.items()
+        return [
+            ComparedSecret(*key, first_secrets.get(key), second_secrets.get(key))
+            for key in sorted(first_secrets.keys() | second_secrets.keys())
+        ]
+    return [ComparedSecret(*key, secret, None) for key, secret in first_secrets.items()] + [
+        ComparedSecret(*key, None, secret) for key, secret in second_secrets.items()
     ]

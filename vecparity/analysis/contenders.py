@@ -48,16 +48,22 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     if not side:
         raise UsageError("expected at least one evaluation on each side of a comparison, got none")
     provenances = [evaluation.provenance for evaluation in side]
-    for what, got in (
-        ("strategy", {made.identity: f"{made.title} ({made.strategy_sha256[:8]})" for made in provenances}),
-        ("seal", {made.seal: made.seal or "public seeds" for made in provenances}),
+    for kind, values in (
+        (
+            "strategy",
+            {
+                provenance.identity: f"{provenance.title} ({provenance.strategy_sha256[:8]})"
+                for provenance in provenances
+            },
+        ),
+        ("seal", {provenance.seal: provenance.seal or "public seeds" for provenance in provenances}),
     ):
-        if len(got) > 1:
-            raise UsageError(f"expected one {what} on each side of a comparison, got {', '.join(got.values())}")
-    seeds = sorted(made.seed for made in provenances)
+        if len(values) > 1:
+            raise UsageError(f"expected one {kind} on each side of a comparison, got {', '.join(values.values())}")
+    seeds = sorted(provenance.seed for provenance in provenances)
     if len(set(seeds)) < len(seeds):
         name = provenances[0].strategy
-        raise UsageError(f"expected one evaluation a seed on each side of a comparison, got seeds {seeds} of {name}")
+        raise UsageError(f"expected one evaluation per seed on each side of a comparison, got seeds {seeds} of {name}")
     return sorted(side, key=lambda evaluation: evaluation.provenance.seed)
 
 
@@ -70,11 +76,11 @@ def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
     first = evaluations[0]
     for other in evaluations[1:]:
         for field in fields(first.config):
-            ours, theirs = getattr(first.config, field.name), getattr(other.config, field.name)
-            if ours != theirs:
+            first_value, other_value = getattr(first.config, field.name), getattr(other.config, field.name)
+            if first_value != other_value:
                 raise UsageError(
-                    f"expected evaluations with the same settings, got {field.name} {ours} of "
-                    f"{first.provenance.strategy} and {theirs} of {other.provenance.strategy}"
+                    f"expected evaluations with the same settings, got {field.name} {first_value} of "
+                    f"{first.provenance.strategy} and {other_value} of {other.provenance.strategy}"
                 )
 
 
@@ -92,9 +98,9 @@ def described(
         [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
     ]
     for way in ways:
-        told = [side[0].provenance.title + distinction for side, distinction in zip(sides, way, strict=True)]
-        if told[0] != told[1]:
-            return _contender(told[0], first), _contender(told[1], second)
+        candidates = [side[0].provenance.title + distinction for side, distinction in zip(sides, way, strict=True)]
+        if candidates[0] != candidates[1]:
+            return _contender(candidates[0], first), _contender(candidates[1], second)
     name = first[0].provenance.title
     return _contender(name, first), _contender(name, second)
 
@@ -110,7 +116,9 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
         num_secrets=config.num_hidden_secrets * len(side),
         num_runs=config.num_runs * len(side),
         failed_audits=failed_audits(side),
-        made_with={name: sorted({str(getattr(each.provenance, name)) for each in side}) for name in _MADE_WITH},
+        made_with={
+            name: sorted({str(getattr(evaluation.provenance, name)) for evaluation in side}) for name in _MADE_WITH
+        },
     )
 
 

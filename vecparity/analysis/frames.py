@@ -43,11 +43,13 @@ def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFram
         UsageError: There is no such frame, or pandas is not installed.
     """
     if what not in _COLUMNS:
-        raise UsageError(f"to_dataframe makes one of {', '.join(_COLUMNS)}, got {what!r}")
+        raise UsageError(f"what must be one of {', '.join(_COLUMNS)}, got {what!r}")
     try:
         import pandas as pd
     except ImportError as error:
-        raise UsageError("a data frame needs pandas, got none: pip install 'vecparity[pandas]'") from error
+        raise UsageError(
+            "a data frame needs pandas, which is not installed: pip install 'vecparity[pandas]'"
+        ) from error
     rows = _runs(evaluation) if what == "runs" else _curves(evaluation)
     columns = _COLUMNS[what]
     frame = pd.DataFrame(rows, columns=columns).astype({name: _TYPES[name] for name in columns})

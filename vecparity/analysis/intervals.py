@@ -60,7 +60,7 @@ def interval(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> In
     if min(len(sample) for sample in samples) < LEAST_SECRETS:
         return None
     import numpy as np
-    from scipy.special import stdtrit  # Student's quantiles: `scipy.stats` has the same, and loads for a second
+    from scipy.special import stdtrit  # Student's quantiles; all of scipy.stats takes a second to import
 
     centre = math.fsum(weight * fmean(sample) for sample, weight in zip(samples, weights, strict=True))
     # Values that are all the same have no spread, whatever their mean is rounded to.

@@ -21,7 +21,7 @@ def published(protocol: Protocol = "published") -> list[Standing]:
         UsageError: The results were measured under another protocol.
     """
     if protocol != "published":
-        raise UsageError(f"published results go beside those under protocol published, got {protocol}")
+        raise UsageError(f"expected protocol published, to compare with the published results, got {protocol}")
     return [_standing(strategy, results) for strategy, results in _RESULTS.items()]
 
 

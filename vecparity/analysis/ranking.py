@@ -146,12 +146,12 @@ def leaderboard(
     Raises:
         UsageError: An argument is not an evaluation; or no league is given, and no evaluation is in one.
     """
-    given = _summaries(evaluations)
-    league = league or next((found for summary in reversed(given) if (found := league_of(summary))), None)
+    candidates = _summaries(evaluations)
+    league = league or next((found for summary in reversed(candidates) if (found := league_of(summary))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
-        raise UsageError(f"expected an evaluation that ranks ({expected}), got {len(given)} that do not")
-    ranking = entries(given, league, seeds)
+        raise UsageError(f"expected an evaluation that can be ranked ({expected}), got {len(candidates)} that cannot")
+    ranking = entries(candidates, league, seeds)
     names = [entry.strategy for entry in ranking]
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
@@ -189,7 +189,7 @@ def _missing(scored: Mapping[str, Sequence[Summary]]) -> str:
     missing = [label for label in CONFIGURATIONS if label not in scored]
     if missing:
         return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
-    return "no seed that all configurations were evaluated under"
+    return "no seed under which all configurations were evaluated"
 
 
 def _scored(entry: RankedSource) -> tuple[dict[str, list[Summary]], bool]:
@@ -237,34 +237,31 @@ def _accuracies(summaries: Sequence[Summary]) -> list[float]:
 
 def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
     """Returns the interval of the mean of the samples' means."""
-    made = interval(samples, [1 / len(samples)] * len(samples))
-    return made and made.within(0.0, 1.0)
+    mean_interval = interval(samples, [1 / len(samples)] * len(samples))
+    return mean_interval and mean_interval.within(0.0, 1.0)
 
 
 def _ranked(standings: Iterable[Standing]) -> list[Standing]:
-    made: list[Standing] = []
-    for key, group in groupby(sorted(standings, key=lambda each: (_key(each), each.strategy)), _key):
-        rank = 1 + len(made) if key[0] == 0 else None
-        made += [replace(standing, rank=rank) for standing in group]
-    return made
+    ranked: list[Standing] = []
+    for key, group in groupby(sorted(standings, key=lambda entry: (_key(entry), entry.strategy)), _key):
+        rank = 1 + len(ranked) if key[0] == 0 else None
+        ranked += [replace(standing, rank=rank) for standing in group]
+    return ranked
 
 
 def _key(standing: Standing) -> tuple[int, int, float, float]:
     """Returns the sort key: obstacles to a rank, then the number of configurations, then the figures."""
     if standing.accuracy is not None and standing.mean_steps is not None:
         return int(bool(standing.failed_audits)), 0, -standing.accuracy, standing.mean_steps
-    accuracy, steps = _means(standing.configurations)
+    accuracy, steps = means(standing.configurations) if standing.configurations else (0.0, 0.0)
     return 3 if standing.why_no_score else 2, -len(standing.configurations), -accuracy, steps
-
-
-def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
-    return means(configurations) if configurations else (0.0, 0.0)
 
 
 def league_of(summary: Summary) -> League | None:
     """Returns the league in which an evaluation ranks, or None if its settings are not those of a protocol."""
-    by = summary
-    return None if by.protocol is None else League(by.protocol, by.seal, by.dtype, by.init_device)
+    if summary.protocol is None:
+        return None
+    return League(summary.protocol, summary.seal, summary.dtype, summary.init_device)
 
 
 def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
@@ -278,16 +275,16 @@ def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] |
     Returns:
         The sources with at least one evaluation that counts.
     """
-    made: dict[tuple[str, str], RankedSource] = {}
+    sources: dict[tuple[str, str], RankedSource] = {}
     conditions = astuple(league)
     for summary in summaries:
         if (summary.protocol, summary.seal, summary.dtype, summary.init_device) == conditions:
             identity = summary.identity
-            entry = made.get(identity)
+            entry = sources.get(identity)
             if entry is None:
-                entry = made[identity] = RankedSource(summary)
+                entry = sources[identity] = RankedSource(summary)
             entry.add(summary, seeds)
-    return [entry for entry in made.values() if entry.counting]
+    return [entry for entry in sources.values() if entry.counting]
 
 
 def _failed_strictly(summary: Summary) -> bool:
@@ -297,4 +294,6 @@ def _failed_strictly(summary: Summary) -> bool:
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
     """Returns the means of accuracy and steps over the given configurations, equally weighted."""
     figures = configurations.values()
-    return fmean(each.accuracy for each in figures), fmean(each.mean_steps for each in figures)
+    return fmean(configuration.accuracy for configuration in figures), fmean(
+        configuration.mean_steps for configuration in figures
+    )

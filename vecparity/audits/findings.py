@@ -67,11 +67,11 @@ def repeatability(first: Mapping[str, str], second: Mapping[str, str]) -> AuditF
     """
     assert first.keys() == second.keys(), "not the same calls"
     differing = [call for call in first if first[call] != second[call]]
-    got = f"{len(differing)} that do not, the first of them {differing[0]}" if differing else "all the same"
+    outcome = f"{len(differing)} that do not, the first of them {differing[0]}" if differing else "all the same"
     return AuditFinding(
         name="repeatability",
         passed=not differing,
-        summary=f"expected {len(first)} calls to return the same bytes when made again, got {got}",
+        summary=f"expected {len(first)} calls to return the same bytes when made again, got {outcome}",
         figures={"calls": len(first), "differing": len(differing)},
     )
 
@@ -110,8 +110,8 @@ def overlap(runs: Sequence[Run]) -> AuditFinding:
     """
     secrets = {run.secret_index: run for run in runs}
     overlaps = {i: rows.overlap(run.test_set, rows.sorted_keys(run.dataset)) for i, run in secrets.items()}
-    num_rows = sum(each.rows for each in overlaps.values())
-    expected = sum(each.expected for each in overlaps.values())
+    num_rows = sum(secret_overlap.rows for secret_overlap in overlaps.values())
+    expected = sum(secret_overlap.expected for secret_overlap in overlaps.values())
     worst = min(overlaps, key=lambda i: overlaps[i].p_value)
     p_value = min(1.0, overlaps[worst].p_value * len(secrets))
     return AuditFinding(

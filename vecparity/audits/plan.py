@@ -71,12 +71,17 @@ def sealed_jobs(author: Author, seeds: Seeds, config: TaskConfig, mode: AuditMod
 
 
 def prepare(
-    made: Sequence[Run], again: Mapping[str, str], sealed: Sequence[Run], config: TaskConfig, own: int, first: int
+    prepared_runs: Sequence[Run],
+    again: Mapping[str, str],
+    sealed: Sequence[Run],
+    config: TaskConfig,
+    own: int,
+    first: int,
 ) -> tuple[list[Run], Audit]:
     """Prepares the audits of one evaluation.
 
     Args:
-        made: The evaluation's runs, and the runs of further orderings.
+        prepared_runs: The evaluation's runs, and the runs of further orderings.
         again: Digests of the same calls, made a second time (`findings.call_digests`).
         sealed: One run for each secret of the `sealed_jobs`.
         config: The settings.
@@ -86,13 +91,13 @@ def prepare(
     Returns:
         The added runs, and the audits.
     """
-    ours = [run for run in made if run.order_index < config.num_orderings]
-    further = [run for run in made if run.order_index >= config.num_orderings]
-    pairs = choose_pairs(made, secrets.randbits(63))  # unforeseeable, and drawn after all weights
+    own_runs = [run for run in prepared_runs if run.order_index < config.num_orderings]
+    further = [run for run in prepared_runs if run.order_index >= config.num_orderings]
+    pairs = choose_pairs(prepared_runs, secrets.randbits(63))  # unforeseeable, and drawn after all weights
     if len(pairs) < FEWEST_PAIRS:  # too few to decide anything
         pairs = []
     straight = [run for pair in pairs for run in pair]
-    positions = {id(run): own + index for index, run in enumerate(ours)}
+    positions = {id(run): own + index for index, run in enumerate(own_runs)}
     more: list[Run] = []
 
     def add(runs: Sequence[Run]) -> list[int]:
@@ -100,14 +105,14 @@ def prepare(
         more.extend(replace(run, evaluation=NO_EVALUATION) for run in runs)
         return list(range(begin, begin + len(runs)))
 
-    chosen = {id(run) for run in straight}
-    wanted = [run for run in further if id(run) in chosen]
+    straight_ids = {id(run) for run in straight}
+    wanted = [run for run in further if id(run) in straight_ids]
     positions |= dict(zip(map(id, wanted), add(wanted), strict=True))
     audit = Audit(
-        settled=[repeatability(call_digests(made), again), overlap(ours)],
+        settled=[repeatability(call_digests(prepared_runs), again), overlap(own_runs)],
         straight=[positions[id(run)] for run in straight],
         crossed=add(crossed_runs(pairs)),
-        public=[positions[id(run)] for run in ours if run.order_index == 0] if sealed else [],
+        public=[positions[id(run)] for run in own_runs if run.order_index == 0] if sealed else [],
         sealed=add(sealed),
     )
     return more, audit

@@ -40,6 +40,7 @@ class Arguments:
     Attributes:
         strategy: Bundled names or files. Several strategies and several seeds share one ensemble.
         seed: Top-level seeds.
+        param: Values for the strategies' parameters, as in --param lr=0.01 wd=0.3.
         config: One of the benchmark's configurations.
         all_configs: All three configurations, one after another.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
@@ -73,6 +74,7 @@ class Arguments:
 
     strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("isolated_cube",)
     seed: Seeds = (42,)
+    param: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None
     all_configs: Switch = False
     protocol: Protocol = "full"

@@ -20,7 +20,7 @@ def fail(error: Exception) -> int:
         return error.exit_status
     # torch's error is compared by name, because torch may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        say("error: out of memory; fewer runs at a time need less: --chunk-runs 1")
+        say("error: out of memory: train fewer runs at a time (--chunk-runs 1)")
     elif isinstance(error, OSError):
         say(f"error: {error}")
     else:
@@ -33,7 +33,7 @@ def fail_to_print(error: OSError) -> int:
     standard_streams.discard(sys.stdout)
     if isinstance(error, BrokenPipeError):  # a reader who has read enough needs no message
         return _SIGPIPE
-    return fail(MachineError(f"standard output takes no more: {error.strerror}"))
+    return fail(MachineError(f"standard output cannot be written: {error.strerror}"))
 
 
 def flush(status: int) -> int:

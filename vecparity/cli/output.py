@@ -34,14 +34,14 @@ class Column:
     is_secondary: bool = False
 
 
-def show(what: RenderableType) -> None:
+def show(renderable: RenderableType) -> None:
     """Prints a Rich renderable on standard output."""
     if sys.stdout.isatty():
-        _console(None).print(what)
+        _console(None).print(renderable)
         return
     console = _console(_WIDTH)
     with console.capture() as captured:
-        console.print(what)
+        console.print(renderable)
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 

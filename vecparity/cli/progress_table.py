@@ -1,85 +1,203 @@
-"""The progress of one configuration of a running command, for a display. Times are a clock's, in seconds."""
+"""The progress of a command's configurations: tasks of `rich.progress`, whose completed steps are run-steps."""
 
-from collections import deque
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Literal
 
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.measure import Measurement
+from rich.progress import Progress, ProgressColumn, Task
+from rich.table import Column, Table
+from rich.text import Text
+
+from vecparity.evaluation.result import Evaluation
+from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
+from vecparity.training.runs import Run
 
 Stage = Literal["waiting", "preparing", "training", "done"]
 
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_CHANCE = 0.5
+_STYLES: dict[Stage, str] = {"waiting": "dim", "preparing": "yellow", "training": "cyan", "done": "green"}
 # Speed is measured over the last few seconds, because it changes as runs stop.
 _RECENT_SECONDS = 10.0
 
 
-@dataclass
-class Headway:
-    """One configuration's progress.
+class ProgressTable(Progress):
+    """A table with one line for each configuration. A `Follower`.
+
+    A task has no total: a run may stop early, and rich forgets its speed when a total changes. Its fields are
+    ``max_steps``, ``step`` (the furthest of any run; for runs that train one after the other, the present run's) and
+    ``curve``; from `prepared` on, ``num_runs``, ``num_live`` and the times ``trains_since`` and ``closed_at``; after a
+    window, ``accuracy`` (the mean over the runs of each run's ``last_accuracy``) and ``run_steps_left``.
+
+    Args:
+        configs: All configurations, in the order in which they will begin.
+        options: Options of `Progress`.
 
     Attributes:
-        label: Its name.
-        max_steps: Steps of a run that does not stop early.
-        stage: Its present stage.
-        step: The furthest step of any run; for runs that train one after the other, the present run's step.
-        num_runs: Number of runs of all evaluations, known once they are prepared.
-        num_live: Number of runs that have not stopped.
-        accuracy: After each window, the mean over the runs of each run's last window.
-        seconds: Total duration, once it is done.
+        current: The configuration that began last, or else the first.
     """
 
-    label: str
-    max_steps: int
-    stage: Stage = "waiting"
-    step: int = 0
-    num_runs: int = 0
-    num_live: int = 0
-    accuracy: list[float] = field(default_factory=list)
-    seconds: float = 0.0
-    _began: float = 0.0
-    _training_began: float = 0.0
-    _run_steps: int = 0
-    _run_steps_left: int = 0
-    _last: dict[int, float] = field(default_factory=dict)
-    # The times at which windows closed, with the run-steps trained until then.
-    _marks: deque[tuple[float, int]] = field(default_factory=deque)
+    def __init__(self, configs: Sequence[TaskConfig], **options: Any) -> None:
+        columns = _columns(max(config.max_steps for config in configs))
+        super().__init__(*columns, speed_estimate_period=_RECENT_SECONDS, expand=True, **options)
+        for config in configs:
+            fields: dict[str, Any] = {"max_steps": config.max_steps, "step": 0, "curve": [], "last_accuracy": {}}
+            self.add_task(config.label, start=False, total=None, **fields)
+        self._waiting = iter(self.tasks)
+        self.current = self.tasks[0]
 
-    def begin(self, now: float) -> None:
-        self.stage, self._began = "preparing", now
+    def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
+        """Adds the headings to rich's table."""
+        table = super().make_tasks_table(tasks)
+        table.show_header = True
+        return table
 
-    def begin_training(self, num_runs: int, now: float) -> None:
-        self.stage, self.num_runs, self.num_live = "training", num_runs, num_runs
-        self._training_began = now
-        self._marks.append((now, 0))
+    def begin(self, config: TaskConfig) -> None:
+        """See `Follower`."""
+        self.current = next(self._waiting)
+        self.start_task(self.current.id)
 
-    def window(self, closed: WindowClosed, now: float) -> None:
+    def prepared(self, runs: Sequence[Run], engine: str) -> None:
+        """See `Follower`."""
+        now = self.get_time()
+        self.advance(self.current.id, 0)  # the speed is measured from here
+        self.update(self.current.id, num_runs=len(runs), num_live=len(runs), trains_since=now, closed_at=now)
+
+    def window(self, closed: WindowClosed) -> None:
+        """See `Follower`."""
+        fields = self.current.fields
         # Engines that train one run after the other start at step 0 with each run.
-        before = self.step if closed.step > self.step else 0
-        self.step, self.num_live = closed.step, closed.num_live
+        before = fields["step"] if closed.step > fields["step"] else 0
         going_on = len(set(closed.live).intersection(closed.runs))
-        self._run_steps_left = closed.num_live * self.max_steps - going_on * closed.step
-        self._last |= zip(closed.runs, closed.accuracy, strict=True)
-        self.accuracy.append(sum(self._last.values()) / max(1, len(self._last)))
-        if not closed.is_shown_again:
-            self._run_steps += len(closed.runs) * (closed.step - before)
-        self._marks.append((now, self._run_steps))
-        while now - self._marks[1][0] > _RECENT_SECONDS:
-            self._marks.popleft()
+        last_accuracy = fields["last_accuracy"]
+        last_accuracy |= zip(closed.runs, closed.accuracy, strict=True)
+        fields["accuracy"] = sum(last_accuracy.values()) / max(1, len(last_accuracy))
+        fields["curve"].append(fields["accuracy"])
+        self.advance(self.current.id, 0 if closed.is_shown_again else len(closed.runs) * (closed.step - before))
+        fields |= {
+            "step": closed.step,
+            "num_live": closed.num_live,
+            "run_steps_left": closed.num_live * fields["max_steps"] - going_on * closed.step,
+            "closed_at": self.get_time(),
+        }
 
-    def finish(self, now: float) -> None:
-        self.stage, self.seconds, self.num_live = "done", now - self._began, 0
-        if self._marks:  # from now on, the speed over the whole training
-            self._marks = deque([(self._training_began, 0), self._marks[-1]])
+    def finish(self, evaluations: Sequence[Evaluation]) -> None:
+        """See `Follower`."""
+        self.stop_task(self.current.id)
+        self.update(self.current.id, num_live=0)
 
-    @property
-    def run_steps_per_second(self) -> float | None:
-        """Recent speed, or the speed over the whole training once done; None if nothing has been trained."""
-        if not self._run_steps:
-            return None
-        (began, before), (ended, after) = self._marks[0], self._marks[-1]
-        return (after - before) / max(ended - began, 1e-9)
 
-    def seconds_left(self, now: float) -> float | None:
-        """Returns the most seconds that training can still take at this speed, if no further run stops early."""
-        if self.stage != "training" or not (speed := self.run_steps_per_second):
-            return None
-        return max(0.0, self._run_steps_left / speed - (now - self._marks[-1][0]))
+def stage(task: Task) -> Stage:
+    """Returns a configuration's present stage."""
+    if not task.started:
+        return "waiting"
+    if task.stop_time is not None:
+        return "done"
+    return "training" if "num_runs" in task.fields else "preparing"
+
+
+def run_steps_per_second(task: Task) -> float | None:
+    """Returns the recent speed, or the speed over the whole training once done; None if nothing has been trained.
+
+    Rich has no recent speed if windows take longer than its period.
+    """
+    if not task.completed:
+        return None
+    recent = task.speed if stage(task) == "training" else None
+    return recent or task.completed / max(task.fields["closed_at"] - task.fields["trains_since"], 1e-9)
+
+
+def seconds_left(task: Task) -> float | None:
+    """Returns the most seconds that training can still take at this speed, if no further run stops early.
+
+    Rich's own time remaining needs a total, and does not count down between windows.
+    """
+    if stage(task) != "training" or not (speed := run_steps_per_second(task)):
+        return None
+    return max(0.0, float(task.fields["run_steps_left"] / speed - (task.get_time() - task.fields["closed_at"])))
+
+
+def duration(seconds: float) -> str:
+    """Formats minutes and seconds, and hours if there are any: 0:07, 1:02:03."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class _Column(ProgressColumn):
+    """A column whose cells a function makes from the task; None leaves a cell empty."""
+
+    def __init__(self, cell: Callable[[Task], RenderableType | None], heading: str = "", **layout: Any) -> None:
+        super().__init__(Column(heading, no_wrap=True, **layout))
+        self._cell = cell
+
+    def render(self, task: Task) -> RenderableType:
+        return self._cell(task) or ""
+
+
+def _columns(max_steps: int) -> list[ProgressColumn]:
+    """Builds the columns; that of steps has the width of the most steps, to keep the others still as steps grow."""
+    right: dict[str, Any] = {"justify": "right"}
+    return [
+        _Column(lambda task: task.description),
+        _Column(_stage, min_width=len("preparing")),
+        _Column(_step, "step", min_width=len(f"{max_steps:,}/{max_steps:,}"), **right),
+        _Column(lambda task: _once_trained(task, "{num_live}/{num_runs}"), "live", **right),
+        _Column(lambda task: Sparkline(task.fields["curve"]), "training accuracy", ratio=1),
+        _Column(lambda task: _once_trained(task, "{accuracy:.3f}"), **right),
+        _Column(_speed, "run-steps/s", **right),
+        _Column(_left, "left", **right),
+    ]
+
+
+def _stage(task: Task) -> Text:
+    seconds = f" {duration(task.elapsed or 0.0)}" if stage(task) == "done" else ""
+    return Text(stage(task) + seconds, _STYLES[stage(task)])
+
+
+def _step(task: Task) -> str | None:
+    is_known = task.fields["curve"] or stage(task) in ("preparing", "training")  # not if taken from the history
+    return "{step:,}/{max_steps:,}".format(**task.fields) if is_known else None
+
+
+def _once_trained(task: Task, template: str) -> str | None:
+    return template.format(**task.fields) if task.fields["curve"] else None
+
+
+def _speed(task: Task) -> str | None:
+    speed = run_steps_per_second(task)
+    return None if speed is None else f"{speed:,.0f}"
+
+
+def _left(task: Task) -> str | None:
+    left = seconds_left(task)
+    return None if left is None else f"≤ {duration(left)}"
+
+
+class Sparkline:
+    """Accuracies as blocks from chance or below to 1, in the available width."""
+
+    def __init__(self, accuracy: Sequence[float]) -> None:
+        self._accuracy = tuple(accuracy)  # a copy: training goes on while this is drawn
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
+        yield Text(sparkline(self._accuracy, options.max_width), no_wrap=True)
+
+
+def sparkline(accuracy: Sequence[float], width: int) -> str:
+    """Returns one block for each accuracy or, if there are more than ``width``, for the mean of several."""
+    count = min(len(accuracy), width)
+    ends = [len(accuracy) * index // count for index in range(count + 1)] if count else []
+    means = (sum(accuracy[a:b]) / (b - a) for a, b in pairwise(ends))
+    return "".join(_BLOCKS[_height(mean)] for mean in means)
+
+
+def _height(accuracy: float) -> int:
+    share = (accuracy - _CHANCE) / (1 - _CHANCE)
+    return max(0, min(len(_BLOCKS) - 1, int(share * len(_BLOCKS))))

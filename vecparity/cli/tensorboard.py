@@ -43,10 +43,12 @@ class TensorBoardLog:
 
     def __init__(self, directory: Path, jobs: Sequence[tuple[Strategy, int]]) -> None:
         if not find_spec("tensorboard"):
-            raise UsageError("tensorboard needs TensorBoard: pip install 'vecparity[tensorboard]'")
-        if len({(chosen.name, seed) for chosen, seed in jobs}) < len(jobs):
-            got = ", ".join(f"{chosen.name} with seed {seed}" for chosen, seed in jobs)
-            raise UsageError(f"tensorboard needs strategies and seeds that differ by name, got {got}")
+            raise UsageError(
+                "--tensorboard needs TensorBoard, which is not installed: pip install 'vecparity[tensorboard]'"
+            )
+        if len({(strategy.name, seed) for strategy, seed in jobs}) < len(jobs):
+            names = ", ".join(f"{strategy.name} with seed {seed}" for strategy, seed in jobs)
+            raise UsageError(f"--tensorboard needs strategies and seeds that differ by name, got {names}")
         make_writable(directory, "tensorboard")
         self._directory = directory
         self._jobs = jobs
@@ -80,12 +82,12 @@ class TensorBoardLog:
         points = dict(zip(closed.runs, zip(closed.loss, closed.accuracy, strict=True), strict=True))
         with self._until_a_failure():
             for index, file in self._files.items():
-                ours = {run: point for run, point in points.items() if self._runs[run].evaluation == index}
-                if ours:
+                own_points = {run: point for run, point in points.items() if self._runs[run].evaluation == index}
+                if own_points:
                     num_live = sum(self._runs[run].evaluation == index for run in closed.live)
-                    places = {run: (self._runs[run].secret_index, self._runs[run].order_index) for run in ours}
-                    self._last[index] |= ours
-                    scalars = _each({places[run]: point for run, point in ours.items()})
+                    places = {run: (self._runs[run].secret_index, self._runs[run].order_index) for run in own_points}
+                    self._last[index] |= own_points
+                    scalars = _each({places[run]: point for run, point in own_points.items()})
                     file.write(closed.step, scalars | _over_all(self._last[index], num_live))
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
@@ -104,8 +106,8 @@ class TensorBoardLog:
     def _open(self, index: int) -> None:
         from vecparity.cli.event_file import EventFile
 
-        chosen, seed = self._jobs[index]
-        self._files[index] = EventFile(self._directory / f"{chosen.name}-{self._label}-seed{seed}")
+        strategy, seed = self._jobs[index]
+        self._files[index] = EventFile(self._directory / f"{strategy.name}-{self._label}-seed{seed}")
 
     @contextmanager
     def _until_a_failure(self) -> Iterator[None]:
@@ -113,7 +115,8 @@ class TensorBoardLog:
             yield
         except OSError as error:
             if not self._has_failed:
-                say(f"warning: not all is written to {self._directory} for TensorBoard: {error.strerror or error}")
+                reason = error.strerror or error
+                say(f"warning: some events could not be written to {self._directory} for TensorBoard: {reason}")
             self._has_failed = True
             self._close()
 
@@ -140,11 +143,11 @@ def _by_step(curves: Sequence[RunCurve]) -> Iterator[tuple[int, dict[str, float]
     """Yields each step with its scalars, for runs that train together."""
     last: dict[int, Point] = {}
     for window, step in enumerate(sorted({step for run in curves for step in run.curve.step})):
-        ours = {
+        points = {
             index: (run.curve.loss[window], run.curve.accuracy[window])
             for index, run in enumerate(curves)
             if window < len(run.curve.step)
         }
-        last |= ours
-        each = _each({(curves[i].secret_index, curves[i].order_index): point for i, point in ours.items()})
-        yield step, each | _over_all(last, sum(len(run.curve.step) > window + 1 for run in curves))
+        last |= points
+        means = _each({(curves[i].secret_index, curves[i].order_index): point for i, point in points.items()})
+        yield step, means | _over_all(last, sum(len(run.curve.step) > window + 1 for run in curves))

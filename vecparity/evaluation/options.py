@@ -38,6 +38,7 @@ class Options:
         init_device: The device on which ``init_model`` draws. ``cuda`` reproduces the original's draws on CUDA.
         chunk_runs: Maximum number of runs that train together (by default as many as suit the machine); only `vmap`
             uses it.
+        threads: Number of CPU threads (by default torch's, ``torch.get_num_threads()``).
         dtype: Type of parameters, moments and gradients: ``torch.float32`` or ``torch.float64``, or its name.
         containment: Containment of strategies. ``auto`` takes the strongest that the machine supports.
         require_containment: The weakest acceptable containment.
@@ -60,6 +61,7 @@ class Options:
     device: DeviceName = "auto"
     init_device: Literal["cpu", "cuda"] = "cpu"
     chunk_runs: int | None = None
+    threads: int | None = None
     dtype: torch.dtype = torch.float32
     containment: Containment = "auto"
     require_containment: Level | None = None
@@ -78,9 +80,11 @@ class Options:
         self._require(is_device(self.device), "device", f"one of {DEVICES}")
         dtype = _DTYPES.get(str(self.dtype).removeprefix("torch."))
         self._require(dtype is not None, "dtype", f"one of {', '.join(_DTYPES)}")
-        chunk, seconds = self.chunk_runs, self.checkpoint_seconds
-        self._require(chunk is None or _is_number(chunk, Integral), "chunk_runs", "an integer")
-        self._require(chunk is None or chunk >= 1, "chunk_runs", "at least 1")
+        counts = {name: getattr(self, name) for name in ("chunk_runs", "threads")}
+        for name, count in counts.items():
+            self._require(count is None or _is_number(count, Integral), name, "an integer")
+            self._require(count is None or count >= 1, name, "at least 1")
+        seconds = self.checkpoint_seconds
         is_time = _is_number(seconds, Real) and math.isfinite(seconds) and seconds >= 0
         self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
         self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
@@ -88,16 +92,17 @@ class Options:
         if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # an error must not show the key
             raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")
         paths = {name: to_path(path, name) for name in _PATHS if (path := getattr(self, name)) is not None}
-        numbers = {"chunk_runs": chunk and int(chunk), "checkpoint_seconds": float(seconds)}
+        numbers = {name: count and int(count) for name, count in counts.items()}
+        numbers |= {"checkpoint_seconds": float(seconds)}
         for name, value in {"dtype": dtype, **numbers, **paths}.items():
             object.__setattr__(self, name, value)
 
         if self.resume and self.checkpoint is None:
-            raise UsageError("resume goes with checkpoint, the directory to go on from: got none")
+            raise UsageError("resume needs checkpoint, the directory to resume from, got none")
         if self.engine == "reference" and self.device == "cuda:all":
-            raise UsageError("the reference engine trains one run after another, on one device: got cuda:all")
+            raise UsageError("the reference engine trains on one device, got cuda:all")
         if self.checkpoint is not None and self.engine == "reference":
-            raise UsageError("the reference engine keeps no checkpoints: got one to keep them in")
+            raise UsageError("the reference engine writes no checkpoints, got a directory for them")
 
     def _require(self, holds: bool, name: str, expected: str) -> None:
         if not holds:

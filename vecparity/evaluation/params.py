@@ -1,20 +1,20 @@
 """The values of a strategy's keyword parameters, as provenance has them."""
 
-import json
 import math
 from collections.abc import Mapping
 
 import msgspec
 
 from vecparity.errors import brief
+from vecparity.strategy.parameters import Value as ParamValue
+from vecparity.strategy.parameters import written
 
-ParamValue = bool | int | float | str
 Params = dict[str, ParamValue]
 
 
 def param_words(params: Mapping[str, ParamValue]) -> list[str]:
     """Returns ``NAME=VALUE`` of each parameter, in alphabetical order, as the command's ``--param`` takes them."""
-    return [f"{name}={_written(value)}" for name, value in sorted(params.items())]
+    return [written(name, value) for name, value in sorted(params.items())]
 
 
 def params_key(params: Mapping[str, ParamValue]) -> str:
@@ -40,12 +40,8 @@ def check_params(params: Mapping[str, ParamValue]) -> None:
     """
     for name, value in params.items():
         if not name.isidentifier():
-            raise ValueError(f"a parameter named {brief(name)}, which is no identifier")
+            raise ValueError(f"expected an identifier as the name of a parameter, got {brief(name)}")
         if isinstance(value, int) and abs(value) >= 2**63:
-            raise ValueError(f"{brief(value)} as the parameter {name}")
+            raise ValueError(f"expected a number within 64 bits as parameter {brief(name)}, got {brief(value)}")
         if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{value} as the parameter {name}")
-
-
-def _written(value: ParamValue) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+            raise ValueError(f"expected a finite number as parameter {brief(name)}, got {value}")

@@ -1,214 +1,217 @@
 """Prepares runs: makes all calls to strategies ahead of the training."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from types import TracebackType
-
-import torch
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 from vecparity.audits import plan as audit_plan
 from vecparity.audits.findings import dataset_digest, network_digests
-from vecparity.audits.mode import AuditMode
 from vecparity.audits.plan import Audit
-from vecparity.errors import InvalidStrategyError, StrategyFailedError
-from vecparity.sandbox.client import Sandbox
-from vecparity.sandbox.levels import Level
-from vecparity.sandbox.limits import Limits
+from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, StrategyFailedError, VecparityError
+from vecparity.evaluation.job import Task
+from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
-from vecparity.strategy.source import Strategy
+from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import Seeds
 from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 
 @dataclass(frozen=True)
-class Source:
-    """The inputs of one evaluation.
+class Member:
+    """One task of an ensemble.
 
     Attributes:
-        index: The evaluation's index among all evaluations of the command.
-        strategy: The strategy.
-        seeds: The source of random numbers.
-        audit: The audit mode.
+        position: The task's position among all tasks of its ensemble, known or not: its runs' ``evaluation``.
+        task: The task.
     """
 
-    index: int
-    strategy: Strategy
-    seeds: Seeds
-    audit: AuditMode
+    position: int
+    task: Task
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """The runs that one configuration trains, and its audits.
+    """The runs that train together, and their audits.
 
     Attributes:
-        runs: The evaluations' runs, ordered by (evaluation, secret, ordering), followed by the audits' runs.
-        audits: One audit for each evaluation, or None if it is not audited.
+        members: The tasks that have runs.
+        runs: The tasks' runs, ordered by (task, secret, ordering), followed by the audits' runs.
+        audits: One audit for each of the tasks, or None if it is not audited.
+        failures: The errors of the tasks that have no runs, by position.
     """
 
+    members: list[Member]
     runs: list[Run]
     audits: list[Audit | None]
+    failures: dict[int, VecparityError] = field(default_factory=dict)
 
 
 class Preparation:
-    """Yields the runs of one configuration after another, and prepares the next configuration's while these train.
+    """Makes the calls for one ensemble after another.
 
-    Every network of every configuration is initialised before a strategy sees any secret, so that no initialisation
-    can depend on one in any way. An audited strategy has a second sandbox, in which its calls are repeated.
+    An audited strategy's calls are repeated in servers of their own. A call that was made before for a task of the same
+    batch, with the same arguments, is not made again: its result is shared.
 
     Args:
-        plan: The settings of each configuration, and the evaluations under them.
-        level: The containment of strategies.
-        limits: The limits of each worker.
-        init_device: The device on which ``init_model`` draws.
-        strategy_log: A file for the output of strategies.
+        pool: Runs the strategies.
+        log: Receives what strategies print.
+        fails_fast: Whether to raise the first error of a strategy, instead of going on without its task.
     """
 
-    def __init__(
-        self,
-        plan: Sequence[tuple[TaskConfig, Sequence[Source]]],
-        level: Level,
-        limits: Limits,
-        init_device: torch.device,
-        strategy_log: Path | None = None,
-    ) -> None:
-        sources = [source for _, sources in plan for source in sources]
-        chosen = {source.strategy.sha256: source.strategy for source in sources}
-        audited = {source.strategy.sha256: source.strategy for source in sources if source.audit != "off"}
-        with ExitStack() as stack:
-            self._log = stack.enter_context(StrategyLog(strategy_log))
+    def __init__(self, pool: Pool, log: StrategyLog, *, fails_fast: bool) -> None:
+        self._pool, self._log, self._fails_fast = pool, log, fails_fast
+        self._shared, self._shared_again = Shared(keeps_all=True), Shared(keeps_all=False)
+        self._is_stopped = False
 
-            def start(strategy: Strategy, *, again: bool) -> Sandbox:
-                return stack.enter_context(Sandbox(strategy, level, limits, self._log, init_device, again=again))
+    def stop(self) -> None:
+        """Makes no further calls; the thread that makes them gets an error before the next."""
+        self._is_stopped = True
 
-            authors = {sha256: start(strategy, again=False) for sha256, strategy in chosen.items()}
-            repeaters = {sha256: start(strategy, again=True) for sha256, strategy in audited.items()}
-            self._background = stack.enter_context(ThreadPoolExecutor(1, "preparation"))
-            self._stack = stack.pop_all()
-        self._sandboxes = [*authors.values(), *repeaters.values()]
-
-        def job(source: Source) -> _Job:
-            sha256 = source.strategy.sha256
-            return _Job(source, authors[sha256], None if source.audit == "off" else repeaters[sha256])
-
-        self._plan = [(config, [job(source) for source in sources]) for config, sources in plan]
-
-    def __enter__(self) -> "Preparation":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for sandbox in self._sandboxes:  # killing the workers ends a preparation in progress
-            sandbox.kill()
-        self._stack.close()
-
-    def __iter__(self) -> Iterator[Prepared]:
-        """Yields the runs and audits of each configuration.
+    def begin(self, batch: Sequence[Sequence[Member]]) -> "list[list[Begun]]":
+        """Initialises every network of a batch of ensembles, before a strategy sees any secret of the batch.
 
         Raises:
             InvalidStrategyError: A strategy does not load, or returned a value that the contract refuses.
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: A sandbox does not work.
         """
-        with self._log.noted():
-            begun = [[_begin(job, config) for job in jobs] for config, jobs in self._plan]
-            again = [[_begin_again(job, config) for job in jobs] for config, jobs in self._plan]
-            pending = self._background.submit(_prepare, *self._plan[0], begun[0], again[0])
-            for following in range(1, len(self._plan) + 1):
-                prepared = pending.result()
-                if following < len(self._plan):
-                    pending = self._background.submit(
-                        _prepare, *self._plan[following], begun[following], again[following]
-                    )
-                yield prepared
+        for shared in (self._shared, self._shared_again):
+            shared.begin(member.task for members in batch for member in members)
+        begun = [[Begun(member, *self._sandboxes(member.task)) for member in members] for members in batch]
+        for members in begun:
+            for each in members:
+                self._attempt(each, each.begin)
+        for members in begun:
+            for each in members:
+                self._attempt(each, each.begin_again)
+        return begun
+
+    def finish(self, begun: "Sequence[Begun]", config: TaskConfig) -> Prepared:
+        """Makes the training sets of one ensemble; raises what `begin` does."""
+        for each in begun:
+            self._attempt(each, each.make_runs)
+        for each in begun:
+            self._attempt(each, each.make_datasets_again)
+        whole = [each for each in begun if each.error is None]
+        runs = [run for each in whole for run in each.runs if run.order_index < config.num_orderings]
+        audits: list[Audit | None] = []
+        for index, each in enumerate(whole):
+            if each.repeater is None:
+                audits.append(None)
+                continue
+            own = index * config.num_runs
+            more, audit = audit_plan.prepare(each.runs, each.digests, each.sealed_runs, config, own, len(runs))
+            runs += more
+            audits.append(audit)
+        failures = {each.member.position: each.error for each in begun if each.error is not None}
+        return Prepared([each.member for each in whole], runs, audits, failures)
+
+    def _sandboxes(self, task: Task) -> tuple[Author, Author | None, "Shared"]:
+        strategy, arguments = task.strategy, task.parameters.arguments
+
+        author = SharedCalls(Sandbox(self._pool, strategy, arguments), task, self._shared)
+        if task.audit == "off":
+            return author, None, self._shared
+        repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again)
+        return author, repeater, self._shared
+
+    def _attempt(self, begun: "Begun", step: Any) -> None:
+        if begun.error is not None:
+            return
+        if self._is_stopped:
+            raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
+        try:
+            with self._log.noted(begun.member.task.strategy.sha256):
+                step()
+        except (InvalidStrategyError, StrategyFailedError) as error:
+            if self._fails_fast:
+                raise
+            begun.error = error
 
 
-@dataclass(frozen=True)
-class _Job:
-    """One evaluation to prepare.
+class Begun:
+    """A task in preparation, step by step.
+
+    Args:
+        member: The task in its ensemble.
+        author: Makes the calls.
+        repeater: Makes the calls again, or None if the task is not audited.
+        shared: The results that several tasks share.
 
     Attributes:
-        source: The evaluation's inputs.
-        author: The strategy's sandbox.
-        repeater: The sandbox in which the calls are repeated, or None if the evaluation is not audited.
+        error: The error that ended the preparation, or None.
+        runs: The runs, with those of further orderings for an audit.
+        sealed_runs: The runs of sealed secrets for an audit.
+        digests: Digests of the calls made again (`findings.call_digests`).
     """
 
-    source: Source
-    author: Author
-    repeater: Author | None
+    def __init__(self, member: Member, author: Author, repeater: Author | None, shared: Shared) -> None:
+        self.member, self.repeater = member, repeater
+        self._author, self._shared = author, shared
+        self.error: VecparityError | None = None
+        self.runs: list[Run] = []
+        self.sealed_runs: list[Run] = []
+        self.digests: dict[str, str] = {}
+        self._initial: Mapping[tuple[int, int, int], Initial] = {}
+        self._sealed_initial: Mapping[tuple[int, int, int], Initial] = {}
 
+    def begin(self) -> None:
+        """Initialises the networks of the runs, and of the sealed runs for an audit."""
+        task = self.member.task
+        num_orderings = audit_plan.num_orderings(task.config, task.audit)
+        self._initial = initialise([(self._author, task.seeds)], task.config, num_orderings)
+        if self.repeater is not None:
+            self._sealed_initial = initialise(self._sealed_jobs, task.config, 1)
 
-@dataclass(frozen=True)
-class _Begun:
-    """The initial networks of a job's runs under one configuration; the sealed ones are for an audit."""
+    def begin_again(self) -> None:
+        """Initialises the networks a second time, and digests them."""
+        task = self.member.task
+        if self.repeater is None:
+            return
+        num_orderings = audit_plan.num_orderings(task.config, task.audit)
+        calls = calls_of(task, "init_model", "get_optimizer_config"), task.config, task.seeds, num_orderings
+        if calls not in self._shared.digests:
+            with called_again():
+                initial = initialise([(self.repeater, task.seeds)], task.config, num_orderings)
+            networks = {(i, j): begins for (_, i, j), begins in initial.items()}
+            self._shared.digests[calls] = network_digests(networks)
+        self.digests |= self._shared.digests[calls]
 
-    initial: Mapping[tuple[int, int, int], Initial]
-    sealed_jobs: Sequence[tuple[Author, Seeds]]
-    sealed: Mapping[tuple[int, int, int], Initial]
+    def make_runs(self) -> None:
+        """Makes the training sets, and builds the runs."""
+        task = self.member.task
+        num_orderings = audit_plan.num_orderings(task.config, task.audit)
+        runs = make_runs([(self._author, task.seeds)], task.config, num_orderings, self._initial)
+        self.runs = [replace(run, evaluation=self.member.position) for run in runs]
 
+    def make_datasets_again(self) -> None:
+        """Makes the training sets a second time, digests each before making the next, and builds the sealed runs."""
+        task = self.member.task
+        if self.repeater is None:
+            return
+        repeater, seeds, config = self.repeater, task.seeds, task.config
+        calls = calls_of(task, "make_dataset"), config, seeds
+        if calls not in self._shared.digests:
+            with called_again():
+                self._shared.digests[calls] = dict(
+                    dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
+                    for i, secret in enumerate(seeds.secrets(config))
+                )
+        self.digests |= self._shared.digests[calls]
+        self.sealed_runs = make_runs(self._sealed_jobs, config, 1, self._sealed_initial)
 
-def _begin(job: _Job, config: TaskConfig) -> _Begun:
-    seeds, mode = job.source.seeds, job.source.audit
-    initial = initialise([(job.author, seeds)], config, audit_plan.num_orderings(config, mode))
-    if mode == "off":
-        return _Begun(initial, [], {})
-    sealed_jobs = audit_plan.sealed_jobs(job.author, seeds, config, mode)
-    return _Begun(initial, sealed_jobs, initialise(sealed_jobs, config, 1))
-
-
-def _begin_again(job: _Job, config: TaskConfig) -> dict[str, str]:
-    """Repeats the calls for a job's networks, and digests the results (`findings.call_digests`)."""
-    if job.repeater is None:
-        return {}
-    jobs = [(job.repeater, job.source.seeds)]
-    num_orderings = audit_plan.num_orderings(config, job.source.audit)
-    with called_again():
-        initial = initialise(jobs, config, num_orderings)
-    return network_digests({(i, j): begins for (_, i, j), begins in initial.items()})
-
-
-def _prepare(
-    config: TaskConfig, jobs: Sequence[_Job], begun: Sequence[_Begun], again: Sequence[dict[str, str]]
-) -> Prepared:
-    made = [
-        [
-            replace(run, evaluation=job.source.index)
-            for run in make_runs(
-                [(job.author, job.source.seeds)],
-                config,
-                audit_plan.num_orderings(config, job.source.audit),
-                begins.initial,
-            )
-        ]
-        for job, begins in zip(jobs, begun, strict=True)
-    ]
-    runs = [run for ours in made for run in ours if run.order_index < config.num_orderings]
-    audits: list[Audit | None] = []
-    for position, (job, begins, networks_again) in enumerate(zip(jobs, begun, again, strict=True)):
-        if job.repeater is None:
-            audits.append(None)
-            continue
-        digests = networks_again | _datasets_again(job.repeater, job.source.seeds, config)
-        sealed = make_runs(begins.sealed_jobs, config, 1, begins.sealed)
-        own = position * config.num_runs
-        more, waiting = audit_plan.prepare(made[position], digests, sealed, config, own, len(runs))
-        runs += more
-        audits.append(waiting)
-    return Prepared(runs, audits)
-
-
-def _datasets_again(repeater: Author, seeds: Seeds, config: TaskConfig) -> dict[str, str]:
-    """Makes the training sets a second time, and digests each before making the next."""
-    with called_again():
-        return dict(
-            dataset_digest(i, repeater.training_set(config, secret, seeds.dataset_seed(config, i)))
-            for i, secret in enumerate(seeds.secrets(config))
-        )
+    @cached_property
+    def _sealed_jobs(self) -> list[tuple[Author, Seeds]]:
+        """The audit's sealed seeds. They are drawn once for all variants of a source under the same public seeds."""
+        task = self.member.task
+        group = task.strategy.sha256, task.config, task.seeds.seed, task.audit
+        if group not in self._shared.sealed:
+            jobs = audit_plan.sealed_jobs(self._author, task.seeds, task.config, task.audit)
+            self._shared.sealed[group] = [seeds for _, seeds in jobs]
+        return [(self._author, seeds) for seeds in self._shared.sealed[group]]
 
 
 @contextmanager
@@ -217,4 +220,6 @@ def called_again() -> Iterator[None]:
     try:
         yield
     except (InvalidStrategyError, StrategyFailedError) as error:
-        raise type(error)(f"{error} (in a call made again to audit repeatability: the first one returned)") from error
+        raise type(error)(
+            f"{error} (in the repeatability audit, which repeats the call: the first call returned)"
+        ) from error

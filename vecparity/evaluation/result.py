@@ -3,25 +3,35 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
+
+from msgspec import Meta
 
 from vecparity.audits.finding import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 from vecparity.evaluation.params import Params, identity, title
 from vecparity.sandbox.levels import Level
+from vecparity.strategy.source import Origin
 from vecparity.task.config import TaskConfig
 from vecparity.training.curve import Curve
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# Ranges of the numbers in a file. JSON holds no NaN and no infinity, so these need no other check of finiteness.
+Index = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=1)]
+Size = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Value = TypeVar("Value", Size, Share)
+
 # An error message is one line, and all 100 runs may have diverged.
 _MOST_RUNS_NAMED = 3
 
 
 @dataclass(frozen=True)
-class ByFeature:
+class ByFeature(Generic[Value]):
     """One value for each input feature.
 
     Attributes:
@@ -30,9 +40,9 @@ class ByFeature:
         each: The value of each feature, or None if the secret is sealed, since the values would reveal it.
     """
 
-    secret: float
-    others: float | None
-    each: list[float] | None
+    secret: Value
+    others: Value | None
+    each: list[Value] | None
 
 
 @dataclass(frozen=True)
@@ -48,48 +58,48 @@ class DatasetSummary:
         density: Share of the rows in which a feature is on (`dataset_stats.density`).
     """
 
-    secret_index: int
-    num_examples: int
-    positive_rate: float
-    secret: list[int] | None
-    patterns_covered: int
-    density: ByFeature
+    secret_index: Index
+    num_examples: Count
+    positive_rate: Share
+    secret: list[Index] | None
+    patterns_covered: Index
+    density: ByFeature[Share]
 
 
 @dataclass(frozen=True)
 class FirstLayer:
     """One run's first layer after training: for each feature, the mean |weight| over hidden units."""
 
-    secret_index: int
-    order_index: int
-    mean_abs_weight: ByFeature
+    secret_index: Index
+    order_index: Index
+    mean_abs_weight: ByFeature[Size]
 
 
 @dataclass(frozen=True)
 class RunResult:
     """One run's result: the steps until it stopped and its accuracy on its secret's test set, from 0 to 1."""
 
-    secret_index: int
-    order_index: int
-    steps: int
-    test_accuracy: float
+    secret_index: Index
+    order_index: Index
+    steps: Index
+    test_accuracy: Share
 
 
 @dataclass(frozen=True)
 class DivergedRun:
     """A run frozen because its loss was not finite, with the step of that loss."""
 
-    secret_index: int
-    order_index: int
-    step: int
+    secret_index: Index
+    order_index: Index
+    step: Index
 
 
 @dataclass(frozen=True)
 class RunCurve:
     """The curve of one run's windows."""
 
-    secret_index: int
-    order_index: int
+    secret_index: Index
+    order_index: Index
     curve: Curve
 
 
@@ -97,11 +107,11 @@ class RunCurve:
 class Metrics:
     """The evaluation's metrics (contract section 6): means over all runs, and the population standard deviation."""
 
-    test_accuracy: float
-    score: float
-    test_accuracy_std: float
-    mean_steps: float
-    num_runs: int
+    test_accuracy: Share
+    score: Share
+    test_accuracy_std: Size
+    mean_steps: Size
+    num_runs: Count
 
 
 @dataclass(frozen=True)
@@ -109,8 +119,8 @@ class Provenance:
     """The provenance of an evaluation. ``wall_seconds`` covers all evaluations that shared the ensemble.
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
-    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key. ``params`` are the values of the
-    strategy's keyword parameters, by name.
+    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key; ``params`` are the values of the
+    strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of.
     """
 
     vecparity: str
@@ -128,8 +138,9 @@ class Provenance:
     containment: Level
     audit: AuditMode
     seal: str | None
-    wall_seconds: float
+    wall_seconds: Size
     params: Params = field(default_factory=dict)
+    origin: Origin = "file"
 
     @property
     def title(self) -> str:
@@ -180,7 +191,7 @@ class Evaluation:
     @property
     def why_no_score(self) -> DivergedError | AuditFailedError | None:
         """The error that explains a missing score (a run diverged, or a strict audit failed), or None."""
-        what = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
+        subject = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
         if self.diverged:
             runs = ", ".join(
                 f"secret={run.secret_index} order={run.order_index} (step {run.step})"
@@ -189,12 +200,12 @@ class Evaluation:
             if (left_out := len(self.diverged) - _MOST_RUNS_NAMED) > 0:
                 runs += f" and {left_out} more"
             return DivergedError(
-                f"{what}: expected finite losses, got {len(self.diverged)} diverged of "
+                f"{subject}: expected finite losses, got {len(self.diverged)} diverged of "
                 f"{len(self.diverged) + len(self.results)} runs: {runs}"
             )
         if self.provenance.audit == "strict" and self.failed_findings:
             found = "; ".join(f"{finding.name}: {finding.summary}" for finding in self.failed_findings)
-            return AuditFailedError(f"{what}: {found}")
+            return AuditFailedError(f"{subject}: {found}")
         return None
 
     @property
@@ -227,8 +238,8 @@ def listed(evaluations: Evaluation | Iterable[Evaluation]) -> list[Evaluation]:
         UsageError: An argument or an element is not an evaluation.
     """
     is_several = isinstance(evaluations, Iterable) and not isinstance(evaluations, str)
-    given: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
-    for each in given:
-        if not isinstance(each, Evaluation):
-            raise UsageError(f"expected evaluations (evaluate makes one), got {each!r}")
-    return given
+    elements: list[Any] = list(evaluations) if is_several else [evaluations]  # type: ignore[arg-type]
+    for element in elements:
+        if not isinstance(element, Evaluation):
+            raise UsageError(f"expected evaluations (as evaluate returns them), got {element!r}")
+    return elements

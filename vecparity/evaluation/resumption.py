@@ -13,7 +13,7 @@ from vecparity import _version
 from vecparity.audits.plan import Audit
 from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.preparation import Prepared, Source
+from vecparity.evaluation.preparation import Member, Prepared
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
@@ -26,7 +26,7 @@ from vecparity.training.runs import NO_EVALUATION, Run
 def keep(
     options: Options,
     config: TaskConfig,
-    sources: Sequence[Source],
+    members: Sequence[Member],
     engine: EngineName,
     devices: Sequence[torch.device],
     stack: ExitStack,
@@ -42,7 +42,7 @@ def keep(
     """
     if options.checkpoint is None:
         return None, None
-    identity = _identity(options, config, sources, engine, devices)
+    identity = _identity(options, config, members, engine, devices)
     checkpoints = Checkpoints(options.checkpoint, config.label, identity, options.checkpoint_seconds)
     stack.enter_context(closing(checkpoints))
     if not options.resume:
@@ -53,17 +53,19 @@ def keep(
     if runs is None:
         return checkpoints, None
     try:
-        audits = check_notes(checkpoints.notes, runs, config, [source.index for source in sources])
+        audits = check_notes(checkpoints.notes, runs, config, [member.position for member in members])
     except ValueError as error:
-        raise UsageError(f"no checkpoint {checkpoints.name} in {options.checkpoint} can be used: {error}") from error
-    return checkpoints, Prepared(runs, audits)
+        raise UsageError(
+            f"the checkpoint {checkpoints.name} in {options.checkpoint} cannot be used: {error}"
+        ) from error
+    return checkpoints, Prepared(list(members), runs, audits)
 
 
 def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
     """Warns that an evaluation starts anew instead of resuming, and tells how the nearest checkpoint differs."""
-    said = f"there is no checkpoint {checkpoints.name} in {checkpoints.directory} to go on from, the evaluation begins"
+    said = f"no checkpoint {checkpoints.name} in {checkpoints.directory}: the evaluation starts from the beginning"
     if nearest := checkpoints.describe_nearest():
-        said += f"; the nearest is another's, {nearest}"
+        said += f"; the nearest checkpoint is of another evaluation, {nearest}"
     warnings.warn(said, stacklevel=2)
 
 
@@ -96,7 +98,7 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
     own = [(run.evaluation, run.secret_index, run.order_index) for run in runs[: len(expected)]]
     require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
     further = {run.evaluation for run in runs[len(expected) :]}
-    require(further <= {NO_EVALUATION}, "no further runs but those of audits", sorted(further))
+    require(further <= {NO_EVALUATION}, "further runs of audits only", sorted(further))
     audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
     require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
     for audit in filter(None, audits):
@@ -113,16 +115,17 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
 def _identity(
     options: Options,
     config: TaskConfig,
-    sources: Sequence[Source],
+    members: Sequence[Member],
     engine: EngineName,
     devices: Sequence[torch.device],
 ) -> dict[str, Any]:
     """Returns every value that decides a training's result to the last bit."""
     identity = {
-        "strategies": [source.strategy.sha256 for source in sources],
-        "seeds": [source.seeds.seed for source in sources],
+        "strategies": [member.task.strategy.sha256 for member in members],
+        "params": [member.task.parameters.values for member in members],
+        "seeds": [member.task.seeds.seed for member in members],
         "seal": None if options.seal_key is None else key_digest(options.seal_key),
-        "audits": [source.audit for source in sources],
+        "audits": [member.task.audit for member in members],
         **asdict(config),
         "init_device": options.init_device,
         "engine": engine,
@@ -137,7 +140,7 @@ def _identity(
         identity |= {
             "devices": len(devices),
             "chunk_runs": options.chunk_runs,
-            "threads": torch.get_num_threads(),
+            "threads": options.threads or torch.get_num_threads(),
             "capability": torch.backends.cpu.get_cpu_capability(),
         }
     return identity

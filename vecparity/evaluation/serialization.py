@@ -3,7 +3,6 @@
 import errno
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,19 @@ from vecparity import _version
 from vecparity.audits.finding import AuditFinding
 from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation.coherence import check
+from vecparity.evaluation.decoding import decode
 from vecparity.evaluation.result import (
+    Count,
     DatasetSummary,
     DivergedRun,
     Evaluation,
     FirstLayer,
+    Index,
     Metrics,
     Provenance,
     RunCurve,
     RunResult,
+    Share,
 )
 from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
@@ -73,20 +76,19 @@ class _RunsOfCurves(Struct):
 class _Curves(Struct):
     """All curves; each run's windows are at the first steps of the longest run."""
 
-    runs: list[tuple[int, int]]
-    step: list[int]
+    runs: list[tuple[Index, Index]]
+    step: list[Count]
     loss: list[list[float]]
-    accuracy: list[list[float]]
+    accuracy: list[list[Share]]
 
     def __post_init__(self) -> None:
         if not len(self.runs) == len(self.loss) == len(self.accuracy):
-            raise ValueError(
-                f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)} of {len(self.runs)} runs"
-            )
+            actual = f"losses of {len(self.loss)} and accuracies of {len(self.accuracy)}"
+            raise ValueError(f"expected losses and accuracies of {len(self.runs)} runs in curves, got {actual}")
         for loss, accuracy in zip(self.loss, self.accuracy, strict=True):
             if len(loss) != len(accuracy) or len(loss) > len(self.step):
-                got = f"{len(loss)} losses and {len(accuracy)} accuracies in {len(self.step)} windows"
-                raise ValueError(f"a curve with {got}")
+                actual = f"{len(loss)} losses and {len(accuracy)} accuracies"
+                raise ValueError(f"expected a loss and an accuracy for each of {len(self.step)} windows, got {actual}")
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
@@ -232,20 +234,19 @@ def _read(data: bytes) -> Evaluation:
     try:
         envelope = msgspec.json.decode(data, type=_Envelope)
     except msgspec.ValidationError as error:
-        raise ValueError("expected the JSON of an evaluation, got something else") from error
+        raise ValueError(f"expected the JSON of an evaluation, got something else: {error}") from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+        raise ValueError(f"expected the JSON of an evaluation: {error}") from error
     if (format_ := bytes(envelope.format)) != str(FORMAT).encode():
-        got = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
-        raise ValueError(f"vecparity {_version.__version__} reads evaluations of format {FORMAT}, got {got}")
+        actual = f"format {format_[:40].decode(errors='replace')}" if format_ else "one without a format"
+        raise ValueError(
+            f"expected an evaluation of format {FORMAT}, which vecparity {_version.__version__} reads, got {actual}"
+        )
     size = memoryview(envelope.curves).nbytes
     _require_sizes(len(data) - size, size)
-    try:
-        content = msgspec.json.decode(data, type=_Content)
-        evaluation = _evaluation(content, _curves(content))
-        check(evaluation, content.metrics)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"expected the JSON of an evaluation, got {error}") from error
+    content = decode(data, _Content)
+    evaluation = _evaluation(content, _curves(content))
+    check(evaluation, content.metrics)
     return evaluation
 
 
@@ -253,24 +254,22 @@ def _curves(content: _Content) -> _Curves:
     # Count before decoding: an empty list takes thirty times the memory of its two characters.
     num_lists, expected = _count(content.curves, b"["), 4 + 3 * content.config.num_runs
     if num_lists > expected:
-        raise ValueError(f"{num_lists} lists in curves, of at most {expected}")
+        raise ValueError(f"expected at most {expected} lists in curves, got {num_lists}")
     _require_few_numbers(_count(content.curves, b","))
-    return msgspec.json.decode(content.curves, type=_Curves)
+    return decode(content.curves, _Curves, "curves.")
 
 
 def _count(json_: Raw | bytes, sign: bytes) -> int:
     """Counts a character piece by piece: the curves are not to be in memory a second time."""
-    return sum(piece.count(sign) for piece in _pieces(memoryview(json_)))
-
-
-def _pieces(data: memoryview) -> Iterator[bytes]:
-    for begin in range(0, len(data), _PIECE):
-        yield bytes(data[begin : begin + _PIECE])
+    data = memoryview(json_)
+    return sum(bytes(data[begin : begin + _PIECE]).count(sign) for begin in range(0, len(data), _PIECE))
 
 
 def _require_few_numbers(numbers: int) -> None:
     if numbers > _MOST_NUMBERS:
-        raise ValueError(f"{numbers} numbers in curves, of at most {_MOST_NUMBERS}: a larger log_interval has fewer")
+        raise ValueError(
+            f"expected at most {_MOST_NUMBERS} numbers in curves, got {numbers}: a larger log_interval makes fewer"
+        )
 
 
 def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
@@ -294,6 +293,6 @@ def _require_sizes(besides: int, curves: int) -> None:
     _require_size("JSON", besides + curves, MOST_BYTES)
 
 
-def _require_size(what: str, size: int, most: int) -> None:
+def _require_size(name: str, size: int, most: int) -> None:
     if size > most:
-        raise ValueError(f"expected at most {most >> 20} MiB of {what}, got {size >> 20} MiB")
+        raise ValueError(f"expected at most {most >> 20} MiB of {name}, got {size >> 20} MiB")

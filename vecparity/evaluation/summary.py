@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from vecparity.audits.mode import AuditMode
+from vecparity.errors import brief
 from vecparity.evaluation.coherence import MOST_CHARACTERS, require_line
 from vecparity.evaluation.params import Params, check_params, identity, title
 from vecparity.evaluation.result import Evaluation
@@ -110,10 +111,12 @@ def check_summary(summary: Summary) -> None:
         check_params(summary.params)
     sums, remainders, steps = summary.accuracy_sums, summary.accuracy_remainders, summary.step_sums
     if len(steps) != len(sums) or len(remainders) not in (0, len(sums)) or bool(sums) == bool(summary.why_no_score):
-        raise ValueError(f"accuracies of {len(sums)} and steps of {len(steps)} secrets")
+        actual = f"{len(sums)} sums of accuracies, {len(remainders)} remainders and {len(steps)} sums of steps"
+        raise ValueError(f"expected accuracies and steps of every secret, or none without a score, got {actual}")
     if sums and (summary.num_runs < len(sums) or summary.num_runs % len(sums)):
-        raise ValueError(f"{summary.num_runs} runs of {len(sums)} secrets")
+        raise ValueError(f"expected equally many runs of each of {len(sums)} secrets, got {summary.num_runs} runs")
     if sums and not (min(sums) >= 0 and max(sums) <= summary.num_runs and min(steps) >= 0):
-        raise ValueError(f"sums of accuracies {sums} and steps {steps}")
+        expected = f"sums of accuracies from 0 to {summary.num_runs}, and of steps of at least 0"
+        raise ValueError(f"expected {expected}, got {brief(sums)} and {brief(steps)}")
     if not all(map(math.isfinite, remainders)):
-        raise ValueError(f"remainders {remainders}")
+        raise ValueError(f"expected finite remainders, got {brief(remainders)}")

@@ -85,27 +85,28 @@ def telling(path: Path) -> Iterator[None]:
         raise MachineError(f"the history {path} cannot be read or written: {printable(str(error))}") from error
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:  # even SQLite's own message may fail to decode
         raise MachineError(
-            f"the history {path} is damaged, and left as it is: {printable(str(error))} (give another --history FILE)"
+            f"the history {path} is damaged and was not changed: {printable(str(error))} "
+            "(use another with --history FILE)"
         ) from error
     except OSError as error:
-        raise MachineError(f"the history {path} cannot be made: {error.strerror}") from error
+        raise MachineError(f"the history {path} cannot be created: {error.strerror}") from error
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
     """Refuses a file that is not a history or that this version cannot read; returns whether the history is empty."""
     application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
-    made = connection.execute(_SCHEMA).fetchall()
-    is_empty = not made and not application
+    objects = connection.execute(_SCHEMA).fetchall()
+    is_empty = not objects and not application
     if application != _APPLICATION and not is_empty:
-        raise UsageError(f"{path} must be a history of vecparity's, got another program's database")
+        raise UsageError(f"{path} must be a vecparity history, got another program's database")
     if version > VERSION:
         raise UsageError(
             f"{path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
-            "(upgrade, or give another --history FILE)"
+            "(upgrade, or use another with --history FILE)"
         )
     if _pragma(connection, "page_count") * _pragma(connection, "page_size") <= _MOST_CHECKED_BYTES:
         check_pages(connection, "quick_check")
-    if not is_empty and made != _own_schema(version):  # a trigger, for example, could write what nobody recorded
+    if not is_empty and objects != _own_schema(version):  # a trigger, for example, could write what nobody recorded
         raise sqlite3.DatabaseError("tables or triggers that are not vecparity's")
     return is_empty
 
@@ -148,6 +149,6 @@ def _own_schema(version: int) -> list[tuple[str, str, str]] | None:
         return None
     connection = sqlite3.connect(":memory:")
     make_tables(connection, version)
-    made = connection.execute(_SCHEMA).fetchall()
+    objects = connection.execute(_SCHEMA).fetchall()
     connection.close()
-    return made
+    return objects

@@ -8,7 +8,7 @@ from vecparity.evaluation.result import Provenance
 from vecparity.task.config import TaskConfig
 
 # Fields that do not decide results: names, times, and the containment.
-_BESIDES = ("strategy", "protocol", "containment", "wall_seconds")
+_BESIDES = ("strategy", "protocol", "containment", "wall_seconds", "origin")
 
 
 def fingerprint(config: TaskConfig, provenance: Provenance) -> str:

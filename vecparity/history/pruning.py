@@ -55,9 +55,9 @@ def prune_curves(path: Path, entries: Sequence[Entry]) -> None:
 def _opened(path: Path) -> tuple[sqlite3.Connection, Version2]:
     opened = connect(path, create=False)
     if opened is None or opened[1] != VERSION:
-        got = "none"
+        actual = "none"
         if opened is not None:
             opened[0].close()
-            got = f"version {opened[1]} (vecparity history --migrate)"
-        raise UsageError(f"expected a history of version {VERSION} in {path}, got {got}")
+            actual = f"version {opened[1]} (vecparity history --migrate)"
+        raise UsageError(f"expected a history of version {VERSION} in {path}, got {actual}")
     return opened[0], Version2(opened[0], path)

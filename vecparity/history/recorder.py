@@ -43,12 +43,12 @@ class Recorder:
         if not self._reuse or self._history is None:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
-            theirs = recorded.evaluation.provenance
+            earlier = recorded.evaluation.provenance
             if not recorded.entry.has_curves:  # metric lines tell of every window
                 continue
-            if LEVELS.index(theirs.containment) <= LEVELS.index(provenance.containment):
+            if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name in this command.
-                named = replace(theirs, strategy=provenance.strategy)
+                named = replace(earlier, strategy=provenance.strategy)
                 evaluation = replace(recorded.evaluation, provenance=named)
                 self._entries[id(evaluation)] = recorded.entry
                 return evaluation
@@ -74,7 +74,7 @@ class Recorder:
         for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
             if entry := self._entries.get(id(evaluation)):
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
-                sentences.append(f"{whose} is answered from evaluation {entry.id}, recorded {entry.recorded_at}")
+                sentences.append(f"{whose}: reused evaluation {entry.id}, recorded {entry.recorded_at}")
             elif earlier := self._recorded_before(evaluation):
                 self._command = earlier.command
                 sentences.append(f"recorded before as {earlier.id}")
@@ -117,7 +117,7 @@ def recorder(
     except (UsageError, MachineError) as error:
         if path is not None:
             raise
-        warn(f"nothing is recorded: {error}")
+        warn(f"evaluations are not recorded: {error}")
         history = None
     with history or nullcontext():
         yield Recorder(history, reuse=reuse, goes_on=goes_on)

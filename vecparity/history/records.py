@@ -71,13 +71,13 @@ class Entry:
                 require_line(value)
         for figure in (self.test_accuracy, self.mean_steps, self.wall_seconds):
             if figure is not None and not 0 <= figure < math.inf:
-                raise ValueError(f"{figure}, where a figure is")
+                raise ValueError(f"expected finite figures of at least 0, got {figure}")
         check_params(self.params)
         if not 0 <= self.num_diverged <= self.num_runs:
-            raise ValueError(f"{self.num_diverged} diverged of {self.num_runs} runs")
+            raise ValueError(f"expected 0 to {self.num_runs} diverged runs, got {self.num_diverged}")
         recorded_at = datetime.fromisoformat(self.recorded_at)
         if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # outside, conversion to local time fails
-            raise ValueError(f"recorded at {self.recorded_at}")
+            raise ValueError(f"expected a time with a time zone, from 1970 on, as recorded_at, got {self.recorded_at}")
 
     @property
     def title(self) -> str:
@@ -134,12 +134,12 @@ def recorded(path: Path, entry: Entry, json_: bytes, source: object) -> Recorded
         MachineError: The entry or the source is another's.
     """
     if not isinstance(source, bytes) or hashlib.sha256(source).hexdigest() != entry.strategy_sha256:
-        raise damaged(path, entry.id, f"a source that is not {entry.strategy_sha256}")
+        raise damaged(path, entry.id, f"expected a source with SHA-256 {entry.strategy_sha256}, got another")
     evaluation = serialization.loads(json_, f"{path}, evaluation {entry.id}")
     for name, expected in (listed_values(evaluation) | {"params": evaluation.provenance.params}).items():
         if getattr(entry, name) != expected:
-            got = f"{brief(getattr(entry, name))}, of an evaluation whose {name} is {brief(expected)}"
-            raise damaged(path, entry.id, got)
+            problem = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
+            raise damaged(path, entry.id, problem)
     return Recorded(entry, evaluation, source)
 
 
@@ -155,24 +155,24 @@ def pages(
         rows = connection.execute(page, rows[-1][:1]).fetchall()
 
 
-def inflate(path: Path, id_: int, compressed: object) -> bytes:
+def inflate(path: Path, id_: int, name: str, compressed: object) -> bytes:
     """Decompresses a value of at most one byte more than the largest JSON.
 
     Raises:
         MachineError: The value is no compressed bytes, or is cut short.
     """
     if not isinstance(compressed, bytes):
-        raise damaged(path, id_, f"{brief(compressed)[:40]} as its bytes")
+        raise damaged(path, id_, f"expected bytes as {name}, got {brief(compressed)[:40]}")
     reading = zlib.decompressobj()
     try:
         data = reading.decompress(compressed, serialization.MOST_BYTES + 1)
     except zlib.error as error:
         raise damaged(path, id_, str(error)) from error
     if len(data) <= serialization.MOST_BYTES and not reading.eof:
-        raise damaged(path, id_, "a JSON that is cut short")
+        raise damaged(path, id_, f"expected the whole {name}, got bytes that are cut short")
     return data
 
 
-def damaged(path: Path, id_: object, got: str) -> MachineError:
+def damaged(path: Path, id_: object, problem: str) -> MachineError:
     """Returns the error about a damaged evaluation."""
-    return MachineError(f"{path}, evaluation {brief(id_)}: is damaged: {printable(got)}")
+    return MachineError(f"{path}: evaluation {brief(id_)} is damaged: {printable(problem)}")

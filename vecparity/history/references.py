@@ -21,7 +21,7 @@ class Reference:
     """A resolved argument: an existing evaluation, or a strategy to evaluate."""
 
     name: str
-    given: Evaluation | Strategy
+    subject: Evaluation | Strategy
 
 
 def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
@@ -36,21 +36,21 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
         UsageError: An argument does not exist or cannot be read.
         MachineError: The history is damaged.
     """
-    made = []
+    references = []
     with ExitStack() as stack:
         opened: History | None = None  # opened once, since opening checks the whole file, and only for an id
         for word in words:
             if re.fullmatch(_ID, word):
                 opened = opened or stack.enter_context(History(history))
                 found = opened.get(int(word))
-                made.append(Reference(f"{found.evaluation.provenance.title} #{word}", found.evaluation))
+                references.append(Reference(f"{found.evaluation.provenance.title} #{word}", found.evaluation))
             elif word.endswith(".json"):
                 evaluation = serialization.load(Path(word))
-                made.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
+                references.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
             else:
                 loaded = load(word)
-                made.append(Reference(loaded.name, loaded))
-    return made
+                references.append(Reference(loaded.name, loaded))
+    return references
 
 
 def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
@@ -67,4 +67,4 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
     for word in words:
         if not re.fullmatch(rf"{_ID}|.*\.json", word):
             raise UsageError(f"expected an id of vecparity history or a JSON file, got {brief(word)}")
-    return [found.given for found in resolve(words, history) if isinstance(found.given, Evaluation)]
+    return [found.subject for found in resolve(words, history) if isinstance(found.subject, Evaluation)]

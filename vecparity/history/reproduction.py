@@ -35,15 +35,15 @@ def command(evaluation: Evaluation) -> str:
 def notes(evaluation: Evaluation) -> list[str]:
     """Returns the conditions, besides the versions, under which the command repeats the evaluation."""
     provenance = evaluation.provenance
-    made = []
+    sentences = []
     if not _is_bundled(provenance):
-        made.append(f"{_strategy(provenance)} is the file whose SHA-256 is {provenance.strategy_sha256}.")
+        sentences.append(f"{_strategy(provenance)} is the file whose SHA-256 is {provenance.strategy_sha256}.")
     if provenance.seal:
-        made.append(f"leaderboard.key is the file of the key whose digest is {provenance.seal}.")
+        sentences.append(f"leaderboard.key is the file of the key whose digest is {provenance.seal}.")
     if provenance.dtype != "float32":
         dtype = f"dtype=torch.{provenance.dtype}"
-        made.append(f"It was trained in {provenance.dtype}, which only vecparity.evaluate(..., {dtype}) does.")
-    return made
+        sentences.append(f"It was trained in {provenance.dtype}, which only vecparity.evaluate(..., {dtype}) does.")
+    return sentences
 
 
 def _strategy(provenance: Provenance) -> str:

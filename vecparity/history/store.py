@@ -53,9 +53,9 @@ class History:
             opened[0].close()
             if path is not None:
                 raise UsageError(
-                    f"{self.path} is a history of version {opened[1]}, which can be read only: expected version "
-                    f"{VERSION} to record in (vecparity history --migrate --history FILE makes it one, which earlier "
-                    "versions of vecparity cannot read)"
+                    f"expected a history of version {VERSION} to record in, got version {opened[1]} in {self.path} "
+                    "(vecparity history --migrate --history FILE migrates it, and earlier versions of vecparity cannot "
+                    "read it then)"
                 )
             try:
                 backup = migrate(self.path)
@@ -63,8 +63,8 @@ class History:
                 pass  # another process has migrated it meanwhile: otherwise it is refused below
             else:
                 warnings.warn(
-                    f"the history {self.path} is now of version {VERSION}, for which earlier versions of vecparity are "
-                    f"too old; {backup} is as it was",
+                    f"the history {self.path} was migrated to version {VERSION}, which earlier versions of vecparity "
+                    f"cannot read; {backup} is a copy of the old file",
                     stacklevel=2,
                 )
             opened = connect(self.path, create=create)
@@ -95,8 +95,8 @@ class History:
             UsageError: The history was opened read-only, or is closed.
         """
         if self._why_nothing_is_added:
-            got = f"{self.path} {self._why_nothing_is_added}"
-            raise UsageError(f"evaluations are recorded in an open History(path, create=True), got {got}")
+            actual = f"{self.path} {self._why_nothing_is_added}"
+            raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {actual}")
 
     def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
         """Records an evaluation.
@@ -198,7 +198,9 @@ class History:
         """
         for found in self._select("repetition = ? ORDER BY id DESC", digest):
             if fingerprint(found.evaluation.config, found.evaluation.provenance) != digest:
-                raise damaged(self.path, found.entry.id, "the repetition of another evaluation")
+                raise damaged(
+                    self.path, found.entry.id, "expected the fingerprint of its settings and provenance, got another"
+                )
             yield found
 
     def check(self) -> int:

@@ -66,7 +66,7 @@ class Version1:
         for id_ in self._connection.execute(f"SELECT id FROM {self._evaluations} WHERE {where}", values).fetchall():
             row = self._connection.execute(f"SELECT {columns} FROM {self._evaluations} WHERE id = ?", id_).fetchone()
             entry = self._entry(row[:-2])
-            yield recorded(self._path, entry, inflate(self._path, entry.id, row[-2]), row[-1])
+            yield recorded(self._path, entry, inflate(self._path, entry.id, "document", row[-2]), row[-1])
 
     def summaries(self) -> Iterator[Summary]:
         """Yields the summaries of the evaluations that may rank, oldest first."""

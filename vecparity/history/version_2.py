@@ -158,7 +158,7 @@ class Version2:
         self._entry(row)
         (compressed,) = execute("SELECT curves FROM curves WHERE id = ?", (id_,)).fetchone() or (None,)
         try:
-            pruned = zlib.compress(serialization.without_windows(inflate(self._path, id_, compressed)))
+            pruned = zlib.compress(serialization.without_windows(inflate(self._path, id_, "curves", compressed)))
         except ValueError as error:
             raise damaged(self._path, id_, str(error)) from error
         values = dict(zip(_ROW, row, strict=True)) | {"has_curves": 0, "curves_sha256": _sha256(pruned)}
@@ -172,7 +172,7 @@ class Version2:
         """Checks the values of a row: SQLite accepts any type in any column."""
         values = dict(zip(_ROW, row, strict=True))
         if values["row_sha256"] != row_digest(values):
-            raise damaged(self._path, row[0], "a row that is not what was recorded")
+            raise damaged(self._path, row[0], "expected the recorded row, by its digest, got another")
         try:
             listed = {"id": values["id"]} | {name: values[name] for name in _LISTED}
             listed["params"] = msgspec.json.decode(values["params"].encode())  # bytes have no such method
@@ -183,7 +183,7 @@ class Version2:
 
     def _summary(self, id_: int, text: object, digest: object) -> Summary:
         if not isinstance(text, str) or digest != _sha256(text.encode()):
-            raise damaged(self._path, id_, "a summary that is not what was recorded")
+            raise damaged(self._path, id_, "expected the recorded summary, by its digest, got another")
         try:
             summary = _SUMMARY.decode(text)
             check_summary(summary)
@@ -194,13 +194,14 @@ class Version2:
     def _read(self, row: Sequence[Any], summary: object, source: object, document: object, curves: object) -> Recorded:
         entry = self._entry(row)
         values = dict(zip(_ROW, row, strict=True))
-        for name, data in (("document", document), ("curves", curves)):
+        stored = {"document": document, "curves": curves}
+        for name, data in stored.items():
             if not isinstance(data, bytes) or values[f"{name}_sha256"] != _sha256(data):
-                raise damaged(self._path, entry.id, f"a {name} that is not what was recorded")
-        parts = [inflate(self._path, entry.id, data) for data in (document, curves)]
+                raise damaged(self._path, entry.id, f"expected the recorded {name}, by its digest, got other bytes")
+        parts = [inflate(self._path, entry.id, name, data) for name, data in stored.items()]
         json_ = serialization.join(*parts)
         del parts  # the largest take gigabytes
-        read = recorded(self._path, entry, json_, inflate(self._path, entry.id, source))
+        read = recorded(self._path, entry, json_, inflate(self._path, entry.id, "source", source))
         expected = _summary_text(read.evaluation)
         # The sentence about a missing score is another version's.
         if summary != expected and not (
@@ -209,7 +210,7 @@ class Version2:
             and _comparable(self._summary(entry.id, summary, values["summary_sha256"]))
             == _comparable(_SUMMARY.decode(expected))
         ):
-            raise damaged(self._path, entry.id, "another evaluation's summary")
+            raise damaged(self._path, entry.id, "expected the summary of its document, got another")
         return read
 
 

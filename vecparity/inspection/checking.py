@@ -5,18 +5,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError
 from vecparity.inspection.concerns import concerns
 from vecparity.inspection.dataset_facts import DatasetFacts, dataset_facts
 from vecparity.inspection.network_facts import NetworkFacts, network_facts, propagate
 from vecparity.inspection.probe import Networks, Repeatability, ask_dataset, ask_networks
 from vecparity.sandbox import levels
-from vecparity.sandbox.client import Sandbox
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import CheckLimits, Limits
 from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig, task_config
 from vecparity.task.dataset import make_test_set
@@ -98,7 +96,7 @@ def check(
     """
     if isinstance(config, TaskConfig):
         if protocol != "full":
-            raise UsageError("protocol goes with a label: expected one as config, got a TaskConfig")
+            raise UsageError("protocol needs a label as config (n32-k8, n50-k8 or n64-k8), got a TaskConfig")
         settings = config
     else:
         settings = task_config(config, protocol=protocol)
@@ -107,14 +105,19 @@ def check(
 
 
 def check_all(
-    chosen: str | Path | Strategy, configs: Sequence[TaskConfig], seed: int, secrets: int, level: Level, limits: Limits
+    strategy: str | Path | Strategy,
+    configs: Sequence[TaskConfig],
+    seed: int,
+    secrets: int,
+    level: Level,
+    limits: Limits,
 ) -> list[Check]:
     """Checks one strategy under several configurations, one after the other.
 
     As in an evaluation, all networks of all configurations are made before the strategy sees any secret.
 
     Args:
-        chosen: See `check`.
+        strategy: See `check`.
         configs: The settings of each configuration.
         seed: See `check`.
         secrets: See `check`.
@@ -131,21 +134,20 @@ def check_all(
     for config in configs:
         if not 1 <= secrets <= config.num_hidden_secrets:
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
-    loaded = chosen if isinstance(chosen, Strategy) else load(chosen)
-    cpu = torch.device("cpu")
+    loaded = strategy if isinstance(strategy, Strategy) else load(strategy)
     with (
         StrategyLog() as log,
-        Sandbox(loaded, level, limits, log, cpu) as author,
-        Sandbox(loaded, level, limits, log, cpu, again=True) as repeater,
-        log.noted(),
+        Pool(level, limits, log) as pool,
+        log.noted(loaded.sha256),
     ):
+        author, repeater = Sandbox(pool, loaded, {}), Sandbox(pool, loaded, {}, again=True)
         networks = _ask_for_all_networks(author, repeater, seeds, configs, secrets)
         checks = [
             _check_one(loaded, author, repeater, seeds, config, level, answered)
             for config, answered in zip(configs, networks, strict=True)
         ]
         printed = log.last_words()
-    return [replace(each, printed=printed) for each in checks]
+    return [replace(check, printed=printed) for check in checks]
 
 
 def _ask_for_all_networks(
@@ -198,9 +200,9 @@ def _check_one(
 
 
 def _spreads(optimizers: Sequence[OptimizerConfig]) -> dict[str, Spread]:
-    made = [asdict(optimizer) for optimizer in optimizers]
+    hyperparameters = [asdict(optimizer) for optimizer in optimizers]
     spreads = {}
-    for name in made[0]:
-        values = [each[name] for each in made]
+    for name in hyperparameters[0]:
+        values = [values_by_name[name] for values_by_name in hyperparameters]
         spreads[name] = Spread(min(values), statistics.median(values), max(values), len(set(values)))
     return spreads

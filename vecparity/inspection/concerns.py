@@ -21,8 +21,8 @@ def concerns(
     for data in datasets:
         for sentence in _of_a_dataset(config, data):
             found.setdefault(sentence, []).append(data.secret_index)
-    told = [*_of_networks(networks), *_of_calls(repeatability), *_of_overlap(seed, datasets)]
-    return [*told, *(f"{_secrets(indices)}: {sentence}" for sentence, indices in found.items())]
+    sentences = [*_of_networks(networks), *_of_calls(repeatability), *_of_overlap(seed, datasets)]
+    return [*sentences, *(f"{_secrets(indices)}: {sentence}" for sentence, indices in found.items())]
 
 
 def _of_a_dataset(config: TaskConfig, data: DatasetFacts) -> Iterator[str]:

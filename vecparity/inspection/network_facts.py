@@ -101,18 +101,18 @@ def _sample(dataset: Dataset) -> Int64[Tensor, "train_row word"]:
 
 def network_facts(propagated: Sequence[Propagated], num_untouched: int) -> NetworkFacts:
     """Summarises the networks of one or more secrets; ``num_untouched`` of them are as torch made them."""
-    p = torch.cat([each.p for each in propagated])
-    finite = torch.cat([each.p.isfinite().all(1) & each.p_train.isfinite().all(1) for each in propagated])
-    is_dead = torch.cat([each.is_dead for each in propagated])
-    is_saturated = torch.cat([((each.p_train == 0) | (each.p_train == 1)).flatten() for each in propagated])
+    p = torch.cat([outputs.p for outputs in propagated])
+    finite = torch.cat([outputs.p.isfinite().all(1) & outputs.p_train.isfinite().all(1) for outputs in propagated])
+    is_dead = torch.cat([outputs.is_dead for outputs in propagated])
+    is_saturated = torch.cat([((outputs.p_train == 0) | (outputs.p_train == 1)).flatten() for outputs in propagated])
     return NetworkFacts(
         num_runs=len(p),
-        outputs=_summary(p, torch.cat([each.labels for each in propagated])) if finite.all() else None,
+        outputs=_summary(p, torch.cat([outputs.labels for outputs in propagated])) if finite.all() else None,
         not_finite=int((~finite).sum()),
-        train_rows=max(each.p_train.shape[1] for each in propagated),
+        train_rows=max(outputs.p_train.shape[1] for outputs in propagated),
         dead_units=is_dead.double().mean().item(),
         runs_all_dead=int(is_dead.all(dim=1).sum()),
-        always_on_units=torch.cat([each.is_always_on for each in propagated]).double().mean().item(),
+        always_on_units=torch.cat([outputs.is_always_on for outputs in propagated]).double().mean().item(),
         saturated=is_saturated.double().mean().item(),
         untouched=num_untouched,
     )

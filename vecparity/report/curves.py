@@ -61,9 +61,9 @@ def thinned(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
     """
     if len(values) <= most:
         return list(range(len(values)))
-    chosen = {0, len(values) - 1}
+    indices = {0, len(values) - 1}
     edges = np.linspace(0, len(values), most // 2 + 1).astype(int).tolist()
     for begin, end in pairwise(edges):
         stretch = values[begin:end]
-        chosen |= {begin + int(np.argmin(stretch)), begin + int(np.argmax(stretch))}
-    return sorted(chosen)
+        indices |= {begin + int(np.argmin(stretch)), begin + int(np.argmax(stretch))}
+    return sorted(indices)

@@ -32,11 +32,11 @@ def _thinned(evaluation: Evaluation) -> dict[str, Any]:
     curves = content["curves"]
     points = sum(len(losses) for losses in curves["loss"])
     every = max(1, -(-points // _MOST_POINTS))
-    kept = {"step": curves["step"][::every]}
-    kept |= {what: [_rounded(values[::every]) for values in curves[what]] for what in ("loss", "accuracy")}
+    thinned = {"step": curves["step"][::every]}
+    thinned |= {name: [_rounded(values[::every]) for values in curves[name]] for name in ("loss", "accuracy")}
     for part, by_feature in (("datasets", "density"), ("first_layers", "mean_abs_weight")):
         content[part] = [each | {by_feature: _rounded(each[by_feature])} for each in content[part]]
-    return content | {"curves": curves | kept | {"every": every}}
+    return content | {"curves": curves | thinned | {"every": every}}
 
 
 def _rounded(values: Any) -> Any:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-What = Literal["loss", "accuracy"]
-CURVES: tuple[What, ...] = ("loss", "accuracy")
+Quantity = Literal["loss", "accuracy"]
+CURVES: tuple[Quantity, ...] = ("loss", "accuracy")
 
 _WIDTH = 4.8
 # Ratios of the largest loss to the smallest: up to the first, a logarithmic scale adds nothing; up to the second, it
@@ -31,40 +31,40 @@ _WIDE = 8.0
 _MOST_STEP_TICKS = 6
 
 
-def learning_curves(series: Sequence[Series], what: What, prefix: str) -> Markup:
+def learning_curves(series: Sequence[Series], quantity: Quantity, prefix: str) -> Markup:
     """Draws every run thin, the median over live runs bold, and a mark where a run stopped early."""
     figure, axes = _figure(2.9)
-    most = points_per_run(sum(len(one.evaluation.curves) for one in series))
-    for one in series:
-        _draw_runs(axes, one, what, most)
-    middles = [median(one.evaluation) for one in series]
+    most = points_per_run(sum(len(entry.evaluation.curves) for entry in series))
+    for entry in series:
+        _draw_runs(axes, entry, quantity, most)
+    middles = [median(entry.evaluation) for entry in series]
     for middle in middles:  # a margin around the bold lines, so that they stand out from many runs
-        _draw(axes, middle.step, _values(middle, what), most, {"color": PAPER, "linewidth": 3.6})
-    for one, middle in zip(series, middles, strict=True):
-        style = {"color": one.colour, "linewidth": 1.9, "linestyle": one.line_style}
-        _draw(axes, middle.step, _values(middle, what), most, style)
-    for one in series:
-        _mark_ends(axes, one, what)
+        _draw(axes, middle.step, _values(middle, quantity), most, {"color": PAPER, "linewidth": 3.6})
+    for entry, middle in zip(series, middles, strict=True):
+        style = {"color": entry.colour, "linewidth": 1.9, "linestyle": entry.line_style}
+        _draw(axes, middle.step, _values(middle, quantity), most, style)
+    for entry in series:
+        _mark_ends(axes, entry, quantity)
     _scale_steps(axes, series)
-    if what == "loss":
+    if quantity == "loss":
         _scale_losses(axes)
     else:
         axes.set_ylim(min(0.4, axes.get_ylim()[0]), 1.02)
         axes.set_ylabel("accuracy")
-    return to_svg(figure, prefix, f"{what} against training steps, one line a run, and the median in bold")
+    return to_svg(figure, prefix, f"{quantity} against training steps, one line a run, and the median in bold")
 
 
 def steps(series: Sequence[Series], prefix: str) -> Markup:
     """Draws each run's last step: a full dot if it stopped early, a hollow dot if not, a cross if it diverged."""
     figure, axes = _figure(0.75 + 0.42 * len(series))
-    for row, one in enumerate(series):
-        last = one.evaluation.config.max_steps
-        stopped = [run.steps for run in one.evaluation.results if run.steps < last]
-        _strip(axes, row, stopped, one.colour, "full")
-        _strip(axes, row, [run.steps for run in one.evaluation.results if run.steps >= last], one.colour, "none")
-        broken = [run.step for run in one.evaluation.diverged]
-        axes.plot(broken, [row] * len(broken), linestyle="none", marker="x", color=one.colour, clip_on=False)
-    _name_rows(axes, [one.letter for one in series])
+    for row, entry in enumerate(series):
+        last = entry.evaluation.config.max_steps
+        stopped = [run.steps for run in entry.evaluation.results if run.steps < last]
+        _strip(axes, row, stopped, entry.colour, "full")
+        _strip(axes, row, [run.steps for run in entry.evaluation.results if run.steps >= last], entry.colour, "none")
+        broken = [run.step for run in entry.evaluation.diverged]
+        axes.plot(broken, [row] * len(broken), linestyle="none", marker="x", color=entry.colour, clip_on=False)
+    _name_rows(axes, [entry.letter for entry in series])
     _scale_steps(axes, series)
     return to_svg(figure, prefix, "the steps that each run took, one dot a run")
 
@@ -73,14 +73,14 @@ def first_layers(series: Sequence[Series], prefix: str) -> Markup:
     """Draws two dots for each run: the mean |weight| of its secret's features, and that of the other features."""
     figure, axes = _figure(0.75 + 0.62 * len(series))
     names: list[str] = []
-    for one in series:
-        weights = [layer.mean_abs_weight for layer in one.evaluation.first_layers]
-        _strip(axes, len(names), [weight.secret for weight in weights], one.colour, "full")
-        names.append(f"{one.letter} secret")
+    for entry in series:
+        weights = [layer.mean_abs_weight for layer in entry.evaluation.first_layers]
+        _strip(axes, len(names), [weight.secret for weight in weights], entry.colour, "full")
+        names.append(f"{entry.letter} secret")
         others = [weight.others for weight in weights if weight.others is not None]
         if others:
-            _strip(axes, len(names), others, one.colour, "none")
-            names.append(f"{one.letter} others")
+            _strip(axes, len(names), others, entry.colour, "none")
+            names.append(f"{entry.letter} others")
     _name_rows(axes, names)
     axes.set_xlim(left=-0.015 * axes.get_xlim()[1])
     axes.set_xlabel("mean |weight| of a feature in the first layer, in the end")
@@ -96,23 +96,23 @@ def _figure(height: float) -> "tuple[Figure, Axes]":
     return figure, figure.subplots()
 
 
-def _draw_runs(axes: "Axes", one: Series, what: What, most: int) -> None:
+def _draw_runs(axes: "Axes", entry: Series, quantity: Quantity, most: int) -> None:
     """Draws every run as a thin, translucent line."""
-    opacity = max(0.08, min(0.5, 6 / max(len(one.evaluation.curves), 1)))
-    for run in one.evaluation.curves:
-        style = {"color": one.colour, "linewidth": 0.7, "alpha": opacity}
-        _draw(axes, run.curve.step, _values(run.curve, what), most, style)
+    opacity = max(0.08, min(0.5, 6 / max(len(entry.evaluation.curves), 1)))
+    for run in entry.evaluation.curves:
+        style = {"color": entry.colour, "linewidth": 0.7, "alpha": opacity}
+        _draw(axes, run.curve.step, _values(run.curve, quantity), most, style)
 
 
-def _mark_ends(axes: "Axes", one: Series, what: What) -> None:
+def _mark_ends(axes: "Axes", entry: Series, quantity: Quantity) -> None:
     """Marks the ends of runs that did not train to the last step; an edge sets each mark off from the lines."""
-    diverged = {(run.secret_index, run.order_index) for run in one.evaluation.diverged}
+    diverged = {(run.secret_index, run.order_index) for run in entry.evaluation.diverged}
     ends: dict[str, list[tuple[int, float]]] = {"X": [], "o": []}
-    for run in one.evaluation.curves:
+    for run in entry.evaluation.curves:
         if run.curve.step and (run.secret_index, run.order_index) in diverged:
-            ends["X"].append((run.curve.step[-1], _values(run.curve, what)[-1]))
-        elif run.curve.step and run.curve.step[-1] < one.evaluation.config.max_steps:
-            ends["o"].append((run.curve.step[-1], _values(run.curve, what)[-1]))
+            ends["X"].append((run.curve.step[-1], _values(run.curve, quantity)[-1]))
+        elif run.curve.step and run.curve.step[-1] < entry.evaluation.config.max_steps:
+            ends["o"].append((run.curve.step[-1], _values(run.curve, quantity)[-1]))
     for marker, size in (("o", 4.2), ("X", 7.0)):
         if ends[marker]:
             style: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _mark_ends(axes: "Axes", one: Series, what: What) -> None:
                 "markeredgecolor": PAPER,
                 "markeredgewidth": 0.7,
             }
-            axes.plot(*np.array(ends[marker]).T, linestyle="none", color=one.colour, clip_on=False, **style)
+            axes.plot(*np.array(ends[marker]).T, linestyle="none", color=entry.colour, clip_on=False, **style)
 
 
 def _draw(axes: "Axes", steps: Sequence[int], values: np.ndarray, most: int, style: dict[str, Any]) -> None:
@@ -129,9 +129,9 @@ def _draw(axes: "Axes", steps: Sequence[int], values: np.ndarray, most: int, sty
     axes.plot(np.array(steps)[points], values[points], **style)
 
 
-def _values(curve: Curve | Median, what: What) -> np.ndarray:
+def _values(curve: Curve | Median, quantity: Quantity) -> np.ndarray:
     """Returns losses, raised to a least value that has a logarithm, or unchanged accuracies."""
-    return np.maximum(curve.loss, _LEAST_LOSS) if what == "loss" else np.array(curve.accuracy)
+    return np.maximum(curve.loss, _LEAST_LOSS) if quantity == "loss" else np.array(curve.accuracy)
 
 
 def _strip(axes: "Axes", row: int, values: Sequence[float], colour: str, fill: Literal["full", "none"]) -> None:
@@ -175,8 +175,8 @@ def _scale_steps(axes: "Axes", series: Sequence[Series]) -> None:
     """Sets the step axis from 0; logarithmic if short runs would be invisible beside long ones."""
     from matplotlib.ticker import MaxNLocator
 
-    ends = [run.steps for one in series for run in one.evaluation.results if run.steps]
-    ends += [run.step for one in series for run in one.evaluation.diverged]
+    ends = [run.steps for entry in series for run in entry.evaluation.results if run.steps]
+    ends += [run.step for entry in series for run in entry.evaluation.diverged]
     longest, window = max(ends, default=1), series[0].evaluation.config.log_interval
     axes.set_xlabel("training steps")
     if ends and longest > _WIDE * max(min(ends), window):

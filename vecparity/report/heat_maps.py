@@ -49,10 +49,10 @@ def weights(evaluation: Evaluation, most: float, prefix: str) -> Markup | None:
     secrets = {data.secret_index: data.secret for data in evaluation.datasets}
     rows = []
     for layer in evaluation.first_layers:
-        secret, each = secrets[layer.secret_index], layer.mean_abs_weight.each
-        if secret is None or each is None:
+        secret, weights = secrets[layer.secret_index], layer.mean_abs_weight.each
+        if secret is None or weights is None:
             return None
-        rows.append([each[feature] for feature in (*secret, *(i for i in range(len(each)) if i not in secret))])
+        rows.append([weights[feature] for feature in (*secret, *(i for i in range(len(weights)) if i not in secret))])
     if not rows:
         return None
     size = evaluation.config.secret_size
@@ -64,7 +64,7 @@ def weights(evaluation: Evaluation, most: float, prefix: str) -> Markup | None:
 def largest_weight(evaluations: Sequence[Evaluation]) -> float:
     """Returns the largest mean |weight| of any feature in any run."""
     layers = (layer.mean_abs_weight.each for evaluation in evaluations for layer in evaluation.first_layers)
-    return max((max(each) for each in layers if each is not None), default=1.0)
+    return max((max(weights) for weights in layers if weights is not None), default=1.0)
 
 
 def _heat_map(
@@ -101,13 +101,13 @@ def _heat_map(
         axes.axvline(border - 0.5, color=INK, linewidth=1.0)
     axes.set(xlabel=words[0])
     axes.set_xticks(range(0, num_features, _stride(num_features, _MOST_COLUMN_LABELS)))
-    what = _name_rows(axes, places, int((height - _BESIDE_ROWS) / _PER_LABEL))
+    rows_are = _name_rows(axes, places, int((height - _BESIDE_ROWS) / _PER_LABEL))
     scale.imshow(np.linspace(0, most, 64)[None], extent=(0, most, 0, 1), **look)
     scale.set(xlabel=words[1], yticks=[])
-    for one in (axes, scale):
-        one.grid(visible=False)
-        _frame(one)
-    return to_svg(figure, prefix, f"heat map: {words[1]}, one {what} a row, one feature a column")
+    for panel in (axes, scale):
+        panel.grid(visible=False)
+        _frame(panel)
+    return to_svg(figure, prefix, f"heat map: {words[1]}, one {rows_are} a row, one feature a column")
 
 
 def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int) -> str:

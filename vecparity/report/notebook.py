@@ -26,8 +26,8 @@ def fragment(evaluation: Evaluation, /) -> str:
         with drawing():
             if any(run.curve.step for run in evaluation.curves):
                 pictures = [
-                    (f"Training {what}", figures.learning_curves(series, what, f"{prefix}-{what}"))
-                    for what in figures.CURVES
+                    (f"Training {quantity}", figures.learning_curves(series, quantity, f"{prefix}-{quantity}"))
+                    for quantity in figures.CURVES
                 ]
     except UsageError as error:
         missing = str(error)

@@ -38,7 +38,7 @@ class Section:
 
     @property
     def colours_repeat(self) -> bool:
-        return len({one.number for one in self.series}) < len(self.series)
+        return len({entry.number for entry in self.series}) < len(self.series)
 
 
 def html(evaluations: Sequence[Evaluation]) -> str:
@@ -53,29 +53,31 @@ def html(evaluations: Sequence[Evaluation]) -> str:
     if not evaluations:
         raise UsageError("a report needs at least one evaluation, got none")
     every = tell_apart(evaluations)
-    labels = dict.fromkeys(one.evaluation.config.label for one in every)
+    labels = dict.fromkeys(entry.evaluation.config.label for entry in every)
     with drawing():
-        sections = [_section(label, [one for one in every if one.evaluation.config.label == label]) for label in labels]
+        sections = [
+            _section(label, [entry for entry in every if entry.evaluation.config.label == label]) for label in labels
+        ]
     template = environment().get_template("report.html.j2")
     return template.render(every=every, sections=sections, embedded=embedded(evaluations))
 
 
 def environment() -> Environment:
     """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input."""
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("vecparity.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {
+    templates.globals |= {
         "words": words,
         "reproduction": reproduction,
         "medians": medians,
         "feature_tables": feature_tables,
     }
-    return made
+    return templates
 
 
 def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:
@@ -92,8 +94,8 @@ def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]]
 
 
 def _section(label: str, series: list[Series]) -> Section:
-    evaluations = [one.evaluation for one in series]
-    windows = [len(run.curve.step) for one in evaluations for run in one.curves]
+    evaluations = [entry.evaluation for entry in series]
+    windows = [len(run.curve.step) for evaluation in evaluations for run in evaluation.curves]
     has_curves, points = any(windows), points_per_run(len(windows))
     most = heat_maps.largest_weight(evaluations)
     return Section(
@@ -105,7 +107,9 @@ def _section(label: str, series: list[Series]) -> Section:
         first_layers=figures.first_layers(series, f"{label}-layers")
         if any(e.first_layers for e in evaluations)
         else None,
-        densities=[heat_maps.density(one, f"{label}-density-{i}") for i, one in enumerate(evaluations)],
-        weights=[heat_maps.weights(one, most, f"{label}-weights-{i}") for i, one in enumerate(evaluations)],
+        densities=[heat_maps.density(evaluation, f"{label}-density-{i}") for i, evaluation in enumerate(evaluations)],
+        weights=[
+            heat_maps.weights(evaluation, most, f"{label}-weights-{i}") for i, evaluation in enumerate(evaluations)
+        ],
         points_per_run=points if max(windows) > points else None,
     )

@@ -45,7 +45,7 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
     """Assigns letters in order; one strategy, parameters, seed and seal have one letter over configurations."""
     letters: dict[tuple[object, ...], int] = {}
     seen: Counter[tuple[object, ...]] = Counter()
-    made = []
+    series = []
     for evaluation in evaluations:
         provenance = evaluation.provenance
         whose = (provenance.strategy, provenance.identity, provenance.seed, provenance.seal)
@@ -53,8 +53,8 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         number = letters.setdefault((*whose, seen[evaluation.config.label, whose]), len(letters))
         # 12 is a multiple of both counts: without the quotient, styles would repeat after 12 series
         colour, dashes = number % len(SERIES), _DASHES[(number + number // 12) % len(_DASHES)]
-        made.append(Series(_letter(number), colour, dashes, evaluation))
-    return made
+        series.append(Series(_letter(number), colour, dashes, evaluation))
+    return series
 
 
 def _letter(number: int) -> str:

@@ -53,7 +53,7 @@ def drawing() -> Iterator[None]:
     try:
         from matplotlib import style
     except ImportError as error:
-        raise UsageError("pictures need Matplotlib, got none: pip install 'vecparity[report]'") from error
+        raise UsageError("figures need Matplotlib, which is not installed: pip install 'vecparity[report]'") from error
     with style.context(["default", _STYLE]):
         yield
 

@@ -96,9 +96,11 @@ def layer_sentence(evaluation: Evaluation) -> str:
 
 def differences(series: list[Series]) -> str:
     """Lists the settings in which the evaluations of one section differ, if any."""
-    settings = [asdict(one.evaluation.config) | {"protocol": one.evaluation.provenance.protocol} for one in series]
+    settings = [
+        asdict(entry.evaluation.config) | {"protocol": entry.evaluation.provenance.protocol} for entry in series
+    ]
     return "; ".join(
-        f"{name} " + ", ".join(f"{one.letter} {of_one[name]}" for one, of_one in zip(series, settings, strict=True))
+        f"{name} " + ", ".join(f"{entry.letter} {of_one[name]}" for entry, of_one in zip(series, settings, strict=True))
         for name in settings[0]
         if len({of_one[name] for of_one in settings}) > 1
     )

@@ -75,7 +75,7 @@ class Conversation:
             raise ForgedError(f"at most {request.most_reply_bytes} bytes, got {length}")
         payload = self._receive(length, request)
         if self._receive_some(memoryview(bytearray(1))):
-            raise ForgedError(f"{length} bytes, as it said, got more")
+            raise ForgedError(f"{length} bytes, the length in its header, got more")
         return payload
 
     def _receive(self, length: int, request: Request) -> bytearray:
@@ -114,7 +114,7 @@ class Conversation:
             ended = b""
         status, value = ENDED.unpack(ended) if len(ended) == ENDED.size else (0, 0.0)
         if status == IN_USE:
-            self._usage.told = int(value)
+            self._usage.reported = int(value)
         else:
             self.ended = status, value
 
@@ -127,7 +127,7 @@ class Conversation:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             if number == signal.SIGXCPU or cpu_seconds >= limits.cpu_seconds[0]:
-                words = f"it used {cpu_seconds:.3g} s of CPU time, over the limit of {{most}} s"
+                words = f"used {cpu_seconds:.3g} s of CPU time, over the limit of {{most}} s"
                 return LimitReachedError(limits.reached("strategy_cpu_seconds", words, by_kernel=True))
             return EndedError(f"ended its process by {_name(number)}")
         return EndedError(f"ended its process (exit status {os.waitstatus_to_exitcode(status)}) instead of returning")

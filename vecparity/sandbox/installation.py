@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 # Packages that a worker imports. A strategy may import anything else that is installed in the same directories.
-_PACKAGES = ("vecparity", "torch", "numpy", "einops", "jaxtyping", "psutil", "landlockpy")
+_PACKAGES = ("vecparity", "torch", "numpy", "einops", "jaxtyping", "psutil", "landlockpy", "cloudpickle")
 _SHARED = ("site-packages", "dist-packages")
 # System paths that libraries read when they start.
 SYSTEM = ("/lib", "/lib32", "/lib64", "/bin", "/etc/ld.so.cache", "/etc/localtime", "/sys/devices/system")

@@ -74,7 +74,7 @@ def choose(containment: Containment, require: Level | None = None, *, needs_cuda
         if problem := why_not(level):
             raise UsageError(f"containment {level} {problem}")
         if level == "landlock" and needs_cuda:
-            raise UsageError("containment landlock has no GPU within: got --init-device cuda")
+            raise UsageError("containment landlock hides the GPU: expected --init-device cpu, got cuda")
     if require is not None and LEVELS.index(level) > LEVELS.index(require):
         problems = "; ".join(f"{stronger} {why_not(stronger)}" for stronger in LEVELS if why_not(stronger))
         raise UsageError(
@@ -104,7 +104,7 @@ def why_not(level: Level) -> str | None:
         if not all(map(shutil.which, ("unshare", "setpriv", "mount", "chroot"))):
             return "needs unshare, setpriv, mount and chroot, which are not installed (apt install util-linux mount)"
         if (place := _mount_point()) is None:
-            return f"needs a directory that nothing needed is in, to mount on (mkdir {_UNNEEDED[0]})"
+            return f"needs an unused directory to mount on (mkdir {_UNNEEDED[0]})"
         return _try([*_UNSHARE, f"{_MOUNT_PROC} /proc; {_MOUNT_MEMORY}4k root {place}; {_WITHOUT_CAPABILITIES} true"])
     return None
 
@@ -113,12 +113,12 @@ def _try(command: Sequence[str]) -> str | None:
     try:
         tried = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=_TRY_SECONDS)
     except subprocess.TimeoutExpired:
-        return f"cannot make its namespaces here: {command[0]} did not end within {_TRY_SECONDS} s"
+        return f"cannot create namespaces: {command[0]} did not finish within {_TRY_SECONDS} s"
     except OSError as error:
-        return f"cannot make its namespaces here: {error}"
+        return f"cannot create namespaces: {error}"
     if tried.returncode == 0:
         return None
-    return f"cannot make its namespaces here: {' '.join(tried.stderr.split()) or f'status {tried.returncode}'}"
+    return f"cannot create namespaces: {' '.join(tried.stderr.split()) or f'status {tried.returncode}'}"
 
 
 def _mount_point() -> str | None:
@@ -162,13 +162,13 @@ def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
         needs_cuda: See `command`. If false, the sandbox sees no GPU: its memory and time belong to the training.
     """
     home = str(scratch.parent) if scratch else _SCRATCH
-    kept = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+    variables = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     for name in _THREADS:  # threads that the user's environment asks for must not count against the strategy
-        if kept.get(name, "").isdecimal():
-            kept[name] = str(min(int(kept[name]), num_cpus()))
+        if variables.get(name, "").isdecimal():
+            variables[name] = str(min(int(variables[name]), num_cpus()))
     if not needs_cuda:
-        kept["CUDA_VISIBLE_DEVICES"] = ""
-    return kept | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
+        variables["CUDA_VISIBLE_DEVICES"] = ""
+    return variables | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
 
 
 def _mounts(limits: Limits, needs_cuda: bool) -> list[str]:

@@ -105,17 +105,18 @@ class Limits:
 
         Args:
             name: The limit.
-            words: The usage compared with the limit; ``{most}`` stands for the limit.
+            words: A verb and the usage compared with the limit; ``{most}`` stands for the limit.
             by_kernel: Whether the kernel enforced the limit; it also enforces the limits of the user's shell.
         """
         flag, value = f"--{name.replace('_', '-')}", getattr(self, name)
         if by_kernel:
             which, letter, unit = _KERNELS[name]
-            ours = self.threads if which == resource.RLIMIT_NPROC else value * unit
+            limit = self.threads if which == resource.RLIMIT_NPROC else value * unit
             _, hard = resource.getrlimit(which)
-            if hard != resource.RLIM_INFINITY and hard < ours:
-                return f"ulimit -{letter}, lower than {flag} {value}: {words.format(most=f'{hard / unit:.3g}')}"
-        return f"{flag} {value}: {words.format(most=f'{value:g}')} ({flag} raises it)"
+            if hard != resource.RLIM_INFINITY and hard < limit:
+                shell = f"ulimit -{letter} of the shell, lower than {flag} {value:g}"
+                return f"{words.format(most=f'{hard / unit:.3g}')} ({shell})"
+        return f"{words.format(most=f'{value:g}')} (raise it with {flag})"
 
     @property
     def cpu_seconds(self) -> tuple[int, int]:
@@ -134,6 +135,8 @@ class Limits:
             bounds_memory: Whether address space is limited. CUDA maps far more address space than there is memory.
         """
         _limit(resource.RLIMIT_CORE, 0)
+        if hasattr(resource, "RLIMIT_MSGQUEUE"):  # POSIX message queues would outlive the worker, unseen
+            _limit(resource.RLIMIT_MSGQUEUE, 0)
         resource.setrlimit(resource.RLIMIT_CPU, self.cpu_seconds)
         _limit(resource.RLIMIT_FSIZE, self.file_bytes)
         if bounds_memory:
@@ -150,7 +153,7 @@ class CheckLimits(Limits):
 
 
 class LimitReachedError(Exception):
-    """A worker reached a limit. The text is the limit's flag, its value, and the amount used."""
+    """A worker reached a limit. The text completes "make_dataset ..." with the amount used, the limit and its flag."""
 
 
 class Usage:
@@ -163,12 +166,12 @@ class Usage:
         has_namespaces: Whether the sandbox has its own files in memory and segments, reported by its fork server.
 
     Attributes:
-        told: Bytes of shared memory that the fork server last reported.
+        reported: Bytes of shared memory that the fork server reported last.
     """
 
     def __init__(self, root: int, limits: Limits, *, watches_all: bool, has_namespaces: bool = False) -> None:
         self._root, self._limits, self._watches_all, self._has_namespaces = root, limits, watches_all, has_namespaces
-        self.told = 0
+        self.reported = 0
         self._began = time.monotonic()
         self._next_look = 0.0
         if not watches_all:
@@ -190,7 +193,7 @@ class Usage:
         """
         limits = self._limits
         if time.monotonic() - self._began > limits.strategy_seconds:
-            raise LimitReachedError(limits.reached("strategy_seconds", "it did not finish within {most} s"))
+            raise LimitReachedError(limits.reached("strategy_seconds", "did not finish within {most} s"))
         if not self._watches_all or time.monotonic() < self._next_look:
             return
         began = time.monotonic()
@@ -199,10 +202,12 @@ class Usage:
             pids.append(pid)
             num_threads += threads
             if len(pids) > self._most_processes:
-                words = f"more processes at a time than that, {len(pids)}"
+                num_processes = len(pids) - self._most_processes + limits.strategy_processes
+                words = f"ran {num_processes} processes at a time, over the limit of {{most}}"
                 raise LimitReachedError(limits.reached("strategy_processes", words))
             if num_threads > self._most_threads:
-                words = f"more threads at a time than go with it, {num_threads} of {self._most_threads}"
+                used_threads = num_threads - self._most_threads + limits.threads
+                words = f"ran {used_threads} threads at a time, over the limit of {limits.threads}"
                 raise LimitReachedError(limits.reached("strategy_processes", words))
             used += sum(memory.resident(pid) or ())
             files |= self._open_files(pid)
@@ -210,7 +215,7 @@ class Usage:
         if used + sum(files.values()) + segments > limits.memory_bytes:  # this sum counts shared memory repeatedly
             used = memory.exact(pids, self._devices) + segments
             if used > limits.memory_bytes:
-                words = f"it used {used / _GIB:.3g} GiB, over the limit of {{most}} GiB"
+                words = f"used {used / _GIB:.3g} GiB, over the limit of {{most}} GiB"
                 raise LimitReachedError(limits.reached("strategy_memory", words))
         # A slow check must not take up most of the time.
         now = time.monotonic()
@@ -229,13 +234,13 @@ class Usage:
         except memory.HiddenError as error:
             if not self._sees_all:  # on this machine no process's files are visible
                 return {}
-            words = "a process hides what memory it has open, of {most} GiB"
-            raise LimitReachedError(self._limits.reached("strategy_memory", words)) from error
+            words = "must let its memory be measured (--strategy-memory), got a process that hides its open files"
+            raise LimitReachedError(words) from error
 
     def _segments(self, pids: Sequence[int]) -> int:
         """Bytes of shared-memory segments made since the start by these processes or by processes that have ended."""
         if self._has_namespaces:
-            return self.told
+            return self.reported
         return sum(
             num_bytes
             for number, (maker, user, num_bytes) in memory.segments().items()

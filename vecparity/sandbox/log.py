@@ -45,6 +45,7 @@ class StrategyLog:
         self._last: deque[bytes] = deque()
         self._taking = threading.Lock()  # so that last_words() misses nothing between the pipe and _last
         self._written = 0
+        self._source = ""
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="strategy-log", daemon=True)
         self._thread.start()
@@ -74,13 +75,22 @@ class StrategyLog:
         return "\n".join(lines[-_LAST_LINES:])
 
     @contextmanager
-    def noted(self) -> Iterator[None]:
-        """Adds the last lines printed to an error that a strategy caused."""
+    def noted(self, source: str) -> Iterator[None]:
+        """Adds the last lines printed, since another strategy was called, to an error that a strategy caused.
+
+        Args:
+            source: Identifies the strategy that is called.
+        """
+        if source != self._source:
+            self.last_words()  # what the other strategy printed is no longer on its way
+            with self._taking:
+                self._last.clear()
+        self._source = source
         try:
             yield
         except (InvalidStrategyError, StrategyFailedError) as error:
             if words := self.last_words():
-                error.add_note(f"What strategies had printed:\n{words}")
+                error.add_note(f"Last output of strategies:\n{words}")
             raise
 
     def _read(self) -> None:

@@ -7,8 +7,8 @@ or refused: rows and labels are packed bits; parameters and hyperparameters are 
 
 import json
 import struct
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from vecparity.sandbox.limits import Limits
+from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import HYPERPARAMETERS
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
@@ -26,9 +27,10 @@ from vecparity.task.network import parameter_shapes
 
 # Requests to the fork server: a worker, or a worker in other surroundings for a repeated call.
 WORKER, WORKER_AGAIN = b"W", b"A"
-# Messages of the fork server. READY: it can fork. ENDED: a worker's wait status and CPU time in seconds. Before that,
-# an ENDED message with IN_USE, which is no wait status, gives the bytes in use in the memory of its namespaces.
-READY = b"R"
+# Messages of the fork server. READY: it can fork. TOUCHED: a worker left a trace that later workers could find, and no
+# other will be forked. ENDED: a worker's wait status and CPU time in seconds. Before that, ENDED with IN_USE, which is
+# no wait status, gives the bytes in use in the memory of its namespaces.
+READY, TOUCHED = b"R", b"T"
 ENDED = struct.Struct("<id")
 IN_USE = -1
 HEADER = struct.Struct("<cQ")
@@ -60,6 +62,9 @@ class Request:
         device: The device on which ``init_model`` draws.
         secret: The secret, in a request for a dataset; no other request contains it.
         dataset_seed: The dataset's seed, in a request for a dataset.
+        arguments: Keyword arguments for each function's calls.
+        variants: Further keyword arguments of ``get_optimizer_config``, in a request for the hyperparameters of several
+            variants, with one network for each run.
     """
 
     strategy: Strategy
@@ -70,6 +75,8 @@ class Request:
     device: str = "cpu"
     secret: Secret = ()
     dataset_seed: int = 0
+    arguments: Arguments = field(default_factory=dict)
+    variants: Sequence[Mapping[str, Value]] = ()
 
     def encode(self) -> bytes:
         content = {
@@ -98,7 +105,7 @@ class Request:
     def most_reply_bytes(self) -> int:
         """Length of the longest valid payload in bytes: exact for networks, an upper bound for a dataset."""
         if self.run_seeds:
-            return len(self.run_seeds) * (4 * _num_params(self.config) + 8 * _NUMBERS)
+            return len(self.run_seeds) * (4 * _num_params(self.config) + 8 * _NUMBERS * max(1, len(self.variants)))
         return _dataset_bytes(self.config.max_train_examples, self.config.n_features)
 
 
@@ -112,14 +119,19 @@ def read_request(receive: Any) -> Request:
     return Request.decode(*parts)
 
 
-def encode_parameters(initial: Sequence[tuple[Float32[Tensor, " param"], OptimizerConfig]]) -> list[bytes]:
-    params = np.stack([params.numpy() for params, _ in initial]).astype("<f4", copy=False)
-    numbers = np.array([list(asdict(optimizer).values()) for _, optimizer in initial], dtype="<f8")
-    return [params.tobytes(), numbers.tobytes()]
+def encode_parameters(
+    params: Sequence[Float32[Tensor, " param"]], variants: Sequence[Sequence[OptimizerConfig]]
+) -> list[bytes]:
+    """Writes the networks of all runs, and every variant's hyperparameters of all runs."""
+    stacked = np.stack([each.numpy() for each in params]).astype("<f4", copy=False)
+    numbers = np.array([list(asdict(optimizer).values()) for of_runs in variants for optimizer in of_runs], "<f8")
+    return [stacked.tobytes(), numbers.tobytes()]
 
 
-def decode_parameters(payload: bytearray, request: Request) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
-    """Reads networks and hyperparameters.
+def decode_parameters(
+    payload: bytearray, request: Request
+) -> list[list[tuple[Float32[Tensor, " param"], OptimizerConfig]]]:
+    """Reads networks and hyperparameters, of each variant and run; the variants share the networks.
 
     Raises:
         ForgedError: The payload has a length or a number that the code of `worker` never sends.
@@ -131,13 +143,16 @@ def decode_parameters(payload: bytearray, request: Request) -> list[tuple[Float3
     params = np.frombuffer(payload, "<f4", count).astype(np.float32)
     if not np.isfinite(params).all():
         raise ForgedError("finite parameters, got others")
-    numbers = np.frombuffer(payload, "<f8", offset=4 * count).reshape(num_runs, _NUMBERS)
-    for row in numbers.tolist():
+    numbers = np.frombuffer(payload, "<f8", offset=4 * count).reshape(-1, num_runs, _NUMBERS)
+    for row in numbers.reshape(-1, _NUMBERS).tolist():
         for (name, (is_valid, expected)), value in zip(HYPERPARAMETERS.items(), row, strict=True):
             if not is_valid(value):
                 raise ForgedError(f"{name} {expected}, got {value}")
     stacked = torch.from_numpy(rearrange(params, "(run param) -> run param", run=num_runs))
-    return [(params, OptimizerConfig(*row)) for params, row in zip(stacked, numbers.tolist(), strict=True)]
+    return [
+        [(own, OptimizerConfig(*row)) for own, row in zip(stacked, of_runs, strict=True)]
+        for of_runs in numbers.tolist()
+    ]
 
 
 def encode_dataset(dataset: Dataset) -> list[bytes]:

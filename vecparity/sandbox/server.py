@@ -20,9 +20,9 @@ from pathlib import Path
 
 import psutil
 
-from vecparity.sandbox import memory, privileges, surroundings, worker
+from vecparity.sandbox import memory, privileges, surroundings, traces, worker
 from vecparity.sandbox.levels import WITH_NAMESPACES
-from vecparity.sandbox.protocol import ENDED, IN_USE, READY, WORKER_AGAIN
+from vecparity.sandbox.protocol import ENDED, IN_USE, READY, TOUCHED, WORKER_AGAIN
 
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK_SECONDS = 0.002
@@ -63,9 +63,10 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     gc.freeze()  # objects made so far are shared with all workers, and no worker's collector scans them
     status = os.EX_OK
     try:
+        untouched = traces.of_this_process(level)
         control.sendall(READY)
         while _serve(control, level, scratch_path, reaches_only_its_own):
-            control.sendall(READY)
+            control.sendall(READY if traces.of_this_process(level) == untouched else TOUCHED)
     except _NoWorkerError as error:
         sys.stderr.write(f"{error}\n")
         status = os.EX_OSERR

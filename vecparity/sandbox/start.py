@@ -145,8 +145,8 @@ def take_or_start(level: Level, limits: Limits, output: int, *, needs_cuda: bool
     taker = _takers.setdefault("first", os.getpid())
     if taker != os.getpid():
         raise UsageError(
-            f"strategies must be run in a process that was not forked from one that has run some (process {taker}): "
-            "use the spawn start method, as in multiprocessing.get_context('spawn')"
+            f"strategies must not be run in a fork of a process that has run some, got a fork of process {taker}: use "
+            "the spawn start method, as in multiprocessing.get_context('spawn')"
         )
     for ahead in _ahead:
         if started := ahead.take((level, limits, needs_cuda)):

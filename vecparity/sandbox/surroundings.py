@@ -92,4 +92,4 @@ def _now_by_default(function: Callable[[float], Any]) -> Callable[..., Any]:
 
 def _now_as_a_tuple_by_default(function: Callable[..., str], num_arguments: int) -> Callable[..., str]:
     """Wraps a function so that its last argument, if left out, is the local time."""
-    return lambda *given: function(*given, *([] if len(given) > num_arguments else [time.localtime()]))
+    return lambda *arguments: function(*arguments, *([] if len(arguments) > num_arguments else [time.localtime()]))

@@ -21,7 +21,7 @@ from vecparity.sandbox.protocol import (
     encode_parameters,
     read_request,
 )
-from vecparity.strategy import interface
+from vecparity.strategy import interface, variants
 
 # Part of torch's error message.
 _NO_MEMORY = "can't allocate memory"
@@ -45,10 +45,10 @@ def serve(channel: socket.socket, level: str, scratch: Path) -> None:
     except (InvalidStrategyError, StrategyFailedError) as error:
         limit = _limit_behind(error.__cause__, request)
         kind = INVALID if isinstance(error, InvalidStrategyError) and not limit else FAILED
-        payload = [_words(limit + str(error))]
+        payload = [_words(str(error) + limit)]
     except BaseException as error:
         words = f"{request.strategy.path}: raised {describe(error)}"
-        kind, payload = FAILED, [_words(_limit_behind(error, request) + words)]
+        kind, payload = FAILED, [_words(words + _limit_behind(error, request))]
     channel.sendall(HEADER.pack(kind, sum(map(len, payload))))
     for part in payload:
         channel.sendall(part)
@@ -57,9 +57,13 @@ def serve(channel: socket.socket, level: str, scratch: Path) -> None:
 def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
     directory = scratch / "strategy"
     directory.mkdir()
-    loaded = interface.load(request.strategy, torch.device(request.device), directory)
+    loaded = interface.load(request.strategy, torch.device(request.device), directory, request.arguments)
     if request.run_seeds:
-        return PARAMETERS, encode_parameters(loaded.initialise(request.config, request.run_seeds))
+        if request.variants:
+            params, optimizers = variants.initialise(loaded, request.config, request.run_seeds, request.variants)
+            return PARAMETERS, encode_parameters(params, optimizers)
+        initial = loaded.initialise(request.config, request.run_seeds)
+        return PARAMETERS, encode_parameters([own for own, _ in initial], [[optimizer for _, optimizer in initial]])
     return DATASET, encode_dataset(loaded.training_set(request.config, request.secret, request.dataset_seed))
 
 
@@ -67,14 +71,14 @@ def _limit_behind(error: BaseException | None, request: Request) -> str:
     """Names the limit that made a strategy raise, if one did."""
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM or (error and _NO_MEMORY in describe(error)):
-        name, words = "strategy_memory", "a process asked for more than {most} GiB"
+        name, words = "strategy_memory", "asked for memory over the limit of {most} GiB"
     elif number in (errno.EFBIG, errno.ENOSPC):
-        name, words = "strategy_file_size", "its files, or one, would have been larger than {most} MiB"
+        name, words = "strategy_file_size", "wrote files over the limit of {most} MiB"
     elif isinstance(error, BlockingIOError) and number == errno.EAGAIN:
-        name, words = "strategy_processes", "it asked for more processes or threads than {most} allows"
+        name, words = "strategy_processes", "started processes or threads over the limit of {most} processes"
     else:
         return ""
-    return f"hit the limit {request.limits.reached(name, words, by_kernel=True)}: "
+    return f": it {request.limits.reached(name, words, by_kernel=True)}"
 
 
 def _words(text: str) -> bytes:

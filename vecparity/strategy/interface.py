@@ -12,12 +12,13 @@ import math
 import random
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import decode_source
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from jaxtyping import Float32
 from torch import Tensor, nn
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.strategy.parameters import FUNCTIONS, Arguments
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
 from vecparity.task import network
@@ -32,7 +34,6 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, parity_labels
 
 _CPU = torch.device("cpu")
-_FUNCTIONS = ("init_model", "make_dataset", "get_optimizer_config")
 # Form (c), a bare editable block, imports nothing and expects these names.
 _SCOPE: dict[str, Any] = {
     "torch": torch,
@@ -53,6 +54,7 @@ class Interface:
 
     Attributes:
         path: The file, as errors name it.
+        module: The module that the file made.
         init_model: Mutates a fresh network in place.
         make_dataset: Returns a secret's training set.
         get_optimizer_config: Returns a run's AdamW hyperparameters.
@@ -61,9 +63,10 @@ class Interface:
     """
 
     path: str
+    module: ModuleType
     init_model: Callable[[nn.Sequential, TaskConfig], object]
     make_dataset: Callable[[Secret, TaskConfig, int], object]
-    get_optimizer_config: Callable[[TaskConfig], object]
+    get_optimizer_config: Callable[..., object]
     device: torch.device
 
     def initialise(
@@ -84,7 +87,11 @@ class Interface:
             InvalidStrategyError: The network is no longer the fixed one, a parameter is not finite, or a
                 hyperparameter is missing or invalid.
         """
-        return [_initialise(self, config, run_seed) for run_seed in run_seeds]
+        return [self._initialise(config, run_seed) for run_seed in run_seeds]
+
+    def _initialise(self, config: TaskConfig, run_seed: int) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
+        params, (optimizer,) = initialise_run(self, config, run_seed, lambda: [self.get_optimizer_config(config)])
+        return params, optimizer
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """Gets one secret's training set, checks it and packs it.
@@ -99,7 +106,12 @@ class Interface:
             return accepted_dataset(returned, config)
 
 
-def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None = None) -> Interface:
+def load(
+    strategy: Strategy,
+    device: torch.device = _CPU,
+    directory: Path | None = None,
+    arguments: Arguments = MappingProxyType({}),
+) -> Interface:
     """Executes a strategy's file, in any of the contract's three forms.
 
     Args:
@@ -107,6 +119,7 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
         device: The device on which ``init_model`` draws.
         directory: An existing empty directory for a copy of the executed bytes, which the strategy may read and change;
             ``__file__`` names the copy. Without a directory, ``__file__`` is the user's path.
+        arguments: Keyword arguments for each function's calls, as `parameters.resolve` found them.
 
     Raises:
         InvalidStrategyError: The file does not load, or lacks one of the three functions.
@@ -117,12 +130,16 @@ def load(strategy: Strategy, device: torch.device = _CPU, directory: Path | None
         copy.write_bytes(strategy.source)
         file = str(copy)
     module = _execute(strategy.source, strategy.path, file, f"strategy_{strategy.sha256[:16]}")
-    for name in _FUNCTIONS:
+    for name in FUNCTIONS:
         if not callable(getattr(module, name, None)):
-            got = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
-            raise InvalidStrategyError(f"{strategy.path}: a strategy defines {', '.join(_FUNCTIONS)}, got {got}")
-    functions = {name: getattr(module, name) for name in _FUNCTIONS}
-    return Interface(path=strategy.path, device=device, **functions)
+            actual = f"{name} = {type(vars(module)[name]).__name__}(...)" if name in vars(module) else f"no {name}"
+            raise InvalidStrategyError(f"{strategy.path}: a strategy must define {', '.join(FUNCTIONS)}, got {actual}")
+    functions = {name: _with(getattr(module, name), arguments.get(name)) for name in FUNCTIONS}
+    return Interface(path=strategy.path, module=module, device=device, **functions)
+
+
+def _with(function: Callable[..., object], arguments: Mapping[str, object] | None) -> Callable[..., object]:
+    return partial(function, **arguments) if arguments else function
 
 
 def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleType:
@@ -144,19 +161,30 @@ def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleTyp
     return module
 
 
-def _initialise(
-    interface: Interface, config: TaskConfig, run_seed: int
-) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
+def initialise_run(
+    interface: Interface,
+    config: TaskConfig,
+    run_seed: int,
+    get_optimizer_configs: Callable[[], Iterable[Any]],
+) -> tuple[Float32[Tensor, " param"], list[OptimizerConfig]]:
+    """Builds the initial network of one run, and gets hyperparameters; for the errors see `Interface.initialise`.
+
+    Args:
+        interface: The strategy.
+        config: The settings.
+        run_seed: Seed of Python's and torch's generators.
+        get_optimizer_configs: Calls ``get_optimizer_config`` once or, for several variants, several times.
+    """
     with _seeded(run_seed):
         model = network.build_network(config.n_features, config.hidden_width).to(interface.device)
         with _calling(interface, "init_model"):
             interface.init_model(model, config)
         with _calling(interface, "get_optimizer_config"):
-            returned = interface.get_optimizer_config(config)
+            all_returned = list(get_optimizer_configs())
     with _calling(interface, "what init_model left"):
         params = accepted_parameters(model, config)
     with _calling(interface, "what get_optimizer_config returned"):
-        return params, accepted_hyperparameters(returned)
+        return params, [accepted_hyperparameters(returned) for returned in all_returned]
 
 
 @contextmanager
@@ -187,7 +215,8 @@ def _calling(interface: Interface, function: str) -> Iterator[None]:
 
 
 def _first_line(interface: Interface, function: str) -> int | None:
-    code = getattr(getattr(interface, function, None), "__code__", None)
+    called = getattr(interface, function, None)
+    code = getattr(called.func if isinstance(called, partial) else called, "__code__", None)
     return code.co_firstlineno if code else None
 
 

@@ -1,31 +1,97 @@
 """A strategy as the evaluator holds it: the bytes of a file. Only workers execute the file, see `sandbox`."""
 
 import hashlib
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Literal
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, brief
 from vecparity.files import read_whole, to_path
+from vecparity.strategy import functions
 
 # Far more than any strategy needs: a larger file is something else.
 _MOST_BYTES = 10 << 20
 _BUNDLED = Path(__file__).parent.parent / "strategies"
 
 
+# ``pickle`` is a source that unpickles functions whose own source was not to be had.
+Origin = Literal["file", "text", "functions", "pickle"]
+
+
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy's file, read once, so that the executed bytes are the hashed bytes.
+    """A strategy's source, read once, so that the executed bytes are the hashed bytes.
 
     Attributes:
         name: The file's name without its suffix.
         path: The file, as errors name it.
         source: The file's bytes.
+        origin: The kind of thing that the source was made of.
     """
 
     name: str
     path: str
     source: bytes
+    origin: Origin = "file"
+
+    @classmethod
+    def from_source(cls, text: str | bytes, *, name: str = "strategy") -> "Strategy":
+        """Makes a strategy of a Python source.
+
+        Args:
+            text: The source; text is encoded as UTF-8.
+            name: A name for results and errors.
+
+        Raises:
+            UsageError: The name is no plain name, or the source is larger than 10 MiB.
+        """
+        return cls._made(text.encode(errors="surrogatepass") if isinstance(text, str) else text, name, "text")
+
+    @classmethod
+    def from_functions(
+        cls,
+        *,
+        init_model: Callable[..., object],
+        make_dataset: Callable[..., object],
+        get_optimizer_config: Callable[..., object],
+        name: str = "strategy",
+    ) -> "Strategy":
+        """Makes a strategy of three functions, of a module or of a notebook's cells.
+
+        Their source is gathered, with the definitions, imports and plain values that they use. Where a source is not to
+        be had (a lambda, a function within a function, an object that no statement defines), they are pickled, and
+        ``origin`` says so.
+
+        Args:
+            init_model: See the interface.
+            make_dataset: See the interface.
+            get_optimizer_config: See the interface.
+            name: A name for results and errors.
+
+        Raises:
+            UsageError: The name is no plain name, or a function has no source and cannot be pickled.
+        """
+        given = {"init_model": init_model, "make_dataset": make_dataset, "get_optimizer_config": get_optimizer_config}
+        for function, value in given.items():
+            if not callable(value):
+                raise UsageError(f"{function} must be a function, got {brief(value)}")
+        try:
+            return cls._made(functions.as_source(given), name, "functions")
+        except ValueError:
+            return cls._made(functions.as_pickle(given), name, "pickle")
+
+    @classmethod
+    def _made(cls, source: bytes, name: str, origin: Origin) -> "Strategy":
+        if not isinstance(source, bytes):
+            raise UsageError(f"a strategy's source must be text or bytes, got {brief(source)}")
+        if not isinstance(name, str) or not re.fullmatch(r"\w[\w.-]{0,99}", name):
+            raise UsageError(f"name must be letters, digits, '_', '-' and '.', at most 100, got {brief(name)}")
+        if len(source) > _MOST_BYTES:
+            raise UsageError(f"a strategy's source must be at most {_MOST_BYTES >> 20} MiB, got {len(source)} bytes")
+        return cls(name, f"{name}.py", source, origin)
 
     @cached_property
     def sha256(self) -> str:
@@ -54,8 +120,8 @@ def load(name_or_path: str | Path) -> Strategy:
     Raises:
         UsageError: No bundled strategy or readable file has this name, or the name cannot be printed.
     """
-    given = to_path(name_or_path, "strategy")
-    path = _BUNDLED / f"{given}.py" if str(name_or_path) in bundled() else given
+    named_path = to_path(name_or_path, "strategy")
+    path = _BUNDLED / f"{named_path}.py" if str(name_or_path) in bundled() else named_path
     if not path.stem.isprintable():  # the name appears in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
     try:

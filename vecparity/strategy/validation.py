@@ -30,8 +30,8 @@ class RefusedError(Exception):
         function: The function's name.
     """
 
-    def __init__(self, function: str, expected: str, got: object) -> None:
-        super().__init__(f"{function}: {expected}, got {got}")
+    def __init__(self, function: str, expected: str, actual: object) -> None:
+        super().__init__(f"{function}: {expected}, got {actual}")
         self.function = function
 
 
@@ -44,34 +44,34 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
     expected = network.parameter_shapes(config.n_features, config.hidden_width)
     fixed = network.build_skeleton(config.n_features, config.hidden_width)
     if _modules(model) != _modules(fixed):
-        got = " -> ".join(type(layer).__name__ for layer in model) + f" in a {type(model).__name__}"
+        actual = " -> ".join(type(layer).__name__ for layer in model) + f" in a {type(model).__name__}"
         if [type(layer) for layer in model] == [type(layer) for layer in fixed]:
-            got += f" named {', '.join(name for name, _ in model.named_children())}"
-        raise RefusedError("init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", got)
+            actual += f" named {', '.join(name for name, _ in model.named_children())}"
+        raise RefusedError("init_model", "must leave Linear -> ReLU -> Linear -> Sigmoid in place", actual)
     parameters = dict(model.named_parameters(remove_duplicate=False))
     for part in (*model.modules(), *parameters.values()):
         # Hooks of state_dict, which removed parametrizations leave behind, play no part in training.
         kinds = [key for key in (*vars(part), "_backward_hooks") if key.endswith("_hooks") and "state_dict" not in key]
         hooks = [key for key in kinds if getattr(part, key, None)]
         if hooks or "forward" in vars(part):
-            got = f"{hooks[0] if hooks else 'a replaced forward'} on {type(part).__name__}"
-            raise RefusedError("init_model", "must set parameters only, without hooks", got)
+            actual = f"{hooks[0] if hooks else 'a replaced forward'} on {type(part).__name__}"
+            raise RefusedError("init_model", "must set parameters only, without hooks", actual)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     if shapes != expected:
         raise RefusedError("init_model", f"must leave parameters of shapes {_shapes(expected)}", _shapes(shapes))
     for name, parameter in parameters.items():
         if type(parameter) is not nn.Parameter:
-            got = type(parameter).__name__
-            raise RefusedError("init_model", f"must leave {name} a Parameter of torch's own class", got)
+            actual = type(parameter).__name__
+            raise RefusedError("init_model", f"must leave {name} a Parameter of torch's own class", actual)
         if parameter.dtype != torch.float32 or not parameter.requires_grad:
-            got = f"{parameter.dtype}, requires_grad={parameter.requires_grad}"
-            raise RefusedError("init_model", f"must leave {name} trainable and torch.float32", got)
+            actual = f"{parameter.dtype}, requires_grad={parameter.requires_grad}"
+            raise RefusedError("init_model", f"must leave {name} trainable and torch.float32", actual)
         finite = parameter.isfinite()
         if not finite.all():
             value = parameter.detach()[~finite][0].item()
             raise RefusedError("init_model", f"must leave {name} finite", value)
     if _share_elements(list(parameters.values())):
-        raise RefusedError("init_model", "must leave every parameter its own elements", "some that share theirs")
+        raise RefusedError("init_model", "must leave parameters that share no memory", "some that share it")
     return network.flatten(parameters).cpu()
 
 
@@ -87,8 +87,8 @@ def accepted_hyperparameters(returned: object) -> OptimizerConfig:
     values = {}
     for name, (is_valid, expected) in HYPERPARAMETERS.items():
         if name not in returned:
-            got = f"the keys {sorted(map(str, returned))}"
-            raise RefusedError(function, f"must return a dict with {name!r}", got)
+            actual = f"the keys {sorted(map(str, returned))}"
+            raise RefusedError(function, f"must return a dict with {name!r}", actual)
         try:
             values[name] = float(returned[name])
         except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -116,8 +116,8 @@ def _accepted_pair(returned: object, config: TaskConfig) -> tuple[Tensor, Tensor
     if isinstance(returned, Mapping):
         for key in ("x", "y"):
             if key not in returned:
-                got = f"the keys {sorted(map(str, returned))}"
-                raise RefusedError(function, f"must return a dict with {key!r}", got)
+                actual = f"the keys {sorted(map(str, returned))}"
+                raise RefusedError(function, f"must return a dict with {key!r}", actual)
         pair = (returned["x"], returned["y"])
     elif isinstance(returned, tuple | list) and len(returned) == 2:
         pair = (returned[0], returned[1])

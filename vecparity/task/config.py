@@ -194,7 +194,7 @@ def override(config: TaskConfig, overrides: dict[str, Any]) -> TaskConfig:
     names = [field.name for field in fields(TaskConfig)]
     for name in overrides:
         if name not in names:
-            raise UsageError(f"{name!r} is no setting; the settings are {', '.join(names)}")
+            raise UsageError(f"{name!r} is not a setting; the settings are {', '.join(names)}")
     return replace(config, **overrides)
 
 
@@ -208,10 +208,10 @@ def _is_finite(value: object) -> bool:
 def _subsets(n_features: int, secret_size: int, enough: int) -> int:
     """Returns the number of subsets, or any number >= ``enough``: the full count may be too large to compute."""
     subsets = 1
-    for chosen in range(min(secret_size, n_features - secret_size)):
+    for size in range(min(secret_size, n_features - secret_size)):
         if subsets >= enough:
             break
-        subsets = subsets * (n_features - chosen) // (chosen + 1)
+        subsets = subsets * (n_features - size) // (size + 1)
     return subsets
 
 

@@ -32,15 +32,15 @@ def keys(bits: Int64[Tensor, "row word"]) -> Num[np.ndarray, " row"]:
     different rows by chance in one of 10^7 evaluations.
     """
     words = bits.numpy().view(np.uint64)
-    made = words[:, 0].copy()
+    keys = words[:, 0].copy()
     for word in words.T[1:]:
-        made ^= made >> 30
-        made *= np.uint64(0xBF58476D1CE4E5B9)
-        made ^= made >> 27
-        made *= np.uint64(0x94D049BB133111EB)
-        made ^= made >> 31
-        made ^= word
-    return made
+        keys ^= keys >> 30
+        keys *= np.uint64(0xBF58476D1CE4E5B9)
+        keys ^= keys >> 27
+        keys *= np.uint64(0x94D049BB133111EB)
+        keys ^= keys >> 31
+        keys ^= word
+    return keys
 
 
 def first_of_each(ascending: Num[np.ndarray, " row"]) -> Int64[np.ndarray, " distinct"]:

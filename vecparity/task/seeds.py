@@ -171,7 +171,7 @@ def write_key(path: Path, key: bytes) -> None:
             file.flush()
             os.fsync(descriptor)
     except FileExistsError as error:
-        raise UsageError(f"the key's file must be a new one, got {path}, which exists") from error
+        raise UsageError(f"the key's file must not exist yet, got {path}") from error
     except OSError as error:
         raise MachineError(f"{path}: the key cannot be written: {error.strerror}") from error
 
@@ -189,7 +189,7 @@ def read_key(path: Path) -> bytes:
     except OSError as error:
         raise UsageError(f"the key's file must be readable, got {path}: {error.strerror}") from error
     if os.name == "posix" and mode & 0o077:
-        raise UsageError(f"{path}: the key must be its owner's alone, got mode {mode:04o}: chmod 600 {path}")
+        raise UsageError(f"{path}: the key must be accessible to its owner only, got mode {mode:04o}: chmod 600 {path}")
     if not re.fullmatch(rb"[0-9a-fA-F]{64}\s*", content):
-        raise UsageError(f"{path}: expected a key of 64 hex digits, got {len(content)} bytes of something else")
+        raise UsageError(f"{path}: expected a key of 64 hex digits, got {len(content)} other bytes")
     return bytes.fromhex(content.decode())

@@ -32,6 +32,8 @@ def train(
     on_window: OnWindow,
     checkpoints: Checkpoints | None = None,
     stop_requested: Callable[[], bool] = lambda: False,
+    *,
+    reads_later: bool | None = None,
 ) -> list[Trained]:
     """Trains all runs together until each has stopped, and tests them.
 
@@ -47,6 +49,8 @@ def train(
             training ends bitwise as it would have without the interruption, given the same engine and dtype and, with
             ``vmap``, the same numbers of threads and devices.
         stop_requested: Called between pieces of up to 250 steps; if true, saves a checkpoint and stops.
+        reads_later: True to submit the next piece before a window is read, if no run can stop at that window. The
+            results are the same. By default for devices that compute while the host continues: all but the CPU.
 
     Returns:
         The outcome of each run, in the order of ``runs``.
@@ -67,7 +71,9 @@ def train(
     for closed in progress.closed_windows(config):
         on_window(closed)
     if progress.live:
-        _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested).go_on()
+        if reads_later is None:
+            reads_later = devices[0].type != "cpu"
+        _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested, reads_later).go_on()
         if checkpoints is not None:
             checkpoints.save(snapshot.of_progress(progress, engine))
     return [progress.trained[run] for run in range(len(runs))]
@@ -90,6 +96,7 @@ class _Training:
         on_window: OnWindow,
         checkpoints: Checkpoints | None,
         stop_requested: Callable[[], bool],
+        reads_later: bool,
     ) -> None:
         self._progress = progress
         self._runs = runs
@@ -98,7 +105,7 @@ class _Training:
         self._on_window = on_window
         self._checkpoints = checkpoints
         self._stop_requested = stop_requested
-        self._computes_meanwhile = _computes_meanwhile(progress.parts[0].device)
+        self._reads_later = reads_later
         self._schedules: list[Schedule] = []
         self._unread: UnreadWindow | None = None
         self._untold: list[WindowClosed] = []
@@ -121,9 +128,9 @@ class _Training:
                 if progress.step in closes:
                     may_stop = progress.may_stop(config, progress.step)
                     self._unread = progress.close()
-                    if may_stop or not self._computes_meanwhile:
+                    if may_stop or not self._reads_later:
                         self._read()
-                    if not self._computes_meanwhile:
+                    if not self._reads_later:
                         self._tell()
                 if progress.live:
                     self._between_pieces()
@@ -149,14 +156,14 @@ class _Training:
             return
         progress, unread = self._progress, self._unread
         self._unread = None
-        closed, kept, finished = progress.read(unread, self._config)
+        closed, remaining, finished = progress.read(unread, self._config)
         self._untold.append(closed)
         assert not finished or unread.step == progress.step
         self._finish(finished)
-        if len(kept) < len(progress.live):
-            of_parts = progress.split(kept)
-            progress.take(kept)
-            if kept:
+        if len(remaining) < len(progress.live):
+            of_parts = progress.split(remaining)
+            progress.take(remaining)
+            if remaining:
                 for schedule, positions in zip(self._schedules, of_parts, strict=True):
                     schedule.take(torch.tensor(positions, dtype=torch.int64))
 
@@ -187,8 +194,8 @@ class _Training:
             are_finite = params.isfinite().all(dim=1, keepdim=True)
             weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
             first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
-            told = torch.cat([are_finite, first_layers], dim=1).tolist()
-            for run, (is_finite, *first_layer), score in zip(finished, told, scores.tolist(), strict=True):
+            fetched = torch.cat([are_finite, first_layers], dim=1).tolist()
+            for run, (is_finite, *first_layer), score in zip(finished, fetched, scores.tolist(), strict=True):
                 ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
                 progress.trained[run] = Trained(part.step, *ended)
 
@@ -200,11 +207,6 @@ def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:
     return [runs[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _computes_meanwhile(device: torch.device) -> bool:
-    """Tells whether the device computes asynchronously, while the host continues."""
-    return device.type != "cpu"
-
-
 def _current(device: torch.device) -> AbstractContextManager[object]:
     """Makes a GPU the current device, which launching and recording kernels require."""
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
@@ -212,12 +214,14 @@ def _current(device: torch.device) -> AbstractContextManager[object]:
 
 def _interrupted(progress: Progress, engine: Engine, checkpoints: Checkpoints | None) -> InterruptedTrainingError:
     """Saves a checkpoint if possible, and builds the error that says how to resume."""
-    said = f"interrupted at step {progress.step}"
+    interruption = f"interrupted at step {progress.step}"
     if checkpoints is None:
-        return InterruptedTrainingError(f"{said}: nothing is kept without --checkpoint DIR", resumable=False)
+        return InterruptedTrainingError(f"{interruption}: progress is lost without --checkpoint DIR", resumable=False)
     checkpoints.save(snapshot.of_progress(progress, engine))
     if checkpoints.kept_step is None:
         where = checkpoints.directory
-        return InterruptedTrainingError(f"{said}: nothing could be kept in {where}", resumable=False)
-    go_on = f"--checkpoint {checkpoints.directory} --resume goes on from step {checkpoints.kept_step}"
-    return InterruptedTrainingError(f"{said}: {go_on}", resumable=True)
+        return InterruptedTrainingError(
+            f"{interruption}: progress is lost, no checkpoint could be written to {where}", resumable=False
+        )
+    go_on = f"resume from step {checkpoints.kept_step} with --checkpoint {checkpoints.directory} --resume"
+    return InterruptedTrainingError(f"{interruption}: {go_on}", resumable=True)

@@ -96,8 +96,8 @@ class _TorchOrderings:
 def make_orderings(num_examples: Sequence[int], seeds: Sequence[int]) -> Orderings:
     """Returns the orderings of runs before their first step, given their numbers of rows and their seeds."""
     if native.is_available() and max(num_examples, default=0) < native.extension().TOO_MANY_ROWS:
-        made: Orderings = native.extension().Orderings(
+        orderings: Orderings = native.extension().Orderings(
             num_examples, [seed % 2**64 for seed in seeds]
         )  # as torch reads seeds
-        return made
+        return orderings
     return _TorchOrderings(num_examples, seeds)

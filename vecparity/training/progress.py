@@ -150,7 +150,7 @@ class Progress:
             list(chain.from_iterable(of_parts))
             for of_parts in zip(*map(FetchedMetrics.read, closed.parts), strict=True)
         )
-        kept: list[int] = []
+        remaining: list[int] = []
         finished: list[int] = []
         for position, run in enumerate(self.live):
             if num_batches[position] < num_steps:
@@ -160,24 +160,24 @@ class Progress:
             self.curves[run].append(closed.step, loss, accuracy)
             self.good_windows[run] = _count_good(config, closed.step, accuracy, self.good_windows[run])
             is_finished = self.good_windows[run] == config.early_stop_windows
-            (finished if is_finished else kept).append(position)
-        shown = sorted(kept + finished)
+            (finished if is_finished else remaining).append(position)
+        shown = sorted(remaining + finished)
         return (
             WindowClosed(
                 step=closed.step,
                 runs=[self.live[position] for position in shown],
                 loss=[self.curves[self.live[position]].loss[-1] for position in shown],
                 accuracy=[self.curves[self.live[position]].accuracy[-1] for position in shown],
-                live=[self.live[position] for position in kept],
+                live=[self.live[position] for position in remaining],
             ),
-            kept,
+            remaining,
             finished,
         )
 
-    def take(self, kept: Sequence[int]) -> None:
+    def take(self, selected: Sequence[int]) -> None:
         """Keeps only the runs at some ascending positions."""
-        own = [torch.tensor(positions, dtype=torch.int64) for positions in self.split(kept)]
-        self.live = [self.live[position] for position in kept]
+        own = [torch.tensor(positions, dtype=torch.int64) for positions in self.split(selected)]
+        self.live = [self.live[position] for position in selected]
         self.parts = [part.take(runs) for part, runs in zip(self.parts, own, strict=True)]
         if self.sums is not None:
             self.sums = [sums.take(runs) for sums, runs in zip(self.sums, own, strict=True)]

@@ -135,7 +135,7 @@ def warn_of_others() -> None:
     others = [stream.name for stream, likeness in likenesses() if likeness == "other"]
     if others:
         warnings.warn(
-            f"{', '.join(others)} are not those of the original, as torch {torch.__version__} and Python "
-            f"{platform.python_version()} draw them: compare with evaluations of this machine only",
+            f"torch {torch.__version__} and Python {platform.python_version()} draw {', '.join(others)} differently "
+            "from the original: compare only with evaluations of this machine",
             stacklevel=2,
         )

@@ -75,12 +75,12 @@ def initialise(
     initial: dict[tuple[int, int, int], Initial] = {}
     for job, (author, seeds) in enumerate(jobs):
         # Two calls, so that the evaluation's own runs begin the same with or without extra runs for an audit.
-        ours = min(num_orderings, config.num_orderings)
-        for orderings in (range(ours), range(ours, num_orderings)):
+        num_own = min(num_orderings, config.num_orderings)
+        for orderings in (range(num_own), range(num_own, num_orderings)):
             places = list(product(range(config.num_hidden_secrets), orderings))
             if places:
-                made = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
-                initial |= {(job, i, j): begins for (i, j), begins in zip(places, made, strict=True)}
+                initials = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
+                initial |= {(job, i, j): begins for (i, j), begins in zip(places, initials, strict=True)}
     return initial
 
 

@@ -25,7 +25,7 @@ _PATIENCE_SECONDS = 20.0
 
 
 def check(
-    chosen: Annotated[str, Parameter(name="STRATEGY")],
+    strategy: Annotated[str, Parameter(name="STRATEGY")],
     /,
     *,
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
@@ -41,7 +41,7 @@ def check(
     """Examine a strategy's answers without training: datasets, initial networks, hyperparameters, and errors.
 
     Args:
-        chosen: A file, or a bundled strategy's name.
+        strategy: A file, or a bundled strategy's name.
         config: One of the benchmark's configurations; by default n32-k8.
         all_configs: All three configurations.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
@@ -58,10 +58,10 @@ def check(
     path = None
     try:
         if all_configs and config is not None:
-            raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+            raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
         labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
         configs = [task_config(label, protocol=protocol) for label in labels]
-        loaded = load(chosen)
+        loaded = load(strategy)
         path = loaded.path
         level = levels.choose(containment, require_containment)
         with ExitStack() as stack:
@@ -78,7 +78,7 @@ def check(
             show_json(_refusal(error, path))
         return fail(error)
     if json:
-        show_json({"ok": True, "exit_status": 0, "configurations": [asdict(each) for each in checks]})
+        show_json({"ok": True, "exit_status": 0, "configurations": [asdict(check_) for check_ in checks]})
     else:
         from vecparity.cli.commands.check_view import show_checks
 

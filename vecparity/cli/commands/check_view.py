@@ -130,8 +130,10 @@ def _spread(spread: Spread) -> str:
 
 def _repeatability(check: Check) -> str:
     repeated = check.repeatability
-    said = "calls made again: none"
+    summary = "calls made again: none"
     if repeated.calls:
-        got = f"{len(repeated.differing)} returned something else" if repeated.differing else "all returned the same"
-        said = f"calls made again: {repeated.calls}, {got}"
-    return said + (f" (not {', '.join(repeated.left_out)}, which take long)" if repeated.left_out else "")
+        outcome = (
+            f"{len(repeated.differing)} returned something else" if repeated.differing else "all returned the same"
+        )
+        summary = f"calls made again: {repeated.calls}, {outcome}"
+    return summary + (f" (not {', '.join(repeated.left_out)}, which take long)" if repeated.left_out else "")

@@ -62,10 +62,10 @@ def compare(
     if len(what) < 2:
         raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
     if all_configs and config:
-        raise UsageError(f"--all-configs sets the configurations: got --config {config} as well")
+        raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
     references = resolve(what, history)
-    given = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
-    _require_own_settings(references, given)
+    flags = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
+    _require_own_settings(references, flags)
     sides = _sides(
         references,
         protocol or "full",
@@ -80,13 +80,15 @@ def compare(
     return 0
 
 
-def _require_own_settings(references: Sequence["Reference"], given: Mapping[str, Any]) -> None:
+def _require_own_settings(references: Sequence["Reference"], values: Mapping[str, Any]) -> None:
     from vecparity.evaluation.result import Evaluation
 
-    recorded = [reference.name for reference in references if isinstance(reference.given, Evaluation)]
-    flags = [flag for flag, value in given.items() if value]
+    recorded = [reference.name for reference in references if isinstance(reference.subject, Evaluation)]
+    flags = [flag for flag, value in values.items() if value]
     if recorded and flags:
-        raise UsageError(f"recorded evaluations set what is compared, {recorded[0]}: got {', '.join(flags)} as well")
+        raise UsageError(
+            f"recorded evaluations have settings of their own: expected {recorded[0]} without {', '.join(flags)}"
+        )
 
 
 def _sides(
@@ -106,7 +108,7 @@ def _sides(
     from vecparity.history.recorder import recorder
 
     configs = [task_config(label, protocol=protocol) for label in labels]
-    needs_history = not all(isinstance(reference.given, Evaluation) for reference in references)
+    needs_history = not all(isinstance(reference.subject, Evaluation) for reference in references)
     with Interruption(), recorder(history, enabled=needs_history, reuse=reuse, warn=warn) as records:
         return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
 
@@ -135,7 +137,7 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
     for comparison in comparisons:
         show(Text(f"\n{comparison.verdict}"))
         if differing := comparison.made_differently:
-            show(Text(f"made differently: {'; '.join(_differing(*each) for each in differing.items())}"))
+            show(Text(f"made differently: {'; '.join(_differing(*values) for values in differing.items())}"))
     for name, audits in _failing(comparisons).items():
         show(Text(f"\n{name} fails {', '.join(audits)}"))
     if per_secret:
@@ -150,8 +152,8 @@ def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:
 
 def _failing(comparisons: Sequence["Comparison"]) -> dict[str, list[str]]:
     """Returns the audits that each side failed on any configuration, by the side's name."""
-    made: dict[str, set[str]] = {}
+    failed: dict[str, set[str]] = {}
     for comparison in comparisons:
         for side in (comparison.first, comparison.second):
-            made.setdefault(side.name, set()).update(side.failed_audits)
-    return {name: sorted(audits) for name, audits in made.items() if audits}
+            failed.setdefault(side.name, set()).update(side.failed_audits)
+    return {name: sorted(audits) for name, audits in failed.items() if audits}

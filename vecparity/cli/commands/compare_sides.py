@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vecparity.analysis.contenders import require_same_settings
 from vecparity.cli.messages import say, warn_of_failed_audits
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.job import Job, to_task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.history.references import Reference
@@ -61,25 +62,30 @@ def sides(
         AuditFailedError: A recorded evaluation has no score: a strict audit failed.
     """
     _require_comparable(references, seeds)
-    recorded = [given.given for given in references if isinstance(given.given, Evaluation)]
-    strategies = {given.given.sha256: given.given for given in references if not isinstance(given.given, Evaluation)}
+    subjects = [reference.subject for reference in references]
+    recorded = [subject for subject in subjects if isinstance(subject, Evaluation)]
+    strategies = {subject.sha256: subject for subject in subjects if not isinstance(subject, Evaluation)}
     if recorded and strategies:
         if any(evaluation.provenance.seal for evaluation in recorded):
-            raise UsageError("a sealed evaluation is compared with recorded ones: got a strategy to be evaluated")
+            raise UsageError(
+                "a sealed evaluation can be compared with recorded evaluations only, got a strategy to evaluate"
+            )
         configs = list(dict.fromkeys(evaluation.config for evaluation in recorded))
         seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
         protocol = recorded[0].provenance.protocol
-    jobs = [(chosen, seed) for chosen in strategies.values() for seed in seeds]
-    made = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
+    jobs = [(strategy, seed) for strategy in strategies.values() for seed in seeds]
+    new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
     place = {sha256: index * len(seeds) for index, sha256 in enumerate(strategies)}
     result = []
     for reference, short_name in zip(references, _short_names(references), strict=True):
-        if isinstance(reference.given, Evaluation):
-            by_label = {reference.given.config.label: [reference.given]}
+        if isinstance(reference.subject, Evaluation):
+            by_label = {reference.subject.config.label: [reference.subject]}
         else:
-            first = place[reference.given.sha256]
+            first = place[reference.subject.sha256]
             own = slice(first, first + len(seeds))
-            by_label = {config.label: evaluated[own] for config, evaluated in zip(configs, made, strict=True)}
+            by_label = {
+                config.label: evaluated[own] for config, evaluated in zip(configs, new_evaluations, strict=True)
+            }
         result.append(Side(reference.name, short_name, by_label))
     return result
 
@@ -88,15 +94,17 @@ def _require_comparable(references: Sequence[Reference], seeds: Sequence[int]) -
     """Checks, before anything is evaluated, that the recorded evaluations can be compared."""
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"expected each top-level seed once, got {', '.join(map(str, seeds))}")
-    recorded = [(reference.name, each) for reference in references if isinstance(each := reference.given, Evaluation)]
+    recorded = [
+        (reference.name, subject) for reference in references if isinstance(subject := reference.subject, Evaluation)
+    ]
     for name, evaluation in recorded:
         if problem := evaluation.why_no_score:
             raise problem
         require_same_settings([other for _, other in recorded if other.config.label == evaluation.config.label])
         first = references[0]
-        if isinstance(first.given, Evaluation) and first.given.config.label != evaluation.config.label:
+        if isinstance(first.subject, Evaluation) and first.subject.config.label != evaluation.config.label:
             raise UsageError(
-                f"expected evaluations of the same configuration, got {first.given.config.label} of {first.name} and "
+                f"expected evaluations of the same configuration, got {first.subject.config.label} of {first.name} and "
                 f"{evaluation.config.label} of {name}"
             )
 
@@ -120,9 +128,9 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
 
 def _source(reference: Reference) -> tuple[str, str]:
     """Returns the strategy's name, with its parameters, and the digest of its source."""
-    if isinstance(reference.given, Evaluation):
-        return reference.given.provenance.title, reference.given.provenance.strategy_sha256
-    return reference.given.name, reference.given.sha256
+    if isinstance(reference.subject, Evaluation):
+        return reference.subject.provenance.title, reference.subject.provenance.strategy_sha256
+    return reference.subject.name, reference.subject.sha256
 
 
 def _evaluate(
@@ -133,15 +141,19 @@ def _evaluate(
     recorder: Recorder,
     follow: Follow,
 ) -> list[list[Evaluation]]:
-    made = []
+    listed = [Job(strategy, config, seed) for config in configs for strategy, seed in jobs]
+    tasks = [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
+    result = []
     with (
         follow(configs) as follower,
-        closing(evaluations(jobs, configs, protocol, options, follower, recall=recorder.recall)) as going,
+        Pipeline(options) as pipeline,
+        closing(pipeline.run(tasks, follower, fails_fast=True, recall=recorder.recall)) as groups,
     ):
-        for evaluated in going:
-            made.append(evaluated)
-            for evaluation in evaluated:
+        for outcomes in groups:
+            evaluations = [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
+            result.append(evaluations)
+            for evaluation in evaluations:
                 warn_of_failed_audits(evaluation)
-            for sentence in recorder.record(evaluated, jobs):
+            for sentence in recorder.record(evaluations, jobs):
                 say(sentence)
-    return made
+    return result

@@ -32,52 +32,52 @@ def doctor(*, json: Switch = False) -> int:
 
 
 def _facts(found: "Diagnosis") -> Table:
-    made = Table.grid(padding=(0, 2, 0, 0))
-    made.add_row("versions", ", ".join(f"{name} {version}" for name, version in found.versions.items()))
-    made.add_row("system", found.system)
-    made.add_row("processor", f"{found.processor} ({found.capability}), {found.threads} threads")
-    made.add_row("GPUs", ", ".join(found.gpus) or "none that PyTorch can use")
-    made.add_row("auto", found.auto)
-    made.add_row("history", found.history)
-    return made
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_row("versions", ", ".join(f"{name} {version}" for name, version in found.versions.items()))
+    rows.add_row("system", found.system)
+    rows.add_row("processor", f"{found.processor} ({found.capability}), {found.threads} threads")
+    rows.add_row("GPUs", ", ".join(found.gpus) or "none that PyTorch can use")
+    rows.add_row("auto", found.auto)
+    rows.add_row("history", found.history)
+    return rows
 
 
 def _engines(engines: "Sequence[EngineDiagnosis]") -> Table:
-    made = _table("engine", "", "on")
+    rows = _table("engine", "", "on")
     for heading in ("run-steps/s", "runs"):
-        made.add_column(heading, justify="right")
-    made.add_column("")
+        rows.add_column(heading, justify="right")
+    rows.add_column("")
     for engine in engines:
         speed = [f"{engine.speed.run_steps_per_second:,.0f}", str(engine.speed.num_runs)] if engine.speed else ["—", ""]
         note = engine.why_not or ", ".join(engine.levels)
-        made.add_row(engine.name, _auto(engine.is_auto), engine.device, *speed, note)
-    return made
+        rows.add_row(engine.name, _auto(engine.is_auto), engine.device, *speed, note)
+    return rows
 
 
 def _containment(found: "Diagnosis") -> Table:
-    made = _table("containment", "", "")
+    rows = _table("containment", "", "")
     for level in found.containment:
-        made.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
-    return made
+        rows.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
+    return rows
 
 
 def _streams(found: "Diagnosis") -> Table:
     words = {
         "same": "as the original's",
         "rounded": f"as the original's but for rounding ({found.capability})",
-        "other": "not the original's: compare with evaluations of this machine only",
+        "other": "other than the original's: compare only with evaluations of this machine",
     }
-    made = _table("random", "", "")
+    rows = _table("random", "", "")
     for stream in found.streams:
-        made.add_row(stream.name, stream.how, words[stream.likeness])
-    return made
+        rows.add_row(stream.name, stream.how, words[stream.likeness])
+    return rows
 
 
 def _extras(found: "Diagnosis") -> Table:
-    made = _table("optional", "")
+    rows = _table("optional", "")
     for extra in found.extras:
-        made.add_row(extra.name, extra.version or f"not installed: {extra.install}")
-    return made
+        rows.add_row(extra.name, extra.version or f"not installed: {extra.install}")
+    return rows
 
 
 def _table(*headings: str) -> Table:

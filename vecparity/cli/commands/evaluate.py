@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return flush(_run(*parsed))
     except KeyboardInterrupt:
-        say("interrupted: what had not been printed yet is lost")
+        say("interrupted: results that were not printed yet are lost")
         return 130
     except CheckpointExistsError as error:
         return fail(CheckpointExistsError(error.directory, error.name, "--resume"))
@@ -55,13 +55,15 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
-    jobs = [(load(chosen), seed) for chosen in arguments.strategy for seed in arguments.seed]
+    jobs = [(load(strategy), seed) for strategy in arguments.strategy for seed in arguments.seed]
+    if not jobs:
+        raise UsageError("expected at least one strategy with a seed, got none")
     needs_cuda = arguments.init_device == "cuda"
     level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
-            count = _num_servers([chosen for chosen, _ in jobs], arguments)
+            count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         from vecparity.cli.commands.evaluate_jobs import run
 
@@ -69,20 +71,20 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
-    """Returns the number of fork servers needed: one for each strategy, and another for each audited strategy."""
+    """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
     is_sealed = arguments.sealed or arguments.seal_key is not None
-    audited = {each.sha256 for each in strategies if audit_mode(each, arguments.audit, is_sealed=is_sealed) != "off"}
-    return len({each.sha256 for each in strategies}) + len(audited)
+    modes = [audit_mode(strategy, arguments.audit, is_sealed=is_sealed) for strategy in strategies]
+    return 1 + any(mode != "off" for mode in modes)
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
     """Returns the configurations to evaluate, and checks all of them before the first begins."""
     if arguments.all_configs:
-        given = {"--config": arguments.config, "--label": arguments.label}
-        given |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
-        for flag, value in given.items():
+        flags = {"--config": arguments.config, "--label": arguments.label}
+        flags |= {f"--{name.replace('_', '-')}": overrides.get(name) for name in ("n_features", "secret_size")}
+        for flag, value in flags.items():
             if value is not None:
-                raise UsageError(f"--all-configs sets the configurations and their labels: got {flag} {value} as well")
+                raise UsageError(f"--all-configs cannot be combined with {flag}: got {flag} {value}")
     labels = list(CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
     return [
         (label, task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides)) for label in labels

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from vecparity.cli import tables
 from vecparity.cli.arguments import Arguments
@@ -16,12 +15,14 @@ from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.job import Job, Task, to_task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.pipeline import evaluations
+from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
 from vecparity.history.recorder import Recorder, recorder
 from vecparity.sandbox.limits import Limits
+from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
 from vecparity.task.seeds import key_digest, new_key, read_key, write_key
@@ -48,8 +49,6 @@ def run(
     Returns:
         The exit status.
     """
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
     paths = _output_paths(arguments, [label for label, _ in plan], jobs)
 
     options = Options(
@@ -57,6 +56,7 @@ def run(
         device=arguments.device,
         init_device=arguments.init_device,
         chunk_runs=arguments.chunk_runs,
+        threads=arguments.threads,
         containment=arguments.containment,
         require_containment=arguments.require_containment,
         limits=limits,
@@ -80,18 +80,34 @@ def run(
         follower = Followers(
             [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
         )
-        protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
-        made = evaluations(jobs, configs, protocol, options, follower, interruption.requested, records.recall)
-        stack.enter_context(closing(made))
-        for (label, config), evaluated in zip(plan, made, strict=False):
+        tasks = _tasks(jobs, configs, arguments, options)
+        pipeline = stack.enter_context(Pipeline(options))
+        groups = pipeline.run(
+            tasks, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
+        )
+        stack.enter_context(closing(groups))
+        for (label, config), outcomes in zip(plan, groups, strict=False):
+            evaluated = [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
             for job, evaluation in enumerate(evaluated):
                 rows.append((config.label, evaluation))
                 status = max(status, _settle(evaluation, paths.get((label, job))))
             status = max(status, _record(records, evaluated, jobs))
         if status != MachineError.exit_status:
-            next(made, None)  # all results are written: removes the checkpoints
+            next(groups, None)  # all results are written: removes the checkpoints
     display.show(tables.table(rows))
     return status or display.status
+
+
+def _tasks(
+    jobs: Sequence[tuple[Strategy, int]], configs: Sequence[TaskConfig], arguments: Arguments, options: Options
+) -> list[Task]:
+    protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
+    listed = [
+        Job(strategy, config, seed, params=parameters.parse(arguments.param))
+        for config in configs
+        for strategy, seed in jobs
+    ]
+    return [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
 
 
 class _Training:
@@ -124,19 +140,21 @@ def _output_paths(
         label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
         if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
             raise UsageError(f"label must be a plain name, without separators, got {label!r}")
-        for job, (chosen, seed) in enumerate(jobs):
-            strategy_part = f"_{chosen.name}" if len(arguments.strategy) > 1 else ""
+        for job, (strategy, seed) in enumerate(jobs):
+            strategy_part = f"_{strategy.name}" if len(arguments.strategy) > 1 else ""
             paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
     if len(set(paths.values())) < len(paths):
-        raise UsageError(f"each evaluation must have a file of its own, got {sorted(map(str, paths.values()))}")
+        raise UsageError(
+            f"expected a different output file for each evaluation, got {sorted(map(str, paths.values()))}"
+        )
     make_writable(arguments.output_dir, "output-dir")
     return paths
 
 
 def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
     if arguments.no_history and (arguments.history is not None or arguments.reuse):
-        given = "--reuse" if arguments.reuse else f"--history {arguments.history}"
-        raise UsageError(f"--no-history uses no history: got {given} as well")
+        flag = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+        raise UsageError(f"--no-history cannot be combined with {flag}")
     return recorder(
         arguments.history,
         enabled=not arguments.no_history,
@@ -171,7 +189,7 @@ def _seal_key(arguments: Arguments) -> bytes | None:
         return None
     if arguments.resume:
         raise UsageError(
-            "a sealed evaluation goes on under its key, --seal-key FILE: got --sealed, which draws another"
+            "a sealed evaluation resumes under its own key: expected --seal-key FILE, got --sealed (a new key)"
         )
     key = new_key()
     if arguments.output_dir is not None:

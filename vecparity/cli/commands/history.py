@@ -109,7 +109,7 @@ def history(
         )
         entries = list(islice(wanted if sort in _BY_ID else sorted(wanted, key=_SORTED[sort]), limit))
         if not entries and (format_ == "table" or prune_curves):
-            raise UsageError(f"none of the {recorded.count()} recorded evaluations is such a one")
+            raise UsageError(f"no recorded evaluation matches (0 of {recorded.count()})")
     if prune_curves:
         return history_files.prune(recorded.path, entries, yes=yes)
     show_records([_record(entry, format_) for entry in entries], _CSV if format_ == "csv" else _COLUMNS, format_)
@@ -125,11 +125,11 @@ def _record(entry: "Entry", format_: Format) -> dict[str, Any]:
 
 def _require_one(actions: Mapping[str, bool], *, yes: bool) -> None:
     """Checks that at most one thing is asked for besides listing."""
-    given = [flag for flag, is_given in actions.items() if is_given]
-    if len(given) > 1:
-        raise UsageError(f"expected one of {', '.join(actions)}, got {' and '.join(given)}")
-    if yes and given != ["--prune-curves"]:
-        raise UsageError("--yes goes with --prune-curves, got it alone")
+    flags = [flag for flag, is_given in actions.items() if is_given]
+    if len(flags) > 1:
+        raise UsageError(f"expected one of {', '.join(actions)}, got {' and '.join(flags)}")
+    if yes and flags != ["--prune-curves"]:
+        raise UsageError(f"--yes requires --prune-curves, got {' '.join([*flags, '--yes'])}")
 
 
 def _notes(record: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ def migrate(path: Path) -> int:
     from vecparity.history.migration import migrate as migrate_file
 
     backup = migrate_file(path)
-    show(Text(f"{path} is of version {VERSION}; {backup} is as it was"))
+    show(Text(f"{path} was migrated to version {VERSION}; {backup} is a copy of the old file"))
     return 0
 
 

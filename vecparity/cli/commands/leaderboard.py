@@ -54,7 +54,9 @@ def leaderboard(
     league = _league(summaries, protocol, seal, init_device)
     standings = leaderboard(summaries, league, seed)
     if not standings:
-        raise UsageError(f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that rank")
+        raise UsageError(
+            f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that can be ranked"
+        )
     if published:
         standings += published_results(league.protocol)
     _show(standings, league, format_)
@@ -81,7 +83,7 @@ def _league(
     wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
         f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
-        f"{num_leagues} that rank (vecparity history lists all)"
+        f"{num_leagues} that can be ranked (vecparity history lists all)"
     )
 
 

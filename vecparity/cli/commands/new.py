@@ -52,6 +52,6 @@ def _write(file: Path, source: bytes) -> None:
                     file.unlink()
                 raise
     except FileExistsError as error:
-        raise UsageError(f"FILE must be a new one, got {file}, which exists") from error
+        raise UsageError(f"FILE must not exist yet, got {file}") from error
     except OSError as error:
         raise MachineError(f"{file} cannot be written: {error.strerror or error}") from error

@@ -42,7 +42,7 @@ def show(
     from vecparity.history.store import History
 
     if source and json:
-        raise UsageError("show prints the source or the JSON: got --source and --json")
+        raise UsageError("expected --source or --json, got both")
     with History(history) as opened:
         recorded = opened.get(id_)
     if source:
@@ -69,18 +69,18 @@ def _against_it(evaluation: "Evaluation") -> list[str]:
 
 def _runs(evaluation: "Evaluation") -> Table:
     """Tabulates every run's test accuracy by secret and ordering. Ten orderings fit into 80 columns."""
-    made = Table(title="test accuracy by ordering", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    rows = Table(title="test accuracy by ordering", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     orderings = range(evaluation.config.num_orderings)
     for heading in ("secret", "rows", "steps", *map(str, orderings)):
-        made.add_column(heading, justify="right", no_wrap=True)
+        rows.add_column(heading, justify="right", no_wrap=True)
     ended = {(run.secret_index, run.order_index): f"{run.test_accuracy:.3f}" for run in evaluation.results}
     ended |= {(run.secret_index, run.order_index): "div." for run in evaluation.diverged}
     for data in evaluation.datasets:
         steps = [run.steps for run in evaluation.results if run.secret_index == data.secret_index]
         mean_steps = f"{fmean(steps):,.0f}" if steps else "—"
         runs = [ended[data.secret_index, ordering] for ordering in orderings]
-        made.add_row(str(data.secret_index), f"{data.num_examples:,}", mean_steps, *runs)
-    return made
+        rows.add_row(str(data.secret_index), f"{data.num_examples:,}", mean_steps, *runs)
+    return rows
 
 
 def _facts(recorded: "Recorded") -> Table:
@@ -88,18 +88,19 @@ def _facts(recorded: "Recorded") -> Table:
     from vecparity.evaluation.params import param_words
     from vecparity.history import reproduction
 
-    made = Table("", "", show_header=False, box=None)
+    rows = Table("", "", show_header=False, box=None)
     evaluation = recorded.evaluation
     facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
     provenance = evaluation.provenance
     facts |= asdict(provenance) | {
         "wall_seconds": round(provenance.wall_seconds, 1),
         "params": " ".join(param_words(provenance.params)),
+        "origin": "" if provenance.origin == "file" else provenance.origin,
     }
     facts |= asdict(evaluation.config)
     facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
     facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
     for name, value in facts.items():
         if value != "":
-            made.add_row(name, "—" if value is None else str(value))
-    return made
+            rows.add_row(name, "—" if value is None else str(value))
+    return rows

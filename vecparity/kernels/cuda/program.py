@@ -79,11 +79,11 @@ def kept_cubin(plan: Plan, architecture: str) -> bytes:
     """
     path = platformdirs.user_cache_path("vecparity", appauthor=False) / "cuda" / _digest(plan, architecture)
     try:
-        kept = path.read_bytes()
+        cached = path.read_bytes()
     except OSError:
-        kept = b""
-    if kept[:_DIGEST_BYTES] == hashlib.sha256(kept[_DIGEST_BYTES:]).digest():
-        return kept[_DIGEST_BYTES:]
+        cached = b""
+    if cached[:_DIGEST_BYTES] == hashlib.sha256(cached[_DIGEST_BYTES:]).digest():
+        return cached[_DIGEST_BYTES:]
     cubin = compile_kernel(plan, architecture).cubin
     with suppress(OSError):  # if writing fails, compile again next time
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -119,7 +119,7 @@ class LoadedProgram:
 
     def launch(self, num_clusters: int, arguments: Sequence[Tensor | int]) -> None:
         """See `engines.cuda.Program.launch`."""
-        words = [one.data_ptr() if isinstance(one, Tensor) else one for one in arguments]
+        words = [argument.data_ptr() if isinstance(argument, Tensor) else argument for argument in arguments]
         core = _core()
         try:
             with torch.cuda.device(self._device):

@@ -107,16 +107,16 @@ class Checkpoints:
             return None
         generations, reasons = self._generations(), []
         try:
-            kept, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
+            saved, self._runs_digest = checkpoint_file.read(self._runs_stem, self._identity)
             if training is not None:
-                checkpoint_file.require(self._runs_stem, training.check_runs, kept)
+                checkpoint_file.require(self._runs_stem, training.check_runs, saved)
         except CheckpointRefusedError as refused:
             raise self._unusable([str(refused)]) from refused
         for generation in reversed(generations):
             try:
                 state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
                 if training is not None:
-                    num_runs = len(kept.values["runs"])
+                    num_runs = len(saved.values["runs"])
                     checkpoint_file.require(self._stem(generation), training.check_state, state, num_runs)
             except CheckpointRefusedError as refused:
                 reasons.append(str(refused))
@@ -128,10 +128,12 @@ class Checkpoints:
         if generations and self.state is None:
             raise self._unusable(reasons)
         for reason in reasons:
-            warnings.warn(f"checkpoint refused, the one before it is used: {reason}", stacklevel=2)
+            warnings.warn(
+                f"resuming from the checkpoint before the newest, which cannot be used: {reason}", stacklevel=2
+            )
         self._last, self._saved_at = max(generations, default=0), time.monotonic()
-        runs = snapshot.to_runs(kept)
-        self._runs, self.notes = runs, kept.values["notes"]
+        runs = snapshot.to_runs(saved)
+        self._runs, self.notes = runs, saved.values["notes"]
         return runs
 
     def end(self) -> None:
@@ -177,8 +179,8 @@ class Checkpoints:
 
     def _keep_runs(self) -> None:
         runs = snapshot.of_runs(self._runs)
-        kept = replace(runs, values={**runs.values, "notes": self.notes})
-        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, kept)
+        runs_with_notes = replace(runs, values={**runs.values, "notes": self.notes})
+        self._runs_digest = checkpoint_file.write(self._runs_stem, self._identity, runs_with_notes)
 
     def _attempt(self, keep: Callable[[], None]) -> None:
         try:
@@ -188,7 +190,7 @@ class Checkpoints:
         except (OSError, MemoryError, UsageError) as error:  # a failed save must not end a training
             if not self._has_failed:
                 warnings.warn(
-                    f"no checkpoint could be written to {self.directory}, training goes on: {error}", stacklevel=4
+                    f"no checkpoint could be written to {self.directory}, training continues: {error}", stacklevel=4
                 )
             self._has_failed = True
         if self._lock.is_held():

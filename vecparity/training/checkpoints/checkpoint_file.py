@@ -88,8 +88,8 @@ def read(stem: Path, of: dict[str, Any]) -> tuple[Snapshot, str]:
     path = stem.with_name(f"{stem.name}.safetensors")
     data = _read_bytes(path, _MOST_TENSOR_BYTES)
     if sha256(data).hexdigest() != digest:
-        got = f"{sha256(data).hexdigest()[:16]}... of {len(data)} bytes"
-        raise CheckpointRefusedError(f"{path.name}: expected SHA-256 {printable(digest[:16])}..., got {got}")
+        actual = f"{sha256(data).hexdigest()[:16]}... of {len(data)} bytes"
+        raise CheckpointRefusedError(f"{path.name}: expected SHA-256 {printable(digest[:16])}..., got {actual}")
     return Snapshot(values, _load(path, data)), digest
 
 
@@ -131,16 +131,16 @@ def _parse(path: Path) -> dict[str, Any]:
     data = _read_bytes(path, _MOST_BYTES)
     try:
         if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:  # every value after the first follows one of these
-            raise ValueError("more values than any has")
+            raise ValueError(f"more than {_MOST_VALUES} values")
         content: dict[str, Any] = json.loads(data)["content"]
         rendered = _render(content)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        got = printable(repr(error))
+        actual = printable(repr(error))
         raise CheckpointRefusedError(
-            f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {got}"
+            f"{path.name}: expected a whole checkpoint of format {FORMAT}, got {actual}"
         ) from error
     if not isinstance(content, dict) or data != rendered:
-        raise CheckpointRefusedError(f"{path.name}: expected what its SHA-256 was taken of, got something altered")
+        raise CheckpointRefusedError(f"{path.name}: expected content that matches its SHA-256, got altered content")
     return content
 
 
@@ -151,9 +151,9 @@ def _read_bytes(path: Path, most_bytes: int) -> bytes:
         raise CheckpointRefusedError(f"{path.name}: expected a file, got {error.strerror}") from error
 
 
-def _differences(field: str, expected: Any, got: Any) -> Iterator[str]:
-    if isinstance(expected, dict) and isinstance(got, dict):
-        for name in expected | got:
-            yield from _differences(f"{field}.{name}".removeprefix("of."), expected.get(name), got.get(name))
-    elif expected != got:
-        yield f"{printable(field)}: expected {brief(expected)}, got {brief(got)}"
+def _differences(field: str, expected: Any, actual: Any) -> Iterator[str]:
+    if isinstance(expected, dict) and isinstance(actual, dict):
+        for name in expected | actual:
+            yield from _differences(f"{field}.{name}".removeprefix("of."), expected.get(name), actual.get(name))
+    elif expected != actual:
+        yield f"{printable(field)}: expected {brief(expected)}, got {brief(actual)}"

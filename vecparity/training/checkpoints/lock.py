@@ -87,11 +87,11 @@ class Lock:
         except BlockingIOError as error:
             pid = os.pread(descriptor, 20, 0).decode(errors="replace").strip()
             holder = f", pid {pid}" if pid.isdecimal() else ""
-            said = f"{self.path} is in use by another evaluation{holder}: wait for its end, or stop it"
-            raise UsageError(said) from error
+            message = f"{self.path} is in use by another evaluation{holder}: wait until it ends, or stop it"
+            raise UsageError(message) from error
         except OSError as error:
-            said = f"{self.path} cannot be locked, so that nobody sees the same evaluation made twice at once: {error}"
-            warnings.warn(said, stacklevel=4)
+            message = f"{self.path} cannot be locked, so do not run the same evaluation twice at the same time: {error}"
+            warnings.warn(message, stacklevel=4)
 
     def _is_named(self, descriptor: int) -> bool:
         try:

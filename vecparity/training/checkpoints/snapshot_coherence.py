@@ -99,7 +99,7 @@ class Training:
                 require(not past.any(), f"bits.{position}: 0 past feature {n_features}", "1")
         _require_within("runs", len(values.runs), 1, 2**31 - 1)
         _require_tensor("params", tensors["params"], torch.float32, len(values.runs), self.num_params)
-        require(bool(tensors["params"].isfinite().all()), "params: finite numbers", "others")
+        require(bool(tensors["params"].isfinite().all()), "params: finite numbers", "infinity or NaN")
         for run in values.runs:
             for name in ("dataset", "test_set"):
                 _require_within(name, getattr(run, name), 0, len(datasets) - 1)
@@ -136,29 +136,33 @@ class Training:
             self._check_end(end, values, closes, windows[end.run])
 
     def _check_tensors(self, values: _State, tensors: dict[str, Tensor]) -> None:
-        num_live, made = len(values.live), values.step - values.opened
-        sums = [f"sums.{name}" for name in ("loss", "accuracy", "num_batches")] if made else []
+        num_live, num_steps = len(values.live), values.step - values.opened
+        sums = [f"sums.{name}" for name in ("loss", "accuracy", "num_batches")] if num_steps else []
         curves = [f"curve.{name}" for name in ("windows", "step", "loss", "accuracy")]
         _require_names(tensors, ["params", "exp_avg", "exp_avg_sq", "active", *sums, *curves])
         for name in ("params", "exp_avg", "exp_avg_sq"):
             _require_tensor(name, tensors[name], self.dtype, num_live, self.num_params)
-        require(not (tensors["exp_avg_sq"] < 0).any(), "exp_avg_sq: at least 0", "less")
+        require(not (tensors["exp_avg_sq"] < 0).any(), "exp_avg_sq: at least 0", "negative numbers")
         active = tensors["active"]
         _require_tensor("active", active, torch.bool, num_live)
         # Some code treats any other byte as true, other code as false.
         require(bool((active.view(torch.uint8) <= 1).all()), "active: 0 and 1", "another byte")
-        if not made:
-            require(bool(active.all()), "active: all runs, where a window closed", "others")
+        if not num_steps:
+            require(bool(active.all()), "active: all runs at the close of a window", "inactive runs")
             return
         loss, accuracy, num_batches = (tensors[name] for name in sums)
         _require_tensor("sums.num_batches", num_batches, torch.int64, num_live)
-        in_range = (num_batches >= 0) & (num_batches <= made)
-        require(bool(in_range.all()), f"sums.num_batches: 0 to {made}", num_batches[~in_range][:1].tolist())
-        require(bool(((num_batches == made) == active).all()), "sums.num_batches: of runs that are active, all", "not")
+        in_range = (num_batches >= 0) & (num_batches <= num_steps)
+        require(bool(in_range.all()), f"sums.num_batches: 0 to {num_steps}", num_batches[~in_range][:1].tolist())
+        require(
+            bool(((num_batches == num_steps) == active).all()),
+            "sums.num_batches: all batches of exactly the active runs",
+            "others",
+        )
         for name, values_, most in (("loss", loss, torch.inf), ("accuracy", accuracy, 1)):
             _require_tensor(f"sums.{name}", values_, torch.float64, num_live)
             is_fit = values_.isfinite() & (values_ >= 0) & (values_ <= num_batches * most if most == 1 else True)
-            require(bool(is_fit.all()), f"sums.{name}: of finite means", values_[~is_fit][:1].tolist())
+            require(bool(is_fit.all()), f"sums.{name}: sums of means within range", values_[~is_fit][:1].tolist())
 
     def _check_curves(self, values: _State, tensors: dict[str, Tensor], num_runs: int) -> list[int]:
         """Checks the curves, and returns the steps at which windows had closed."""
@@ -182,7 +186,11 @@ class Training:
         for run, end in enumerate(accumulate(windows.tolist())):
             count = int(windows[run])
             part = slice(end - count, end)
-            require(torch.equal(steps[part], expected[:count]), f"curve.step: the windows of run {run}", "others")
+            require(
+                torch.equal(steps[part], expected[:count]),
+                f"curve.step: the steps at which windows of run {run} close",
+                "other steps",
+            )
             good, longest = _successions(is_good[part])
             _require_equal(f"good_windows of run {run}", values.good_windows[run], good)
             is_stopped = good == config.early_stop_windows and run not in values.live
@@ -191,20 +199,20 @@ class Training:
         return closes
 
     def _check_end(self, end: _End, values: _State, closes: Sequence[int], num_windows: int) -> None:
-        config, what = self.config, f"steps of run {end.run}"
+        config, name = self.config, f"steps of run {end.run}"
         last = closes[num_windows - 1] if num_windows else 0
         following = closes[num_windows] if num_windows < len(closes) else last
         if end.test_accuracy is None or end.first_layer is None:
             is_neither = end.test_accuracy is None and end.first_layer is None
-            require(is_neither, "test_accuracy and first_layer: both or neither", "one")
-            _require_within(what, end.steps, last, following)
+            require(is_neither, "test_accuracy and first_layer: both or neither", "one of them")
+            _require_within(name, end.steps, last, following)
             return
-        _require_equal(what, end.steps, last)
+        _require_equal(name, end.steps, last)
         has_stopped = values.good_windows[end.run] == config.early_stop_windows
-        require(has_stopped or last == config.max_steps, f"{what}: those of a run that stopped", last)
+        require(has_stopped or last == config.max_steps, f"{name}: max_steps, or good windows that stop the run", last)
         _require_equal(f"features in first_layer of run {end.run}", len(end.first_layer), config.n_features)
         is_fit = all(0 <= value < torch.inf for value in end.first_layer)
-        require(is_fit, f"first_layer of run {end.run}: finite, at least 0", "others")
+        require(is_fit, f"first_layer of run {end.run}: finite, at least 0", "other numbers")
 
 
 def _successions(is_good: Tensor) -> tuple[int, int]:
@@ -214,10 +222,10 @@ def _successions(is_good: Tensor) -> tuple[int, int]:
     return gaps[-1], max(gaps)
 
 
-def require(holds: bool, expected: str, got: object) -> None:
+def require(holds: bool, expected: str, actual: object) -> None:
     """Raises a `ValueError` that says what was expected and what was got, unless the condition holds."""
     if not holds:
-        raise ValueError(f"expected {expected}, got {got if isinstance(got, str) else brief(got)}")
+        raise ValueError(f"expected {expected}, got {actual if isinstance(actual, str) else brief(actual)}")
 
 
 def _require_equal(name: str, value: int, expected: int) -> None:
@@ -230,9 +238,10 @@ def _require_within(name: str, value: int, least: int, most: int) -> None:
 
 def _require_names(tensors: dict[str, Tensor], names: Sequence[str]) -> None:
     differing = sorted(tensors.keys() ^ set(names))
-    require(not differing, f"{len(names)} tensors", f"{len(tensors)}: {brief(differing[:1])} is missing or too many")
+    actual = f"{len(tensors)}: {', '.join(map(brief, differing[:1]))} is missing or unexpected"
+    require(not differing, f"{len(names)} tensors", actual)
 
 
 def _require_tensor(name: str, tensor: Tensor, dtype: torch.dtype, *shape: int) -> None:
-    got = f"{tensor.dtype} of {list(tensor.shape)}"
-    require(tensor.dtype == dtype and tensor.shape == shape, f"{name}: {dtype} of {list(shape)}", got)
+    actual = f"{tensor.dtype} of {list(tensor.shape)}"
+    require(tensor.dtype == dtype and tensor.shape == shape, f"{name}: {dtype} of {list(shape)}", actual)

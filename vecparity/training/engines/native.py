@@ -89,7 +89,7 @@ class NativeEngine:
         try:
             yield
         except MemoryError as error:
-            raise MachineError(f"out of memory with --threads {self.threads}: fewer need less") from error
+            raise MachineError(f"out of memory with --threads {self.threads}: use fewer threads") from error
 
 
 def why_not(device: torch.device, dtype: torch.dtype) -> str | None:

@@ -61,18 +61,18 @@ def choose_engine(
         if problem := _why_not_all(name, devices, dtype, config):
             raise UsageError(f"the {name} engine {problem}")
         return name
-    chosen, _ = _choose(devices, dtype, config)
-    if chosen == "vmap" and why_not_native(devices[0], dtype) is None:
+    engine, _ = _choose(devices, dtype, config)
+    if engine == "vmap" and why_not_native(devices[0], dtype) is None:
         warnings.warn(f"the native engine {native.PROBLEM}; the slower vmap engine is used", stacklevel=2)
-    return chosen
+    return engine
 
 
 def explain_auto(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> str:
     """Explains the choice of ``--engine auto`` on these devices."""
-    chosen, passed_over = _choose(devices, dtype, config)
+    engine, passed_over = _choose(devices, dtype, config)
     if devices[0].type != "cuda":
         passed_over = ["there is no GPU that PyTorch can use", *passed_over]
-    return f"{chosen}: {'; '.join(passed_over) or 'the fastest on this GPU'}"
+    return f"{engine}: {'; '.join(passed_over) or 'the fastest on this GPU'}"
 
 
 def _choose(devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig) -> tuple[EngineName, list[str]]:

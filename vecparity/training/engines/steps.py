@@ -87,12 +87,12 @@ class Steps:
     def _load(self, ensemble: Ensemble, window: Window, runs: slice) -> int:
         device, dtype = ensemble.params.device, ensemble.params.dtype
         num_runs, num_steps = len(ensemble.params[runs]), window.num_steps
-        for ours, theirs in (
+        for static, state in (
             (self._params, ensemble.params),
             (self._exp_avg, ensemble.exp_avg),
             (self._exp_avg_sq, ensemble.exp_avg_sq),
         ):
-            ours[:num_runs] = theirs[runs]
+            static[:num_runs] = state[runs]
         self._active.zero_()
         self._active[:num_runs] = ensemble.active[runs]
         by = ensemble.coefficients(num_steps, runs)

@@ -68,7 +68,7 @@ class VmapEngine:
             if failed:
                 self._captured.clear()  # recordings of larger chunks hold memory
                 self.chunk_runs = chunk_runs = min(chunk_runs, ensemble.num_runs) // 2
-                warnings.warn(f"out of memory: going on with --chunk-runs {chunk_runs}", stacklevel=2)
+                warnings.warn(f"out of memory: continuing with --chunk-runs {chunk_runs}", stacklevel=2)
             pending = [part for runs in failed for part in _chunks(runs, chunk_runs)]
         ensemble.step += window.num_steps
         return WindowMetrics.concatenate([trained[start] for start in sorted(trained)])
@@ -79,7 +79,8 @@ class VmapEngine:
         """See `Engine.test`."""
         there = {id(data): data.to(params.device) for data in test_sets}  # runs share test sets
         correct = [
-            _count_correct(one, there[id(data)], hidden_width) for one, data in zip(params, test_sets, strict=True)
+            _count_correct(run_params, there[id(data)], hidden_width)
+            for run_params, data in zip(params, test_sets, strict=True)
         ]
         return torch.stack(correct).cpu() / torch.tensor([data.num_examples for data in test_sets], dtype=torch.float64)
 

@@ -1,4 +1,4 @@
-"""One strategy's sandbox, seen from the evaluator: a contained fork server and its workers.
+"""A contained fork server and its workers, seen from the evaluator.
 
 Nothing that comes from the sandbox is trusted: replies are read up to the longest valid length and within a time limit,
 and text is only ever shown.
@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from types import TracebackType
@@ -38,6 +38,7 @@ from vecparity.sandbox.protocol import (
     decode_parameters,
 )
 from vecparity.sandbox.start import take_or_start
+from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
@@ -52,44 +53,54 @@ _TICK_SECONDS = 0.002
 _MOST_DEPTH = 3
 
 
-class Sandbox:
-    """Runs a strategy's functions in workers of a fork server, which starts at once without being waited for.
+class ForkServer:
+    """Calls strategies' functions, each call in a worker of its own; starts at once without being waited for.
 
     Args:
-        strategy: The only strategy that this sandbox runs.
         level: The containment.
         limits: The limits of each worker.
-        log: Receives everything that the strategy prints.
+        log: Receives everything that strategies print.
         device: The device on which ``init_model`` draws.
+        num_threads: Threads within torch's operations.
         again: Whether workers have other surroundings (`surroundings`), for calls that are made a second time.
+
+    Attributes:
+        has_shown_secrets: Whether a worker has seen a secret.
     """
 
     def __init__(
         self,
-        strategy: Strategy,
         level: Level,
         limits: Limits,
         log: StrategyLog,
         device: torch.device,
+        num_threads: int,
         *,
         again: bool = False,
     ) -> None:
-        self._strategy, self._limits, self._device = strategy, limits, device
+        self._limits, self._device = limits, device
         self._log, self._level, self._has_namespaces = log, level, level in levels.WITH_NAMESPACES
         self._asks_for = WORKER_AGAIN if again else WORKER
-        # In other threads torch reports another number. With more threads than CPUs, the surplus would count against
-        # the strategy's limit.
-        self._num_threads = min(torch.get_num_threads(), num_cpus())
+        self._num_threads = min(num_threads, num_cpus())  # more would count against the strategy's limit
         self._is_ready = False
+        self.has_shown_secrets = False
         self._started = take_or_start(level, limits, log.write_end, needs_cuda=device.type == "cuda")
         self._process, self._control = self._started.process, self._started.control
 
-    def __enter__(self) -> "Sandbox":
+    @property
+    def has_ended(self) -> bool:
+        """True if the server can serve no more calls."""
+        return self._process.returncode is not None
+
+    def __enter__(self) -> "ForkServer":
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         """Ends every process of the sandbox and removes its files."""
         self.kill()
         self._control.close()
@@ -127,36 +138,67 @@ class Sandbox:
                 time.sleep(_TICK_SECONDS)
 
     def initialise(
-        self, config: TaskConfig, run_seeds: Sequence[int]
+        self, strategy: Strategy, arguments: Arguments, config: TaskConfig, run_seeds: Sequence[int]
     ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
         """Requests the initial networks and hyperparameters of runs from a new worker, which sees no secret.
+
+        Args:
+            strategy: The strategy.
+            arguments: Keyword arguments for the calls of its functions.
+            config: The settings.
+            run_seeds: One seed for each run.
 
         Raises:
             InvalidStrategyError: The contract does not accept the networks or hyperparameters of the strategy.
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: The sandbox does not work.
         """
-        request = self._request(config, run_seeds=run_seeds, device=self._device.type)
-        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
+        request = self._request(strategy, arguments, config, run_seeds=run_seeds, device=self._device.type)
+        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)[0]
 
-    def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
-        """Requests one secret's training set from a new worker.
+    def initialise_variants(
+        self,
+        strategy: Strategy,
+        arguments: Arguments,
+        config: TaskConfig,
+        run_seeds: Sequence[int],
+        variants: Sequence[Mapping[str, Value]],
+    ) -> list[list[tuple[Float32[Tensor, " param"], OptimizerConfig]]]:
+        """Requests networks once for several variants that differ in arguments of ``get_optimizer_config`` alone.
+
+        Args:
+            strategy: See `initialise`.
+            arguments: See `initialise`; with none for ``get_optimizer_config``.
+            config: See `initialise`.
+            run_seeds: See `initialise`.
+            variants: Each variant's keyword arguments for ``get_optimizer_config``.
 
         Raises:
-            InvalidStrategyError: The contract does not accept the dataset that the strategy returned.
-            StrategyFailedError: ``make_dataset`` raised, hit a limit, or ended its process.
-            MachineError: The sandbox does not work.
+            StrategyFailedError: See `initialise`; or the calls of the variants may depend on each other (`variants`).
+            InvalidStrategyError: See `initialise`.
+            MachineError: See `initialise`.
         """
-        request = self._request(config, secret=secret, dataset_seed=dataset_seed)
+        request = self._request(
+            strategy, arguments, config, run_seeds=run_seeds, device=self._device.type, variants=variants
+        )
+        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)
+
+    def training_set(
+        self, strategy: Strategy, arguments: Arguments, config: TaskConfig, secret: Secret, dataset_seed: int
+    ) -> Dataset:
+        """Requests one secret's training set from a new worker; for other arguments and errors see `initialise`."""
+        self.has_shown_secrets = True
+        request = self._request(strategy, arguments, config, secret=secret, dataset_seed=dataset_seed)
         return self._ask(request, "make_dataset", decode_dataset)
 
-    def _request(self, config: TaskConfig, **what: object) -> Request:
-        return Request(self._strategy, config, self._limits, self._num_threads, **what)  # type: ignore[arg-type]
+    def _request(self, strategy: Strategy, arguments: Arguments, config: TaskConfig, **call: object) -> Request:
+        return Request(strategy, config, self._limits, self._num_threads, arguments=arguments, **call)  # type: ignore[arg-type]
 
     def _ask(self, request: Request, functions: str, decode: Callable[[bytearray, Request], Answer]) -> Answer:
         """Sends one request to a new worker and returns its decoded reply."""
+        path = request.strategy.path
         if not self._is_ready:
-            self._await_server(_START_SECONDS)
+            self._await_server(_START_SECONDS, path)
             self._is_ready = True
         ours, workers_end = socket.socketpair()
         with ours:
@@ -170,30 +212,37 @@ class Sandbox:
                 try:
                     socket.send_fds(self._control, [self._asks_for], [workers_end.fileno()])
                 except OSError as error:
-                    raise self._lost() from error
+                    raise self._lost(path) from error
             conversation = Conversation(ours, self._control, usage)
             try:
                 conversation.send(request.encode())
                 return decode(conversation.reply(request), request)
             except LimitReachedError as error:
                 self.kill()  # at once: with too many processes running, the server may get no CPU time to do it
-                raise StrategyFailedError(f"{self._strategy.path}: {functions} hit the limit {error}") from error
-            except (EndedError, ForgedError) as error:
-                raise StrategyFailedError(f"{self._strategy.path}: {functions} {error}") from error
+                raise StrategyFailedError(f"{path}: {functions} {error}") from error
+            except EndedError as error:
+                raise StrategyFailedError(f"{path}: {functions} {error}") from error
+            except ForgedError as error:
+                self.kill()
+                raise StrategyFailedError(f"{path}: {functions} {error}") from error
             finally:
-                if self._process.returncode is None:
-                    self._end_worker(has_ended=conversation.ended is not None)
+                if not self.has_ended:
+                    self._end_worker(path, has_ended=conversation.ended is not None)
 
-    def _end_worker(self, *, has_ended: bool) -> None:
-        """Ends the worker and every process that it started, and waits until the server can fork the next worker."""
+    def _end_worker(self, path: str, *, has_ended: bool) -> None:
+        """Ends the worker and every process that it started, and waits until the server can fork the next worker.
+
+        A server that finds a trace of the worker that would outlive it cannot: it is ended.
+        """
         with suppress(OSError):  # if the server is gone, the next wait raises
             self._control.sendall(b"E")
         while not has_ended:
-            status, _ = ENDED.unpack(self._await_server(_SERVER_SECONDS, ENDED.size))
+            status, _ = ENDED.unpack(self._await_server(_SERVER_SECONDS, path, ENDED.size))
             has_ended = status != IN_USE
-        self._await_server(_SERVER_SECONDS)
+        if self._await_server(_SERVER_SECONDS, path) != READY:
+            self.kill()
 
-    def _await_server(self, seconds: float, length: int = len(READY)) -> bytes:
+    def _await_server(self, seconds: float, path: str, length: int = len(READY)) -> bytes:
         """Waits until the server has sent a message of the given length in bytes.
 
         Raises:
@@ -206,14 +255,17 @@ class Sandbox:
                 return said
         except OSError:
             pass
-        raise self._lost()
+        raise self._lost(path)
 
-    def _lost(self) -> StrategyFailedError | MachineError:
+    def _lost(self, path: str) -> StrategyFailedError | MachineError:
+        """Ends what is left of the server, and builds the error."""
+        status = None
+        with suppress(subprocess.TimeoutExpired):
+            status = self._process.wait(_TICK_SECONDS * 500)
+        self.kill()
         if self._is_ready:
-            with suppress(subprocess.TimeoutExpired):
-                if self._process.wait(_TICK_SECONDS * 500) == os.EX_OSERR:
-                    return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
-            path = self._strategy.path
-            return StrategyFailedError(f"{path}: must leave the process that forks its workers alone, got it stopped")
+            if status == os.EX_OSERR:
+                return MachineError(f"the sandbox cannot start a worker: {self._log.last_words()}")
+            return StrategyFailedError(f"{path}: the sandbox server died while it ran this strategy")
         reason = self._log.last_words() or "no reason given"
         return MachineError(f"the sandbox did not start (perhaps --containment limits does): {reason}")

@@ -1,0 +1,204 @@
+"""The evaluator: one long-lived object between everything that wants evaluations and everything that makes them."""
+
+import threading
+import warnings
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation.callbacks import Follower, Followers
+from vecparity.evaluation.job import Failure, Job, Outcome, Task, to_task
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import Pipeline
+from vecparity.evaluation.result import Evaluation
+from vecparity.history.recorder import Recorder
+from vecparity.history.store import History
+
+Item = TypeVar("Item")
+
+# The most runs that train together, of several jobs. More train no faster, and keep their jobs' outcomes waiting.
+_MOST_RUNS = 800
+
+
+class Evaluator:
+    """Evaluates any jobs, any number of times; keeps its sandboxes, engines and compiled kernels warm in between.
+
+        with Evaluator(history="search.sqlite") as evaluator:
+            for outcome in evaluator.map(Job("mine.py", params={"lr": lr}) for lr in (1e-3, 1e-2)):
+                ...
+
+    Every outcome is bitwise what the job's own `evaluate` gives, whatever is evaluated with it or before it (but for
+    the ``vmap`` engine, whose rounding depends on the number of runs that train together). With ``checkpoint``, each
+    job trains by itself, and its checkpoint serves it in any later evaluator.
+
+    One thread at a time can have jobs evaluated. A process forked from this one cannot.
+
+    Args:
+        followers: Objects to notify of the progress.
+        history: The history to record the evaluations in, if any: a file, or a history opened with ``create=True``. If
+            recording fails, warns, returns the evaluations anyway, and leaves their checkpoint in place.
+        reuse: Take evaluations of the same source, settings, engine, device and versions from the history.
+        **options: Fields of `Options`, by name.
+
+    Raises:
+        UsageError: An option is invalid.
+        MachineError: Strategies cannot be contained as requested.
+    """
+
+    def __init__(
+        self,
+        *,
+        followers: Sequence[Follower] = (),
+        history: History | str | Path | None = None,
+        reuse: bool = False,
+        **options: Any,
+    ) -> None:
+        _require_bool("reuse", reuse)
+        if reuse and history is None:
+            raise UsageError("reuse needs a history to take evaluations from, got none")
+        known = {option.name for option in fields(Options)}
+        for name in options:
+            if name not in known:
+                raise UsageError(f"no option {name!r}: the options are {', '.join(sorted(known))}")
+        self._follower = Followers(_followers(followers))
+        self._options = Options(**options)
+        self._reuse = reuse
+        self._is_stopping = threading.Event()
+        self._is_evaluating = threading.Lock()
+        with ExitStack() as stack:
+            self._history = stack.enter_context(_opened(history))
+            self._pipeline = stack.enter_context(Pipeline(self._options))
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> "Evaluator":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the sandboxes, and closes the history if it was opened here."""
+        self._stack.close()
+
+    def stop(self) -> None:
+        """Stops the evaluation in progress soon, from any thread; its thread gets an `InterruptedTrainingError`."""
+        self._is_stopping.set()
+
+    def map(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
+        """Yields the outcome of each job, in order, as soon as the earlier ones are done.
+
+        An `Evaluation` has a score. A `Failure` says why a job has none; the other jobs go on.
+
+        Raises:
+            UsageError: Another thread has jobs evaluated, or ``jobs`` is not iterable.
+            InterruptedTrainingError: `stop` was called.
+        """
+        waiting: dict[int, Outcome] = {}
+        following = 0
+        for index, _, outcome in self._outcomes(jobs):
+            waiting[index] = outcome
+            while following in waiting:
+                yield waiting.pop(following)
+                following += 1
+
+    def as_completed(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, Outcome]]:
+        """Yields each job with its outcome as soon as it is done. For outcomes and errors see `map`."""
+        for _, job, outcome in self._outcomes(jobs):
+            yield job, outcome
+
+    def _outcomes(self, jobs: Iterable[Job]) -> Iterator[tuple[int, Job, Outcome]]:
+        listed = as_list("jobs", jobs, "Jobs")
+        tasks = []
+        for index, job in enumerate(listed):
+            try:
+                tasks.append(to_task(index, job, self._options))
+            except UsageError as error:
+                if not isinstance(job, Job):
+                    raise
+                yield index, job, Failure(job, error)
+        if tasks:
+            self._pipeline.warm_up(tasks)
+        # A checkpoint belongs to one job, which may be evaluated beside others next time.
+        most_runs = _MOST_RUNS if self._options.checkpoint is None else 1
+        with closing(self._run(tasks, most_runs=most_runs, fails_fast=False)) as groups:
+            for outcomes in groups:
+                for task, outcome in outcomes:
+                    if isinstance(outcome, Evaluation) and (problem := outcome.why_no_score):
+                        outcome = Failure(task.job, problem, outcome)
+                    yield task.index, task.job, outcome
+
+    def together(self, jobs: Sequence[Job]) -> list[Evaluation]:
+        """Evaluates jobs of one configuration in a single ensemble; raises the first error."""
+        tasks = [to_task(index, job, self._options) for index, job in enumerate(jobs)]
+        ((*outcomes,),) = self._run(tasks, most_runs=None, fails_fast=True)
+        return [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
+
+    def _run(
+        self, tasks: Sequence[Task], *, most_runs: int | None, fails_fast: bool
+    ) -> Generator[list[tuple[Task, Outcome]], None, None]:
+        """Evaluates tasks, and records the evaluations of each group before it yields them."""
+        if not self._is_evaluating.acquire(blocking=False):
+            raise UsageError("an Evaluator evaluates for one thread at a time: another has jobs evaluated")
+        try:
+            self._is_stopping.clear()
+            recorder = Recorder(self._history, reuse=self._reuse, goes_on=self._options.resume)
+            groups = self._pipeline.run(
+                tasks,
+                self._follower,
+                most_runs=most_runs,
+                fails_fast=fails_fast,
+                stop_requested=self._is_stopping.is_set,
+                recall=recorder.recall,
+                settle=lambda outcomes: _record(recorder, outcomes),
+            )
+            with closing(groups):
+                yield from groups
+        finally:
+            self._is_evaluating.release()
+
+
+def _opened(history: History | str | Path | None) -> AbstractContextManager[History | None]:
+    """Returns a history that accepts additions, as a context that closes it only if it was opened here."""
+    if isinstance(history, str | Path):
+        return History(history, create=True)
+    if history is not None:
+        if not isinstance(history, History):
+            raise UsageError(f"history must be a file's path or an open History, got {history!r}")
+        history.require_additions()
+    return nullcontext(history)
+
+
+def _followers(followers: Sequence[Follower]) -> list[Follower]:
+    listed = as_list("followers", followers, "a sequence of followers")
+    for follower in listed:
+        if not isinstance(follower, Follower):
+            raise UsageError(f"followers must have the methods begin, prepared, window and finish, got {follower!r}")
+    return listed
+
+
+def _record(recorder: Recorder, outcomes: Sequence[tuple[Task, Outcome]]) -> bool:
+    """Records evaluations; a failed record must not lose the result. Returns whether all are recorded."""
+    made = [(task, outcome) for task, outcome in outcomes if isinstance(outcome, Evaluation)]
+    try:
+        recorder.record([outcome for _, outcome in made], [(task.strategy, task.seeds.seed) for task, _ in made])
+    except MachineError as error:
+        warnings.warn(f"an evaluation could not be recorded: {error}", stacklevel=2)
+        return False
+    return True
+
+
+def as_list(name: str, given: Iterable[Item], expected: str) -> list[Item]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise UsageError(f"{name} must be {expected}, got {given!r}")
+    return list(given)
+
+
+def _require_bool(name: str, given: bool) -> None:
+    if not isinstance(given, bool):
+        raise UsageError(f"{name} must be True or False, got {given!r}")
