@@ -27,7 +27,8 @@ NOT_NEGATIVE = st.floats(0, allow_nan=False, allow_infinity=False)
 LINES = st.text(st.sampled_from("aZ9 _-=\"\\'<é😀"), max_size=12)
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 IDENTIFIERS = st.sampled_from(["lr", "weight_decay", "_x", "é", "class_", "K"])
-PARAMS = st.dictionaries(IDENTIFIERS, st.booleans() | st.integers(1 - 2**63, 2**63 - 1) | FINITE | LINES, max_size=4)
+PARAM_VALUES = st.booleans() | st.integers(1 - 2**63, 2**63 - 1) | FINITE | LINES
+PARAMS = st.dictionaries(IDENTIFIERS, PARAM_VALUES, max_size=4)
 
 
 def provenances(strategy_sha256: str | None = None) -> st.SearchStrategy[Provenance]:
@@ -46,6 +47,7 @@ def provenances(strategy_sha256: str | None = None) -> st.SearchStrategy[Provena
         seal=st.none() | DIGESTS,
         wall_seconds=NOT_NEGATIVE,
         params=PARAMS,
+        origin=st.sampled_from(["file", "text", "functions", "pickle"]),
     )
 
 

@@ -148,6 +148,19 @@ def test_params_are_told(run_command: RunCommand, tmp_path: Path, evaluation: Ev
     assert any("--param lr=0.5 --param 'name=a b'" in line for line in lines)
 
 
+def test_the_origin_is_shown_unless_it_is_a_file(
+    run_command: RunCommand, tmp_path: Path, evaluation: Evaluation
+) -> None:
+    at = str(tmp_path / "history")
+    with History(at, create=True) as history:
+        for origin in ("file", "text"):
+            provenance = replace(evaluation.provenance, origin=origin)
+            history.add(replace(evaluation, provenance=provenance), load("isolated_cube"), "a")
+    of_file, of_text = (run_command("show", id_, "--history", at)[1].splitlines() for id_ in ("1", "2"))
+    assert not any("origin" in line for line in of_file)
+    assert ["origin", "text"] in [line.split() for line in of_text]
+
+
 def test_show_json_is_the_document(run_command: RunCommand, at: str) -> None:
     _, out, _ = run_command("show", "1", "--json", "--history", at)
     with History(Path(at)) as history:

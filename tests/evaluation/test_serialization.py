@@ -112,8 +112,8 @@ def test_without_windows_the_rest_is_the_same(evaluation: Evaluation) -> None:
         ({"": 1}, "expected an identifier as the name of a parameter, got ''"),
         ({"lr": 2**63}, "within 64 bits as parameter 'lr', got 9223372036854775808"),
         ({"lr": "two\nlines"}, r"expected text that can be printed, got 'two\\nlines'"),
-        ({"lr": "a" * 5000}, "got 'aaaa"),
-        ({"a" * 5000: 1}, "got 'aaaa"),
+        ({"lr": "a" * 5000}, "got 5000: 'aaaa"),
+        ({"a" * 5000: 1}, "got 5000: 'aaaa"),
         ({"lr": [1]}, r"Expected `bool \| int \| float \| str`, got `array`"),
         ({"lr": None}, r"Expected `bool \| int \| float \| str`, got `null`"),
         ([], "Expected `object`, got `array`"),
@@ -123,6 +123,15 @@ def test_params_that_nobody_has(evaluation: Evaluation, params: Any, said: str) 
     content = serialization.to_document(evaluation)
     content["provenance"]["params"] = params
     with pytest.raises(UsageError, match=said):
+        serialization.from_document(content, "here")
+
+
+def test_without_an_origin_it_is_a_file(evaluation: Evaluation) -> None:
+    content = serialization.to_document(evaluation)
+    assert content["provenance"].pop("origin") == "file"
+    assert serialization.from_document(content, "here") == evaluation
+    content["provenance"]["origin"] = "elsewhere"
+    with pytest.raises(UsageError, match="Invalid enum value 'elsewhere'"):
         serialization.from_document(content, "here")
 
 

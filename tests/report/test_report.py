@@ -139,6 +139,13 @@ def test_params_are_told(evaluation: Evaluation) -> None:
     assert "--param lr=0.02 --param &#39;name=&lt;b&gt;&#39;" in text
 
 
+def test_the_origin_is_told_unless_it_is_a_file(evaluation: Evaluation) -> None:
+    digest = f"<code>{evaluation.provenance.strategy_sha256}</code>"
+    assert f"{digest}</td>" in html([evaluation])
+    text = html([replace(evaluation, provenance=replace(evaluation.provenance, origin="functions"))])
+    assert f"{digest}, made of functions</td>" in text
+
+
 def test_the_data_within_is_rounded_and_its_figures_are_not(evaluation: Evaluation) -> None:
     third = [replace(run, test_accuracy=1 / 3) for run in evaluation.results]
     (content,) = json.loads(embedded([replace(evaluation, results=third)]))
