@@ -27,10 +27,10 @@ import hypothesis
 import reading
 import safetensors.torch
 import torch
+from damaging import digested
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made import changed, diverged, made
-from test_bombs import digested
 
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
 from vecparity.evaluation import serialization

@@ -36,12 +36,12 @@ def prune(path: Path, entries: Sequence["Entry"], *, yes: bool) -> int:
 
     chosen = prunable(entries)
     room = f"{bytes_of_curves(path, chosen) / 2**20:.1f} MiB"
-    what = f"the curves of {len(chosen)} of {len(entries)} evaluations"
-    if kept := len(entries) - len(chosen):
-        what += f" ({kept} are sealed or have none)"
+    scope = f"the curves of {len(chosen)} of {len(entries)} evaluations"
+    if num_left := len(entries) - len(chosen):
+        scope += f" ({num_left} are sealed or have none)"
     if not yes:
-        show(Text(f"--yes drops {what}, {room}"))
+        show(Text(f"--yes drops {scope}, {room}"))
         return 0
     prune_curves(path, chosen)
-    show(Text(f"dropped {what}, {room}"))
+    show(Text(f"dropped {scope}, {room}"))
     return 0
