@@ -2,6 +2,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -144,6 +145,22 @@ def test_another_programs_database_is_refused(tmp_path: Path) -> None:
 def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("Dear diary, " * 100)
     refused(tmp_path / "notes.txt", MachineError, "is damaged and was not changed: file is not a database")
+
+
+def test_one_whose_tables_are_just_being_made_is_no_other_programs(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "_WAIT_SECONDS", 0.1)
+    pragma = database._pragma
+
+    def interrupted(connection: sqlite3.Connection, name: str) -> int:
+        value = pragma(connection, name)
+        monkeypatch.setattr(database, "_pragma", pragma)
+        with suppress(MachineError):  # waits for the one that checks
+            History(path, create=True).close()
+        return value
+
+    monkeypatch.setattr(database, "_pragma", interrupted)
+    with History(path, create=True) as history:
+        assert history.entries() == []
 
 
 def test_a_damaged_database_is_refused(history: History, evaluation: Evaluation, path: Path) -> None:

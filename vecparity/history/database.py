@@ -51,7 +51,9 @@ def connect(path: Path, *, create: bool) -> tuple[sqlite3.Connection, int] | Non
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # limits each value and row
+            connection.execute("BEGIN")  # one state of the file throughout: others may be making its tables
             is_empty = _check(connection, path)
+            connection.execute("COMMIT")
             if create and (is_empty or _pragma(connection, "user_version") == VERSION):
                 _prepare(connection)
             elif is_empty:
