@@ -27,6 +27,7 @@ import hypothesis
 import reading
 import safetensors.torch
 import torch
+from damaging import digested
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from made import changed, diverged, made
@@ -157,37 +158,51 @@ def documents(_: Path) -> Fuzz:
     return fuzz
 
 
+def compressed(content: Any) -> bytes:
+    return zlib.compress(json.dumps(content).encode())
+
+
 def histories(directory: Path) -> Fuzz:
     original, path = directory / "original", directory / "history"
     one, strategy = evaluation(), Strategy("mine", "mine.py", b"pass\n")
     one = changed(one, strategy_sha256=strategy.sha256)
+    ranked = made("mine", [[(1_750, 0.75)] * 3] * 5)
     with History(original, create=True) as history:
-        for ended in (one, diverged(one)):
+        for ended in (changed(ranked, strategy_sha256=strategy.sha256), one, diverged(one)):
             history.add(ended, strategy, "a")
-    content = json.loads(serialization.dumps(one))
+    document, curves = map(json.loads, serialization.dumps_in_parts(one))
     with sqlite3.connect(original) as connection:
         columns = [row[1] for row in connection.execute("PRAGMA table_info(evaluations)")]
         (digest,) = connection.execute("SELECT repetition FROM evaluations").fetchone()
+        (summary,) = connection.execute("SELECT summary FROM evaluations WHERE id = 1").fetchone()
     connection.close()
 
-    def update(table: str, column: str, value: object) -> None:
+    def update(table: str, column: str, value: object, redigest: bool) -> None:
         with sqlite3.connect(path) as connection, suppress(sqlite3.IntegrityError):
             connection.execute(f"UPDATE OR IGNORE {table} SET {column} = ?", (value,))
+            if redigest:
+                with suppress(sqlite3.Error, UnicodeError, ValueError):
+                    digested(connection)
         connection.close()
 
     def fuzz(data: st.DataObject) -> None:
         for stale in directory.glob("history*"):
             stale.unlink()
         shutil.copy(original, path)
-        kind = data.draw(st.sampled_from(["row", "row", "source", "document", "compressed", "file", "page"]))
+        kinds = ["row", "row", "source", "document", "curves", "summary", "compressed", "file", "page"]
+        kind, redigest = data.draw(st.sampled_from(kinds)), data.draw(st.booleans())
         if kind == "row":
-            update("evaluations", data.draw(st.sampled_from(columns)), data.draw(SQLITE_VALUES))
+            update("evaluations", data.draw(st.sampled_from(columns)), data.draw(SQLITE_VALUES), redigest)
         elif kind == "source":
-            update("strategies", data.draw(st.sampled_from(["source", "sha256"])), data.draw(SQLITE_VALUES))
+            update("strategies", data.draw(st.sampled_from(["source", "sha256"])), data.draw(SQLITE_VALUES), redigest)
         elif kind == "document":
-            update("evaluations", "document", zlib.compress(json.dumps(mutated(data, content)).encode()))
+            update("documents", "document", compressed(mutated(data, document)), redigest)
+        elif kind == "curves":
+            update("curves", "curves", compressed(mutated(data, curves)), redigest)
+        elif kind == "summary":
+            update("evaluations", "summary", json.dumps(mutated(data, json.loads(summary))), redigest)
         elif kind == "compressed":
-            update("evaluations", "document", mutated_bytes(data, zlib.compress(serialization.dumps(one))))
+            update("documents", "document", mutated_bytes(data, compressed(document)), redigest)
         elif kind == "file":
             path.write_bytes(mutated_bytes(data, original.read_bytes()))
         else:
@@ -200,7 +215,9 @@ def histories(directory: Path) -> Fuzz:
                 looks: list[Callable[[], object]] = [
                     history.entries,
                     history.evaluations,
-                    lambda: history.same(digest),
+                    history.summaries,
+                    history.check,
+                    lambda: list(history.same(digest)),
                     lambda: history.get(1),
                 ]
                 for look in looks:

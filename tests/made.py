@@ -18,7 +18,7 @@ from vecparity.evaluation.result import (
     RunResult,
 )
 from vecparity.task.config import task_config
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 _PROVENANCE = Provenance(
     vecparity="0",

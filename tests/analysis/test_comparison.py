@@ -10,7 +10,7 @@ from scipy import stats
 from vecparity import Evaluation, compare, evaluate
 from vecparity.analysis.difference import Tally
 from vecparity.analysis.intervals import Interval
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
 
 Ends = list[list[tuple[int, float]]]
@@ -146,6 +146,15 @@ def test_other_seals_are_other_secrets() -> None:
     assert not comparison.is_paired
     assert (comparison.first.name, comparison.second.name) == ("multi_epoch (public)", "multi_epoch (sealed abababab)")
     assert compare(sealed, sealed).is_paired
+
+
+def test_other_params_are_another_side() -> None:
+    slow, fast = (changed(accuracies(0.5, 0.6, 0.7), params={"lr": lr}) for lr in (0.01, 0.02))
+    comparison = compare(slow, fast)
+    assert (comparison.first.name, comparison.second.name) == ("mine lr=0.01", "mine lr=0.02")
+    assert (comparison.first.params, comparison.second.params) == ({"lr": 0.01}, {"lr": 0.02})
+    with pytest.raises(UsageError, match=r"one strategy on each side .*, got mine lr=0\.01 \(\w+\), mine lr=0\.02 \("):
+        compare([slow, changed(fast, seed=43)], fast)
 
 
 def test_one_name_twice_is_told_apart() -> None:

@@ -1,10 +1,13 @@
 import sys
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from vecparity import Evaluation
+from vecparity.analysis.frames import What
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import Params
 
 
 def test_runs(evaluation: Evaluation) -> None:
@@ -56,3 +59,14 @@ def test_wrong_use_is_refused(evaluation: Evaluation, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(UsageError, match=r"needs pandas, which is not installed: pip install 'vecparity\[pandas\]'"):
         evaluation.to_dataframe()
+
+
+@pytest.mark.parametrize("what", ["runs", "curves"])
+def test_params_are_columns(evaluation: Evaluation, what: What) -> None:
+    params: Params = {"name": "a", "lr": 0.5, "layers": 2, "is_on": True}
+    frame = replace(evaluation, provenance=replace(evaluation.provenance, params=params)).to_dataframe(what)
+    plain = evaluation.to_dataframe(what)
+    columns = ["param_is_on", "param_layers", "param_lr", "param_name"]
+    assert list(frame.columns) == [*plain.columns[:3], *columns, *plain.columns[3:]]
+    assert frame[columns].drop_duplicates().to_numpy().tolist() == [[True, 2, 0.5, "a"]]
+    assert frame.drop(columns=columns).equals(plain)

@@ -9,7 +9,7 @@ from scipy import stats
 from vecparity import Evaluation, leaderboard
 from vecparity.analysis.published import published as published_results
 from vecparity.analysis.ranking import League, Standing
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, task_config
 
@@ -187,6 +187,17 @@ def test_two_sources_of_one_name_are_told_apart() -> None:
     assert standings[0].sha256 == "ab" * 32
     renamed = [changed(evaluation, strategy="renamed") for evaluation in flat("mine", 0.6)]
     assert places(leaderboard([*flat("mine", 0.5), *renamed])) == [(1, "renamed")]
+
+
+def test_other_params_are_another_entry() -> None:
+    slow = [changed(evaluation, params={"lr": 0.01}) for evaluation in flat("mine", 0.6)]
+    fast = [changed(evaluation, params={"lr": 0.02, "wd": 1}) for evaluation in flat("mine", 0.9)]
+    standings = leaderboard([*flat("mine", 0.5), *slow, *fast])
+    assert places(standings) == [(1, "mine lr=0.02 wd=1"), (2, "mine lr=0.01"), (3, "mine")]
+    assert [standing.params for standing in standings] == [{"lr": 0.02, "wd": 1}, {"lr": 0.01}, {}]
+    assert len({standing.sha256 for standing in standings}) == 1
+    # What is of one entry counts for no other.
+    assert [standing.rank for standing in leaderboard([*flat("mine", 0.5)[:2], slow[2]])] == [None, None]
 
 
 def test_other_leagues_are_left_out() -> None:

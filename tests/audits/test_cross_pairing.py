@@ -19,15 +19,16 @@ from vecparity.audits.cross_pairing import (
     num_orderings_needed,
     sign_flip_p_value,
 )
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.kernels.cpu import native
 from vecparity.strategy import interface
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import TaskConfig, task_config
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.training.curve import Curve
 from vecparity.training.engines.native import NativeEngine
 from vecparity.training.engines.vmap import VmapEngine
-from vecparity.training.loop import Curve, Trained
+from vecparity.training.loop import Trained
 from vecparity.training.runs import Run, make_runs
 
 CHEAT = ADVERSARIAL / "seed_of_the_run.py"

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from vecparity.audits.findings import AuditFinding, call_digests, file_unchanged, overlap, repeatability
+from vecparity.audits.finding import AuditFinding
+from vecparity.audits.findings import call_digests, file_unchanged, overlap, repeatability
 from vecparity.strategy import interface
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import OptimizerConfig, TaskConfig

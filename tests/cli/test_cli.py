@@ -13,7 +13,7 @@ import pytest
 from conftest import RunCommand
 
 from vecparity import Evaluation
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.cli.main import main
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import DivergedRun
@@ -132,6 +132,35 @@ def test_show(run_command: RunCommand, at: str) -> None:
     assert ["0", "4,096", "60", "div.", "0.500"] in [line.split() for line in out.splitlines()]
 
 
+def test_params_are_told(run_command: RunCommand, tmp_path: Path, evaluation: Evaluation) -> None:
+    at = str(tmp_path / "history")
+    with History(at, create=True) as history:
+        params = replace(evaluation.provenance, params={"lr": 0.5, "name": "a b"})
+        history.add(replace(evaluation, provenance=params), load("isolated_cube"), "a")
+    assert "│ isolated_cube lr=0.5 name=a b │" in run_command("history", "--history", at)[1]
+    (record,) = json.loads(run_command("history", "--history", at, "--format", "json")[1])
+    assert (record["strategy"], record["params"]) == ("isolated_cube", {"lr": 0.5, "name": "a b"})
+    (row,) = csv.DictReader(io.StringIO(run_command("history", "--history", at, "--format", "csv")[1]))
+    assert (row["strategy"], json.loads(row["params"])) == ("isolated_cube", {"lr": 0.5, "name": "a b"})
+    lines = run_command("show", "1", "--history", at)[1].splitlines()
+    assert any("isolated_cube lr=0.5 name=a b" in line for line in lines)
+    assert ["params", "lr=0.5", "name=a", "b"] in [line.split() for line in lines]
+    assert any("--param lr=0.5 --param 'name=a b'" in line for line in lines)
+
+
+def test_the_origin_is_shown_unless_it_is_a_file(
+    run_command: RunCommand, tmp_path: Path, evaluation: Evaluation
+) -> None:
+    at = str(tmp_path / "history")
+    with History(at, create=True) as history:
+        for origin in ("file", "text"):
+            provenance = replace(evaluation.provenance, origin=origin)
+            history.add(replace(evaluation, provenance=provenance), load("isolated_cube"), "a")
+    of_file, of_text = (run_command("show", id_, "--history", at)[1].splitlines() for id_ in ("1", "2"))
+    assert not any("origin" in line for line in of_file)
+    assert ["origin", "text"] in [line.split() for line in of_text]
+
+
 def test_show_json_is_the_document(run_command: RunCommand, at: str) -> None:
     _, out, _ = run_command("show", "1", "--json", "--history", at)
     with History(Path(at)) as history:
@@ -218,6 +247,16 @@ def test_eval_is_the_same_as_the_module(run_command: RunCommand) -> None:
     status, out, _ = run_command("eval", "--list-strategies")
     assert status == 0
     assert "isolated_cube" in out.splitlines()
+
+
+@pytest.mark.parametrize("arguments", ["history", "history --limit 2 --sort accuracy", "leaderboard", "show 4"])
+def test_what_only_reads_the_history_needs_no_torch(arguments: str) -> None:
+    """Importing it takes a second."""
+    at = Path(__file__).parents[1] / "history" / "samples" / "version-1.sqlite3"
+    command = [*arguments.split(), "--history", str(at)]
+    program = f"import sys; from vecparity.cli.main import main; assert main({command}) == 0; "
+    program += "assert not {'torch', 'scipy.stats', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
 
 def test_help_lists_every_command_and_needs_no_torch() -> None:

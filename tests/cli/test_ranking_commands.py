@@ -15,7 +15,7 @@ from cyclopts import App
 from made import changed, diverged, made, published
 
 from vecparity import Evaluation
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.cli.commands.compare import compare
 from vecparity.cli.commands.leaderboard import leaderboard
 from vecparity.cli.main import main

@@ -1,14 +1,20 @@
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from evaluation_strategies import bits, evaluations
+from hypothesis import given
 
 from vecparity import Evaluation
-from vecparity.errors import UsageError
+from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
+from vecparity.training.curve import Curve
+
+SAMPLES = Path(__file__).parents[1] / "history" / "samples"
 
 Break = Callable[[dict[str, Any]], object]
 
@@ -22,8 +28,8 @@ def test_document(evaluation: Evaluation) -> None:
     curves = content["curves"]
     assert curves["runs"] == [[0, 0], [0, 1], [1, 0], [1, 1]]
     assert curves["step"] == [1, 20, 40, 60]
-    assert curves["loss"][3] == pytest.approx(evaluation.curves[3].curve.loss, abs=5e-7)
-    assert curves["accuracy"][2] == pytest.approx(evaluation.curves[2].curve.accuracy, abs=5e-7)
+    assert curves["loss"][3] == evaluation.curves[3].curve.loss
+    assert curves["accuracy"][2] == evaluation.curves[2].curve.accuracy
 
 
 def test_document_of_a_broken_evaluation_has_no_metrics(diverged: Evaluation) -> None:
@@ -38,14 +44,95 @@ def test_what_is_read_back_is_what_was_written(which: str, request: pytest.Fixtu
     original: Evaluation = request.getfixturevalue(which)
     serialization.save(original, tmp_path / "result.json")
     read = serialization.load(tmp_path / "result.json")
+    assert read == original
     assert serialization.dumps(read) == serialization.dumps(original)
-    assert (read.config, read.results, read.diverged) == (original.config, original.results, original.diverged)
-    assert (read.findings, read.provenance) == (original.findings, original.provenance)
-    for ours, theirs in zip(read.curves, original.curves, strict=True):
+
+
+@given(evaluations())
+def test_any_evaluation_is_read_back_bit_for_bit(evaluation: Evaluation) -> None:
+    expected = bits(asdict(evaluation))
+    for read in (
+        serialization.loads(serialization.dumps(evaluation), "here"),
+        serialization.from_document(serialization.to_document(evaluation), "here"),
+        pickle.loads(pickle.dumps(evaluation)),
+    ):
+        assert read == evaluation
+        assert bits(asdict(read)) == expected
+
+
+def test_a_file_of_the_first_version_is_read(evaluation: Evaluation) -> None:
+    """Its curves are rounded to 6 decimals, and it has no parameters."""
+    read = serialization.load(SAMPLES / "format-1.json")
+    assert read.provenance.params == {}
+    assert read.config == evaluation.config
+    for ours, theirs in zip(read.curves, evaluation.curves, strict=True):
         assert ours.curve.step == theirs.curve.step
-        assert ours.curve.loss == pytest.approx(theirs.curve.loss, abs=5e-7)
-    for layer, expected in zip(read.first_layers, original.first_layers, strict=True):
-        assert layer.mean_abs_weight.each == pytest.approx(expected.mean_abs_weight.each, abs=5e-7)
+        assert all(value == round(value, 6) for value in ours.curve.loss)
+    assert serialization.loads(serialization.dumps(read), "here") == read
+
+
+def test_what_cannot_be_read_is_not_written(
+    evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size, commas = len(serialization.dumps(evaluation)), serialization.dumps_in_parts(evaluation)[1].count(b",")
+    whose = "the evaluation of isolated_cube is too large to be kept: "
+    for name, at_most, said in [
+        ("MOST_BYTES", size, "expected at most 0 MiB of JSON, got 0 MiB"),
+        ("_MOST_NUMBERS", commas, f"expected at most {commas - 1} numbers in curves, got {commas}: a larger"),
+        ("_MOST_BYTES_BESIDES", size, None),
+    ]:
+        monkeypatch.setattr(serialization, name, at_most)
+        data = serialization.dumps(evaluation)
+        assert serialization.loads(data, "here") == evaluation
+        if said is None:
+            continue
+        monkeypatch.setattr(serialization, name, at_most - 1)
+        with pytest.raises(UsageError):
+            serialization.loads(data, "here")
+        with pytest.raises(MachineError, match=f"^{whose}{said}"):
+            serialization.dumps(evaluation)
+        with pytest.raises(OSError, match=said) as raised:
+            serialization.save(evaluation, tmp_path / "result.json")
+        assert raised.value.strerror and raised.value.strerror.startswith(whose)
+        monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_windows_the_rest_is_the_same(evaluation: Evaluation) -> None:
+    besides, curves = serialization.dumps_in_parts(evaluation)
+    read = serialization.loads(serialization.join(besides, serialization.without_windows(curves)), "here")
+    assert [run.curve for run in read.curves] == [Curve()] * 4
+    assert replace(read, curves=evaluation.curves) == evaluation
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"not a name": 1}, "expected an identifier as the name of a parameter, got 'not a name'"),
+        ({"": 1}, "expected an identifier as the name of a parameter, got ''"),
+        ({"lr": 2**63}, "within 64 bits as parameter 'lr', got 9223372036854775808"),
+        ({"lr": "two\nlines"}, r"expected text that can be printed, got 'two\\nlines'"),
+        ({"lr": "a" * 5000}, "got 5000: 'aaaa"),
+        ({"a" * 5000: 1}, "got 5000: 'aaaa"),
+        ({"lr": [1]}, r"Expected `bool \| int \| float \| str`, got `array`"),
+        ({"lr": None}, r"Expected `bool \| int \| float \| str`, got `null`"),
+        ([], "Expected `object`, got `array`"),
+    ],
+)
+def test_params_that_nobody_has(evaluation: Evaluation, params: Any, said: str) -> None:
+    content = serialization.to_document(evaluation)
+    content["provenance"]["params"] = params
+    with pytest.raises(UsageError, match=said):
+        serialization.from_document(content, "here")
+
+
+def test_without_an_origin_it_is_a_file(evaluation: Evaluation) -> None:
+    content = serialization.to_document(evaluation)
+    assert content["provenance"].pop("origin") == "file"
+    assert serialization.from_document(content, "here") == evaluation
+    content["provenance"]["origin"] = "elsewhere"
+    with pytest.raises(UsageError, match="Invalid enum value 'elsewhere'"):
+        serialization.from_document(content, "here")
 
 
 def test_save_writes_all_or_nothing(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from processes import Child, await_each
 from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
+from vecparity.history.database import VERSION
 from vecparity.history.store import History
 from vecparity.strategy.source import load
 
@@ -159,7 +160,8 @@ def test_a_history_that_breaks_meanwhile_costs_the_record_only(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("vecparity.history.database._TABLES", "CREATE TABLE strategies (sha256 TEXT, source BLOB)")
+    tables = {VERSION: "CREATE TABLE strategies (sha256 TEXT, source BLOB)"}
+    monkeypatch.setattr("vecparity.history.database._TABLES", tables)
     status, lines, err = run_eval(f"{SHORT_FLAGS} --log final --history {tmp_path}/history --output-dir {tmp_path}")
     assert (status, len(lines)) == (6, 3)
     assert "cannot be read or written: no such table: evaluations" in err

@@ -1,18 +1,22 @@
 import shlex
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import SHORT, STRATEGIES
+from evaluation_strategies import IDENTIFIERS, LINES, PARAM_VALUES, bits
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.commands.evaluate import _plan
+from vecparity.evaluation.params import Params
 from vecparity.history.reproduction import command, notes
+from vecparity.strategy import parameters
 from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, task_config
 
 
@@ -61,6 +65,49 @@ def test_what_is_the_protocols_is_not_said(evaluation: Evaluation) -> None:
     expected = "vecparity eval --strategy isolated_cube --seed 42 --config n50-k8 --protocol full"
     assert command(whole) == f"{expected} --engine native --device cpu --audit off"
     assert notes(whole) == []
+
+
+def test_params_are_flags(evaluation: Evaluation) -> None:
+    params: Params = {"name": "it's a b", "lr": 0.01, "layers": 2, "is_on": True, "empty": ""}
+    made = command(replace(evaluation, provenance=replace(evaluation.provenance, params=params)))
+    words = shlex.split(made)
+    assert [value for flag, value in pairwise(words) if flag == "--param"] == [
+        *("empty=", "is_on=True", "layers=2", "lr=0.01", "name=it's a b")
+    ]
+    words = [word for flag, word in pairwise(["", *words]) if "--param" not in (flag, word)]
+    assert shlex.join(words) == command(evaluation)
+
+
+LITERALS = (
+    "True",
+    "False",
+    "None",
+    "1",
+    "-1.50",
+    "0x10",
+    "1_000",
+    "1e3",
+    "nan",
+    "'a'",
+    '"a"',
+    "b'a'",
+    "(1)",
+    "1 # one",
+    "[1]",
+)
+TEXTS = st.sampled_from([*LITERALS, "", " 1", "1 ", "it's", "a=b", "$HOME", "--param", "\\n"]) | LINES
+
+
+@given(params=st.dictionaries(IDENTIFIERS, PARAM_VALUES | TEXTS, max_size=4))
+def test_params_are_read_back_exactly(evaluation: Evaluation, params: Params) -> None:
+    line = command(replace(evaluation, provenance=replace(evaluation.provenance, params=params)))
+    assert bits(parameters.parse(read(line)[0].param)) == bits(dict(sorted(params.items())))
+
+
+def test_text_is_quoted_only_where_it_would_be_read_as_something_else(evaluation: Evaluation) -> None:
+    params: Params = {"a": "1", "b": 1, "c": "True", "d": True, "e": "adam", "f": "'adam'", "g": "None"}
+    line = command(replace(evaluation, provenance=replace(evaluation.provenance, params=params)))
+    assert read(line)[0].param == ("a='1'", "b=1", "c='True'", "d=True", "e=adam", """f="'adam'\"""", "g=None")
 
 
 def test_a_strategy_that_is_not_bundled_is_a_file(evaluation: Evaluation) -> None:

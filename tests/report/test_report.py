@@ -1,5 +1,6 @@
 """The report's text; `test_html_report` tests the report in a browser."""
 
+import json
 import re
 import sys
 from collections import Counter
@@ -19,12 +20,13 @@ from vecparity.evaluation import serialization
 from vecparity.evaluation.result import ByFeature
 from vecparity.report import html, write_report
 from vecparity.report.curves import median, thinned
+from vecparity.report.embedded import embedded
 from vecparity.report.feature_tables import weight_rows
 from vecparity.report.page import medians
 from vecparity.report.series import tell_apart
 from vecparity.report.words import layer_sentence
 from vecparity.task.seeds import new_key
-from vecparity.training.progress import Curve
+from vecparity.training.curve import Curve
 
 
 def ids(text: str) -> Counter[str]:
@@ -92,7 +94,7 @@ def test_drawing_leaves_no_trace_and_takes_no_style(evaluation: Evaluation) -> N
 def test_runs_without_windows_and_features_of_the_secret_only() -> None:
     one = evaluate("isolated_cube", **SHORT | {"max_steps": 0, "num_hidden_secrets": 1, "num_orderings": 1})
     text = html([one])
-    assert "there are no windows to draw" in text
+    assert "There are no windows to draw: no run has trained" in text
     assert "<svg" in text.partition("Where runs ended")[2]
     all_secret = evaluate("isolated_cube", n_features=3, secret_size=3, **SHORT | {"num_hidden_secrets": 1})
     assert "features; there are no others" in html([all_secret])
@@ -123,6 +125,38 @@ def test_letters_are_a_jobs_own_over_configurations(evaluation: Evaluation) -> N
     many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(30)]
     assert [one.letter for one in tell_apart(many)][24:] == ["Y", "Z", "AA", "AB", "AC", "AD"]
     assert len({(one.number, one.dashes) for one in tell_apart(many)[:24]}) == 24
+
+
+def test_params_are_told(evaluation: Evaluation) -> None:
+    slow, fast = (
+        replace(evaluation, provenance=replace(evaluation.provenance, params={"lr": lr, "name": "<b>"}))
+        for lr in (0.01, 0.02)
+    )
+    assert [one.letter for one in tell_apart([slow, fast])] == ["A", "B"]
+    text = html([slow, fast])
+    assert "isolated_cube lr=0.01 name=&lt;b&gt;, seed 42" in text
+    assert "<td>lr=0.02 name=&lt;b&gt;</td>" in text
+    assert "--param lr=0.02 --param &#39;name=&lt;b&gt;&#39;" in text
+
+
+def test_the_origin_is_told_unless_it_is_a_file(evaluation: Evaluation) -> None:
+    digest = f"<code>{evaluation.provenance.strategy_sha256}</code>"
+    assert f"{digest}</td>" in html([evaluation])
+    text = html([replace(evaluation, provenance=replace(evaluation.provenance, origin="functions"))])
+    assert f"{digest}, made of functions</td>" in text
+
+
+def test_the_data_within_is_rounded_and_its_figures_are_not(evaluation: Evaluation) -> None:
+    third = [replace(run, test_accuracy=1 / 3) for run in evaluation.results]
+    (content,) = json.loads(embedded([replace(evaluation, results=third)]))
+    read = serialization.from_document(content, "the page")
+    assert read.results == third
+    assert read.metrics.test_accuracy == 1 / 3
+    for ours, theirs in zip(read.curves, evaluation.curves, strict=True):
+        assert ours.curve.loss == [round(value, 6) for value in theirs.curve.loss]
+    for layer, expected in zip(read.first_layers, evaluation.first_layers, strict=True):
+        assert expected.mean_abs_weight.each is not None
+        assert layer.mean_abs_weight.each == [round(value, 6) for value in expected.mean_abs_weight.each]
 
 
 @pytest.mark.slow

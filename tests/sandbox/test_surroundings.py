@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tasks import make_task, prepare
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.sandbox import levels
 from vecparity.strategy.source import Strategy, bundled, load
 from vecparity.task.config import TaskConfig

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
 
 # Provenance fields that may affect the figures (the first four) or how far they are verified (the audit).
@@ -15,8 +16,9 @@ class Contender:
     """One side of a comparison.
 
     Attributes:
-        name: The strategy's name, with a distinguishing suffix if both sides have the same name.
+        name: The strategy's name and parameters, with a distinguishing suffix if both sides have the same.
         sha256: Digest of its source.
+        params: Values of its keyword parameters.
         seeds: Top-level seeds, ascending.
         seal: Digest of the seal, or None if the seeds are public.
         num_secrets: Number of secrets over all seeds.
@@ -27,6 +29,7 @@ class Contender:
 
     name: str
     sha256: str
+    params: Params
     seeds: list[int]
     seal: str | None
     num_secrets: int
@@ -49,7 +52,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
         (
             "strategy",
             {
-                provenance.strategy_sha256: f"{provenance.strategy} ({provenance.strategy_sha256[:8]})"
+                provenance.identity: f"{provenance.title} ({provenance.strategy_sha256[:8]})"
                 for provenance in provenances
             },
         ),
@@ -95,10 +98,10 @@ def described(
         [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
     ]
     for way in ways:
-        candidates = [side[0].provenance.strategy + distinction for side, distinction in zip(sides, way, strict=True)]
+        candidates = [side[0].provenance.title + distinction for side, distinction in zip(sides, way, strict=True)]
         if candidates[0] != candidates[1]:
             return _contender(candidates[0], first), _contender(candidates[1], second)
-    name = first[0].provenance.strategy
+    name = first[0].provenance.title
     return _contender(name, first), _contender(name, second)
 
 
@@ -107,6 +110,7 @@ def _contender(name: str, side: Sequence[Evaluation]) -> Contender:
     return Contender(
         name=name,
         sha256=provenance.strategy_sha256,
+        params=provenance.params,
         seeds=_seeds(side),
         seal=provenance.seal,
         num_secrets=config.num_hidden_secrets * len(side),

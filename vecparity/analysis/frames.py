@@ -31,6 +31,8 @@ _COLUMNS: dict[What, list[str]] = {
 def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFrame":
     """Makes a tidy pandas frame; every row also has the strategy, the seed and the configuration.
 
+    A strategy's keyword parameters are further columns, such as ``param_lr``.
+
     Args:
         evaluation: The evaluation; this function is `Evaluation.to_dataframe`.
         what: ``runs``: a row for each run, with its ``steps`` (for a diverged run, until its loss was not finite),
@@ -55,6 +57,8 @@ def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFram
     frame.insert(0, "strategy", pd.Series(provenance.strategy, index=frame.index, dtype="str"))
     frame.insert(1, "seed", pd.Series(provenance.seed, index=frame.index, dtype="int64"))
     frame.insert(2, "configuration", pd.Series(evaluation.config.label, index=frame.index, dtype="str"))
+    for place, (name, value) in enumerate(sorted(provenance.params.items()), start=3):
+        frame.insert(place, f"param_{name}", value)
     return frame
 
 

@@ -18,7 +18,7 @@ varies, there is no interval then; if something else does, the interval misses t
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 
 # Two secrets agree by chance too often: identical strategies would be called different in up to 14% of comparisons.
 LEAST_SECRETS = 3
@@ -59,11 +59,13 @@ def interval(samples: Sequence[Sequence[float]], weights: Sequence[float]) -> In
     assert len(samples) == len(weights), "one weight a sample"
     if min(len(sample) for sample in samples) < LEAST_SECRETS:
         return None
+    import numpy as np
     from scipy.special import stdtrit  # Student's quantiles; all of scipy.stats takes a second to import
 
     centre = math.fsum(weight * fmean(sample) for sample, weight in zip(samples, weights, strict=True))
     # Values that are all the same have no spread, whatever their mean is rounded to.
-    errors = [0.0 if min(sample) == max(sample) else stdev(sample) / math.sqrt(len(sample)) for sample in samples]
+    deviations = [0.0 if min(sample) == max(sample) else float(np.std(sample, ddof=1)) for sample in samples]
+    errors = [deviation / math.sqrt(len(sample)) for deviation, sample in zip(deviations, samples, strict=True)]
     variances = [(weight * error) ** 2 for error, weight in zip(errors, weights, strict=True)]
     variance = math.fsum(variances)
     if variance == 0:

@@ -2,16 +2,16 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import groupby
 from statistics import fmean
 
-from vecparity.analysis.by_secret import by_secret
-from vecparity.analysis.contenders import failed_audits
 from vecparity.analysis.intervals import Interval, interval
 from vecparity.errors import UsageError
+from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
-from vecparity.task.config import CONFIGURATIONS, Protocol, protocol_of
+from vecparity.evaluation.summary import Summary, summarize
+from vecparity.task.config import CONFIGURATIONS, Protocol
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Standing:
     Attributes:
         rank: From 1, shared by strategies with the same figures; None if the strategy lacks a configuration or a
             score, or failed an audit.
-        strategy: Its name, with the first digits of its source's digest if another source has the same name.
+        strategy: Its name and parameters, with the first digits of its source's digest if another source has the same.
         sha256: Digest of the source, or None for a published result.
         configurations: Figures of the configurations with a score, by label.
         accuracy: Mean over all runs on the three configurations, or None if incomplete or without a score.
@@ -50,6 +50,7 @@ class Standing:
         lacks: The evaluations that are missing for a rank, if any.
         why_no_score: Why one of its evaluations has no score, if any has none.
         is_published: True for a published result, which is shown beside the others.
+        params: Values of its keyword parameters.
     """
 
     rank: int | None
@@ -63,6 +64,7 @@ class Standing:
     lacks: str | None = None
     why_no_score: str | None = None
     is_published: bool = False
+    params: Params = field(default_factory=dict)
 
     @property
     def seeds(self) -> list[int]:
@@ -89,46 +91,52 @@ class League:
 
 @dataclass
 class RankedSource:
-    """One source in a league.
+    """One source with its parameters in a league.
 
     Attributes:
-        sha256: Digest of the source.
-        strategy: Its newest name.
+        newest: The newest evaluation, whose name it has.
         counting: The evaluations that count, by configuration and seed.
         failed_audits: Names of the audits that any recorded evaluation failed, whether it counts or not.
     """
 
-    sha256: str
-    strategy: str = ""
-    counting: dict[tuple[str, int], Evaluation] = field(default_factory=dict)
+    newest: Summary
+    counting: dict[tuple[str, int], Summary] = field(default_factory=dict)
     failed_audits: list[str] = field(default_factory=list)
 
-    def add(self, evaluation: Evaluation, seeds: Sequence[int] | None) -> None:
+    @property
+    def strategy(self) -> str:
+        """Its newest name, with the parameters."""
+        return self.newest.title
+
+    def add(self, summary: Summary, seeds: Sequence[int] | None) -> None:
         """Adds the next newer evaluation, which replaces an older one of the same configuration and seed.
 
         An unaudited evaluation does not restore a score that a strict audit withheld.
         """
-        self.strategy = evaluation.provenance.strategy
-        self.failed_audits = sorted({*self.failed_audits, *failed_audits([evaluation])})
-        key = evaluation.config.label, evaluation.provenance.seed
+        self.newest = summary
+        if summary.failed_audits:
+            self.failed_audits = sorted({*self.failed_audits, *summary.failed_audits})
+        key = summary.label, summary.seed
         older = self.counting.get(key)
-        is_undoing = older is not None and _failed_strictly(older) and evaluation.provenance.audit == "off"
-        if (not seeds or evaluation.provenance.seed in seeds) and not is_undoing:
-            self.counting[key] = evaluation
+        is_undoing = older is not None and _failed_strictly(older) and summary.audit == "off"
+        if (not seeds or summary.seed in seeds) and not is_undoing:
+            self.counting[key] = summary
 
 
 def leaderboard(
-    evaluations: Iterable[Evaluation], league: League | None = None, seeds: Sequence[int] | None = None
+    evaluations: Iterable[Evaluation | Summary], league: League | None = None, seeds: Sequence[int] | None = None
 ) -> list[Standing]:
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
-    Each entry is one source. It is complete if some seeds were evaluated on all three configurations; it then has the
-    runs of these seeds. The ranked strategies come first, then complete strategies that failed an audit in any of the
-    evaluations, then incomplete strategies (more configurations first), then strategies without a score.
+    Each entry is one source with its parameters. It is complete if some seeds were evaluated on all three
+    configurations; it then has the runs of these seeds. The ranked strategies come first, then complete strategies that
+    failed an audit in any of the evaluations, then incomplete strategies (more configurations first), then strategies
+    without a score.
 
     Args:
-        evaluations: Any evaluations, oldest first. For one source, configuration and seed, the newest counts, unless it
-            was not audited and a strict audit withheld an older one's score. Other leagues' evaluations are ignored.
+        evaluations: Any evaluations or their summaries, oldest first. For one source, configuration and seed, the
+            newest counts, unless it was not audited and a strict audit withheld an older one's score. Other leagues'
+            evaluations are ignored.
         league: The league to rank; by default that of the newest evaluation that is in any.
         seeds: The top-level seeds that count; by default all.
 
@@ -138,8 +146,8 @@ def leaderboard(
     Raises:
         UsageError: An argument is not an evaluation; or no league is given, and no evaluation is in one.
     """
-    candidates = listed(evaluations)
-    league = league or next((found for evaluation in reversed(candidates) if (found := league_of(evaluation))), None)
+    candidates = _summaries(evaluations)
+    league = league or next((found for summary in reversed(candidates) if (found := league_of(summary))), None)
     if league is None:
         expected = f"one of {', '.join(CONFIGURATIONS)} with no setting overridden"
         raise UsageError(f"expected an evaluation that can be ranked ({expected}), got {len(candidates)} that cannot")
@@ -148,70 +156,83 @@ def leaderboard(
     return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
 
 
+def _summaries(evaluations: Iterable[Evaluation | Summary]) -> list[Summary]:
+    if isinstance(evaluations, Iterable):
+        evaluations = list(evaluations)
+        if all(isinstance(each, Summary) for each in evaluations):
+            return evaluations  # type: ignore[return-value]
+    return [summarize(evaluation) for evaluation in listed(evaluations)]  # type: ignore[arg-type]
+
+
 def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
-    problems = [problem for evaluation in entry.counting.values() if (problem := evaluation.why_no_score)]
+    problems = [problem for summary in entry.counting.values() if (problem := summary.why_no_score)]
     scored, is_complete = _scored(entry)
     has_place = is_complete and not problems
-    runs = [run for on_one in scored.values() for evaluation in on_one for run in evaluation.results]
+    everything = [summary for on_one in scored.values() for summary in on_one]
     samples = [_accuracies(on_one) for on_one in scored.values()]
     return Standing(
         rank=None,
-        strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.sha256[:8]})",
-        sha256=entry.sha256,
+        strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.newest.strategy_sha256[:8]})",
+        sha256=entry.newest.strategy_sha256,
         configurations={label: _figures(on_one) for label, on_one in scored.items()},
-        accuracy=_mean([run.test_accuracy for run in runs]) if has_place else None,
+        accuracy=_accuracy(everything) if has_place else None,
         interval=_of_accuracies(samples) if has_place else None,
-        mean_steps=_mean([run.steps for run in runs]) if has_place else None,
+        mean_steps=_mean_steps(everything) if has_place else None,
         failed_audits=entry.failed_audits,
         lacks=None if problems or is_complete else _missing(scored),
-        why_no_score=str(problems[0]) if problems else None,
+        why_no_score=problems[0] if problems else None,
+        params=entry.newest.params,
     )
 
 
-def _missing(scored: Mapping[str, Sequence[Evaluation]]) -> str:
+def _missing(scored: Mapping[str, Sequence[Summary]]) -> str:
     missing = [label for label in CONFIGURATIONS if label not in scored]
     if missing:
         return f"no evaluation of {', '.join(missing)} (vecparity eval --all-configs makes all)"
     return "no seed under which all configurations were evaluated"
 
 
-def _scored(entry: RankedSource) -> tuple[dict[str, list[Evaluation]], bool]:
+def _scored(entry: RankedSource) -> tuple[dict[str, list[Summary]], bool]:
     """Returns the evaluations with a score, by configuration and ascending seed, and whether the entry is complete.
 
     A complete entry's evaluations are those of the seeds that all configurations have.
     """
-    by_label: dict[str, dict[int, Evaluation]] = {}
-    for label in CONFIGURATIONS:
-        for (configuration, seed), evaluation in sorted(entry.counting.items(), key=lambda item: item[0]):
-            if configuration == label and not evaluation.why_no_score:
-                by_label.setdefault(label, {})[seed] = evaluation
+    by_label: dict[str, dict[int, Summary]] = {label: {} for label in CONFIGURATIONS}
+    for (label, seed), summary in sorted(entry.counting.items(), key=lambda item: item[0]):
+        if not summary.why_no_score:
+            by_label[label][seed] = summary
+    by_label = {label: seeds for label, seeds in by_label.items() if seeds}
     common = set.intersection(*(set(seeds) for seeds in by_label.values())) if by_label else set()
     is_complete = len(by_label) == len(CONFIGURATIONS) and bool(common)
     return {
-        label: [evaluation for seed, evaluation in seeds.items() if not is_complete or seed in common]
+        label: [summary for seed, summary in seeds.items() if not is_complete or seed in common]
         for label, seeds in by_label.items()
     }, is_complete
 
 
-def _figures(evaluations: Sequence[Evaluation]) -> ConfigurationFigures:
-    runs = [run for evaluation in evaluations for run in evaluation.results]
+def _figures(summaries: Sequence[Summary]) -> ConfigurationFigures:
     return ConfigurationFigures(
-        accuracy=_mean([run.test_accuracy for run in runs]),
-        interval=_of_accuracies([_accuracies(evaluations)]),
-        mean_steps=_mean([run.steps for run in runs]),
-        num_runs=len(runs),
-        seeds=[evaluation.provenance.seed for evaluation in evaluations],
+        accuracy=_accuracy(summaries),
+        interval=_of_accuracies([_accuracies(summaries)]),
+        mean_steps=_mean_steps(summaries),
+        num_runs=sum(summary.num_runs for summary in summaries),
+        seeds=[summary.seed for summary in summaries],
     )
 
 
-def _mean(values: Sequence[float]) -> float:
+def _accuracy(summaries: Sequence[Summary]) -> float:
     """Returns the mean as `Evaluation.metrics` does: equal totals give equal means, whichever values make them up."""
-    return math.fsum(values) / len(values)
+    parts = (part for each in summaries for part in (*each.accuracy_sums, *each.accuracy_remainders))
+    return math.fsum(parts) / sum(summary.num_runs for summary in summaries)
 
 
-def _accuracies(evaluations: Sequence[Evaluation]) -> list[float]:
+def _mean_steps(summaries: Sequence[Summary]) -> float:
+    return sum(total for each in summaries for total in each.step_sums) / sum(each.num_runs for each in summaries)
+
+
+def _accuracies(summaries: Sequence[Summary]) -> list[float]:
     """Returns one accuracy for each secret."""
-    return [secret.accuracy for secret in by_secret(evaluations).values()]
+    return [accuracy for summary in summaries for accuracy in summary.accuracies]
 
 
 def _of_accuracies(samples: Sequence[Sequence[float]]) -> Interval | None:
@@ -232,41 +253,42 @@ def _key(standing: Standing) -> tuple[int, int, float, float]:
     """Returns the sort key: obstacles to a rank, then the number of configurations, then the figures."""
     if standing.accuracy is not None and standing.mean_steps is not None:
         return int(bool(standing.failed_audits)), 0, -standing.accuracy, standing.mean_steps
-    accuracy, steps = _means(standing.configurations)
+    accuracy, steps = means(standing.configurations) if standing.configurations else (0.0, 0.0)
     return 3 if standing.why_no_score else 2, -len(standing.configurations), -accuracy, steps
 
 
-def _means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
-    return means(configurations) if configurations else (0.0, 0.0)
-
-
-def league_of(evaluation: Evaluation) -> League | None:
+def league_of(summary: Summary) -> League | None:
     """Returns the league in which an evaluation ranks, or None if its settings are not those of a protocol."""
-    protocol, provenance = protocol_of(evaluation.config), evaluation.provenance
-    return None if protocol is None else League(protocol, provenance.seal, provenance.dtype, provenance.init_device)
+    if summary.protocol is None:
+        return None
+    return League(summary.protocol, summary.seal, summary.dtype, summary.init_device)
 
 
-def entries(evaluations: Iterable[Evaluation], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
-    """Groups a league's evaluations by source.
+def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] | None) -> list[RankedSource]:
+    """Groups a league's evaluations by source and parameters.
 
     Args:
-        evaluations: Any evaluations, oldest first.
+        summaries: Any evaluations' summaries, oldest first.
         league: The league; other leagues' evaluations are ignored.
         seeds: Top-level seeds that count; None or an empty sequence for all.
 
     Returns:
         The sources with at least one evaluation that counts.
     """
-    sources: dict[str, RankedSource] = {}
-    for evaluation in evaluations:
-        if league_of(evaluation) == league:
-            sha256 = evaluation.provenance.strategy_sha256
-            sources.setdefault(sha256, RankedSource(sha256)).add(evaluation, seeds)
+    sources: dict[tuple[str, str], RankedSource] = {}
+    conditions = astuple(league)
+    for summary in summaries:
+        if (summary.protocol, summary.seal, summary.dtype, summary.init_device) == conditions:
+            identity = summary.identity
+            entry = sources.get(identity)
+            if entry is None:
+                entry = sources[identity] = RankedSource(summary)
+            entry.add(summary, seeds)
     return [entry for entry in sources.values() if entry.counting]
 
 
-def _failed_strictly(evaluation: Evaluation) -> bool:
-    return evaluation.provenance.audit == "strict" and bool(evaluation.failed_findings)
+def _failed_strictly(summary: Summary) -> bool:
+    return summary.audit == "strict" and bool(summary.failed_audits)
 
 
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:

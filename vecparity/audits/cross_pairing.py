@@ -21,7 +21,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Trained
 from vecparity.training.runs import Run

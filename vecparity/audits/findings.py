@@ -5,11 +5,12 @@ These are pure functions of an evaluation's runs; the audits in `cross_pairing` 
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
 
 from torch import Tensor
 
+from vecparity.audits.finding import AuditFinding
 from vecparity.strategy.source import read
 from vecparity.task import rows
 from vecparity.task.dataset import Dataset
@@ -17,28 +18,6 @@ from vecparity.training.runs import Initial, Run
 
 # Probability that an honest strategy fails `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6
-
-
-@dataclass(frozen=True)
-class AuditFinding:
-    """The finding of one audit.
-
-    Attributes:
-        name: The audit's name.
-        passed: Whether the strategy passed, or None if the audit is undecided.
-        summary: One line with the measured and expected values and how often an honest strategy fails.
-        figures: The measured values, by name.
-    """
-
-    name: str
-    passed: bool | None
-    summary: str
-    figures: dict[str, float | int]
-
-    @property
-    def verdict(self) -> str:
-        """The outcome: passed, failed or undecided."""
-        return "undecided" if self.passed is None else "passed" if self.passed else "failed"
 
 
 def call_digests(runs: Sequence[Run]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 
 _FALSE_ALARMS = 1 / 1000
 _PERMUTATIONS = 20_000

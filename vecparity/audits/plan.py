@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from vecparity.audits.cross_pairing import FEWEST_PAIRS, choose_pairs, cross_pairing, crossed_runs, num_orderings_needed
-from vecparity.audits.findings import AuditFinding, call_digests, overlap, repeatability
+from vecparity.audits.finding import AuditFinding
+from vecparity.audits.findings import call_digests, overlap, repeatability
 from vecparity.audits.foresight import FEWEST_CHOICES, foresight
 from vecparity.audits.mode import AuditMode
 from vecparity.task.config import TaskConfig

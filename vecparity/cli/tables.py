@@ -23,5 +23,5 @@ def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
             accuracy = f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
             figures = [accuracy, f"{metrics.mean_steps:,.0f}", str(metrics.num_runs)]
         seconds = f"{provenance.wall_seconds:.1f}"
-        result_table.add_row(label, provenance.strategy, str(provenance.seed), provenance.engine, *figures, seconds)
+        result_table.add_row(label, provenance.title, str(provenance.seed), provenance.engine, *figures, seconds)
     return result_table

@@ -6,14 +6,15 @@ from dataclasses import asdict
 from itertools import pairwise, product
 
 from vecparity.errors import brief, printable
+from vecparity.evaluation.params import check_params
 from vecparity.evaluation.result import ByFeature, DatasetSummary, Evaluation, Metrics
 from vecparity.task.config import NAMED_PROTOCOLS, TaskConfig
 from vecparity.task.seeds import check_seed
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 _ROUNDING = 1e-9
 # Maximum length of a text that is shown; each is one line.
-_MOST_CHARACTERS = 4096
+MOST_CHARACTERS = 4096
 
 
 def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
@@ -58,6 +59,7 @@ def check(evaluation: Evaluation, metrics: Metrics | None) -> None:
     if provenance.protocol not in (*NAMED_PROTOCOLS, "custom"):
         expected = ", ".join((*NAMED_PROTOCOLS, "custom"))
         raise ValueError(f"expected one of the protocols {expected}, got {brief(provenance.protocol)}")
+    check_params(provenance.params)
     for text in _texts(evaluation):
         require_line(text)
     for finding in evaluation.findings:
@@ -75,13 +77,15 @@ def require_line(text: str) -> None:
     """
     if not text.isprintable():
         raise ValueError(f"expected text that can be printed, got {brief(text)}")
-    if len(text) > _MOST_CHARACTERS:
-        raise ValueError(f"expected text of at most {_MOST_CHARACTERS} characters, got {len(text)}: {brief(text)}")
+    if len(text) > MOST_CHARACTERS:
+        raise ValueError(f"expected text of at most {MOST_CHARACTERS} characters, got {len(text)}: {brief(text)}")
 
 
 def _texts(evaluation: Evaluation) -> Iterator[str]:
     """Yields every text that is shown unchanged."""
     yield from (value for value in asdict(evaluation.provenance).values() if isinstance(value, str))
+    for name, value in evaluation.provenance.params.items():
+        yield from (name, value) if isinstance(value, str) else (name,)
     for finding in evaluation.findings:
         yield from (finding.name, finding.summary, *finding.figures)
 

@@ -1,4 +1,4 @@
-"""The one path from jobs to outcomes: recall, resume, prepare, train, summarise. What serves again is kept warm."""
+"""The one path from jobs to outcomes: recall, resume, prepare, train, gather. What serves again is kept warm."""
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,6 +13,7 @@ import torch
 from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
 from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.gathering import gather
 from vecparity.evaluation.groups import Planned, Recall
 from vecparity.evaluation.job import Failure, Outcome, Task
 from vecparity.evaluation.look_ahead import LookAhead, Resources
@@ -20,7 +21,6 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Prepared
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.resumption import notes_of
-from vecparity.evaluation.summary import summarise
 from vecparity.sandbox import levels
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool
@@ -187,7 +187,7 @@ class Pipeline:
                 )
         seconds = time.perf_counter() - began
         return {
-            member.position: _summarise(planned, index, prepared, trained, seconds)
+            member.position: _gather(planned, index, prepared, trained, seconds)
             for index, member in enumerate(prepared.members)
         }
 
@@ -230,16 +230,14 @@ def _threads(number: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _summarise(
-    planned: Planned, index: int, prepared: Prepared, trained: Sequence[Trained], seconds: float
-) -> Evaluation:
+def _gather(planned: Planned, index: int, prepared: Prepared, trained: Sequence[Trained], seconds: float) -> Evaluation:
     member, audit = prepared.members[index], prepared.audits[index]
     ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == member.position]
     findings = audit.findings(trained) if audit else []
     if audit and member.task.strategy.origin == "file":
         findings.append(file_unchanged(member.task.strategy.sha256, Path(member.task.strategy.path)))
     stamp = replace(planned.stamps[member.position], wall_seconds=seconds)
-    return summarise(planned.config, member.task.seeds.secrets(planned.config), ended, findings, stamp)
+    return gather(planned.config, member.task.seeds.secrets(planned.config), ended, findings, stamp)
 
 
 def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:

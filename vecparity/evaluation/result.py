@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta
 
-from vecparity.audits.findings import AuditFinding
+from vecparity.audits.finding import AuditFinding
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import AuditFailedError, DivergedError, UsageError
+from vecparity.evaluation.params import Params, identity, title
 from vecparity.sandbox.levels import Level
 from vecparity.strategy.source import Origin
 from vecparity.task.config import TaskConfig
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ class Provenance:
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
     strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key; ``params`` are the values of the
-    strategy's parameters; ``origin`` is the kind of thing that the strategy's source was made of.
+    strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of.
     """
 
     vecparity: str
@@ -138,8 +139,18 @@ class Provenance:
     audit: AuditMode
     seal: str | None
     wall_seconds: Size
-    params: dict[str, bool | int | float | str] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     origin: Origin = "file"
+
+    @property
+    def title(self) -> str:
+        """The strategy's name with its parameters, which tell entries of one source apart."""
+        return title(self.strategy, self.params)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """The digest of the source and the parameters: the same for everything that one contender made."""
+        return identity(self.strategy_sha256, self.params)
 
 
 @dataclass(frozen=True)

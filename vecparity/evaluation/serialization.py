@@ -1,20 +1,21 @@
-"""Writes an evaluation as JSON and reads it back. Source: contract section 6 for its first three keys."""
+"""Writes an evaluation as JSON and reads it back, bit for bit. Source: contract section 6 for its first three keys."""
 
+import errno
 import json
-import re
+import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
 
 from vecparity import _version
-from vecparity.audits.findings import AuditFinding
-from vecparity.errors import UsageError, brief, printable
+from vecparity.audits.finding import AuditFinding
+from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation.coherence import check
+from vecparity.evaluation.decoding import decode
 from vecparity.evaluation.result import (
-    ByFeature,
     Count,
     DatasetSummary,
     DivergedRun,
@@ -29,20 +30,21 @@ from vecparity.evaluation.result import (
 )
 from vecparity.files import read_whole, write_whole
 from vecparity.task.config import TaskConfig
-from vecparity.training.loop import Curve
+from vecparity.training.curve import Curve
 
 # Changes whenever earlier versions can no longer read the files that this version writes.
 FORMAT = 1
-# Limits on input, so that no file takes more than 2 GiB of memory: 100 runs with a window at each of 100 000 steps have
-# 20 million numbers in 200 MB of curves. Besides curves, an evaluation has about one number for each feature and run.
-MOST_BYTES = 256 << 20
+# Limits, so that no file takes more than 2 GiB of memory to read: 100 runs with a window at each of 100 000 steps have
+# 20 million numbers. A number that reads back exactly has up to 23 characters and a comma, so their curves are at most
+# 458 MiB. Besides curves, an evaluation has about one number for each feature and run.
+MOST_BYTES = 512 << 20
 _MOST_NUMBERS = 24_000_000
 _MOST_BYTES_BESIDES = 64 << 20
-_DIGITS = 6
-# msgspec's error says where a number is out of its range, not which number it is.
-_OUT_OF_RANGE = re.compile(r"Expected `\w+` (?P<range>.+) - at `\$\.(?P<name>\w+)(?P<keys>.*)`")
-
-Part = TypeVar("Part")
+# Bytes of a JSON that are copied at once while its lists and numbers are counted.
+_PIECE = 1 << 20
+_COMPACT = (",", ":")
+# Characters that `join` adds.
+_JOINT = 10
 
 
 class _Envelope(Struct):
@@ -67,6 +69,10 @@ class _Content(Struct):
     curves: Raw
 
 
+class _RunsOfCurves(Struct):
+    runs: list[tuple[int, int]]
+
+
 class _Curves(Struct):
     """All curves; each run's windows are at the first steps of the longest run."""
 
@@ -86,36 +92,17 @@ class _Curves(Struct):
 
 
 def to_document(evaluation: Evaluation) -> dict[str, Any]:
-    """Converts an evaluation to plain values.
+    """Converts an evaluation to plain values, unchanged.
 
     ``metrics`` is null if a run diverged or a strict audit failed. ``curves`` holds ``runs`` ([secret, order]
     each), the steps of the longest run's windows, and for each run its losses and accuracies at the first of those
-    steps. Curves, densities and weights are rounded to 6 decimals, like metric lines.
+    steps.
     """
-    curves = evaluation.curves
-    return {
-        "format": FORMAT,
-        "config": asdict(evaluation.config),
-        "metrics": None if evaluation.why_no_score else asdict(evaluation.metrics),
-        "results": [asdict(run) for run in evaluation.results],
-        "diverged": [asdict(run) for run in evaluation.diverged],
-        "datasets": [asdict(data) | {"density": _rounded(data.density)} for data in evaluation.datasets],
-        "first_layers": [
-            asdict(layer) | {"mean_abs_weight": _rounded(layer.mean_abs_weight)} for layer in evaluation.first_layers
-        ],
-        "audit": [asdict(finding) for finding in evaluation.findings],
-        "provenance": asdict(evaluation.provenance),
-        "curves": {
-            "runs": [[run.secret_index, run.order_index] for run in curves],
-            "step": max((run.curve.step for run in curves), key=len),
-            "loss": [[round(value, _DIGITS) for value in run.curve.loss] for run in curves],
-            "accuracy": [[round(value, _DIGITS) for value in run.curve.accuracy] for run in curves],
-        },
-    }
+    return _besides_curves(evaluation) | {"curves": _curves_document(evaluation)}
 
 
 def from_document(content: Any, where: str) -> Evaluation:
-    """Reads the output of `to_document`: the same evaluation, except for rounded values.
+    """Reads the output of `to_document`.
 
     Args:
         content: The plain values.
@@ -131,9 +118,13 @@ def save(evaluation: Evaluation, path: Path) -> None:
     """Writes an evaluation to a file, atomically: the file holds either the whole evaluation or its old content.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or the evaluation is larger than what `load` reads.
     """
-    write_whole(path, dumps(evaluation))
+    try:
+        data = dumps(evaluation)
+    except MachineError as error:
+        raise OSError(errno.EFBIG, str(error)) from error
+    write_whole(path, data)
 
 
 def load(path: Path) -> Evaluation:
@@ -152,12 +143,53 @@ def load(path: Path) -> Evaluation:
 
 
 def dumps(evaluation: Evaluation) -> bytes:
-    """Writes an evaluation as JSON."""
-    return json.dumps(to_document(evaluation), allow_nan=False).encode()
+    """Writes an evaluation as JSON that `loads` reads back bit for bit.
+
+    Raises:
+        MachineError: The JSON would be larger than what `loads` reads.
+        ValueError: A number is not finite.
+    """
+    return join(*dumps_in_parts(evaluation))
+
+
+def dumps_in_parts(evaluation: Evaluation) -> tuple[bytes, bytes]:
+    """Writes an evaluation as two JSON objects, the second of which is the curves, for `join`.
+
+    Raises:
+        MachineError, ValueError: See `dumps`.
+    """
+    besides, curves = _besides_curves(evaluation), _curves_document(evaluation)
+    whose = f"the evaluation of {evaluation.provenance.title} is too large to be kept"
+    if not all(math.isfinite(value) for values in (*curves["loss"], *curves["accuracy"]) for value in values):
+        raise ValueError("expected curves of finite numbers, which are JSON compliant, got one that is not")
+    # The standard library's encoder refuses numbers that are not finite; msgspec's takes a tenth of its memory.
+    parts = json.dumps(besides, allow_nan=False, separators=_COMPACT).encode(), msgspec.json.encode(curves)
+    try:
+        _require_sizes(len(parts[0]) + _JOINT, len(parts[1]))
+        _require_few_numbers(_count(parts[1], b","))
+    except ValueError as error:
+        raise MachineError(f"{whose}: {error}") from error
+    return parts
+
+
+def join(besides: bytes, curves: bytes) -> bytes:
+    """Joins the output of `dumps_in_parts` to that of `dumps`."""
+    return b"".join((besides[:-1], b',"curves":', curves, b"}"))
+
+
+def without_windows(curves: bytes) -> bytes:
+    """Returns curves, as `dumps_in_parts` writes them, of the same runs but without any windows.
+
+    Raises:
+        ValueError: These are no curves.
+    """
+    runs = msgspec.json.decode(curves, type=_RunsOfCurves).runs
+    empty: list[list[float]] = [[] for _ in runs]
+    return msgspec.json.encode({"runs": runs, "step": [], "loss": empty, "accuracy": empty})
 
 
 def loads(data: bytes, where: str) -> Evaluation:
-    """Reads the output of `dumps`: the same evaluation, except for rounded values.
+    """Reads the output of `dumps`: the same evaluation, bit for bit, unless an earlier version rounded its curves.
 
     Args:
         data: The JSON.
@@ -173,10 +205,28 @@ def loads(data: bytes, where: str) -> Evaluation:
         raise UsageError(f"{where}: {printable(str(error))}") from error
 
 
-def _rounded(values: ByFeature) -> dict[str, Any]:
-    others = None if values.others is None else round(values.others, _DIGITS)
-    by_feature = None if values.each is None else [round(value, _DIGITS) for value in values.each]
-    return {"secret": round(values.secret, _DIGITS), "others": others, "each": by_feature}
+def _besides_curves(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "config": asdict(evaluation.config),
+        "metrics": None if evaluation.why_no_score else asdict(evaluation.metrics),
+        "results": [asdict(run) for run in evaluation.results],
+        "diverged": [asdict(run) for run in evaluation.diverged],
+        "datasets": [asdict(data) for data in evaluation.datasets],
+        "first_layers": [asdict(layer) for layer in evaluation.first_layers],
+        "audit": [asdict(finding) for finding in evaluation.findings],
+        "provenance": asdict(evaluation.provenance),
+    }
+
+
+def _curves_document(evaluation: Evaluation) -> dict[str, Any]:
+    curves = evaluation.curves
+    return {
+        "runs": [[run.secret_index, run.order_index] for run in curves],
+        "step": max((run.curve.step for run in curves), key=len),
+        "loss": [run.curve.loss for run in curves],
+        "accuracy": [run.curve.accuracy for run in curves],
+    }
 
 
 def _read(data: bytes) -> Evaluation:
@@ -192,41 +242,34 @@ def _read(data: bytes) -> Evaluation:
         raise ValueError(
             f"expected an evaluation of format {FORMAT}, which vecparity {_version.__version__} reads, got {actual}"
         )
-    _require_size("JSON besides curves", len(data) - memoryview(envelope.curves).nbytes, _MOST_BYTES_BESIDES)
-    content = _decode(data, _Content)
+    size = memoryview(envelope.curves).nbytes
+    _require_sizes(len(data) - size, size)
+    content = decode(data, _Content)
     evaluation = _evaluation(content, _curves(content))
     check(evaluation, content.metrics)
     return evaluation
 
 
-def _decode(data: bytes, type_: type[Part], within: str = "") -> Part:
-    """Decodes JSON; the error of a number out of its range says which number was got."""
-    try:
-        return msgspec.json.decode(data, type=type_)
-    except msgspec.ValidationError as error:
-        if (found := _OUT_OF_RANGE.fullmatch(str(error))) is None:
-            raise ValueError(f"expected the JSON of an evaluation: {error}") from error
-        name, keys = found["name"], re.findall(r"\.(\w+)|\[(\d+)\]", found["keys"])
-        value: Any = msgspec.json.decode(msgspec.json.decode(data, type=dict[str, Raw])[name])
-        for key, index in keys:
-            value = value[key or int(index)]
-        expected = f"a number {found['range']} as {within}{name}{found['keys']}"
-        raise ValueError(f"expected {expected}, got {brief(value)}") from error
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(f"expected the JSON of an evaluation: {error}") from error
-
-
 def _curves(content: _Content) -> _Curves:
-    data = bytes(content.curves)
     # Count before decoding: an empty list takes thirty times the memory of its two characters.
-    num_lists, expected = data.count(b"["), 4 + 3 * content.config.num_runs
+    num_lists, expected = _count(content.curves, b"["), 4 + 3 * content.config.num_runs
     if num_lists > expected:
         raise ValueError(f"expected at most {expected} lists in curves, got {num_lists}")
-    if (numbers := data.count(b",")) > _MOST_NUMBERS:
+    _require_few_numbers(_count(content.curves, b","))
+    return decode(content.curves, _Curves, "curves.")
+
+
+def _count(json_: Raw | bytes, sign: bytes) -> int:
+    """Counts a character piece by piece: the curves are not to be in memory a second time."""
+    data = memoryview(json_)
+    return sum(bytes(data[begin : begin + _PIECE]).count(sign) for begin in range(0, len(data), _PIECE))
+
+
+def _require_few_numbers(numbers: int) -> None:
+    if numbers > _MOST_NUMBERS:
         raise ValueError(
             f"expected at most {_MOST_NUMBERS} numbers in curves, got {numbers}: a larger log_interval makes fewer"
         )
-    return _decode(data, _Curves, "curves.")
 
 
 def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
@@ -243,6 +286,11 @@ def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
         findings=content.audit,
         provenance=content.provenance,
     )
+
+
+def _require_sizes(besides: int, curves: int) -> None:
+    _require_size("JSON besides curves", besides, _MOST_BYTES_BESIDES)
+    _require_size("JSON", besides + curves, MOST_BYTES)
 
 
 def _require_size(name: str, size: int, most: int) -> None:

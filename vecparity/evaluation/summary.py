@@ -1,84 +1,122 @@
-"""Summaries of trained runs: builds an evaluation."""
+"""Summary of an evaluation: all that ranking reads of it, in a few hundred bytes."""
 
-import statistics
-from collections.abc import Sequence
+import math
+from dataclasses import dataclass
+from itertools import groupby
 
-from vecparity.audits.findings import AuditFinding
-from vecparity.evaluation.result import (
-    ByFeature,
-    DatasetSummary,
-    DivergedRun,
-    Evaluation,
-    FirstLayer,
-    Provenance,
-    RunCurve,
-    RunResult,
-)
-from vecparity.task.config import Secret, TaskConfig
-from vecparity.task.dataset import Dataset
-from vecparity.task.dataset_stats import density, pattern_counts
-from vecparity.training.loop import Trained
-from vecparity.training.runs import Run
+from vecparity.audits.mode import AuditMode
+from vecparity.errors import brief
+from vecparity.evaluation.coherence import MOST_CHARACTERS, require_line
+from vecparity.evaluation.params import Params, check_params, identity, title
+from vecparity.evaluation.result import Evaluation
+from vecparity.task.config import Protocol, protocol_of
 
 
-def summarise(
-    config: TaskConfig,
-    secrets: Sequence[Secret],
-    ended: Sequence[tuple[Run, Trained]],
-    findings: list[AuditFinding],
-    provenance: Provenance,
-) -> Evaluation:
-    """Builds one evaluation.
+@dataclass(frozen=True)
+class Summary:
+    """All that ranking reads of an evaluation.
 
-    Args:
-        config: The settings.
-        secrets: All of the evaluation's secrets. A sealed evaluation contains nothing that would reveal one.
-        ended: Runs with their results, ordered by (secret, ordering).
-        findings: The findings of audits.
-        provenance: The evaluation's provenance.
+    Attributes:
+        strategy: The strategy's name.
+        strategy_sha256: Digest of the strategy's source.
+        params: Values of the strategy's keyword parameters.
+        seed: The top-level seed.
+        label: N and K.
+        protocol: The protocol with exactly these settings, or None if there is none.
+        seal: Digest of the key of a sealed evaluation, or None.
+        dtype: Type of parameters, moments and gradients.
+        init_device: Device on which ``init_model`` drew.
+        audit: The audit mode.
+        failed_audits: Names of the failed audits.
+        why_no_score: The sentence that explains a missing score, or None.
+        num_runs: Number of runs that were tested.
+        accuracy_sums: For each secret, the sum of its orderings' test accuracies, rounded once. Empty without a score.
+        accuracy_remainders: For each secret, what the sum was rounded by, so that means over all runs are those of
+            `Evaluation.metrics`. Empty if all are 0, as for test sets of 2^14 rows.
+        step_sums: For each secret, the sum of its orderings' steps. Empty without a score.
     """
-    is_sealed = provenance.seal is not None
-    datasets = {run.secret_index: run.dataset for run, _ in ended}
-    return Evaluation(
-        config=config,
-        datasets=[_of_dataset(i, data, secrets[i], is_sealed) for i, data in datasets.items()],
-        results=[
-            RunResult(run.secret_index, run.order_index, end.steps, end.test_accuracy)
-            for run, end in ended
-            if end.test_accuracy is not None
-        ],
-        diverged=[
-            DivergedRun(run.secret_index, run.order_index, end.steps) for run, end in ended if end.test_accuracy is None
-        ],
-        curves=[RunCurve(run.secret_index, run.order_index, end.curve) for run, end in ended],
-        first_layers=[
-            FirstLayer(
-                run.secret_index, run.order_index, by_feature(end.first_layer, secrets[run.secret_index], is_sealed)
-            )
-            for run, end in ended
-            if end.first_layer is not None
-        ],
-        findings=findings,
-        provenance=provenance,
+
+    strategy: str
+    strategy_sha256: str
+    params: Params
+    seed: int
+    label: str
+    protocol: Protocol | None
+    seal: str | None
+    dtype: str
+    init_device: str
+    audit: AuditMode
+    failed_audits: list[str]
+    why_no_score: str | None
+    num_runs: int
+    accuracy_sums: list[float]
+    accuracy_remainders: list[float]
+    step_sums: list[int]
+
+    @property
+    def title(self) -> str:
+        return title(self.strategy, self.params)
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        return identity(self.strategy_sha256, self.params)
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Mean test accuracy of each secret."""
+        num_orderings = self.num_runs // len(self.accuracy_sums)
+        return [total / num_orderings for total in self.accuracy_sums]
+
+
+def summarize(evaluation: Evaluation) -> Summary:
+    """Returns the summary of an evaluation."""
+    provenance, problem = evaluation.provenance, evaluation.why_no_score
+    by_secret = groupby([] if problem else evaluation.results, lambda run: run.secret_index)
+    runs = [list(orderings) for _, orderings in by_secret]
+    accuracies = [[run.test_accuracy for run in orderings] for orderings in runs]
+    sums = [math.fsum(each) for each in accuracies]
+    remainders = [math.fsum([*each, -total]) for each, total in zip(accuracies, sums, strict=True)]
+    return Summary(
+        strategy=provenance.strategy,
+        strategy_sha256=provenance.strategy_sha256,
+        params=provenance.params,
+        seed=provenance.seed,
+        label=evaluation.config.label,
+        protocol=protocol_of(evaluation.config),
+        seal=provenance.seal,
+        dtype=provenance.dtype,
+        init_device=provenance.init_device,
+        audit=provenance.audit,
+        failed_audits=evaluation.failed_audits,
+        why_no_score=str(problem)[:MOST_CHARACTERS] if problem else None,
+        num_runs=len(evaluation.results),
+        accuracy_sums=sums,
+        accuracy_remainders=remainders if any(remainders) else [],
+        step_sums=[sum(run.steps for run in orderings) for orderings in runs],
     )
 
 
-def by_feature(values: Sequence[float], secret: Secret, is_sealed: bool) -> ByFeature:
-    """Averages one value per feature over the secret's features and over the other features."""
-    others = [value for feature, value in enumerate(values) if feature not in secret]
-    return ByFeature(
-        secret=statistics.fmean(values[feature] for feature in secret),
-        others=statistics.fmean(others) if others else None,
-        each=None if is_sealed else list(values),
-    )
+def check_summary(summary: Summary) -> None:
+    """Checks a summary that comes from a file.
 
-
-def _of_dataset(i: int, data: Dataset, secret: Secret, is_sealed: bool) -> DatasetSummary:
-    return DatasetSummary(
-        secret_index=i,
-        num_examples=data.num_examples,
-        positive_rate=data.positive_rate,
-        secret=None if is_sealed else list(secret),
-        patterns_covered=len(pattern_counts(data, secret)),
-        density=by_feature(density(data).tolist(), secret, is_sealed),
-    )
+    Raises:
+        ValueError: Some parts disagree, or a text cannot be shown.
+    """
+    texts = (summary.strategy, summary.label, summary.why_no_score or "", *summary.failed_audits)
+    joint = "".join(texts)
+    if len(joint) > MOST_CHARACTERS or not joint.isprintable():  # one by one only if need be: there may be 100 000
+        for text in texts:
+            require_line(text)
+    if summary.params:
+        check_params(summary.params)
+    sums, remainders, steps = summary.accuracy_sums, summary.accuracy_remainders, summary.step_sums
+    if len(steps) != len(sums) or len(remainders) not in (0, len(sums)) or bool(sums) == bool(summary.why_no_score):
+        actual = f"{len(sums)} sums of accuracies, {len(remainders)} remainders and {len(steps)} sums of steps"
+        raise ValueError(f"expected accuracies and steps of every secret, or none without a score, got {actual}")
+    if sums and (summary.num_runs < len(sums) or summary.num_runs % len(sums)):
+        raise ValueError(f"expected equally many runs of each of {len(sums)} secrets, got {summary.num_runs} runs")
+    if sums and not (min(sums) >= 0 and max(sums) <= summary.num_runs and min(steps) >= 0):
+        expected = f"sums of accuracies from 0 to {summary.num_runs}, and of steps of at least 0"
+        raise ValueError(f"expected {expected}, got {brief(sums)} and {brief(steps)}")
+    if not all(map(math.isfinite, remainders)):
+        raise ValueError(f"expected finite remainders, got {brief(remainders)}")

@@ -6,51 +6,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from vecparity.errors import MachineError, UsageError, printable
 from vecparity.evaluation import serialization
+from vecparity.history import version_1, version_2
 
 # Values in the file's header: the owner, and the version of the tables and of the `serialization.FORMAT` in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
-VERSION = 1
+VERSION = 2
+# The tables of each version that can be read, as SQL.
+_TABLES = {1: version_1.TABLES, VERSION: version_2.TABLES}
+# The largest file whose pages are all checked whenever it is opened. Of larger ones, `History.check` checks them, and
+# every row is checked by its digests when it is read.
+_MOST_CHECKED_BYTES = 64 << 20
 # Time to wait for other processes that are writing; each write takes milliseconds.
 _WAIT_SECONDS = 60.0
-_TABLES = """
-CREATE TABLE strategies (sha256 TEXT PRIMARY KEY, source BLOB NOT NULL);
-CREATE TABLE evaluations (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    recorded_at TEXT NOT NULL,
-    command TEXT NOT NULL,
-    strategy TEXT NOT NULL,
-    strategy_sha256 TEXT NOT NULL REFERENCES strategies,
-    seed INTEGER NOT NULL,
-    label TEXT NOT NULL,
-    protocol TEXT NOT NULL,
-    engine TEXT NOT NULL,
-    test_accuracy REAL,
-    mean_steps REAL,
-    num_runs INTEGER NOT NULL,
-    num_diverged INTEGER NOT NULL,
-    failed_audits TEXT NOT NULL,
-    seal TEXT,
-    wall_seconds REAL NOT NULL,
-    repetition TEXT NOT NULL,
-    document BLOB NOT NULL
-);
-CREATE INDEX evaluations_repetition ON evaluations (repetition);
-"""
 _SCHEMA = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
 
 
-def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
+def connect(path: Path, *, create: bool) -> tuple[sqlite3.Connection, int] | None:
     """Opens a history.
 
     Args:
         path: The file.
-        create: Whether to create the file if it does not exist, and check that it can be written.
+        create: Whether to create the file if it does not exist, and check that it can be written; not if the version is
+            an earlier one.
 
     Returns:
-        The connection; None if the history does not exist or is empty, and ``create`` is false.
+        The connection, and the version of the tables; None if the history does not exist or is empty, and ``create`` is
+        false.
 
     Raises:
         UsageError: The file belongs to another program or a newer version.
@@ -66,16 +51,18 @@ def connect(path: Path, *, create: bool) -> sqlite3.Connection | None:
         connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, isolation_level=None)
         try:
             connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, serialization.MOST_BYTES)  # limits each value and row
+            connection.execute("BEGIN")  # one state of the file throughout: others may be making its tables
             is_empty = _check(connection, path)
-            if create:
+            connection.execute("COMMIT")
+            if create and (is_empty or _pragma(connection, "user_version") == VERSION):
                 _prepare(connection)
             elif is_empty:
                 connection.close()
                 return None
+            return connection, _pragma(connection, "user_version")
         except BaseException:
             connection.close()
             raise
-    return connection
 
 
 @contextmanager
@@ -109,9 +96,8 @@ def telling(path: Path) -> Iterator[None]:
 
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
     """Refuses a file that is not a history or that this version cannot read; returns whether the history is empty."""
-    execute = connection.execute
-    application, version = (execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
-    objects = execute(_SCHEMA).fetchall()
+    application, version = (_pragma(connection, name) for name in ("application_id", "user_version"))
+    objects = connection.execute(_SCHEMA).fetchall()
     is_empty = not objects and not application
     if application != _APPLICATION and not is_empty:
         raise UsageError(f"{path} must be a vecparity history, got another program's database")
@@ -120,33 +106,51 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} is the history of a newer vecparity: expected version {VERSION}, got {version} "
             "(upgrade, or use another with --history FILE)"
         )
-    (problem,) = execute("PRAGMA quick_check(1)").fetchone()
-    if problem != "ok":
-        raise sqlite3.DatabaseError(" ".join(problem.split()))
-    if not is_empty and objects != _own_schema():  # a trigger, for example, could write entries that nobody recorded
+    if _pragma(connection, "page_count") * _pragma(connection, "page_size") <= _MOST_CHECKED_BYTES:
+        check_pages(connection, "quick_check")
+    if not is_empty and objects != _own_schema(version):  # a trigger, for example, could write what nobody recorded
         raise sqlite3.DatabaseError("tables or triggers that are not vecparity's")
     return is_empty
+
+
+def check_pages(connection: sqlite3.Connection, how: Literal["quick_check", "integrity_check"]) -> None:
+    """Checks the structure of all pages; the integrity check compares indices with their tables, too.
+
+    Raises:
+        DatabaseError: The file is damaged.
+    """
+    (problem,) = connection.execute(f"PRAGMA {how}(1)").fetchone()
+    if problem != "ok":
+        raise sqlite3.DatabaseError(" ".join(problem.split()))
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Makes missing tables, and checks that the file can be written."""
     with writing(connection):
-        if not connection.execute("PRAGMA application_id").fetchone()[0]:
-            _make_tables(connection)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
+        if not _pragma(connection, "application_id"):
+            make_tables(connection)
         connection.execute(f"PRAGMA application_id = {_APPLICATION}")
 
 
-def _make_tables(connection: sqlite3.Connection) -> None:
-    for statement in _TABLES.split(";"):
+def make_tables(connection: sqlite3.Connection, version: int = VERSION) -> None:
+    """Makes the tables of a version, within the caller's transaction."""
+    for statement in _TABLES[version].split(";"):
         connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
 
 
 @cache
-def _own_schema() -> list[tuple[str, str, str]]:
-    """Returns the schema that `_make_tables` makes, as SQLite reports it."""
+def _own_schema(version: int) -> list[tuple[str, str, str]] | None:
+    """Returns the schema of a version's tables, as SQLite reports it."""
+    if version not in _TABLES:
+        return None
     connection = sqlite3.connect(":memory:")
-    _make_tables(connection)
+    make_tables(connection, version)
     objects = connection.execute(_SCHEMA).fetchall()
     connection.close()
     return objects

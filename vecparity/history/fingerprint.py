@@ -12,9 +12,11 @@ _BESIDES = ("strategy", "protocol", "containment", "wall_seconds", "origin")
 
 
 def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
-    """Digests the settings, the strategy's source, the seed or seal, audits, engine, device and versions.
+    """Digests the settings, the strategy's source and parameters, the seed or seal, audits, engine, device, versions.
 
     Evaluations with the same digest repeat each other.
     """
     decides = asdict(config) | {name: value for name, value in asdict(provenance).items() if name not in _BESIDES}
+    if not provenance.params:  # earlier versions recorded none: their digests stay what they are
+        del decides["params"]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,8 @@ from uuid import uuid4
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.history.fingerprint import fingerprint
-from vecparity.history.store import Entry, History
+from vecparity.history.records import Entry
+from vecparity.history.store import History
 from vecparity.sandbox.levels import LEVELS
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
@@ -33,7 +34,7 @@ class Recorder:
         self._entries: dict[int, Entry] = {}
 
     def recall(self, config: TaskConfig, provenance: Provenance) -> Evaluation | None:
-        """Returns the newest record with the same fingerprint and equal or stronger containment, or None.
+        """Returns the newest whole record with the same fingerprint and equal or stronger containment, or None.
 
         Args:
             config: The settings.
@@ -43,6 +44,8 @@ class Recorder:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
             earlier = recorded.evaluation.provenance
+            if not recorded.entry.has_curves:  # metric lines tell of every window
+                continue
             if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name in this command.
                 named = replace(earlier, strategy=provenance.strategy)

@@ -43,10 +43,10 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
             if re.fullmatch(_ID, word):
                 opened = opened or stack.enter_context(History(history))
                 found = opened.get(int(word))
-                references.append(Reference(f"{found.entry.strategy} #{word}", found.evaluation))
+                references.append(Reference(f"{found.evaluation.provenance.title} #{word}", found.evaluation))
             elif word.endswith(".json"):
                 evaluation = serialization.load(Path(word))
-                references.append(Reference(f"{evaluation.provenance.strategy} ({Path(word).name})", evaluation))
+                references.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
             else:
                 loaded = load(word)
                 references.append(Reference(loaded.name, loaded))
@@ -62,9 +62,8 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
     """
     if not words:
         with History(history) as recorded:
-            entries = recorded.require_entries()
-            newest = [entry.id for entry in entries if entry.command == entries[-1].command]
-            return [found.evaluation for found in recorded.evaluations(newest)]
+            recorded.require_entries()
+            return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
     for word in words:
         if not re.fullmatch(rf"{_ID}|.*\.json", word):
             raise UsageError(f"expected an id of vecparity history or a JSON file, got {brief(word)}")

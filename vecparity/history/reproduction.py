@@ -3,6 +3,7 @@
 import shlex
 from dataclasses import asdict
 
+from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
@@ -17,6 +18,8 @@ def command(evaluation: Evaluation) -> str:
     label = config.label if config.label in CONFIGURATIONS else _DEFAULT
     of_protocol = asdict(task_config(label, protocol=protocol, smoke=smoke))
     words = ["vecparity", "eval", "--strategy", _strategy(provenance), "--seed", str(provenance.seed)]
+    for word in param_words(provenance.params):
+        words += ["--param", word]
     words += ["--config", label] if label == config.label else []
     words += ["--protocol", protocol, *(["--smoke"] if smoke else [])]
     for name, value in asdict(config).items():

@@ -1,92 +1,24 @@
 """The history's store: every recorded evaluation in one SQLite file, with its strategy, settings and results."""
 
-import hashlib
-import math
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+import warnings
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-import msgspec
 import platformdirs
 
-from vecparity.errors import MachineError, UsageError, brief, printable
-from vecparity.evaluation import serialization
-from vecparity.evaluation.coherence import require_line
+from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation
+from vecparity.evaluation.summary import Summary
 from vecparity.files import to_path
-from vecparity.history.database import connect, telling, writing
+from vecparity.history.database import VERSION, check_pages, connect, telling, writing
 from vecparity.history.fingerprint import fingerprint
+from vecparity.history.migration import migrate
+from vecparity.history.records import Entry, Recorded, damaged
+from vecparity.history.version_1 import Version1
+from vecparity.history.version_2 import Version2
 from vecparity.strategy.source import Strategy
-from vecparity.task.config import NAMED_PROTOCOLS, task_config
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of the history.
-
-    Attributes:
-        id: The evaluation's id in this file, never reused.
-        recorded_at: UTC, as ISO 8601.
-        command: The same for all evaluations of one command.
-        strategy: The strategy's name.
-        strategy_sha256: Digest of the strategy's source.
-        seed: The top-level seed.
-        label: N and K.
-        protocol: The protocol of the provenance, or ``custom`` if a setting was overridden.
-        engine: The engine that trained.
-        test_accuracy: Mean test accuracy, or None if there is no score.
-        mean_steps: Mean steps, or None if there is no score.
-        num_runs: Number of runs, including diverged runs.
-        num_diverged: Number of diverged runs.
-        failed_audits: Names of failed audits, separated by spaces.
-        seal: Digest of the key of a sealed evaluation, or None.
-        wall_seconds: See `Provenance`.
-    """
-
-    id: int
-    recorded_at: str
-    command: str
-    strategy: str
-    strategy_sha256: str
-    seed: int
-    label: str
-    protocol: str
-    engine: str
-    test_accuracy: float | None
-    mean_steps: float | None
-    num_runs: int
-    num_diverged: int
-    failed_audits: str
-    seal: str | None
-    wall_seconds: float
-
-    def __post_init__(self) -> None:
-        for value in vars(self).values():
-            if isinstance(value, str):
-                require_line(value)
-            elif isinstance(value, float) and not 0 <= value < math.inf:
-                raise ValueError(f"expected finite figures of at least 0, got {value}")
-        if not 0 <= self.num_diverged <= self.num_runs:
-            raise ValueError(f"expected 0 to {self.num_runs} diverged runs, got {self.num_diverged}")
-        recorded_at = datetime.fromisoformat(self.recorded_at)
-        if recorded_at.tzinfo is None or not 1970 <= recorded_at.year < 9999:  # outside, conversion to local time fails
-            raise ValueError(f"expected a time with a time zone, from 1970 on, as recorded_at, got {self.recorded_at}")
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """A recorded evaluation, with the strategy's source, byte for byte."""
-
-    entry: Entry
-    evaluation: Evaluation
-    source: bytes
-
-
-_NAMES = [field.name for field in fields(Entry)]
-_COLUMNS = ", ".join(_NAMES)
 
 
 def default_path() -> Path:
@@ -97,6 +29,9 @@ def default_path() -> Path:
 class History:
     """The history in one file. Several processes may use it at once; every addition is atomic.
 
+    A file of version 1 is read as it is. To record in it, it is migrated (`migration.migrate`): the default one at
+    once, with a warning; one that was named only on request, since other people's earlier versions may read it.
+
     Args:
         path: The file; by default `default_path`.
         create: Whether to create the file if it does not exist, and check that it can be written; otherwise the history
@@ -106,16 +41,39 @@ class History:
         path: The file.
 
     Raises:
-        UsageError: The path is invalid, or the file does not exist, is not a history, or belongs to a newer version.
+        UsageError: The path is invalid, or the file does not exist, is not a history, belongs to a newer version, or is
+            to be migrated first.
         MachineError: The file is damaged, or cannot be read or written. It is left unchanged.
     """
 
     def __init__(self, path: str | Path | None = None, *, create: bool = False) -> None:
         self.path = default_path() if path is None else to_path(path, "the history's path")
-        connection = connect(self.path, create=create)
-        if connection is None:
+        opened = connect(self.path, create=create)
+        if opened is not None and create and opened[1] < VERSION:
+            opened[0].close()
+            if path is not None:
+                raise UsageError(
+                    f"expected a history of version {VERSION} to record in, got version {opened[1]} in {self.path} "
+                    "(vecparity history --migrate --history FILE migrates it, and earlier versions of vecparity cannot "
+                    "read it then)"
+                )
+            try:
+                backup = migrate(self.path)
+            except UsageError:
+                pass  # another process has migrated it meanwhile: otherwise it is refused below
+            else:
+                warnings.warn(
+                    f"the history {self.path} was migrated to version {VERSION}, which earlier versions of vecparity "
+                    f"cannot read; {backup} is a copy of the old file",
+                    stacklevel=2,
+                )
+            opened = connect(self.path, create=create)
+            assert opened is not None and opened[1] == VERSION
+        if opened is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
-        self._connection = connection
+        self._connection, self.version = opened
+        tables = Version1 if self.version == 1 else Version2
+        self._tables: Version1 | Version2 = tables(self._connection, self.path)
         self._why_nothing_is_added = None if create else "to read only"
 
     def __enter__(self) -> "History":
@@ -152,25 +110,21 @@ class History:
             The evaluation's id.
 
         Raises:
-            MachineError: The evaluation could not be recorded.
+            UsageError: The history was opened read-only, or is closed.
+            MachineError: The evaluation could not be recorded, or is too large.
         """
-        provenance = evaluation.provenance
-        assert provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
-        row = {
-            "recorded_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": command,
-            **_of(evaluation),
-            "repetition": fingerprint(evaluation.config, provenance),
-            "document": zlib.compress(serialization.dumps(evaluation)),
-        }
-        insert = f"INSERT INTO evaluations ({', '.join(row)}) VALUES ({', '.join(f':{name}' for name in row)})"
+        assert evaluation.provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
+        self.require_additions()
+        assert isinstance(self._tables, Version2)
+        row = self._tables.row(evaluation, datetime.now(UTC).isoformat(timespec="seconds"), command)
         with telling(self.path), writing(self._connection):
-            self._connection.execute(
-                "INSERT OR IGNORE INTO strategies VALUES (?, ?)", (strategy.sha256, strategy.source)
-            )
-            cursor = self._connection.execute(insert, row)
-        assert cursor.lastrowid is not None
-        return cursor.lastrowid
+            return self._tables.add(row, strategy.source)
+
+    def count(self) -> int:
+        """Returns the number of recorded evaluations."""
+        with telling(self.path):
+            number: int = self._connection.execute("SELECT count(*) FROM evaluations").fetchone()[0]
+            return number
 
     def entries(self) -> list[Entry]:
         """Returns all entries, oldest first.
@@ -178,20 +132,32 @@ class History:
         Raises:
             MachineError: An entry is damaged.
         """
-        with telling(self.path):
-            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM evaluations ORDER BY id")
-            return [self._entry(row) for row in rows]
+        return list(self.each_entry())
 
-    def require_entries(self) -> list[Entry]:
-        """Returns all entries, oldest first, and fails if there are none.
+    def each_entry(self, *, newest_first: bool = False) -> Iterator[Entry]:
+        """Yields all entries, oldest or newest first. Those that are not asked for are not read.
+
+        Raises:
+            MachineError: An entry is damaged.
+        """
+        with telling(self.path):
+            yield from self._tables.entries(newest_first=newest_first)
+
+    def require_entries(self) -> None:
+        """Checks that there are entries.
 
         Raises:
             UsageError: Nothing is recorded yet.
         """
-        entries = self.entries()
-        if not entries:
+        if not self.count():
             raise UsageError(f"no evaluations are recorded yet in {self.path}: vecparity eval records them")
-        return entries
+
+    def newest_command(self) -> list[int]:
+        """Returns the ids of the evaluations of the newest recorded command, ascending."""
+        newest = "SELECT command FROM evaluations ORDER BY id DESC LIMIT 1"
+        with telling(self.path):
+            rows = self._connection.execute(f"SELECT id FROM evaluations WHERE command = ({newest}) ORDER BY id")
+            return [id_ for (id_,) in rows]
 
     def get(self, id_: int) -> Recorded:
         """Returns one evaluation.
@@ -202,7 +168,7 @@ class History:
         """
         if not isinstance(id_, int):
             raise UsageError(f"an evaluation's id must be an integer, got {id_!r}")
-        found = self._select("id = ?", id_) if abs(id_) < 2**63 else []
+        found = list(self._select("id = ?", id_)) if abs(id_) < 2**63 else []
         if not found:
             raise UsageError(f"{self.path} has no evaluation {id_} (vecparity history lists them)")
         return found[0]
@@ -213,84 +179,41 @@ class History:
         Raises:
             UsageError: An id has no evaluation.
         """
-        return self._select("TRUE ORDER BY id") if ids is None else [self.get(id_) for id_ in ids]
+        return list(self._select("TRUE ORDER BY id")) if ids is None else [self.get(id_) for id_ in ids]
 
-    def same(self, digest: str) -> list[Recorded]:
-        """Returns the evaluations with this `fingerprint`, newest first.
+    def summaries(self) -> list[Summary]:
+        """Returns summaries of the evaluations that may rank, oldest first, for `vecparity.leaderboard`.
+
+        Raises:
+            MachineError: A summary is damaged.
+        """
+        with telling(self.path):
+            return list(self._tables.summaries())
+
+    def same(self, digest: str) -> Iterator[Recorded]:
+        """Yields the evaluations with this `fingerprint`, newest first, each read when it is asked for.
 
         Raises:
             MachineError: An evaluation is damaged.
         """
-        found = self._select("repetition = ? ORDER BY id DESC", digest)
-        for recorded in found:
-            if fingerprint(recorded.evaluation.config, recorded.evaluation.provenance) != digest:
-                raise self._damaged(
-                    recorded.entry.id, "expected the fingerprint of its settings and provenance, got another"
+        for found in self._select("repetition = ? ORDER BY id DESC", digest):
+            if fingerprint(found.evaluation.config, found.evaluation.provenance) != digest:
+                raise damaged(
+                    self.path, found.entry.id, "expected the fingerprint of its settings and provenance, got another"
                 )
-        return found
+            yield found
 
-    def _select(self, where: str, *values: object) -> list[Recorded]:
-        columns = f"{_COLUMNS}, document, (SELECT source FROM strategies WHERE sha256 = strategy_sha256)"
+    def check(self) -> int:
+        """Reads everything that is recorded, and returns the number of evaluations.
+
+        Raises:
+            MachineError: The file, or an evaluation, is damaged.
+        """
         with telling(self.path):
-            rows = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE {where}", values)
-            return [self._read(self._entry(row[:-2]), row[-2], row[-1]) for row in rows]
+            check_pages(self._connection, "integrity_check")
+        self.summaries()
+        return sum(1 for _ in self._select("TRUE ORDER BY id"))
 
-    def _entry(self, row: Sequence[object]) -> Entry:
-        """Checks the values of a row: SQLite accepts any type in any column."""
-        try:
-            return msgspec.convert(dict(zip(_NAMES, row, strict=True)), Entry)
-        except ValueError as error:
-            raise self._damaged(row[0], str(error)) from error
-
-    def _read(self, entry: Entry, compressed: object, source: object) -> Recorded:
-        if not isinstance(compressed, bytes) or not isinstance(source, bytes):
-            raise self._damaged(entry.id, f"expected bytes, got {brief(compressed)[:40]} and {brief(source)[:40]}")
-        if hashlib.sha256(source).hexdigest() != entry.strategy_sha256:
-            raise self._damaged(entry.id, f"expected a source with SHA-256 {entry.strategy_sha256}, got another")
-        reading = zlib.decompressobj()
-        try:
-            data = reading.decompress(compressed, serialization.MOST_BYTES + 1)
-        except zlib.error as error:
-            raise self._damaged(entry.id, str(error)) from error
-        if len(data) <= serialization.MOST_BYTES and not reading.eof:
-            raise self._damaged(entry.id, "expected a whole document, got one that is cut short")
-        evaluation = serialization.loads(data, f"{self.path}, evaluation {entry.id}")
-        for name, expected in _of(evaluation).items():
-            if getattr(entry, name) != expected:
-                problem = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
-                raise self._damaged(entry.id, problem)
-        return Recorded(entry, evaluation, source)
-
-    def _damaged(self, id_: object, problem: str) -> MachineError:
-        return MachineError(f"{self.path}: evaluation {brief(id_)} is damaged: {printable(problem)}")
-
-
-def _of(evaluation: Evaluation) -> dict[str, object]:
-    """Returns the columns of an evaluation's row that find and list it without reading its document."""
-    provenance, metrics = evaluation.provenance, None if evaluation.why_no_score else evaluation.metrics
-    return {
-        "strategy": provenance.strategy,
-        "strategy_sha256": provenance.strategy_sha256,
-        "seed": provenance.seed,
-        "label": evaluation.config.label,
-        "protocol": _protocol(evaluation),
-        "engine": provenance.engine,
-        "test_accuracy": metrics and metrics.test_accuracy,
-        "mean_steps": metrics and metrics.mean_steps,
-        "num_runs": len(evaluation.results) + len(evaluation.diverged),
-        "num_diverged": len(evaluation.diverged),
-        "failed_audits": " ".join(evaluation.failed_audits),
-        "seal": provenance.seal,
-        "wall_seconds": provenance.wall_seconds,
-    }
-
-
-def _protocol(evaluation: Evaluation) -> str:
-    """Returns the protocol's name if the settings are the protocol's for this N and K, else ``custom``."""
-    config, name = evaluation.config, evaluation.provenance.protocol
-    if name not in NAMED_PROTOCOLS:
-        return name
-    protocol, smoke = NAMED_PROTOCOLS[name]
-    n_features, secret_size = config.n_features, config.secret_size
-    its_own = task_config(protocol=protocol, smoke=smoke, n_features=n_features, secret_size=secret_size)
-    return name if config == its_own else "custom"
+    def _select(self, where: str, *values: object) -> Iterator[Recorded]:
+        with telling(self.path):
+            yield from self._tables.select(where, *values)

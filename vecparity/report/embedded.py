@@ -9,6 +9,8 @@ from markupsafe import Markup
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
 
+# Decimals of curves, densities and weights: those of metric lines. All digits would double the page.
+_DIGITS = 6
 # Most points of an evaluation's curves in a report: more would make the file too large to send.
 _MOST_POINTS = 10_500
 
@@ -16,6 +18,7 @@ _MOST_POINTS = 10_500
 def embedded(evaluations: Sequence[Evaluation]) -> Markup:
     """Writes the evaluations' `serialization.to_document` documents as a JSON list for a ``<script>`` of data.
 
+    Curves, densities and weights are rounded to 6 decimals; metrics and results are unchanged.
     If an evaluation's curves have more than 10 500 points, only every n-th window is kept, with n in ``curves.every``;
     `serialization.from_document` reads such a document too. Every ``<`` is escaped, so that a strategy's name cannot
     end the element.
@@ -30,5 +33,16 @@ def _thinned(evaluation: Evaluation) -> dict[str, Any]:
     points = sum(len(losses) for losses in curves["loss"])
     every = max(1, -(-points // _MOST_POINTS))
     thinned = {"step": curves["step"][::every]}
-    thinned |= {name: [values[::every] for values in curves[name]] for name in ("loss", "accuracy")}
+    thinned |= {name: [_rounded(values[::every]) for values in curves[name]] for name in ("loss", "accuracy")}
+    for part, by_feature in (("datasets", "density"), ("first_layers", "mean_abs_weight")):
+        content[part] = [each | {by_feature: _rounded(each[by_feature])} for each in content[part]]
     return content | {"curves": curves | thinned | {"every": every}}
+
+
+def _rounded(values: Any) -> Any:
+    """Rounds all numbers in plain values."""
+    if isinstance(values, dict):
+        return {name: _rounded(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_rounded(value) for value in values]
+    return values if values is None else round(values, _DIGITS)

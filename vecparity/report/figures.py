@@ -12,7 +12,7 @@ from markupsafe import Markup
 from vecparity.report.curves import Median, median, points_per_run, thinned
 from vecparity.report.series import Series
 from vecparity.report.svg import PAPER, to_svg
-from vecparity.training.progress import Curve
+from vecparity.training.curve import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

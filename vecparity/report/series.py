@@ -38,17 +38,17 @@ class Series:
     @property
     def name(self) -> str:
         provenance = self.evaluation.provenance
-        return f"{provenance.strategy}, seed {provenance.seed}"
+        return f"{provenance.title}, seed {provenance.seed}"
 
 
 def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
-    """Assigns letters in order; evaluations of one strategy, seed and seal share a letter over configurations."""
+    """Assigns letters in order; one strategy, parameters, seed and seal have one letter over configurations."""
     letters: dict[tuple[object, ...], int] = {}
     seen: Counter[tuple[object, ...]] = Counter()
     series = []
     for evaluation in evaluations:
         provenance = evaluation.provenance
-        whose = (provenance.strategy, provenance.strategy_sha256, provenance.seed, provenance.seal)
+        whose = (provenance.strategy, provenance.identity, provenance.seed, provenance.seal)
         seen[evaluation.config.label, whose] += 1
         number = letters.setdefault((*whose, seen[evaluation.config.label, whose]), len(letters))
         # 12 is a multiple of both counts: without the quotient, styles would repeat after 12 series

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
+from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation
 from vecparity.report.series import Series
 
@@ -40,6 +41,10 @@ def accuracy(evaluation: Evaluation) -> str:
 def fails(evaluation: Evaluation) -> str:
     """Returns the failed audits as text to show beside the evaluation's figures; empty if none failed."""
     return f"fails {', '.join(evaluation.failed_audits)}" if evaluation.failed_audits else ""
+
+
+def parameters(evaluation: Evaluation) -> str:
+    return " ".join(param_words(evaluation.provenance.params)) or MISSING
 
 
 def mean_steps(evaluation: Evaluation) -> str:

@@ -53,6 +53,12 @@ def parse(texts: Sequence[str]) -> dict[str, Value]:
     return given
 
 
+def written(name: str, value: Value) -> str:
+    """Returns the ``NAME=VALUE`` that `parse` reads as exactly this value: text that is no literal stands unquoted."""
+    is_unquoted = isinstance(value, str) and _literal_of(value) is None
+    return f"{name}={value if is_unquoted else repr(value)}"
+
+
 def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
     """Returns the values of all parameters, for the values given to some.
 

@@ -14,11 +14,11 @@ from vecparity.training.checkpoints import snapshot
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.engines.interface import Engine, WindowMetrics
 from vecparity.training.ensemble import Ensemble
-from vecparity.training.progress import Curve, Progress, Trained, UnreadWindow, WindowClosed
+from vecparity.training.progress import Progress, Trained, UnreadWindow, WindowClosed
 from vecparity.training.runs import Run
 from vecparity.training.schedule import Schedule, Window, pieces
 
-__all__ = ["Curve", "OnWindow", "Trained", "WindowClosed", "train"]
+__all__ = ["OnWindow", "Trained", "WindowClosed", "train"]
 
 OnWindow = Callable[[WindowClosed], None]
 

@@ -11,7 +11,8 @@ from torch import nn
 
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import unpack
-from vecparity.training.loop import Curve, OnWindow, Trained, WindowClosed
+from vecparity.training.curve import Curve
+from vecparity.training.loop import OnWindow, Trained, WindowClosed
 from vecparity.training.runs import Run
 
 

@@ -127,9 +127,9 @@ def _short_names(references: Sequence[Reference]) -> list[str]:
 
 
 def _source(reference: Reference) -> tuple[str, str]:
-    """Returns the strategy's name and the digest of its source."""
+    """Returns the strategy's name, with its parameters, and the digest of its source."""
     if isinstance(reference.subject, Evaluation):
-        return reference.subject.provenance.strategy, reference.subject.provenance.strategy_sha256
+        return reference.subject.provenance.title, reference.subject.provenance.strategy_sha256
     return reference.subject.name, reference.subject.sha256
 
 

@@ -1,7 +1,7 @@
 """``vecparity leaderboard``: ranks the recorded strategies."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,11 +11,12 @@ from rich.text import Text
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
-from vecparity.task.config import CONFIGURATIONS, PROTOCOLS, Protocol, task_config
+from vecparity.evaluation.params import params_key
+from vecparity.task.config import CONFIGURATIONS, Protocol
 
 if TYPE_CHECKING:
     from vecparity.analysis.ranking import League, Standing
-    from vecparity.evaluation.result import Evaluation
+    from vecparity.evaluation.summary import Summary
 
 _PUBLIC = "public"
 
@@ -43,13 +44,15 @@ def leaderboard(
     """
     from vecparity.analysis.published import published as published_results
     from vecparity.analysis.ranking import leaderboard
+    from vecparity.history.store import History
 
     if published:
         protocol = protocol or "published"
         published_results(protocol)
-    evaluations = _recorded(history)
-    league = _league(evaluations, protocol, seal, init_device)
-    standings = leaderboard(evaluations, league, seed)
+    with History(history) as opened:
+        summaries = opened.summaries()
+    league = _league(summaries, protocol, seal, init_device)
+    standings = leaderboard(summaries, league, seed)
     if not standings:
         raise UsageError(
             f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that can be ranked"
@@ -60,26 +63,18 @@ def leaderboard(
     return 0
 
 
-def _recorded(history: Path | None) -> list["Evaluation"]:
-    """Returns the evaluations that may rank, oldest first."""
-    from vecparity.history.store import History
-
-    # Evaluations with curves are large: those with other numbers of runs are not read.
-    numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}
-    with History(history) as opened:
-        likely = [entry.id for entry in opened.entries() if entry.label in CONFIGURATIONS and entry.num_runs in numbers]
-        # Read one by one, and drop the fields that ranking does not use: hundreds of them would fill the memory.
-        return [replace(opened.get(id_).evaluation, curves=[], first_layers=[]) for id_ in likely]
-
-
 def _league(
-    evaluations: Sequence["Evaluation"], protocol: Protocol | None, seal: str | None, init_device: str | None
+    summaries: Sequence["Summary"], protocol: Protocol | None, seal: str | None, init_device: str | None
 ) -> "League":
     """Returns the league of the newest evaluation that ranks and matches the options."""
     from vecparity.analysis.ranking import league_of
 
-    leagues = [league for evaluation in reversed(evaluations) if (league := league_of(evaluation))]
-    for league in leagues:
+    num_leagues = 0
+    for summary in reversed(summaries):
+        league = league_of(summary)
+        if league is None:
+            continue
+        num_leagues += 1
         is_wanted = protocol in (None, league.protocol) and init_device in (None, league.init_device)
         if is_wanted and (seal is None or (league.seal or _PUBLIC).startswith(seal)):
             return league
@@ -88,7 +83,7 @@ def _league(
     wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
         f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
-        f"{len(leagues)} that can be ranked (vecparity history lists all)"
+        f"{num_leagues} that can be ranked (vecparity history lists all)"
     )
 
 
@@ -134,6 +129,7 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "lacks": standing.lacks,
         "why_no_score": standing.why_no_score,
         "is_published": standing.is_published,
+        "params": params_key(standing.params),
     }
     for label, figures in standing.configurations.items():
         interval = figures.interval
@@ -167,5 +163,6 @@ _CSV = {
         *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
         *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
         *("failed_audits", "lacks", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
+        "params",
     )
 }

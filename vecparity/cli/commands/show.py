@@ -85,12 +85,18 @@ def _runs(evaluation: "Evaluation") -> Table:
 
 def _facts(recorded: "Recorded") -> Table:
     """Tabulates the evaluation's provenance, settings, findings and reproduction, one fact a line."""
+    from vecparity.evaluation.params import param_words
     from vecparity.history import reproduction
 
     rows = Table("", "", show_header=False, box=None)
     evaluation = recorded.evaluation
     facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
-    facts |= asdict(evaluation.provenance) | {"wall_seconds": round(evaluation.provenance.wall_seconds, 1)}
+    provenance = evaluation.provenance
+    facts |= asdict(provenance) | {
+        "wall_seconds": round(provenance.wall_seconds, 1),
+        "params": " ".join(param_words(provenance.params)),
+        "origin": "" if provenance.origin == "file" else provenance.origin,
+    }
     facts |= asdict(evaluation.config)
     facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
     facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}

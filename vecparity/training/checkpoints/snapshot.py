@@ -9,9 +9,10 @@ from torch import Tensor
 
 from vecparity.task.config import OptimizerConfig
 from vecparity.task.dataset import Dataset
+from vecparity.training.curve import Curve
 from vecparity.training.engines.interface import Engine, WindowMetrics
 from vecparity.training.ensemble import Ensemble
-from vecparity.training.progress import Curve, Progress, Trained
+from vecparity.training.progress import Progress, Trained
 from vecparity.training.runs import Run
 
 _DATASETS = ("dataset", "test_set")

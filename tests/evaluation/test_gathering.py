@@ -6,7 +6,7 @@ from conftest import SHORT
 
 from vecparity import Evaluation, evaluate
 from vecparity.evaluation import serialization
-from vecparity.evaluation.summary import by_feature
+from vecparity.evaluation.gathering import by_feature
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
 

@@ -1,0 +1,25 @@
+"""The finding of one audit. This module loads without torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class AuditFinding:
+    """The finding of one audit.
+
+    Attributes:
+        name: The audit's name.
+        passed: Whether the strategy passed, or None if the audit is undecided.
+        summary: One line with the measured and expected values and how often an honest strategy fails.
+        figures: The measured values, by name.
+    """
+
+    name: str
+    passed: bool | None
+    summary: str
+    figures: dict[str, float | int]
+
+    @property
+    def verdict(self) -> str:
+        """The outcome: passed, failed or undecided."""
+        return "undecided" if self.passed is None else "passed" if self.passed else "failed"

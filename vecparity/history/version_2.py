@@ -1,0 +1,237 @@
+"""Version 2 of the history's tables: the list and the summaries apart from documents, and these apart from curves.
+
+A row of ``evaluations`` has all that listing, ranking and looking up reads, and digests of all that belongs to it: of
+its own values, of its summary, and of its document and curves as they are stored.
+"""
+
+import hashlib
+import sqlite3
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from vecparity.evaluation import serialization
+from vecparity.evaluation.params import params_key
+from vecparity.evaluation.result import Evaluation
+from vecparity.evaluation.summary import Summary, check_summary, summarize
+from vecparity.history.fingerprint import fingerprint
+from vecparity.history.records import Entry, Recorded, damaged, inflate, listed_values, pages, recorded
+
+TABLES = """
+CREATE TABLE strategies (sha256 TEXT PRIMARY KEY, source BLOB NOT NULL);
+CREATE TABLE evaluations (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    recorded_at TEXT NOT NULL,
+    command TEXT NOT NULL,
+    strategy TEXT NOT NULL,
+    strategy_sha256 TEXT NOT NULL REFERENCES strategies,
+    params TEXT NOT NULL,
+    seed INTEGER NOT NULL,
+    label TEXT NOT NULL,
+    protocol TEXT NOT NULL,
+    engine TEXT NOT NULL,
+    test_accuracy REAL,
+    mean_steps REAL,
+    num_runs INTEGER NOT NULL,
+    num_diverged INTEGER NOT NULL,
+    failed_audits TEXT NOT NULL,
+    seal TEXT,
+    wall_seconds REAL NOT NULL,
+    has_curves INTEGER NOT NULL,
+    repetition TEXT NOT NULL,
+    document_sha256 BLOB NOT NULL,
+    curves_sha256 BLOB NOT NULL,
+    summary_sha256 BLOB NOT NULL,
+    row_sha256 BLOB NOT NULL,
+    summary TEXT NOT NULL
+);
+CREATE INDEX evaluations_repetition ON evaluations (repetition);
+CREATE TABLE documents (id INTEGER PRIMARY KEY REFERENCES evaluations, document BLOB NOT NULL);
+CREATE TABLE curves (id INTEGER PRIMARY KEY REFERENCES evaluations, curves BLOB NOT NULL);
+"""
+_LISTED = (
+    *("recorded_at", "command", "strategy", "strategy_sha256", "params", "seed", "label", "protocol", "engine"),
+    *("test_accuracy", "mean_steps", "num_runs", "num_diverged", "failed_audits", "seal", "wall_seconds", "has_curves"),
+)
+# Columns that `row_sha256` digests, in this order.
+_DIGESTED = (*_LISTED, "repetition", "document_sha256", "curves_sha256", "summary_sha256")
+_ROW = ("id", *_DIGESTED, "row_sha256")
+_COLUMNS = ", ".join(_ROW)
+# Curves are random digits: the highest level takes four times as long and saves a tenth.
+_CURVES_LEVEL = 1
+
+
+@dataclass(frozen=True)
+class Row:
+    """All that is written of one evaluation: the values of its row, and its compressed document and curves."""
+
+    values: dict[str, Any]
+    document: bytes
+    curves: bytes
+
+
+class Version2:
+    """The evaluations of a history of version 2.
+
+    Args:
+        connection: The open database.
+        path: The file, for errors.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def entries(self, *, newest_first: bool = False) -> Iterator[Entry]:
+        """Yields all entries, by id."""
+        for rows in pages(self._connection, _COLUMNS, "evaluations", newest_first=newest_first):
+            yield from map(self._entry, rows)
+
+    def select(self, where: str, *values: object) -> Iterator[Recorded]:
+        """Yields the evaluations that an SQL condition selects."""
+        columns = (
+            f"{_COLUMNS}, summary, (SELECT source FROM strategies WHERE sha256 = strategy_sha256), "
+            "(SELECT document FROM documents WHERE documents.id = evaluations.id), "
+            "(SELECT curves FROM curves WHERE curves.id = evaluations.id)"
+        )
+        for id_ in self._connection.execute(f"SELECT id FROM evaluations WHERE {where}", values).fetchall():
+            row = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE id = ?", id_).fetchone()
+            yield self._read(row[:-4], *row[-4:])
+
+    def summaries(self) -> Iterator[Summary]:
+        """Yields the summaries of the evaluations that rank, oldest first."""
+        rows = self._connection.execute("SELECT id, summary, summary_sha256 FROM evaluations ORDER BY id")
+        for id_, text, digest in rows:
+            if text != "" or digest != _NO_SUMMARY:
+                yield self._summary(id_, text, digest)
+
+    def row(self, evaluation: Evaluation, recorded_at: str, command: str, id_: int | None = None) -> Row:
+        """Returns all that `add` writes. Takes most of the time, and is done before others have to wait.
+
+        Args:
+            evaluation: The evaluation.
+            recorded_at: See `Entry`.
+            command: See `Entry`.
+            id_: The id, or None for a new one.
+
+        Raises:
+            MachineError: The evaluation is too large.
+        """
+        document, curves = serialization.dumps_in_parts(evaluation)
+        parts = zlib.compress(document), zlib.compress(curves, _CURVES_LEVEL)
+        summary = _summary_text(evaluation)
+        values: dict[str, Any] = {
+            "id": id_,
+            "recorded_at": recorded_at,
+            "command": command,
+            **listed_values(evaluation),
+            "params": params_key(evaluation.provenance.params),
+            "has_curves": 1,
+            "repetition": fingerprint(evaluation.config, evaluation.provenance),
+            "document_sha256": _sha256(parts[0]),
+            "curves_sha256": _sha256(parts[1]),
+            "summary_sha256": _sha256(summary.encode()),
+            "summary": summary,
+        }
+        values["row_sha256"] = row_digest(values)
+        return Row(values, *parts)
+
+    def add(self, row: Row, source: bytes) -> int:
+        """Adds a row with its strategy's source, and returns its id. The caller's transaction makes it atomic."""
+        execute, values = self._connection.execute, row.values
+        execute("INSERT OR IGNORE INTO strategies VALUES (?, ?)", (values["strategy_sha256"], zlib.compress(source)))
+        names = f"({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})"
+        added = execute(f"INSERT INTO evaluations {names}", values).lastrowid
+        assert added is not None
+        execute("INSERT INTO documents VALUES (?, ?)", (added, row.document))
+        execute("INSERT INTO curves VALUES (?, ?)", (added, row.curves))
+        return added
+
+    def prune_curves(self, id_: int) -> None:
+        """Replaces an evaluation's curves by curves without windows. The caller's transaction makes it atomic."""
+        execute = self._connection.execute
+        row = execute(f"SELECT {_COLUMNS} FROM evaluations WHERE id = ?", (id_,)).fetchone()
+        self._entry(row)
+        (compressed,) = execute("SELECT curves FROM curves WHERE id = ?", (id_,)).fetchone() or (None,)
+        try:
+            pruned = zlib.compress(serialization.without_windows(inflate(self._path, id_, "curves", compressed)))
+        except ValueError as error:
+            raise damaged(self._path, id_, str(error)) from error
+        values = dict(zip(_ROW, row, strict=True)) | {"has_curves": 0, "curves_sha256": _sha256(pruned)}
+        execute(
+            "UPDATE evaluations SET has_curves = 0, curves_sha256 = ?, row_sha256 = ? WHERE id = ?",
+            (values["curves_sha256"], row_digest(values), id_),
+        )
+        execute("UPDATE curves SET curves = ? WHERE id = ?", (pruned, id_))
+
+    def _entry(self, row: Sequence[Any]) -> Entry:
+        """Checks the values of a row: SQLite accepts any type in any column."""
+        values = dict(zip(_ROW, row, strict=True))
+        if values["row_sha256"] != row_digest(values):
+            raise damaged(self._path, row[0], "expected the recorded row, by its digest, got another")
+        try:
+            listed = {"id": values["id"]} | {name: values[name] for name in _LISTED}
+            listed["params"] = msgspec.json.decode(values["params"].encode())  # bytes have no such method
+            listed["has_curves"] = {0: False, 1: True}.get(values["has_curves"])
+            return msgspec.convert(listed, Entry)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise damaged(self._path, row[0], str(error)) from error
+
+    def _summary(self, id_: int, text: object, digest: object) -> Summary:
+        if not isinstance(text, str) or digest != _sha256(text.encode()):
+            raise damaged(self._path, id_, "expected the recorded summary, by its digest, got another")
+        try:
+            summary = _SUMMARY.decode(text)
+            check_summary(summary)
+        except ValueError as error:
+            raise damaged(self._path, id_, str(error)) from error
+        return summary
+
+    def _read(self, row: Sequence[Any], summary: object, source: object, document: object, curves: object) -> Recorded:
+        entry = self._entry(row)
+        values = dict(zip(_ROW, row, strict=True))
+        stored = {"document": document, "curves": curves}
+        for name, data in stored.items():
+            if not isinstance(data, bytes) or values[f"{name}_sha256"] != _sha256(data):
+                raise damaged(self._path, entry.id, f"expected the recorded {name}, by its digest, got other bytes")
+        parts = [inflate(self._path, entry.id, name, data) for name, data in stored.items()]
+        json_ = serialization.join(*parts)
+        del parts  # the largest take gigabytes
+        read = recorded(self._path, entry, json_, inflate(self._path, entry.id, "source", source))
+        expected = _summary_text(read.evaluation)
+        # The sentence about a missing score is another version's.
+        if summary != expected and not (
+            summary
+            and expected
+            and _comparable(self._summary(entry.id, summary, values["summary_sha256"]))
+            == _comparable(_SUMMARY.decode(expected))
+        ):
+            raise damaged(self._path, entry.id, "expected the summary of its document, got another")
+        return read
+
+
+def row_digest(values: Mapping[str, object]) -> bytes:
+    """Digests the values of a row, except for its id: that belongs to the document, whose digest is in the row."""
+    return _sha256(msgspec.json.encode([values[name] for name in _DIGESTED]))
+
+
+def _sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+_SUMMARY = msgspec.json.Decoder(Summary)
+_NO_SUMMARY = _sha256(b"")
+
+
+def _summary_text(evaluation: Evaluation) -> str:
+    """Returns the summary as JSON, or nothing for an evaluation that ranks nowhere."""
+    summary = summarize(evaluation)
+    return "" if summary.protocol is None else msgspec.json.encode(summary).decode()
+
+
+def _comparable(summary: Summary) -> Summary:
+    return replace(summary, why_no_score=summary.why_no_score and "none")
