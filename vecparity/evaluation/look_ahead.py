@@ -11,7 +11,7 @@ import torch
 from vecparity.evaluation.groups import Group, Planned, Recall, batches, group, plan, plan_or_fail
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.preparation import Begun, Preparation, Prepared
+from vecparity.evaluation.preparation import Preparation, Prepared, TaskCalls
 from vecparity.evaluation.resumption import warn_of_nothing_kept
 from vecparity.sandbox.levels import Level
 from vecparity.sandbox.log import StrategyLog
@@ -85,11 +85,11 @@ class LookAhead:
                 self._warn(plans)
                 self._has_begun = True
             missing = [[] if planned.kept else planned.missing for planned in plans]
-            begun = self._submit(self._preparation.begin, missing) if any(missing) else None
+            calls = self._submit(self._preparation.begin, missing) if any(missing) else None
             for index, planned in enumerate(plans):
                 future = None
-                if begun is not None and missing[index]:
-                    future = self._submit(self._finish, begun, index, planned.config)
+                if calls is not None and missing[index]:
+                    future = self._submit(self._finish, calls, index, planned.config)
                 yield planned, future
 
     def _plan(self, group: Group) -> Planned:
@@ -106,8 +106,8 @@ class LookAhead:
         if first:
             random_streams.warn_of_others()
 
-    def _finish(self, begun: "Future[list[list[Begun] | None]]", index: int, config: TaskConfig) -> Prepared:
-        batch = begun.result()
+    def _finish(self, calls: "Future[list[list[TaskCalls] | None]]", index: int, config: TaskConfig) -> Prepared:
+        batch = calls.result()
         own, batch[index] = batch[index], None  # its networks are needed no more
         assert own is not None
         return self._preparation.finish(own, config)

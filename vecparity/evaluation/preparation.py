@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from typing import Any
 
 from vecparity.audits import plan as audit_plan
@@ -70,7 +71,7 @@ class Preparation:
         """Makes no further calls; the thread that makes them gets an error before the next."""
         self._is_stopped = True
 
-    def begin(self, batch: Sequence[Sequence[Member]]) -> "list[list[Begun]]":
+    def begin(self, batch: Sequence[Sequence[Member]]) -> "list[list[TaskCalls]]":
         """Initialises every network of a batch of ensembles, before a strategy sees any secret of the batch.
 
         Raises:
@@ -80,34 +81,32 @@ class Preparation:
         """
         for shared in (self._shared, self._shared_again):
             shared.begin(member.task for members in batch for member in members)
-        begun = [[Begun(member, *self._sandboxes(member.task)) for member in members] for members in batch]
-        for members in begun:
-            for each in members:
-                self._attempt(each, each.begin)
-        for members in begun:
-            for each in members:
-                self._attempt(each, each.begin_again)
-        return begun
+        calls = [[TaskCalls(member, *self._sandboxes(member.task)) for member in members] for members in batch]
+        for task in chain.from_iterable(calls):
+            self._attempt(task, task.begin)
+        for task in chain.from_iterable(calls):
+            self._attempt(task, task.begin_again)
+        return calls
 
-    def finish(self, begun: "Sequence[Begun]", config: TaskConfig) -> Prepared:
+    def finish(self, calls: "Sequence[TaskCalls]", config: TaskConfig) -> Prepared:
         """Makes the training sets of one ensemble; raises what `begin` does."""
-        for each in begun:
-            self._attempt(each, each.make_runs)
-        for each in begun:
-            self._attempt(each, each.make_datasets_again)
-        whole = [each for each in begun if each.error is None]
-        runs = [run for each in whole for run in each.runs if run.order_index < config.num_orderings]
+        for task in calls:
+            self._attempt(task, task.make_runs)
+        for task in calls:
+            self._attempt(task, task.make_datasets_again)
+        whole = [task for task in calls if task.error is None]
+        runs = [run for task in whole for run in task.runs if run.order_index < config.num_orderings]
         audits: list[Audit | None] = []
-        for index, each in enumerate(whole):
-            if each.repeater is None:
+        for index, task in enumerate(whole):
+            if task.repeater is None:
                 audits.append(None)
                 continue
             own = index * config.num_runs
-            more, audit = audit_plan.prepare(each.runs, each.digests, each.sealed_runs, config, own, len(runs))
+            more, audit = audit_plan.prepare(task.runs, task.digests, task.sealed_runs, config, own, len(runs))
             runs += more
             audits.append(audit)
-        failures = {each.member.position: each.error for each in begun if each.error is not None}
-        return Prepared([each.member for each in whole], runs, audits, failures)
+        failures = {task.member.position: task.error for task in calls if task.error is not None}
+        return Prepared([task.member for task in whole], runs, audits, failures)
 
     def _sandboxes(self, task: Task) -> tuple[Author, Author | None, "Shared"]:
         strategy, arguments = task.strategy, task.parameters.arguments
@@ -118,22 +117,22 @@ class Preparation:
         repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again)
         return author, repeater, self._shared
 
-    def _attempt(self, begun: "Begun", step: Any) -> None:
-        if begun.error is not None:
+    def _attempt(self, calls: "TaskCalls", step: Any) -> None:
+        if calls.error is not None:
             return
         if self._is_stopped:
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
         try:
-            with self._log.noted(begun.member.task.strategy.sha256):
+            with self._log.noted(calls.member.task.strategy.sha256):
                 step()
         except (InvalidStrategyError, StrategyFailedError) as error:
             if self._fails_fast:
                 raise
-            begun.error = error
+            calls.error = error
 
 
-class Begun:
-    """A task in preparation, step by step.
+class TaskCalls:
+    """The calls for one task, step by step, and what has come of them.
 
     Args:
         member: The task in its ensemble.
