@@ -1,4 +1,5 @@
 import os
+import pickle
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -286,3 +287,20 @@ def test_a_sealed_evaluation_gives_nothing_away(history: History) -> None:
     sealed = evaluate("isolated_cube", seal_key=bytes(32), **SHORT)
     recorded = history.get(history.add(sealed, CUBE, "a"))
     assert all(data.secret is None for data in recorded.evaluation.datasets)
+
+
+def test_another_process_opens_the_same_file_in_the_same_way(
+    history: History, evaluation: Evaluation, path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    history.add(evaluation, CUBE, "a")
+    for opened in (history, History(path)):
+        pickled = pickle.dumps(opened)
+        monkeypatch.chdir(tmp_path)
+        with pickle.loads(pickled) as other:
+            assert other.get(1).evaluation == evaluation
+            if opened is history:
+                assert other.add(evaluation, CUBE, "b") == 2
+            else:
+                with pytest.raises(UsageError, match="to read only"):
+                    other.require_additions()
+                opened.close()

@@ -3,8 +3,10 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import platformdirs
 
@@ -75,6 +77,11 @@ class History:
         tables = Version1 if self.version == 1 else Version2
         self._tables: Version1 | Version2 = tables(self._connection, self.path)
         self._why_nothing_is_added = None if create else "to read only"
+        self._create = create
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Has another process open the same file in the same way."""
+        return partial(History, self.path.absolute(), create=self._create), ()
 
     def __enter__(self) -> "History":
         return self
