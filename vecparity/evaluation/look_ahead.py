@@ -18,6 +18,7 @@ from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
+from vecparity.training.checkpoints.checkpoint import Checkpoints
 
 _TICK_SECONDS = 0.1
 
@@ -54,7 +55,7 @@ class LookAhead:
         fails_fast: See `Pipeline.run`.
 
     Attributes:
-        planned: The groups planned so far.
+        checkpoints: The checkpoints of the groups planned so far.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class LookAhead:
         self._resources, self._recall, self._fails_fast = resources, recall, fails_fast
         self._batches = batches(group(tasks, most_runs))
         self._preparation = Preparation(resources.pool, resources.log, fails_fast=fails_fast)
-        self.planned: list[Planned] = []
+        self.checkpoints: list[Checkpoints] = []
         self._futures: list[Future[Any]] = []
         self._has_begun = False
 
@@ -80,7 +81,7 @@ class LookAhead:
     def _plan_all(self) -> "Iterator[tuple[Planned, Future[Prepared] | None]]":
         for batch in self._batches:
             plans = [self._plan(group) for group in batch]
-            self.planned += plans
+            self.checkpoints += [planned.checkpoints for planned in plans if planned.checkpoints is not None]
             if not self._has_begun:
                 self._warn(plans)
                 self._has_begun = True

@@ -123,12 +123,13 @@ class Pipeline:
                 outcomes = self._evaluate(planned, future, follower, stop_requested, began, fails_fast=fails_fast)
                 is_safe = settle(outcomes)
                 yield outcomes
-                if is_safe and not fails_fast:
-                    _end_checkpoints([planned])
+                if is_safe and not fails_fast and planned.checkpoints is not None:
+                    planned.checkpoints.end()
                 are_safe &= is_safe
                 began = time.perf_counter()
             if are_safe:
-                _end_checkpoints(plans.planned)
+                for checkpoints in plans.checkpoints:
+                    checkpoints.end()
 
     def _evaluate(
         self,
@@ -198,12 +199,6 @@ class Pipeline:
         engine = self._engines[name]
         engine.chunk_runs = self._resources.options.chunk_runs
         return engine
-
-
-def _end_checkpoints(planned: Sequence[Planned]) -> None:
-    for each in planned:
-        if each.checkpoints is not None:
-            each.checkpoints.end()
 
 
 def _wait(future: "Future[Prepared] | None", stop_requested: StopRequested) -> Prepared:

@@ -144,6 +144,7 @@ class Checkpoints:
 
     def close(self) -> None:
         """Releases the lock, and removes the directory if it is empty; another training's lock keeps it."""
+        self._runs, self.state = [], None  # large, and needed no more
         self._lock.release()
         with suppress(OSError):
             self.directory.rmdir()
