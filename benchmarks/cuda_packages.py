@@ -26,11 +26,11 @@ PACKAGE = ROOT / "vecparity" / "kernels" / "cpu"
 PRESENT = ("torch", "triton", "numpy", "scipy")
 # Requirements of pyproject.toml to evaluate, to build, and for the tests that need a GPU, with their dependencies.
 WHEELS = (
-    *("attrs", "beartype", "cuda-bindings", "cuda-core", "cuda-pathfinder", "cyclopts", "docstring-parser", "docutils"),
-    *("einops", "hypothesis", "iniconfig", "jaxtyping", "jinja2", "landlockpy", "markdown-it-py", "markupsafe"),
-    *("mdurl", "msgspec", "nanobind", "ninja", "packaging", "pathspec", "platformdirs", "pluggy", "psutil", "pygments"),
-    *("pytest", "pytest-timeout", "rich", "rich-rst", "safetensors", "scikit-build-core", "sortedcontainers"),
-    *("typing-extensions", "wadler-lindig"),
+    *("attrs", "beartype", "cloudpickle", "cuda-bindings", "cuda-core", "cuda-pathfinder", "cyclopts"),
+    *("docstring-parser", "docutils", "einops", "hypothesis", "iniconfig", "jaxtyping", "jinja2", "landlockpy"),
+    *("markdown-it-py", "markupsafe", "mdurl", "msgspec", "nanobind", "ninja", "packaging", "pathspec", "platformdirs"),
+    *("pluggy", "psutil", "pygments", "pytest", "pytest-timeout", "rich", "rich-rst", "safetensors"),
+    *("scikit-build-core", "sortedcontainers", "typing-extensions", "wadler-lindig"),
 )
 TEST_PACKAGES = ("pytest", "pytest-timeout", "hypothesis", "beartype")
 # Without these only an engine or the extension is missing.
