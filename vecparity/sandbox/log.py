@@ -81,7 +81,7 @@ class StrategyLog:
         Args:
             source: Identifies the strategy that is called.
         """
-        if source != self._source:
+        if self._source and source != self._source:
             self.last_words()  # what the other strategy printed is no longer on its way
             with self._taking:
                 self._last.clear()
