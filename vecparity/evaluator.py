@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
-from vecparity.evaluation.job import Failure, Job, Outcome, Task, to_task
+from vecparity.evaluation.job import Failure, Job, Outcome, Task, evaluations, to_task
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
@@ -137,7 +137,7 @@ class Evaluator:
         """Evaluates jobs of one configuration in a single ensemble; raises the first error."""
         tasks = [to_task(index, job, self._options) for index, job in enumerate(jobs)]
         ((*outcomes,),) = self._run(tasks, most_runs=None, fails_fast=True)
-        return [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
+        return evaluations(outcomes)
 
     def _run(
         self, tasks: Sequence[Task], *, most_runs: int | None, fails_fast: bool

@@ -1,8 +1,9 @@
 """Jobs, and what becomes of them: an evaluation, or a failure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vecparity.audits.mode import AuditMode, audit_mode
@@ -107,6 +108,34 @@ def to_task(index: int, job: Job, options: Options) -> Task:
         seeds=options.seeds(job.seed),
         audit=audit_mode(strategy, options.audit, is_sealed=options.seal_key is not None),
     )
+
+
+def to_tasks(
+    jobs: Sequence[tuple[Strategy, int]],
+    configs: Sequence[TaskConfig],
+    protocol: str,
+    options: Options,
+    params: Mapping[str, Value] = MappingProxyType({}),
+) -> list[Task]:
+    """Returns a command's tasks: all strategies with their seeds, under one configuration after another.
+
+    Args:
+        jobs: Strategies with the seeds to evaluate them under.
+        configs: The settings of each configuration.
+        protocol: The protocol's name in the provenance.
+        options: The options.
+        params: See `Job`.
+
+    Raises:
+        UsageError: See `to_task`.
+    """
+    listed = [Job(strategy, config, seed, params) for config in configs for strategy, seed in jobs]
+    return [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
+
+
+def evaluations(outcomes: Iterable[tuple[Task, Outcome]]) -> list[Evaluation]:
+    """Returns the evaluations among outcomes, in order."""
+    return [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
 
 
 def _settings(job: Job) -> tuple[TaskConfig, str]:

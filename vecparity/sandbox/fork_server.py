@@ -153,8 +153,7 @@ class ForkServer:
             StrategyFailedError: A function raised, hit a limit, or ended its process.
             MachineError: The sandbox does not work.
         """
-        request = self._request(strategy, arguments, config, run_seeds=run_seeds, device=self._device.type)
-        return self._ask(request, "init_model and get_optimizer_config", decode_parameters)[0]
+        return self.initialise_variants(strategy, arguments, config, run_seeds, variants=())[0]
 
     def initialise_variants(
         self,
@@ -168,10 +167,10 @@ class ForkServer:
 
         Args:
             strategy: See `initialise`.
-            arguments: See `initialise`; with none for ``get_optimizer_config``.
+            arguments: See `initialise`; with none for ``get_optimizer_config`` if there are variants.
             config: See `initialise`.
             run_seeds: See `initialise`.
-            variants: Each variant's keyword arguments for ``get_optimizer_config``.
+            variants: Each variant's keyword arguments for ``get_optimizer_config``; none for the strategy as it is.
 
         Raises:
             StrategyFailedError: See `initialise`; or the calls of the variants may depend on each other (`variants`).

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
-import cloudpickle
-
 from vecparity.errors import UsageError, brief
 
 _POSITIONAL = {
@@ -57,6 +55,8 @@ def as_pickle(functions: Mapping[str, Callable[..., Any]]) -> bytes:
     Raises:
         UsageError: A function cannot be pickled.
     """
+    import cloudpickle  # every command loads this module, and few need to pickle
+
     own = {sys.modules[function.__module__] for function in functions.values() if not _is_installed(function)}
     try:
         for module in own:

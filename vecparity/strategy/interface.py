@@ -188,17 +188,24 @@ def initialise_run(
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Seeds Python's and torch's global generators, and restores their states afterwards."""
+def same_generators() -> Iterator[None]:
+    """Restores the states of Python's and torch's global generators afterwards."""
     state = random.getstate()
     cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=cuda):
-        random.seed(seed)
-        torch.manual_seed(seed)
         try:
             yield
         finally:
             random.setstate(state)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seeds Python's and torch's global generators, and restores their states afterwards."""
+    with same_generators():
+        random.seed(seed)
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

@@ -6,18 +6,15 @@ later call could see, the variants' networks are made one after another instead.
 """
 
 import hashlib
-import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 
 import cloudpickle
 import numpy as np
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from vecparity.errors import StrategyFailedError
-from vecparity.strategy.interface import Interface, initialise_run
+from vecparity.strategy.interface import Interface, initialise_run, same_generators
 from vecparity.strategy.parameters import Value
 from vecparity.task.config import OptimizerConfig, TaskConfig
 
@@ -65,7 +62,7 @@ class _Calls:
         """Yields what each call returns."""
         before = self._state()
         for arguments in self._variants:
-            with _same_generators():
+            with same_generators():
                 returned = self._interface.get_optimizer_config(self._config, **arguments)
             yield returned
         if self._state() != before:
@@ -80,15 +77,3 @@ class _Calls:
         held = {name: value for name, value in vars(self._interface.module).items() if name != "__builtins__"}
         numpys = np.random.get_state()  # noqa: NPY002  a strategy may use it
         return hashlib.sha256(cloudpickle.dumps((held, numpys))).hexdigest()
-
-
-@contextmanager
-def _same_generators() -> Iterator[None]:
-    """Restores the states of Python's and torch's global generators afterwards."""
-    state = random.getstate()
-    cuda = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=cuda):
-        try:
-            yield
-        finally:
-            random.setstate(state)

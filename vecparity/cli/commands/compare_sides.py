@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vecparity.analysis.contenders import require_same_settings
 from vecparity.cli.messages import say, warn_of_failed_audits
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
-from vecparity.evaluation.job import Job, to_task
+from vecparity.evaluation.job import evaluations, to_tasks
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
@@ -141,8 +141,7 @@ def _evaluate(
     recorder: Recorder,
     follow: Follow,
 ) -> list[list[Evaluation]]:
-    listed = [Job(strategy, config, seed) for config in configs for strategy, seed in jobs]
-    tasks = [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
+    tasks = to_tasks(jobs, configs, protocol, options)
     result = []
     with (
         follow(configs) as follower,
@@ -150,10 +149,10 @@ def _evaluate(
         closing(pipeline.run(tasks, follower, fails_fast=True, recall=recorder.recall)) as groups,
     ):
         for outcomes in groups:
-            evaluations = [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
-            result.append(evaluations)
-            for evaluation in evaluations:
+            evaluated = evaluations(outcomes)
+            result.append(evaluated)
+            for evaluation in evaluated:
                 warn_of_failed_audits(evaluation)
-            for sentence in recorder.record(evaluations, jobs):
+            for sentence in recorder.record(evaluated, jobs):
                 say(sentence)
     return result

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
-from dataclasses import replace
 from pathlib import Path
 
 from vecparity.cli import tables
@@ -15,7 +14,7 @@ from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Followers
-from vecparity.evaluation.job import Job, Task, to_task
+from vecparity.evaluation.job import evaluations, to_tasks
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
@@ -80,14 +79,15 @@ def run(
         follower = Followers(
             [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
         )
-        tasks = _tasks(jobs, configs, arguments, options)
+        protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
+        tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
         groups = pipeline.run(
             tasks, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
         )
         stack.enter_context(closing(groups))
         for (label, config), outcomes in zip(plan, groups, strict=False):
-            evaluated = [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
+            evaluated = evaluations(outcomes)
             for job, evaluation in enumerate(evaluated):
                 rows.append((config.label, evaluation))
                 status = max(status, _settle(evaluation, paths.get((label, job))))
@@ -96,18 +96,6 @@ def run(
             next(groups, None)  # all results are written: removes the checkpoints
     display.show(tables.table(rows))
     return status or display.status
-
-
-def _tasks(
-    jobs: Sequence[tuple[Strategy, int]], configs: Sequence[TaskConfig], arguments: Arguments, options: Options
-) -> list[Task]:
-    protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
-    listed = [
-        Job(strategy, config, seed, params=parameters.parse(arguments.param))
-        for config in configs
-        for strategy, seed in jobs
-    ]
-    return [replace(to_task(index, job, options), protocol=protocol) for index, job in enumerate(listed)]
 
 
 class _Training:
