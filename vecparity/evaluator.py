@@ -15,7 +15,7 @@ from vecparity.evaluation.job import Failure, Job, Outcome, Task, evaluations, t
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
-from vecparity.history.recorder import Recorder
+from vecparity.history.recorder import Recorder, require_reusable
 from vecparity.history.store import History
 
 Item = TypeVar("Item")
@@ -66,6 +66,8 @@ class Evaluator:
                 raise UsageError(f"no option {name!r}: the options are {', '.join(sorted(known))}")
         self._follower = Followers(_followers(followers))
         self._options = Options(**options)
+        if reuse:
+            require_reusable(self._options)
         self._reuse = reuse
         self._is_stopping = threading.Event()
         self._is_evaluating = threading.Lock()

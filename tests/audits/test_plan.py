@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ from vecparity import Evaluation, evaluate, evaluate_many
 from vecparity.audits import plan
 from vecparity.errors import AuditFailedError, UsageError
 from vecparity.task.config import TaskConfig, task_config
-from vecparity.task.seeds import PublicSeeds, SealedSeeds, key_digest, read_key
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, key_digest, read_key, write_key
 
 pytestmark = pytest.mark.usefixtures("served")
 
 KEY = bytes(range(32))
 # 10 secrets, so that every audit can decide; small, so that honest strategies learn nothing much.
-SHORT: dict[str, Any] = {"num_orderings": 2, "max_steps": 300, "hidden_width": 64, "test_set_size": 500}
+SHORT: dict[str, Any] = {"num_orderings": 2, "max_steps": 300, "hidden_width": 64, "test_set_size": 1000}
 # Each cheat, the audit that catches it, and steps enough for it to score.
 CHEATS = [
     ("seed_of_the_test_set", "overlap", 40),
@@ -61,7 +62,7 @@ def test_sealed_a_cheat_does_not_find_the_test_set() -> None:
 
 def test_an_honest_strategy_passes_every_audit_and_scores_as_without() -> None:
     audited = evaluate("isolated_cube", "n32-k8", audit="strict", **SHORT)
-    names = ["repeatability", "overlap", "cross-pairing", "foresight", "file"]
+    names = ["repeatability", "overlap", "fresh-test", "cross-pairing", "foresight", "file"]
     assert verdicts(audited) == dict.fromkeys(names, True)
     plain = evaluate("isolated_cube", "n32-k8", **SHORT)
     assert plain.findings == []
@@ -85,7 +86,7 @@ def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Pa
 
 
 def test_a_report_leaves_the_score_and_says_so(run_eval: RunEval, tmp_path: Path) -> None:
-    arguments = f"--strategy {ADVERSARIAL}/seed_of_the_test_set.py --protocol published --max-steps 40 --log final"
+    arguments = f"--strategy {ADVERSARIAL}/seed_of_the_test_set.py --protocol published --max-steps 400 --log final"
     status, lines, err = run_eval(f"{arguments} --output-dir {tmp_path}")
     assert status == 0
     assert lines[-1].startswith("TEST_METRICS")
@@ -94,8 +95,13 @@ def test_a_report_leaves_the_score_and_says_so(run_eval: RunEval, tmp_path: Path
     passed = {finding["name"]: finding["passed"] for finding in content["audit"]}
     # Five secrets in three orderings are too few for the others, and a report makes no more.
     assert passed == {
-        "repeatability": True, "overlap": False, "cross-pairing": None, "foresight": None, "file": True,
-    }  # fmt: skip
+        "repeatability": True,
+        "overlap": False,
+        "fresh-test": False,
+        "cross-pairing": None,
+        "foresight": None,
+        "file": True,
+    }
 
 
 @pytest.mark.slow
@@ -132,26 +138,87 @@ def test_only_a_strict_audit_makes_more_orderings() -> None:
     assert [plan.num_orderings(published, mode) for mode in ("off", "report", "strict")] == [3, 3, 5]
 
 
-def test_as_many_keys_as_can_decide() -> None:
-    def keys(num_secrets: int, mode: plan.AuditMode) -> int:
-        return len(plan.sealed_jobs(None, PublicSeeds(1), TaskConfig(num_hidden_secrets=num_secrets), mode))  # type: ignore[arg-type]
+def test_as_many_sealed_secrets_as_can_decide() -> None:
+    def num_sealed(num_secrets: int, mode: plan.AuditMode, **settings: int) -> int:
+        config = TaskConfig(num_hidden_secrets=num_secrets, **settings)
+        return plan.num_sealed(PublicSeeds(1), config, mode)
 
-    assert [keys(10, "report"), keys(5, "report"), keys(5, "strict"), keys(2, "strict")] == [1, 0, 2, 0]
-    sealed = SealedSeeds(KEY, 1)
-    assert plan.sealed_jobs(None, sealed, TaskConfig(num_hidden_secrets=10), "strict") == []  # type: ignore[arg-type]
+    assert [num_sealed(10, "off"), num_sealed(10, "report"), num_sealed(10, "strict")] == [0, 44, 44]
+    # A report of five secrets in three orderings has too few runs for cross-pairing, and stays undecided anyway.
+    assert [num_sealed(5, "report", num_orderings=3), num_sealed(5, "strict", num_orderings=3)] == [0, 44]
+    assert [num_sealed(2, "strict"), num_sealed(1, "strict")] == [44, 0]
+    assert num_sealed(10, "strict", n_features=6, secret_size=3) == 0  # there are 20 secrets
+    assert plan.num_sealed(SealedSeeds(KEY, 1), TaskConfig(), "strict") == 0
+
+
+def test_every_protocol_is_decided_when_strict() -> None:
+    for protocol, smoke in ((p, s) for p in ("full", "published") for s in (False, True)):
+        config = task_config("n32-k8", protocol=protocol, smoke=smoke)  # type: ignore[arg-type]
+        assert plan.num_sealed(PublicSeeds(1), config, "strict") >= 44
+        assert plan.num_orderings(config, "strict") * (config.num_hidden_secrets // 2) >= 10
+        assert 2 * config.num_hidden_secrets * math.exp(-config.test_set_size / 100) < 1e-3
+
+
+SEALED = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width 16 --test-set-size 64"
 
 
 def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
-    short = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width 16 --test-set-size 64"
-    _, lines, _ = run_eval(f"{short} --sealed --output-dir {tmp_path}")
+    _, lines, _ = run_eval(f"{SEALED} --sealed --output-dir {tmp_path}")
     (path,) = tmp_path.glob("seal_*.key")
     assert path.stat().st_mode & 0o777 == 0o600
     content = json.loads((tmp_path / "eval_seed42.json").read_text())
     assert content["provenance"]["seal"] == key_digest(read_key(path))
     assert path.read_text().strip() not in (tmp_path / "eval_seed42.json").read_text()
-    assert run_eval(f"{short} --seal-key {path}")[1] == lines
-    assert run_eval(f"{short} --sealed")[1] != lines
-    assert run_eval(short)[1] != lines
+    draw = content["provenance"]["draw"]
+    assert run_eval(f"{SEALED} --seal-key {path} --draw {draw}")[1] == lines
+    assert run_eval(f"{SEALED} --seal-key {path} --seed 43 --draw {draw}")[1] != lines
+    others = [
+        run_eval(f"{SEALED} {flags}")[1] for flags in (f"--seal-key {path}", f"--seal-key {path}", "--sealed", "")
+    ]
+    assert len({tuple(each) for each in [lines, *others]}) == 5
+
+
+def test_every_evaluation_of_a_command_has_a_draw_of_its_own(run_eval: RunEval, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    write_key(key, KEY)
+    flags = "--strategy isolated_cube default_4096 --seed 1 2 --all-configs --log final"
+    assert run_eval(f"{SEALED} {flags} --seal-key {key} --output-dir {tmp_path}")[0] == 0
+    draws = {json.loads(path.read_text())["provenance"]["draw"] for path in tmp_path.glob("*.json")}
+    assert len(draws) == 12
+    assert run_eval(f"{SEALED} {flags} --same-draw --seal-key {key} --output-dir {tmp_path}")[0] == 0
+    assert {json.loads(path.read_text())["provenance"]["draw"] for path in tmp_path.glob("*.json")} == {None}
+
+
+def test_the_same_draw_shows_final_figures_only(run_eval: RunEval, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    write_key(key, KEY)
+    shared = f"{SEALED} --seal-key {key} --same-draw"
+    status, lines, err = run_eval(shared)
+    assert (status, lines) == (2, [])
+    assert "expected --log final, got --log full" in err
+    first, second = (run_eval(f"{shared} --log final")[1] for _ in range(2))
+    assert [line.split()[0] for line in first] == ["TASK_CONFIG", "FINAL_METRICS", "TEST_METRICS"]
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--draw 00", "expected --seal-key, got --draw 00"),
+        ("--sealed --draw 00112233445566778899aabbccddeeff", "--draw repeats an evaluation under its key"),
+        ("--seal-key {key} --draw 0011", "draw must be 32 hex digits, as in a sealed result, got '0011'"),
+        ("--same-draw --log final", "draw and same_draw are of sealed evaluations"),
+        ("--seal-key {key} --same-draw --log final --draw 00112233445566778899aabbccddeeff", "exclude each other"),
+        ("--seal-key {key} --reuse", "reuse needs evaluations that repeat others"),
+    ],
+)
+def test_draws_that_make_no_sense(run_eval: RunEval, tmp_path: Path, flags: str, said: str) -> None:
+    key = tmp_path / "key"
+    write_key(key, KEY)
+    history = f"--history {tmp_path}/history.sqlite" if "--reuse" in flags else ""
+    status, lines, err = run_eval(f"{SEALED} {flags.format(key=key)} {history}")
+    assert (status, lines) == (2, [])
+    assert said in err
 
 
 def test_no_such_audit() -> None:

@@ -44,7 +44,7 @@ def test_isolated_cube() -> None:
         assert data.constant_features == [feature for feature in range(40) if feature not in data.secret]
         assert data.constant_secret_features == []
         assert (data.batches_per_epoch, data.last_batch, data.epochs) == (32, 128, 3125)
-        assert data.overlap.rows == 0
+        assert data.overlaps[0].rows == 0
     assert check.networks.num_runs == 4
     assert check.networks.train_rows == 4096
     assert check.networks.outputs is not None
@@ -130,9 +130,9 @@ def test_an_honest_strategy_has_no_warnings(here: None, tmp_path: Path) -> None:
         ),
         (
             "make_dataset",
-            "x[0] = torch.randint(0, 2, (1000, 40), generator=torch.Generator().manual_seed(840_000))[9]; "
+            "x[:2] = torch.randint(0, 2, (1000, 40), generator=torch.Generator().manual_seed(840_000))[9:11]; "
             "y = parity_labels(x, secret)",
-            "rows of the test set of secret 0 that are in its training set: 1, where chance would have 2.73e-07: "
+            "rows of the test set of secret 0 that are in its training set: 2, where chance would have 2.73e-07: "
             "an audit would fail",
         ),
         (
@@ -177,7 +177,7 @@ def test_what_is_probably_not_meant_is_said(here: None, tmp_path: Path, function
 
 def test_seed_0_seeds_datasets_as_test_sets(here: None, tmp_path: Path) -> None:
     check = checked(write(tmp_path / "mine.py"), seed=0, secrets=1)
-    assert check.datasets[0].overlap.rows == 300
+    assert check.datasets[0].overlaps[0].rows == 300
     assert check.warnings[0].endswith("an audit would fail (under seed 0 datasets and test sets are seeded alike)")
 
 

@@ -3,7 +3,7 @@ import torch
 from vecparity.inspection.dataset_facts import Patterns, dataset_facts
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset, make_test_set, pack, parity_labels
-from vecparity.task.rows import Overlap
+from vecparity.task.near_rows import Overlap
 
 CONFIG = TaskConfig(n_features=70, secret_size=3, num_hidden_secrets=2, batch_size=4, max_steps=9, test_set_size=50)
 SECRET = (1, 64, 69)
@@ -29,7 +29,8 @@ def test_of_ten_rows() -> None:
     assert facts.patterns == Patterns(covered=2, possible=8, rarest=0.5, commonest=0.5)
     assert facts.constant_features == [feature for feature in range(70) if feature not in (40, 64)]
     assert facts.constant_secret_features == [1, 69]
-    assert facts.overlap == Overlap(0, 50 * 3 / 2**70, 1.0)
+    assert facts.overlaps[0] == Overlap(0, 50, 0, 50 * 3 / 2**70, 1.0)
+    assert [overlap.flips for overlap in facts.overlaps] == [0, 1, 2]
     assert (facts.batches_per_epoch, facts.last_batch, facts.epochs) == (3, 2, 3.0)
 
 
@@ -37,8 +38,8 @@ def test_rows_of_the_test_set_are_counted() -> None:
     test_set = make_test_set(CONFIG, SECRET, 1)
     dataset = Dataset(test_set.bits[:8], test_set.labels[:8], 70)
     facts = dataset_facts(CONFIG, 0, SECRET, dataset, test_set, 0.0)
-    assert facts.overlap.rows == 8
-    assert facts.overlap.p_value < 1e-30
+    assert [overlap.rows for overlap in facts.overlaps] == [8, 8, 8]
+    assert facts.overlaps[0].p_value < 1e-30
     assert (facts.batches_per_epoch, facts.last_batch) == (2, 4)
 
 

@@ -1,9 +1,7 @@
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom
 
 from vecparity.task import rows
 from vecparity.task.dataset import Dataset, pack
@@ -13,19 +11,14 @@ def dataset_of(x: np.ndarray) -> Dataset:
     return Dataset(pack(torch.from_numpy(x)), torch.zeros(len(x), dtype=torch.uint8), x.shape[1])
 
 
-@given(st.sampled_from([3, 63, 64, 65, 130]), st.integers(1, 40), st.integers(1, 40), st.integers(0, 99))
-def test_against_sets(n_features: int, num_test_rows: int, num_rows: int, seed: int) -> None:
+@given(st.sampled_from([3, 63, 64, 65, 130]), st.integers(1, 40), st.integers(0, 99))
+def test_against_sets(n_features: int, num_rows: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     pool = draw.integers(0, 2, (20, n_features), dtype=np.uint8)
-    test_rows, train_rows = pool[draw.integers(0, 20, num_test_rows)], pool[draw.integers(0, 20, num_rows)]
+    train_rows = pool[draw.integers(0, 20, num_rows)]
     known = set(map(tuple, train_rows.tolist()))
     ascending = rows.sorted_keys(dataset_of(train_rows))
     assert rows.num_distinct(ascending) == len(known)
-    found = rows.overlap(dataset_of(test_rows), ascending)
-    assert found.rows == sum(tuple(row) in known for row in test_rows.tolist())
-    assert found.expected == pytest.approx(num_test_rows * len(known) / 2.0**n_features)
-    chance = len(known) / 2.0**n_features
-    assert found.p_value == pytest.approx(binom.sf(found.rows - 1, num_test_rows, chance), rel=1e-6)
 
 
 def test_the_order_of_words_and_every_bit_of_them_tell_rows_apart() -> None:

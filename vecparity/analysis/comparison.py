@@ -94,9 +94,9 @@ def compare(
 ) -> Comparison:
     """Compares two strategies, secret by secret on the secrets that both have.
 
-    Both have the secrets of their common seeds, if they were drawn under the same seal. A secret's figures are means
-    over its orderings, so the result is the mean over runs paired by seed, secret and ordering. With no secrets in
-    common, each side's secrets are treated as an independent sample of all secrets.
+    Both have the secrets of their common seeds, if they were drawn under the same seal and draw. A secret's figures are
+    means over its orderings, so the result is the mean over runs paired by seed, secret and ordering. With no secrets
+    in common, each side's secrets are treated as an independent sample of all secrets.
 
     Args:
         first: The baseline: one evaluation, or several of one strategy under different seeds, which are pooled.
@@ -114,11 +114,7 @@ def compare(
     first_side, second_side = pooled(first), pooled(second)
     require_same_settings([*first_side, *second_side])
     first_secrets, second_secrets = by_secret(first_side), by_secret(second_side)
-    common = (
-        [key for key in first_secrets if key in second_secrets]
-        if first_side[0].provenance.seal == second_side[0].provenance.seal
-        else []
-    )
+    common = [key for key in first_secrets if key in second_secrets]
     sides = described(first_side, second_side, names)
     before = [first_secrets[key] for key in common or first_secrets]
     after = [second_secrets[key] for key in common or second_secrets]
@@ -146,9 +142,9 @@ def compare(
 def _compared_secrets(first_secrets: BySecret, second_secrets: BySecret, is_paired: bool) -> list[ComparedSecret]:
     if is_paired:
         return [
-            ComparedSecret(*key, first_secrets.get(key), second_secrets.get(key))
+            ComparedSecret(*key[:2], first_secrets.get(key), second_secrets.get(key))
             for key in sorted(first_secrets.keys() | second_secrets.keys())
         ]
-    return [ComparedSecret(*key, secret, None) for key, secret in first_secrets.items()] + [
-        ComparedSecret(*key, None, secret) for key, secret in second_secrets.items()
+    return [ComparedSecret(*key[:2], secret, None) for key, secret in first_secrets.items()] + [
+        ComparedSecret(*key[:2], None, secret) for key, secret in second_secrets.items()
     ]

@@ -12,12 +12,14 @@ from torch import Tensor
 
 from vecparity.audits.finding import AuditFinding
 from vecparity.strategy.source import read
-from vecparity.task import rows
 from vecparity.task.dataset import Dataset
+from vecparity.task.near_rows import overlaps
 from vecparity.training.runs import Initial, Run
 
 # Probability that an honest strategy fails `overlap`, over all secrets of an evaluation.
 OVERLAP_FALSE_ALARMS = 1e-6
+# Names of the figures of `overlap`, by Hamming distance.
+_ROWS = ("rows", "rows_within_1", "rows_within_2")
 
 
 def call_digests(runs: Sequence[Run]) -> dict[str, str]:
@@ -96,10 +98,11 @@ def file_unchanged(before: str, path: Path) -> AuditFinding:
 
 
 def overlap(runs: Sequence[Run]) -> AuditFinding:
-    """Tests whether more rows of the test sets occur in the secrets' own training sets than chance explains.
+    """Tests whether more rows of the test sets are in, or near, the secrets' own training sets than chance explains.
 
-    A test set is independent of an honest training set. The smallest of the secrets' exact p-values (`rows.overlap`),
-    times their number (Bonferroni), is at most 1e-6 by chance once in a million evaluations.
+    A test set is independent of an honest training set. Rows are compared at Hamming distances of 0, 1 and 2. The
+    smallest of the p-values (`near_rows.overlaps`), times their number (Bonferroni), is at most 1e-6 by chance once in
+    a million evaluations.
 
     The contract seeds test sets independently of datasets except under top-level seed 0, where both seeds of a secret
     are equal. Uniform rows drawn from the dataset's seed are then the test set's rows, even without intent, and the
@@ -109,19 +112,24 @@ def overlap(runs: Sequence[Run]) -> AuditFinding:
         runs: The runs of one evaluation.
     """
     secrets = {run.secret_index: run for run in runs}
-    overlaps = {i: rows.overlap(run.test_set, rows.sorted_keys(run.dataset)) for i, run in secrets.items()}
-    num_rows = sum(secret_overlap.rows for secret_overlap in overlaps.values())
-    expected = sum(secret_overlap.expected for secret_overlap in overlaps.values())
-    worst = min(overlaps, key=lambda i: overlaps[i].p_value)
-    p_value = min(1.0, overlaps[worst].p_value * len(secrets))
+    found = {(i, near.flips): near for i, run in secrets.items() for near in overlaps(run.test_set, run.dataset)}
+    worst_secret, worst_flips = worst = min(found, key=lambda place: found[place].p_value)
+    p_value = min(1.0, found[worst].p_value * len(found))
+    figures: dict[str, float | int] = {}
+    for flips, name in enumerate(_ROWS):
+        of_all = [near for near in found.values() if near.flips == flips]
+        figures |= {name: sum(near.rows for near in of_all)}
+        figures |= {f"{name}_expected": sum(near.expected for near in of_all)}
+    where = f"with at most {worst_flips} bits flipped" if worst_flips else "themselves"
+    expected, got = figures[f"{_ROWS[worst_flips]}_expected"], figures[_ROWS[worst_flips]]
     return AuditFinding(
         name="overlap",
         passed=p_value > OVERLAP_FALSE_ALARMS,
         summary=(
-            f"expected {expected:.3g} rows of the test sets in the training sets, got {num_rows}; p = "
-            f"{p_value:.2g} at secret {worst} (fails at p <= {OVERLAP_FALSE_ALARMS:g})"
+            f"expected {expected:.3g} rows of the test sets, {where}, in the training sets, got {got}; p = "
+            f"{p_value:.2g} (fails at p <= {OVERLAP_FALSE_ALARMS:g})"
         ),
-        figures={"rows": num_rows, "expected": expected, "p_value": p_value, "secret": worst},
+        figures=figures | {"p_value": p_value, "secret": worst_secret, "flips": worst_flips},
     )
 
 

@@ -63,6 +63,10 @@ class Arguments:
         checkpoint_seconds: The least time between two checkpoints.
         sealed: Draw everything from streams under a fresh key, which is kept in the output directory.
         seal_key: Draw everything from streams under the key in this file.
+        draw: Repeat the sealed evaluation that has this draw in its JSON. By default each has a draw of its own under
+            the key, so that nothing learnt in one is worth anything in another.
+        same_draw: Evaluate on the key's common draw. What authors learn about it accumulates, if only from scores:
+            only final figures are printed.
         audit: Audit strategies for knowledge that they should not have: report it, or withhold the score. By
             default strategies that are not bundled are reported on, unless sealed.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
@@ -97,6 +101,8 @@ class Arguments:
     checkpoint_seconds: float = 60.0
     sealed: Switch = False
     seal_key: Path | None = None
+    draw: str | None = None
+    same_draw: Switch = False
     audit: AuditMode | None = None
     history: Path | None = None
     no_history: Switch = False

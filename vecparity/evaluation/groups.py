@@ -16,7 +16,7 @@ from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.evaluation.resumption import keep
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import key_digest
+from vecparity.task.seeds import draw_of, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_engine, device_name
@@ -130,6 +130,8 @@ def plan(
     planned = Planned(members_of, engine, stamps, known, missing)
     if missing or options.resume:  # an interrupted command may have recorded everything but not removed its checkpoint
         planned.checkpoints, planned.kept = keep(options, config, missing or members, engine, devices, stack)
+    for member in planned.kept.members if planned.kept else []:  # a sealed evaluation resumes under its own draw
+        stamps[member.position] = _stamp(member.task, options, engine, devices, level)
     return planned
 
 
@@ -166,4 +168,5 @@ def _stamp(
         wall_seconds=0.0,
         params=task.parameters.values,
         origin=task.strategy.origin,
+        draw=draw_of(task.seeds),
     )

@@ -13,7 +13,7 @@ from vecparity.errors import UsageError
 from vecparity.files import to_path
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
-from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, check_draw, new_draw
 from vecparity.training.engines.names import DEVICES, DeviceName, EngineName, is_device
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -46,6 +46,10 @@ class Options:
         strategy_log: File for the output of strategies: a path, or its text.
         seal_key: Key of a sealed evaluation: all randomness comes from streams under this key, so that a strategy can
             infer nothing from the values that it sees (`seeds.new_key` draws a key).
+        draw: The draw of a sealed evaluation to repeat, from its provenance. By default every evaluation has a draw of
+            its own under the key, so that nothing learnt in one is worth anything in another.
+        same_draw: Use the draw that is common to all evaluations under the key. What authors learn about it, if only
+            from their scores, accumulates.
         audit: ``report`` adds the findings of audits; ``strict`` withholds the score if an audit fails. The default is
             a report for strategies that are not bundled if the seeds are public.
         checkpoint: Directory for checkpoints of the training (a path, or its text); other evaluations may use the same
@@ -68,6 +72,8 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     strategy_log: Path | None = None
     seal_key: bytes | None = None
+    draw: str | None = None
+    same_draw: bool = False
     audit: AuditMode | None = None
     checkpoint: Path | None = None
     checkpoint_seconds: float = 60.0
@@ -88,7 +94,8 @@ class Options:
         is_time = _is_number(seconds, Real) and math.isfinite(seconds) and seconds >= 0
         self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
         self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
-        self._require(isinstance(self.resume, bool), "resume", "True or False")
+        for name in ("resume", "same_draw"):
+            self._require(isinstance(getattr(self, name), bool), name, "True or False")
         if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # an error must not show the key
             raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")
         paths = {name: to_path(path, name) for name in _PATHS if (path := getattr(self, name)) is not None}
@@ -97,6 +104,7 @@ class Options:
         for name, value in {"dtype": dtype, **numbers, **paths}.items():
             object.__setattr__(self, name, value)
 
+        self._check_draw()
         if self.resume and self.checkpoint is None:
             raise UsageError("resume needs checkpoint, the directory to resume from, got none")
         if self.engine == "reference" and self.device == "cuda:all":
@@ -108,9 +116,24 @@ class Options:
         if not holds:
             raise UsageError(f"{name} must be {expected}, got {getattr(self, name)!r}")
 
+    def _check_draw(self) -> None:
+        if self.draw is not None:
+            check_draw(self.draw)
+        if self.draw is not None and self.same_draw:
+            raise UsageError(f"draw and same_draw exclude each other, got both: {self.draw}")
+        if self.seal_key is None and (self.draw is not None or self.same_draw):
+            raise UsageError("draw and same_draw are of sealed evaluations: expected a seal_key, got none")
+
+    @property
+    def has_own_draws(self) -> bool:
+        """True if every evaluation is sealed under a new draw, and so repeats no other."""
+        return self.seal_key is not None and self.draw is None and not self.same_draw
+
     def seeds(self, seed: int) -> Seeds:
         """Returns the source of random numbers for an evaluation under a top-level seed."""
-        return PublicSeeds(seed) if self.seal_key is None else SealedSeeds(self.seal_key, seed)
+        if self.seal_key is None:
+            return PublicSeeds(seed)
+        return SealedSeeds(self.seal_key, seed, new_draw() if self.has_own_draws else self.draw)
 
 
 def _is_number(value: object, kind: type) -> bool:

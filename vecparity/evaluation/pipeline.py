@@ -228,7 +228,7 @@ def _threads(number: int | None) -> Iterator[None]:
 def _gather(planned: Planned, index: int, prepared: Prepared, trained: Sequence[Trained], seconds: float) -> Evaluation:
     member, audit = prepared.members[index], prepared.audits[index]
     ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == member.position]
-    findings = audit.findings(trained) if audit else []
+    findings = audit.findings(prepared.runs, trained, planned.config) if audit else []
     if audit and member.task.strategy.origin == "file":
         findings.append(file_unchanged(member.task.strategy.sha256, Path(member.task.strategy.path)))
     stamp = replace(planned.stamps[member.position], wall_seconds=seconds)

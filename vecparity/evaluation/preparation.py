@@ -9,14 +9,13 @@ from typing import Any
 
 from vecparity.audits import plan as audit_plan
 from vecparity.audits.findings import dataset_digest, network_digests
-from vecparity.audits.plan import Audit
+from vecparity.audits.plan import Audit, SealedRuns
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, StrategyFailedError, VecparityError
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import Seeds
 from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 
@@ -155,7 +154,7 @@ class TaskCalls:
         self.sealed_runs: list[Run] = []
         self.digests: dict[str, str] = {}
         self._initial: Mapping[tuple[int, int, int], Initial] = {}
-        self._sealed_initial: Mapping[tuple[int, int, int], Initial] = {}
+        self._sealed_initial: Sequence[Initial] = []
 
     def begin(self) -> None:
         """Initialises the networks of the runs, and of the sealed runs for an audit."""
@@ -163,7 +162,7 @@ class TaskCalls:
         num_orderings = audit_plan.num_orderings(task.config, task.audit)
         self._initial = initialise([(self._author, task.seeds)], task.config, num_orderings)
         if self.repeater is not None:
-            self._sealed_initial = initialise(self._sealed_jobs, task.config, 1)
+            self._sealed_initial = self._sealed.initialise(self._author)
 
     def begin_again(self) -> None:
         """Initialises the networks a second time, and digests them."""
@@ -184,6 +183,8 @@ class TaskCalls:
         task = self.member.task
         num_orderings = audit_plan.num_orderings(task.config, task.audit)
         runs = make_runs([(self._author, task.seeds)], task.config, num_orderings, self._initial)
+        if self.repeater is not None:
+            runs = audit_plan.with_fresh_test_sets(runs, task.seeds, task.config)
         self.runs = [replace(run, evaluation=self.member.position) for run in runs]
 
     def make_datasets_again(self) -> None:
@@ -200,17 +201,17 @@ class TaskCalls:
                     for i, secret in enumerate(seeds.secrets(config))
                 )
         self.digests |= self._shared.digests[calls]
-        self.sealed_runs = make_runs(self._sealed_jobs, config, 1, self._sealed_initial)
+        self.sealed_runs = self._sealed.make(self._author, self._sealed_initial)
 
     @cached_property
-    def _sealed_jobs(self) -> list[tuple[Author, Seeds]]:
-        """The audit's sealed seeds. They are drawn once for all variants of a source under the same public seeds."""
+    def _sealed(self) -> SealedRuns:
+        """The audit's sealed runs. They are drawn once for all variants of a source under the same seeds."""
         task = self.member.task
-        group = task.strategy.sha256, task.config, task.seeds.seed, task.audit
+        group = task.strategy.sha256, task.config, task.seeds, task.audit
         if group not in self._shared.sealed:
-            jobs = audit_plan.sealed_jobs(self._author, task.seeds, task.config, task.audit)
-            self._shared.sealed[group] = [seeds for _, seeds in jobs]
-        return [(self._author, seeds) for seeds in self._shared.sealed[group]]
+            count = audit_plan.num_sealed(task.seeds, task.config, task.audit)
+            self._shared.sealed[group] = SealedRuns(count, task.seeds.seed, task.config)
+        return self._shared.sealed[group]
 
 
 @contextmanager

@@ -119,7 +119,8 @@ class Provenance:
     """The provenance of an evaluation. ``wall_seconds`` covers all evaluations that shared the ensemble.
 
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
-    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key; ``params`` are the values of the
+    strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key, and ``draw`` the nonce with which
+    the key's owner can repeat it, or None for the key's common draw; ``params`` are the values of the
     strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of.
     """
 
@@ -141,6 +142,7 @@ class Provenance:
     wall_seconds: Size
     params: Params = field(default_factory=dict)
     origin: Origin = "file"
+    draw: str | None = None
 
     @property
     def title(self) -> str:

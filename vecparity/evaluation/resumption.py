@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
-from msgspec import convert
+from msgspec import Struct, convert
 
 from vecparity import _version
 from vecparity.audits.plan import Audit
@@ -15,7 +15,7 @@ from vecparity.errors import CheckpointExistsError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Member, Prepared
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import key_digest
+from vecparity.task.seeds import SealedSeeds, draw_of, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.snapshot_coherence import Training, require
 from vecparity.training.engines.names import EngineName
@@ -53,12 +53,14 @@ def keep(
     if runs is None:
         return checkpoints, None
     try:
-        audits = check_notes(checkpoints.notes, runs, config, [member.position for member in members])
+        notes = check_notes(checkpoints.notes, runs, config, [member.position for member in members])
+        members = [_with_draw(member, draw, options) for member, draw in zip(members, notes.draws, strict=True)]
+        _require_ordering_seeds(runs, config, members)
     except ValueError as error:
         raise UsageError(
             f"the checkpoint {checkpoints.name} in {options.checkpoint} cannot be used: {error}"
         ) from error
-    return checkpoints, Prepared(list(members), runs, audits)
+    return checkpoints, Prepared(members, runs, notes.audits)
 
 
 def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
@@ -71,10 +73,25 @@ def warn_of_nothing_kept(checkpoints: Checkpoints) -> None:
 
 def notes_of(prepared: Prepared) -> dict[str, Any]:
     """Returns the notes that a checkpoint keeps beside the runs."""
-    return {"audits": [audit.as_json() if audit else None for audit in prepared.audits]}
+    return {
+        "audits": [audit.as_json() if audit else None for audit in prepared.audits],
+        "draws": [draw_of(member.task.seeds) for member in prepared.members],
+    }
 
 
-def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> list[Audit | None]:
+class Notes(Struct):
+    """The notes kept beside the runs.
+
+    Attributes:
+        audits: Each evaluation's audits, or None if it has none.
+        draws: Each evaluation's draw, see `SealedSeeds`.
+    """
+
+    audits: list[Audit | None]
+    draws: list[str | None]
+
+
+def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations: Sequence[int]) -> Notes:
     """Checks that runs belong to the given evaluations, and reads the notes kept beside them.
 
     Args:
@@ -82,9 +99,6 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
         runs: The runs read from the same file.
         config: The settings.
         evaluations: The evaluations' indices, in order.
-
-    Returns:
-        Each evaluation's audits, or None if it has none.
 
     Raises:
         ValueError: Runs or notes do not match; the text says what was expected and what was got.
@@ -99,17 +113,33 @@ def check_notes(notes: Any, runs: Sequence[Run], config: TaskConfig, evaluations
     require(own == expected, f"the {len(expected)} runs of the evaluations first, in order", "others")
     further = {run.evaluation for run in runs[len(expected) :]}
     require(further <= {NO_EVALUATION}, "further runs of audits only", sorted(further))
-    audits = convert(notes, dict[str, list[Audit | None]]).get("audits", [])
-    require(len(audits) == len(evaluations), f"audits: {len(evaluations)}", len(audits))
-    for audit in filter(None, audits):
-        for name in ("straight", "crossed", "public", "sealed"):
+    read = convert(notes, Notes)
+    for name in ("audits", "draws"):
+        require(len(getattr(read, name)) == len(evaluations), f"{name}: {len(evaluations)}", len(getattr(read, name)))
+    for audit in filter(None, read.audits):
+        for name in ("own", "straight", "crossed", "public", "sealed"):
             for run in getattr(audit, name):
                 require(0 <= run < len(runs), f"a run in {name}: 0 to {len(runs) - 1}", run)
         require(len(audit.crossed) == len(audit.straight), f"{len(audit.straight)} crossed runs", len(audit.crossed))
         require(len(audit.straight) % 2 == 0, "straight runs in pairs", len(audit.straight))
         for finding in audit.settled:
             require(f"{finding.name}{finding.summary}".isprintable(), "findings that can be printed", finding.name)
-    return audits
+    return read
+
+
+def _with_draw(member: Member, draw: str | None, options: Options) -> Member:
+    """Returns a task with the draw under which its checkpoint began."""
+    if options.seal_key is None:
+        return member
+    seeds = SealedSeeds(options.seal_key, member.task.seeds.seed, draw)
+    return replace(member, task=replace(member.task, seeds=seeds))
+
+
+def _require_ordering_seeds(runs: Sequence[Run], config: TaskConfig, members: Sequence[Member]) -> None:
+    for member, first in zip(members, range(0, len(runs), config.num_runs), strict=False):
+        for run in runs[first : first + config.num_runs]:
+            expected = member.task.seeds.ordering_seed(config, run.secret_index, run.order_index)
+            require(run.ordering_seed == expected, f"the ordering_seed of {run.name}: its seed's", run.ordering_seed)
 
 
 def _identity(
@@ -125,6 +155,7 @@ def _identity(
         "params": [member.task.parameters.values for member in members],
         "seeds": [member.task.seeds.seed for member in members],
         "seal": None if options.seal_key is None else key_digest(options.seal_key),
+        "draw": "own" if options.has_own_draws else options.draw,
         "audits": [member.task.audit for member in members],
         **asdict(config),
         "init_device": options.init_device,

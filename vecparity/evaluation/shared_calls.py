@@ -4,12 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
+from vecparity.audits.plan import SealedRuns
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.evaluation.job import Task
 from vecparity.sandbox.pool import Sandbox
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset
-from vecparity.task.seeds import Seeds
 from vecparity.training.runs import Initial
 
 
@@ -24,7 +24,7 @@ class Shared:
         datasets: Training sets that some run still uses, by call.
         digests: Digests of calls that were made again, by the calls.
         variants: The tasks of a batch that share networks, by everything else that decides the calls for them.
-        sealed: The seeds of audits, by the task's source, settings and seed.
+        sealed: The sealed runs of audits, by the task's source, settings and seeds.
     """
 
     def __init__(self, *, keeps_all: bool) -> None:
@@ -33,7 +33,7 @@ class Shared:
         self.datasets: WeakValueDictionary[Any, Dataset] = WeakValueDictionary()
         self.digests: dict[Any, dict[str, str]] = {}
         self.variants: dict[Any, list[Task]] = {}
-        self.sealed: dict[Any, list[Seeds]] = {}
+        self.sealed: dict[Any, SealedRuns] = {}
 
     def begin(self, tasks: Iterable[Task]) -> None:
         """Begins a batch: forgets what only one batch shares. Datasets are forgotten when no run uses them any more."""

@@ -17,6 +17,7 @@ def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
     Evaluations with the same digest repeat each other.
     """
     decides = asdict(config) | {name: value for name, value in asdict(provenance).items() if name not in _BESIDES}
-    if not provenance.params:  # earlier versions recorded none: their digests stay what they are
-        del decides["params"]
+    for name in ("params", "draw"):  # earlier versions recorded none: their digests stay what they are
+        if not decides[name]:
+            del decides[name]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation.options import Options
 from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.records import Entry
@@ -88,6 +89,19 @@ class Recorder:
             return None
         same = self._history.same(fingerprint(evaluation.config, evaluation.provenance))
         return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)
+
+
+def require_reusable(options: Options) -> None:
+    """Refuses to take evaluations from a history if no later evaluation repeats an earlier one.
+
+    Raises:
+        UsageError: Every evaluation has a draw of its own.
+    """
+    if options.has_own_draws:
+        raise UsageError(
+            "reuse needs evaluations that repeat others, got sealed ones with a draw of their own each: give the draw "
+            "to repeat (draw), or use the key's common one (same_draw)"
+        )
 
 
 @contextmanager

@@ -28,7 +28,9 @@ def command(evaluation: Evaluation) -> str:
     words += ["--engine", provenance.engine, "--device", provenance.device_type]
     words += ["--init-device", provenance.init_device] if provenance.init_device != "cpu" else []
     words += ["--audit", provenance.audit]
-    words += ["--seal-key", "leaderboard.key"] if provenance.seal else []
+    if provenance.seal:
+        draw = ["--draw", provenance.draw] if provenance.draw else ["--same-draw", "--log", "final"]
+        words += ["--seal-key", "leaderboard.key", *draw]
     return shlex.join(words)
 
 

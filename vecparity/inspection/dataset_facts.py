@@ -6,7 +6,7 @@ from vecparity.task import rows
 from vecparity.task.config import Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.task.dataset_stats import constant_features, parity_rate, pattern_counts
-from vecparity.task.rows import Overlap
+from vecparity.task.near_rows import Overlap, overlaps
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class DatasetFacts:
         patterns: Patterns of the secret's bits in the rows.
         constant_features: Features with the same value in all rows.
         constant_secret_features: Constant features that belong to the secret.
-        overlap: Rows of the secret's test set that occur in the training set.
+        overlaps: Rows of the secret's test set that are in the training set, or at most 1 or 2 bits from it.
         batches_per_epoch: Batches of an epoch, including a short last batch.
         last_batch: Rows in the last batch.
         epochs: Epochs in ``max_steps``.
@@ -56,7 +56,7 @@ class DatasetFacts:
     patterns: Patterns
     constant_features: list[int]
     constant_secret_features: list[int]
-    overlap: Overlap
+    overlaps: list[Overlap]
     batches_per_epoch: int
     last_batch: int
     epochs: float
@@ -78,14 +78,13 @@ def dataset_facts(
     """
     counts = pattern_counts(dataset, secret)
     constant = constant_features(dataset)
-    ascending = rows.sorted_keys(dataset)
     num_examples = dataset.num_examples
     batches = -(-num_examples // config.batch_size)
     return DatasetFacts(
         secret_index=secret_index,
         secret=list(secret),
         num_examples=num_examples,
-        distinct_rows=rows.num_distinct(ascending),
+        distinct_rows=rows.num_distinct(rows.sorted_keys(dataset)),
         positive_rate=dataset.positive_rate,
         parity_rate=parity_rate(dataset, secret),
         patterns=Patterns(
@@ -96,7 +95,7 @@ def dataset_facts(
         ),
         constant_features=constant,
         constant_secret_features=[feature for feature in constant if feature in secret],
-        overlap=rows.overlap(test_set, ascending),
+        overlaps=overlaps(test_set, dataset),
         batches_per_epoch=batches,
         last_batch=num_examples - (batches - 1) * config.batch_size,
         epochs=config.max_steps / batches,

@@ -205,6 +205,11 @@ def _is_finite(value: object) -> bool:
         return False
 
 
+def has_subsets(config: TaskConfig, count: int) -> bool:
+    """Checks whether there are at least this many different secrets."""
+    return _subsets(config.n_features, config.secret_size, count) >= count
+
+
 def _subsets(n_features: int, secret_size: int, enough: int) -> int:
     """Returns the number of subsets, or any number >= ``enough``: the full count may be too large to compute."""
     subsets = 1

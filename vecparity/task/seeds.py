@@ -10,13 +10,14 @@ import random
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from secrets import token_bytes
+from secrets import token_bytes, token_hex
 from typing import Protocol, runtime_checkable
 
-from vecparity.errors import MachineError, UsageError
+from vecparity.errors import MachineError, UsageError, brief
 from vecparity.task.config import Secret, TaskConfig
 
 _KEY_BYTES = 32
+_DRAW_BYTES = 16
 
 
 @runtime_checkable
@@ -44,6 +45,9 @@ class Seeds(Protocol):
 
     def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
         """Returns the seed for the generator of the run's epoch permutations."""
+
+    def call_order(self, config: TaskConfig, count: int) -> list[int]:
+        """Returns the order in which ``count`` networks are initialised by one worker: a permutation of 0 to count."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,9 @@ class PublicSeeds:
     def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
         return self.seed * 2_000_000 + i * 1_000 + j
 
+    def call_order(self, config: TaskConfig, count: int) -> list[int]:
+        return list(range(count))  # as in the original
+
 
 @dataclass(frozen=True)
 class SealedSeeds:
@@ -86,23 +93,29 @@ class SealedSeeds:
     and the indices. A strategy sees two seeds, the run's and the dataset's. Both have 32 bits: authors also pass them
     to `numpy.random.seed`, which takes no more, and torch's CPU generator uses only the low 32 bits. Short seeds are
     harmless: brute force recovers only a seed that the strategy already sees, and no other seed follows from it. A
-    strategy never sees the seeds of test sets and orderings.
+    strategy never sees the seeds of test sets and orderings. Networks are initialised in an order that only the key
+    tells: the place of a call in that order says nothing about the run's secret.
 
     Args:
         key: 32 bytes, see `new_key`.
-        seed: The top-level seed, which distinguishes evaluations under one key.
+        seed: The top-level seed, which distinguishes evaluations under one key and draw.
+        draw: A nonce, see `new_draw`: the streams come from a key derived from it, so that nothing learnt in one
+            evaluation helps in another. None for the streams of the key itself, common to all who ask for them.
 
     Raises:
-        UsageError: The key has another length; see also `check_seed`.
+        UsageError: The key has another length; see also `check_seed` and `check_draw`.
     """
 
     key: bytes = field(repr=False)
     seed: int
+    draw: str | None = None
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
         if len(self.key) != _KEY_BYTES:
             raise UsageError(f"key must have {_KEY_BYTES} bytes, got {len(self.key)}")
+        if self.draw is not None:
+            check_draw(self.draw)
 
     def secrets(self, config: TaskConfig) -> list[Secret]:
         return _draw_secrets(config, self._stream("secrets", config))
@@ -119,10 +132,16 @@ class SealedSeeds:
     def ordering_seed(self, config: TaskConfig, i: int, j: int) -> int:
         return self._stream("ordering", config, i, j)
 
+    def call_order(self, config: TaskConfig, count: int) -> list[int]:
+        return random.Random(self._stream("call order", config, count)).sample(range(count), count)
+
     def _stream(self, name: str, config: TaskConfig, *indices: int) -> int:
         # Decimal numbers separated by bars, after a name without bars: no two uses share a message.
         parts = ["vecparity seed 1", name, config.n_features, config.secret_size, self.seed, *indices]
-        digest = hmac.digest(self.key, "|".join(map(str, parts)).encode(), "sha256")
+        key = self.key
+        if self.draw is not None:
+            key = hmac.digest(key, f"vecparity draw 1|{self.draw}".encode(), "sha256")
+        digest = hmac.digest(key, "|".join(map(str, parts)).encode(), "sha256")
         return int.from_bytes(digest[:8], "big") >> 1  # 63 bits, so that torch reads it as non-negative
 
 
@@ -145,6 +164,26 @@ def check_seed(seed: int) -> None:
         raise UsageError(f"seed must be an integer, got {seed!r}")
     if abs(seed) > largest:
         raise UsageError(f"seed must be between -{largest} and {largest}, got {seed!r}")
+
+
+def check_draw(draw: str) -> None:
+    """Refuses a draw that `new_draw` cannot have made.
+
+    Raises:
+        UsageError: It is not 32 hex digits.
+    """
+    if not isinstance(draw, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * _DRAW_BYTES}}}", draw):
+        raise UsageError(f"draw must be {2 * _DRAW_BYTES} hex digits, as in a sealed result, got {brief(draw)}")
+
+
+def draw_of(seeds: Seeds) -> str | None:
+    """Returns the draw of sealed seeds, or None if they have none or are public."""
+    return seeds.draw if isinstance(seeds, SealedSeeds) else None
+
+
+def new_draw() -> str:
+    """Draws a nonce from the system's source of randomness, in hex digits."""
+    return token_hex(_DRAW_BYTES)
 
 
 def new_key() -> bytes:

@@ -188,15 +188,23 @@ class _Training:
             if not own:
                 continue
             params, finished = part.params[own], [live[position] for position in own]
+            fresh_sets = {at: fresh for at, run in enumerate(finished) if (fresh := self._runs[run].fresh_test_set)}
             with _current(part.device):
                 scores = self._engine.test(params, [self._runs[run].test_set for run in finished], part.hidden_width)
+                fresh_scores: list[float | None] = [None] * len(finished)
+                if fresh_sets:
+                    tested = self._engine.test(params[[*fresh_sets]], [*fresh_sets.values()], part.hidden_width)
+                    for at, score in zip(fresh_sets, tested.tolist(), strict=True):
+                        fresh_scores[at] = score
             # The very last update may overflow, and no later loss would show it.
             are_finite = params.isfinite().all(dim=1, keepdim=True)
             weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
             first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
             fetched = torch.cat([are_finite, first_layers], dim=1).tolist()
-            for run, (is_finite, *first_layer), score in zip(finished, fetched, scores.tolist(), strict=True):
-                ended = (score, progress.curves[run], first_layer) if is_finite else (None, progress.curves[run], None)
+            ends = zip(finished, fetched, scores.tolist(), fresh_scores, strict=True)
+            for run, (is_finite, *first_layer), score, fresh_score in ends:
+                curve = progress.curves[run]
+                ended = (score, curve, first_layer, fresh_score) if is_finite else (None, curve, None)
                 progress.trained[run] = Trained(part.step, *ended)
 
 

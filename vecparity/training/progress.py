@@ -24,12 +24,14 @@ class Trained:
         test_accuracy: Share of the test set labelled correctly; None for a diverged run.
         curve: The run's windows.
         first_layer: Each feature's final |weight|, averaged over hidden units; None for a diverged run.
+        fresh_accuracy: Share of the run's ``fresh_test_set`` labelled correctly; None if it diverged or has none.
     """
 
     steps: int
     test_accuracy: float | None
     curve: Curve
     first_layer: list[float] | None
+    fresh_accuracy: float | None = None
 
     @property
     def diverged(self) -> bool:

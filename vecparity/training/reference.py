@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from vecparity.task.config import TaskConfig
-from vecparity.task.dataset import unpack
+from vecparity.task.dataset import Dataset, unpack
 from vecparity.training.curve import Curve
 from vecparity.training.loop import OnWindow, Trained, WindowClosed
 from vecparity.training.runs import Run
@@ -92,8 +92,13 @@ def train_run(
                 break
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         return Trained(curve.step[-1], None, curve, None)
-    with torch.no_grad():
-        p = model(unpack(run.test_set.bits, config.n_features, dtype).to(device)).squeeze(-1)
-    correct = (p >= 0.5) == (run.test_set.labels.to(device) >= 0.5)
+
+    def test(test_set: Dataset) -> float:
+        with torch.no_grad():
+            p = model(unpack(test_set.bits, config.n_features, dtype).to(device)).squeeze(-1)
+        correct = (p >= 0.5) == (test_set.labels.to(device) >= 0.5)
+        return float(correct.double().mean())
+
     first_layer = dict(model.named_parameters())["0.weight"].detach().abs().double().mean(dim=0).tolist()
-    return Trained(curve.step[-1] if curve.step else 0, correct.double().mean().item(), curve, first_layer)
+    fresh_accuracy = test(run.fresh_test_set) if run.fresh_test_set else None
+    return Trained(curve.step[-1] if curve.step else 0, test(run.test_set), curve, first_layer, fresh_accuracy)

@@ -29,6 +29,7 @@ class Run:
         dataset: The secret's training set, shared by its orderings.
         test_set: The secret's test set, also shared by its orderings.
         ordering_seed: Seed of the generator of epoch permutations.
+        fresh_test_set: New rows of the secret for an audit to test the trained network on, or None.
     """
 
     evaluation: int
@@ -39,6 +40,7 @@ class Run:
     dataset: Dataset
     test_set: Dataset
     ordering_seed: int
+    fresh_test_set: Dataset | None = None
 
     @property
     def name(self) -> str:
@@ -66,7 +68,8 @@ def initialise(
 ) -> dict[tuple[int, int, int], Initial]:
     """Gets initial networks and hyperparameters; call before `make_runs` for any configuration.
 
-    In this order no initialisation can know a secret. Arguments are those of `make_runs`.
+    In this order no initialisation can know a secret. One worker initialises the networks of a job, in the order that
+    the seeds say (`Seeds.call_order`). Arguments are those of `make_runs`.
 
     Returns:
         The initial parameters and hyperparameters of each (job, secret, ordering).
@@ -78,6 +81,7 @@ def initialise(
         num_own = min(num_orderings, config.num_orderings)
         for orderings in (range(num_own), range(num_own, num_orderings)):
             places = list(product(range(config.num_hidden_secrets), orderings))
+            places = [places[call] for call in seeds.call_order(config, len(places))]
             if places:
                 initials = author.initialise(config, [seeds.run_seed(config, i, j) for i, j in places])
                 initial |= {(job, i, j): begins for (i, j), begins in zip(places, initials, strict=True)}

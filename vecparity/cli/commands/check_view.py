@@ -71,7 +71,7 @@ def _dataset_rows(config: TaskConfig) -> list[tuple[str, Callable[[DatasetFacts]
         ("labels", lambda data: f"{data.positive_rate:.2%} are 1; {data.parity_rate:.2%} are the parity"),
         ("patterns", _patterns),
         ("constant bits", _constant),
-        ("test set", lambda data: _overlap(data, config)),
+        ("test set", _overlap),
         ("an epoch", lambda data: f"{data.batches_per_epoch:,} batches, the last of {data.last_batch}"),
         ("epochs", lambda data: f"{data.epochs:,.1f} in {config.max_steps:,} steps"),
     ]
@@ -91,9 +91,12 @@ def _constant(data: DatasetFacts) -> str:
     return f"{len(features)}, of the secret's {len(data.constant_secret_features)}: {listed}"
 
 
-def _overlap(data: DatasetFacts, config: TaskConfig) -> str:
-    overlap = data.overlap
-    return f"{overlap.rows:,} of its {config.test_set_size:,} rows are in it (by chance {overlap.expected:.3g})"
+def _overlap(data: DatasetFacts) -> str:
+    equal, *near = data.overlaps
+    within = "".join(
+        f", {overlap.rows:,} within {overlap.flips} flips ({overlap.expected:.3g})" for overlap in near[-1:]
+    )
+    return f"{equal.rows:,} of {equal.compared:,} rows are in it (by chance {equal.expected:.3g}){within}"
 
 
 def _network_table(networks: NetworkFacts, config: TaskConfig) -> Table:

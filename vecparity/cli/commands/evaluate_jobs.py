@@ -19,7 +19,7 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
-from vecparity.history.recorder import Recorder, recorder
+from vecparity.history.recorder import Recorder, recorder, require_reusable
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
@@ -61,11 +61,16 @@ def run(
         limits=limits,
         strategy_log=arguments.strategy_log,
         seal_key=_seal_key(arguments),
+        draw=arguments.draw,
+        same_draw=arguments.same_draw,
         audit=arguments.audit,
         checkpoint=_checkpoint(arguments),
         checkpoint_seconds=arguments.checkpoint_seconds,
         resume=arguments.resume,
     )
+
+    if arguments.reuse:
+        require_reusable(options)
 
     status = 0
     rows: list[tuple[str, Evaluation]] = []
@@ -170,7 +175,21 @@ def _checkpoint(arguments: Arguments) -> Path | None:
 
 
 def _seal_key(arguments: Arguments) -> bytes | None:
-    """Returns the key of a sealed evaluation: the given key, or a new one, saved if there is an output directory."""
+    """Returns the key of a sealed evaluation: the given key, or a new one, saved if there is an output directory.
+
+    Raises:
+        UsageError: The flags exclude each other, or the key cannot be read.
+        MachineError: The key cannot be written.
+    """
+    if arguments.same_draw and arguments.log != "final":
+        raise UsageError(
+            "--same-draw prints no more than final figures, since each evaluation tells something about the draw of "
+            f"all others: expected --log final, got --log {arguments.log}"
+        )
+    if arguments.draw is not None and arguments.seal_key is None:
+        raise UsageError(
+            f"--draw repeats an evaluation under its key: expected --seal-key, got --draw {arguments.draw}"
+        )
     if arguments.seal_key is not None:
         return read_key(arguments.seal_key)
     if not arguments.sealed:

@@ -116,8 +116,7 @@ class Checkpoints:
             try:
                 state, _ = checkpoint_file.read(self._stem(generation), self._state_identity())
                 if training is not None:
-                    num_runs = len(saved.values["runs"])
-                    checkpoint_file.require(self._stem(generation), training.check_state, state, num_runs)
+                    checkpoint_file.require(self._stem(generation), training.check_state, state, saved)
             except CheckpointRefusedError as refused:
                 reasons.append(str(refused))
                 continue

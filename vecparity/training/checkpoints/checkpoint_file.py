@@ -24,7 +24,7 @@ from vecparity.files import read_whole, write_whole
 from vecparity.training.checkpoints.snapshot import Snapshot
 
 # Increase whenever the meaning of the files changes.
-FORMAT = 2
+FORMAT = 3
 # Limits of a JSON file, which has a number for each feature of each run: its size, and its number of values, so that a
 # small file cannot grow to gigabytes in memory. Tensors may be as large as datasets; they take as much memory as their
 # file.

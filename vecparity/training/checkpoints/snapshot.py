@@ -15,7 +15,7 @@ from vecparity.training.ensemble import Ensemble
 from vecparity.training.progress import Progress, Trained
 from vecparity.training.runs import Run
 
-_DATASETS = ("dataset", "test_set")
+_DATASETS = ("dataset", "test_set", "fresh_test_set")
 _STATE = ("params", "exp_avg", "exp_avg_sq", "active")
 _SUMS = ("loss", "accuracy", "num_batches")
 
@@ -30,8 +30,10 @@ class Snapshot:
 
 def of_runs(runs: Sequence[Run]) -> Snapshot:
     """Converts runs to a snapshot. A dataset shared by several runs is stored once."""
-    datasets = list({id(data): data for run in runs for data in (run.dataset, run.test_set)}.values())
-    index = {id(data): position for position, data in enumerate(datasets)}
+    of_run = ((getattr(run, name) for name in _DATASETS) for run in runs)
+    datasets = list({id(data): data for datasets in of_run for data in datasets if data is not None}.values())
+    index: dict[int, int | None] = {id(data): position for position, data in enumerate(datasets)}
+    index[id(None)] = None
     tensors = {"params": torch.stack([run.params for run in runs])}
     for position, data in enumerate(datasets):
         tensors |= {f"bits.{position}": data.bits, f"labels.{position}": data.labels}
@@ -56,7 +58,7 @@ def to_runs(snapshot: Snapshot) -> list[Run]:
     return [
         Run(
             **described
-            | {name: datasets[described[name]] for name in _DATASETS}
+            | {name: None if (index := described[name]) is None else datasets[index] for name in _DATASETS}
             | {"optimizer": OptimizerConfig(**described["optimizer"]), "params": params}
         )
         for described, params in zip(snapshot.values["runs"], tensors["params"], strict=True)
@@ -84,7 +86,10 @@ def of_progress(progress: Progress, engine: Engine) -> Snapshot:
         "opened": progress.opened,
         "live": list(progress.live),
         "good_windows": list(progress.good_windows),
-        "trained": [[run, end.steps, end.test_accuracy, end.first_layer] for run, end in progress.trained.items()],
+        "trained": [
+            [run, end.steps, end.test_accuracy, end.first_layer, end.fresh_accuracy]
+            for run, end in progress.trained.items()
+        ],
         "chunk_runs": engine.chunk_runs,
     }
     return Snapshot(values, tensors)
@@ -112,8 +117,8 @@ def restore(snapshot: Snapshot, progress: Progress, engine: Engine) -> None:
     columns = [tensors[f"curve.{name}"].split(windows) for name in ("step", "loss", "accuracy")]
     progress.curves = [Curve(*(part.tolist() for part in parts)) for parts in zip(*columns, strict=True)]
     progress.trained = {
-        run: Trained(steps, share, progress.curves[run], first_layer)
-        for run, steps, share, first_layer in values["trained"]
+        run: Trained(steps, share, progress.curves[run], first_layer, fresh_share)
+        for run, steps, share, first_layer, fresh_share in values["trained"]
     }
     engine.chunk_runs = values["chunk_runs"]
 

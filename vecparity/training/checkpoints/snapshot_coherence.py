@@ -32,6 +32,7 @@ class _Run(Struct, forbid_unknown_fields=True):
     order_index: _Count
     dataset: _Count
     test_set: _Count
+    fresh_test_set: _Count | None
     ordering_seed: _Seed
     optimizer: OptimizerConfig
 
@@ -47,6 +48,7 @@ class _End(Struct, array_like=True, forbid_unknown_fields=True):
     steps: _Count
     test_accuracy: _Share | None
     first_layer: list[float] | None
+    fresh_accuracy: _Share | None
 
 
 class _State(Struct, forbid_unknown_fields=True):
@@ -101,22 +103,29 @@ class Training:
         _require_tensor("params", tensors["params"], torch.float32, len(values.runs), self.num_params)
         require(bool(tensors["params"].isfinite().all()), "params: finite numbers", "infinity or NaN")
         for run in values.runs:
-            for name in ("dataset", "test_set"):
-                _require_within(name, getattr(run, name), 0, len(datasets) - 1)
-            test_rows = len(tensors[f"labels.{run.test_set}"])
-            _require_equal("rows in a test set", test_rows, config.test_set_size)
+            test_sets = [run.test_set, *([] if run.fresh_test_set is None else [run.fresh_test_set])]
+            for name, position in [("dataset", run.dataset), *(("test_set", position) for position in test_sets)]:
+                _require_within(name, position, 0, len(datasets) - 1)
+            for position in test_sets:
+                _require_equal("rows in a test set", len(tensors[f"labels.{position}"]), config.test_set_size)
             _require_within("rows in a dataset", len(tensors[f"labels.{run.dataset}"]), 1, config.max_train_examples)
             for name, value in asdict(run.optimizer).items():
                 is_valid, expected = HYPERPARAMETERS[name]
                 require(is_valid(value), f"{name}: {expected}", value)
 
-    def check_state(self, snapshot: Snapshot, num_runs: int) -> None:
-        """Checks a snapshot of the progress of ``num_runs`` runs, made by `snapshot.of_progress`.
+    def check_state(self, snapshot: Snapshot, of_runs: Snapshot) -> None:
+        """Checks a snapshot of the progress of runs, made by `snapshot.of_progress`.
+
+        Args:
+            snapshot: The snapshot.
+            of_runs: The snapshot of the runs, already checked.
 
         Raises:
             ValueError: A check failed; the message says what was expected and what was got.
         """
         values, config = convert(snapshot.values, _State), self.config
+        runs = convert(of_runs.values, _Runs).runs
+        num_runs = len(runs)
         _require_within("step", values.step, 0, config.max_steps)
         require(is_between_pieces(config, values.step), "step: the end of a piece of a window", values.step)
         _require_equal("opened", values.opened, config.last_close(values.step))
@@ -133,7 +142,7 @@ class Training:
         for run in values.live:
             _require_equal(f"windows of run {run}", windows[run], len(closes))
         for end in values.trained:
-            self._check_end(end, values, closes, windows[end.run])
+            self._check_end(end, runs[end.run], values, closes, windows[end.run])
 
     def _check_tensors(self, values: _State, tensors: dict[str, Tensor]) -> None:
         num_live, num_steps = len(values.live), values.step - values.opened
@@ -198,15 +207,17 @@ class Training:
             _require_within(f"good windows of run {run} in succession", longest, 0, most)
         return closes
 
-    def _check_end(self, end: _End, values: _State, closes: Sequence[int], num_windows: int) -> None:
+    def _check_end(self, end: _End, run: _Run, values: _State, closes: Sequence[int], num_windows: int) -> None:
         config, name = self.config, f"steps of run {end.run}"
         last = closes[num_windows - 1] if num_windows else 0
         following = closes[num_windows] if num_windows < len(closes) else last
         if end.test_accuracy is None or end.first_layer is None:
-            is_neither = end.test_accuracy is None and end.first_layer is None
+            is_neither = end.test_accuracy is None and end.first_layer is None and end.fresh_accuracy is None
             require(is_neither, "test_accuracy and first_layer: both or neither", "one of them")
             _require_within(name, end.steps, last, following)
             return
+        is_tested, has_set = end.fresh_accuracy is not None, run.fresh_test_set is not None
+        require(is_tested == has_set, "fresh_accuracy: one for each run with a fresh_test_set", end.fresh_accuracy)
         _require_equal(name, end.steps, last)
         has_stopped = values.good_windows[end.run] == config.early_stop_windows
         require(has_stopped or last == config.max_steps, f"{name}: max_steps, or good windows that stop the run", last)
