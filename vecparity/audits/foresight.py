@@ -23,8 +23,8 @@ _FALSE_ALARMS = 1 / 1000
 _SEALED = 44
 # With a single public secret, 999 sealed ones would be needed.
 _MOST_SEALED = 100
-# Accuracies are rounded to multiples of 1/4096, or of a larger step if there are very many secrets.
-_MOST_LEVELS, _FEWEST_LEVELS = 4096, 64
+# Accuracies are rounded to multiples of 1/1024, or of a larger step if there are very many secrets.
+_MOST_LEVELS, _FEWEST_LEVELS = 1024, 64
 _MOST_OPERATIONS = 2e8
 
 

@@ -17,6 +17,9 @@ from vecparity.task.seeds import PublicSeeds, SealedSeeds, Seeds, new_key
 from vecparity.training.loop import Trained
 from vecparity.training.runs import NO_EVALUATION, Author, Initial, Run
 
+# Rows of all sealed secrets for which a report makes training sets: half a gigabyte of rows of up to 64 features.
+_MOST_ROWS_IN_REPORT = 1 << 26
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -63,10 +66,18 @@ def num_orderings(config: TaskConfig, mode: AuditMode) -> int:
     return num_orderings_needed(config) if mode == "strict" else config.num_orderings
 
 
+def takes_much_memory(runs: Sequence[Run], sealed: int) -> bool:
+    """Estimates from an evaluation's training sets whether those of its sealed secrets have very many rows in all."""
+    datasets = {run.secret_index: run.dataset for run in runs}
+    rows = sum(dataset.num_examples for dataset in datasets.values())
+    return rows / len(datasets) * sealed > _MOST_ROWS_IN_REPORT
+
+
 def num_sealed(seeds: Seeds, config: TaskConfig, mode: AuditMode) -> int:
     """Returns the number of sealed secrets that an audit trains on: as many as `foresight` needs to decide, or none.
 
-    A sealed evaluation needs none. A report on an evaluation too small for `cross_pairing` stays undecided anyway.
+    A sealed evaluation needs none. A report on an evaluation too small for `cross_pairing` stays undecided anyway. One
+    on training sets that take much memory is to leave the audit undecided, too.
     """
     needed = num_sealed_needed(config.num_hidden_secrets)
     if mode == "off" or needed is None or not isinstance(seeds, PublicSeeds):
@@ -158,7 +169,7 @@ def prepare(
         own=list(range(own, own + len(own_runs))),
         straight=[positions[id(run)] for run in straight],
         crossed=add(crossed_runs(pairs)),
-        public=[positions[id(run)] for run in _one_of_each_secret(own_runs)] if sealed else [],
+        public=[positions[id(run)] for run in _one_of_each_secret(own_runs)],
         sealed=add(sealed),
     )
     return more, audit

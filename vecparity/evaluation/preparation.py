@@ -201,6 +201,8 @@ class TaskCalls:
                     for i, secret in enumerate(seeds.secrets(config))
                 )
         self.digests |= self._shared.digests[calls]
+        if task.audit == "report" and audit_plan.takes_much_memory(self.runs, len(self._sealed_initial)):
+            return
         self.sealed_runs = self._sealed.make(self._author, self._sealed_initial)
 
     @cached_property
