@@ -21,6 +21,9 @@ from vecparity.training.progress import WindowClosed
 FLAGS = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in SHORT.items())
 
 
+KEY = bytes(range(32))
+
+
 class StoppedError(Exception):
     """Raised as a user's own error, or a Ctrl-C, is."""
 
@@ -184,3 +187,23 @@ def test_results_that_could_not_be_written_are_kept(run_eval: RunEval, tmp_path:
     (tmp_path / "eval_seed42.json").rmdir()
     assert run_eval(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
     assert names(tmp_path) == ["eval_seed42.json"]
+
+
+def test_a_sealed_evaluation_resumes_under_its_own_draw(tmp_path: Path) -> None:
+    stopped(tmp_path / "kept", seal_key=KEY)
+    resumed = kept(tmp_path / "kept", seal_key=KEY, resume=True)
+    draw = resumed.provenance.draw
+    assert draw is not None
+    whole = evaluate("isolated_cube", seal_key=KEY, draw=draw, **SHORT)
+    assert (resumed.results, resumed.curves, resumed.datasets) == (whole.results, whole.curves, whole.datasets)
+    assert evaluate("isolated_cube", seal_key=KEY, **SHORT).provenance.draw != draw
+
+
+def test_an_audited_evaluation_resumes_with_its_audits(tmp_path: Path) -> None:
+    stopped(tmp_path / "kept", audit="strict")
+    resumed = kept(tmp_path / "kept", audit="strict", resume=True)
+    whole = evaluate("isolated_cube", audit="strict", **SHORT)
+    assert resumed.results == whole.results
+    assert [finding.name for finding in resumed.findings] == [finding.name for finding in whole.findings]
+    (fresh,) = (finding for finding in resumed.findings if finding.name == "fresh-test")
+    assert 0 < fresh.figures["fresh_accuracy"] <= 1

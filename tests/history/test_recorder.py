@@ -86,7 +86,15 @@ def test_what_is_not_recorded_is_evaluated_beside_what_is(run_eval: RunEval, tmp
 
 
 @pytest.mark.parametrize(
-    "change", ["--seed 7", "--batch-size 127", "--engine vmap", "--audit report", "--config n50-k8", "--seal-key {key} --same-draw --log final"]
+    "change",
+    [
+        "--seed 7",
+        "--batch-size 127",
+        "--engine vmap",
+        "--audit report",
+        "--config n50-k8",
+        "--seal-key {key} --same-draw --log final",
+    ],
 )
 def test_another_evaluation_is_not_answered_from_it(run_eval: RunEval, tmp_path: Path, change: str) -> None:
     (tmp_path / "key").write_text("0" * 64)

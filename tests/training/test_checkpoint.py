@@ -19,6 +19,8 @@ from equivalence import CONFIG, make_runs, train_silently
 
 import vecparity
 from vecparity.errors import MachineError, UsageError
+from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import make_fresh_test_set
 from vecparity.training.checkpoints import checkpoint_file, snapshot
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.checkpoint_file import FORMAT, CheckpointRefusedError
@@ -105,6 +107,19 @@ def test_runs_come_back_bitwise_and_share_what_they_shared(tmp_path: Path) -> No
         for other in range(9):
             assert (found[one].dataset is found[other].dataset) == (runs[one].dataset is runs[other].dataset)
             assert found[one].test_set is found[other].test_set
+
+
+def test_new_rows_of_an_audit_come_back_and_runs_without_have_none(tmp_path: Path) -> None:
+    first, second, *others = make_runs()
+    fresh = make_fresh_test_set(TaskConfig(n_features=first.test_set.n_features, test_set_size=50), (1, 2), 3)
+    checkpoints = opened(tmp_path)
+    checkpoints.begin([*(replace(run, fresh_test_set=fresh) for run in (first, second)), *others])
+    found = opened(tmp_path).resume()
+    assert found is not None
+    assert found[0].fresh_test_set is found[1].fresh_test_set is not None
+    assert torch.equal(found[0].fresh_test_set.bits, fresh.bits)
+    assert torch.equal(found[0].fresh_test_set.labels, fresh.labels)
+    assert all(run.fresh_test_set is None for run in found[2:])
 
 
 def test_a_state_comes_back_bitwise(tmp_path: Path) -> None:

@@ -1,0 +1,236 @@
+"""The audits' false alarms and power, simulated.
+
+python -m benchmarks.audit_power
+
+False alarms: evaluations of honest strategies are drawn from the pools of `benchmarks.audit_pools`, secrets and runs
+anew each time, and audited. Power: the same evaluations, in which a cheat gains on some of the secrets.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from cyclopts import App
+from scipy.stats import beta
+
+from benchmarks import machine
+from vecparity.audits.cross_pairing import FEWEST_PAIRS, cross_pairing
+from vecparity.audits.finding import AuditFinding
+from vecparity.audits.findings import overlap
+from vecparity.audits.foresight import foresight, num_sealed_needed
+from vecparity.audits.fresh_test import of_means
+from vecparity.task.config import OptimizerConfig, TaskConfig
+from vecparity.task.dataset import Dataset, make_fresh_test_set
+from vecparity.training.curve import Curve
+from vecparity.training.loop import Trained
+from vecparity.training.runs import Run
+
+app = App(help=__doc__)
+# Secrets, test rows and pairs of runs of each protocol, audited strictly.
+PROTOCOLS = {"full": (10, 16_384, 20), "published": (5, 16_384, 10), "full+smoke": (2, 2_048, 10)}
+_GAINS = (0.1, 0.5)
+_CONFIDENCE = 0.95
+Draw = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Accuracies of honest networks, see `benchmarks.audit_pools`: on test sets and on new rows."""
+
+    kind: str
+    name: str
+    accuracies: np.ndarray  # [secret, init]
+    fresh: np.ndarray  # [secret, init]
+    test_set_size: int
+
+    def secrets(self, count: int, draw: Draw) -> np.ndarray:
+        return np.asarray(draw.choice(len(self.accuracies), count, replace=False))
+
+    def one_run_each(self, secrets: np.ndarray, draw: Draw) -> np.ndarray:
+        return np.asarray(self.accuracies[secrets, draw.integers(self.accuracies.shape[1], size=len(secrets))])
+
+
+def load_pools() -> list[Pool]:
+    content = json.loads((machine.RESULTS / "audit_pools.json").read_text())
+    return [
+        Pool(
+            pool["kind"],
+            f"{pool['strategy']} {pool['label']}",
+            np.array(pool["accuracies"]),
+            np.array(pool["fresh_accuracies"]),
+            pool["test_set_size"],
+        )
+        for pool in content["pools"]
+    ]
+
+
+def foresight_of(pool: Pool, protocol: str, draw: Draw, gained: int = 0, gain: float = 0.0) -> AuditFinding:
+    """Audits an evaluation whose accuracy is higher by a gain on some of its secrets, at most 1."""
+    num_secrets = PROTOCOLS[protocol][0]
+    sealed = num_sealed_needed(num_secrets)
+    assert sealed is not None
+    accuracies = pool.one_run_each(pool.secrets(num_secrets + sealed, draw), draw)
+    accuracies[:gained] = np.minimum(accuracies[:gained] + gain, 1.0)
+    return foresight(accuracies[:num_secrets].tolist(), accuracies[num_secrets:].tolist())
+
+
+def cross_pairing_of(pool: Pool, protocol: str, draw: Draw, gained: int = 0, gain: float = 0.0) -> AuditFinding:
+    """Audits an evaluation in which some secrets' runs gain from their own initial weights."""
+    num_secrets, _, num_pairs = PROTOCOLS[protocol]
+    secrets, inits = pool.secrets(num_secrets, draw), range(pool.accuracies.shape[1])
+    order = draw.permutation(num_secrets)
+    places = [(a, b) for a, b in zip(order[::2], order[1::2], strict=False)]
+    straight, crossed = [], []
+    for pair in range(num_pairs):
+        places_of_pair = places[pair % len(places)]
+        own = draw.choice(inits, 2, replace=False)
+        for place, init, other in zip(places_of_pair, own, own[::-1], strict=True):
+            accuracy = pool.accuracies[secrets[place], init]
+            straight.append(min(accuracy + gain, 1.0) if place < gained else accuracy)
+            crossed.append(pool.accuracies[secrets[place], other])
+    assert num_pairs >= FEWEST_PAIRS
+    return cross_pairing(_ended(straight), _ended(crossed))
+
+
+def fresh_test_of(pool: Pool, protocol: str, draw: Draw, gained: int = 0, gain: float = 0.0) -> AuditFinding:
+    """Audits an evaluation whose networks do better on some of their test sets than on new rows.
+
+    Which of a pool's two sets of rows is the test set is drawn for each secret. A smaller test set has more noise.
+    """
+    num_secrets, num_rows, _ = PROTOCOLS[protocol]
+    secrets = pool.secrets(num_secrets, draw)
+    runs = draw.integers(pool.accuracies.shape[1], size=(num_secrets, 10))
+    sets = np.stack([each[secrets[:, None], runs].mean(axis=1) for each in (pool.accuracies, pool.fresh)])
+    if num_rows < pool.test_set_size:
+        sets = draw.binomial(num_rows, sets) / num_rows
+    own, fresh = np.where(draw.random(num_secrets) < 0.5, sets, sets[::-1])
+    own[:gained] = np.minimum(own[:gained] + gain, 1.0)
+    return of_means(own, fresh, num_rows)
+
+
+AUDITS: dict[str, Callable[..., AuditFinding]] = {
+    "fresh-test": fresh_test_of,
+    "cross-pairing": cross_pairing_of,
+    "foresight": foresight_of,
+}
+
+
+def _ended(accuracies: Sequence[float]) -> list[Trained]:
+    return [Trained(0, float(accuracy), Curve(), None) for accuracy in accuracies]
+
+
+def overlap_of(protocol: str, draw: Draw, gained: int, flips: int, near: int) -> AuditFinding:
+    """Audits an evaluation of uniform training sets, some of which have rows near rows of their test sets."""
+    num_secrets, num_rows, _ = PROTOCOLS[protocol]
+    config = TaskConfig(n_features=32, num_hidden_secrets=1, num_orderings=1, test_set_size=num_rows)
+    runs = []
+    for i in range(num_secrets):
+        test_set = make_fresh_test_set(config, tuple(range(8)), int(draw.integers(2**62)))
+        training_set = make_fresh_test_set(config, tuple(range(8)), int(draw.integers(2**62)))
+        bits = training_set.bits[:4096].clone()
+        if i < gained:
+            flipped = sum(1 << int(feature) for feature in draw.choice(32, flips, replace=False))
+            bits[:near] = test_set.bits[:near] ^ flipped
+        dataset = Dataset(bits, training_set.labels[:4096], 32)
+        runs.append(Run(0, i, 0, torch.zeros(1), OptimizerConfig(1, 0, 0.5, 0.5), dataset, test_set, 0))
+    return overlap(runs)
+
+
+def counted(findings: Sequence[AuditFinding]) -> dict[str, Any]:
+    """Returns how many of some findings failed, and the ends of the exact interval of the share (Clopper & Pearson)."""
+    failed, total = sum(finding.passed is False for finding in findings), len(findings)
+    assert all(finding.passed is not None for finding in findings)
+    tail = (1 - _CONFIDENCE) / 2
+    return {
+        "failed": failed,
+        "of": total,
+        "share": failed / total,
+        "lower": float(beta.ppf(tail, failed, total - failed + 1)) if failed else 0.0,
+        "upper": float(beta.ppf(1 - tail, failed + 1, total - failed)) if failed < total else 1.0,
+    }
+
+
+def false_alarms(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
+    cells = []
+    for pool in pools:
+        for audit, finding in AUDITS.items():
+            for protocol in PROTOCOLS:
+                draw = np.random.default_rng(1)
+                findings = [finding(pool, protocol, draw) for _ in range(times)]
+                cell = {"audit": audit, "protocol": protocol, "pool": pool.name, "kind": pool.kind}
+                cells.append(cell | counted(findings))
+                print(cells[-1])
+    for protocol in PROTOCOLS:
+        draw = np.random.default_rng(1)
+        findings = [overlap_of(protocol, draw, 0, 0, 0) for _ in range(max(1, times // 20))]
+        cells.append({"audit": "overlap", "protocol": protocol, "pool": "uniform rows", "kind": "uniform rows"})
+        cells[-1] |= counted(findings)
+        print(cells[-1])
+    return cells
+
+
+def power(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
+    cells = []
+    for pool in pools:
+        for audit, finding in AUDITS.items():
+            for protocol, (num_secrets, *_) in PROTOCOLS.items():
+                for gain in _GAINS:
+                    for gained in range(1, num_secrets + 1):
+                        draw = np.random.default_rng(2)
+                        findings = [finding(pool, protocol, draw, gained, gain) for _ in range(times)]
+                        cell: dict[str, Any] = {
+                            "audit": audit,
+                            "protocol": protocol,
+                            "pool": pool.name,
+                            "kind": pool.kind,
+                        }
+                        cells.append(
+                            cell | {"gain": gain, "gained": gained, "secrets": num_secrets} | counted(findings)
+                        )
+                        print(cells[-1])
+    return cells
+
+
+def power_of_overlap(times: int) -> list[dict[str, Any]]:
+    cells = []
+    for protocol, (num_secrets, *_) in PROTOCOLS.items():
+        for gained, flips, near in product(sorted({1, num_secrets}), range(3), (1, 2, 10, 100)):
+            draw = np.random.default_rng(2)
+            findings = [overlap_of(protocol, draw, gained, flips, near) for _ in range(times)]
+            cell: dict[str, Any] = {"audit": "overlap", "protocol": protocol, "pool": "uniform rows", "near": near}
+            cells.append(cell | {"flips": flips, "gained": gained, "secrets": num_secrets} | counted(findings))
+            print(cells[-1])
+    return cells
+
+
+# Pools whose strategies leave room for a gain.
+_WITH_ROOM = ("overfit their rows", "learn half of the secrets")
+
+
+@app.default
+def main(*, honest: int = 10_000, cheats: int = 1_000, output: str = "audit_power") -> Path:
+    """Simulates, prints and writes JSON into ``benchmarks/results/``.
+
+    Args:
+        honest: Evaluations of each honest strategy; a twentieth of them for overlap.
+        cheats: Evaluations of each kind of cheat; a twentieth of them for overlap.
+        output: Name of the JSON file.
+    """
+    pools = load_pools()
+    content = {
+        "machine": machine.describe(),
+        "confidence": _CONFIDENCE,
+        "false_alarms": false_alarms(pools, honest),
+        "power": power([pool for pool in pools if pool.kind in _WITH_ROOM], cheats),
+        "power_of_overlap": power_of_overlap(max(1, cheats // 20)),
+    }
+    return machine.save(output, content)
+
+
+if __name__ == "__main__":
+    app(result_action="return_value")
