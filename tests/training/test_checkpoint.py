@@ -116,7 +116,8 @@ def test_new_rows_of_an_audit_come_back_and_runs_without_have_none(tmp_path: Pat
     checkpoints.begin([*(replace(run, fresh_test_set=fresh) for run in (first, second)), *others])
     found = opened(tmp_path).resume()
     assert found is not None
-    assert found[0].fresh_test_set is found[1].fresh_test_set is not None
+    assert found[0].fresh_test_set is not None
+    assert found[0].fresh_test_set is found[1].fresh_test_set
     assert torch.equal(found[0].fresh_test_set.bits, fresh.bits)
     assert torch.equal(found[0].fresh_test_set.labels, fresh.labels)
     assert all(run.fresh_test_set is None for run in found[2:])
