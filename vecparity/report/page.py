@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, visible
 from vecparity.evaluation.result import Evaluation
 from vecparity.history import reproduction
 from vecparity.report import feature_tables, figures, heat_maps, words
@@ -63,11 +63,15 @@ def html(evaluations: Sequence[Evaluation]) -> str:
 
 
 def environment() -> Environment:
-    """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input."""
+    """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input.
+
+    That is HTML, and what cannot be printed, such as marks that reverse the direction of writing.
+    """
     templates = Environment(
         loader=PackageLoader("vecparity.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_one_line,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -78,6 +82,10 @@ def environment() -> Environment:
         "feature_tables": feature_tables,
     }
     return templates
+
+
+def _one_line(value: object) -> object:
+    return visible(value) if type(value) is str else value  # and not what is HTML already
 
 
 def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:

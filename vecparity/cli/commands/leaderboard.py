@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
@@ -39,7 +38,7 @@ def leaderboard(
         init_device: Rank evaluations whose weights were drawn on this device. By default the newest's.
         seed: The top-level seeds that count. By default all; a ranked strategy has them on all configurations.
         published: Show the published results too. Requires protocol published.
-        format_: The output format. json has everything.
+        format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.analysis.published import published as published_results
@@ -98,7 +97,7 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
     show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
     for standing in standings if format_ != "csv" else []:
         if standing.why_no_score or standing.lacks:
-            show(Text(f"\n{standing.why_no_score or f'{standing.strategy} has no rank: {standing.lacks}'}"))
+            show("", f"no rank: {standing.why_no_score or f'{standing.strategy}: {standing.lacks}'}")
 
 
 def _place(standing: "Standing") -> str | int | None:
