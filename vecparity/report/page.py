@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from vecparity.errors import UsageError, visible
 from vecparity.evaluation.result import Evaluation
+from vecparity.evaluation.summary import verification
 from vecparity.history import reproduction
 from vecparity.report import feature_tables, figures, heat_maps, words
 from vecparity.report.curves import Median, median, points_per_run
@@ -77,6 +78,7 @@ def environment() -> Environment:
     )
     templates.globals |= {
         "words": words,
+        "verification": verification,
         "reproduction": reproduction,
         "medians": medians,
         "feature_tables": feature_tables,

@@ -87,6 +87,7 @@ def _runs(evaluation: "Evaluation") -> Table:
 def _facts(recorded: "Recorded") -> Table:
     """Tabulates the evaluation's provenance, settings, findings and reproduction, one fact a line."""
     from vecparity.evaluation.params import param_words
+    from vecparity.evaluation.summary import verification
     from vecparity.history import reproduction
 
     rows = Table("", "", show_header=False, box=None)
@@ -99,6 +100,7 @@ def _facts(recorded: "Recorded") -> Table:
         "origin": "" if provenance.origin == "file" else provenance.origin,
     }
     facts |= asdict(evaluation.config)
+    facts |= {"score": verification(evaluation)}
     facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
     facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
     for name, value in facts.items():
