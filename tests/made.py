@@ -7,6 +7,7 @@ from typing import Any
 
 from conftest import golden
 
+from vecparity.audits.finding import DECIDING, AuditFinding
 from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
@@ -72,6 +73,12 @@ def made(
 def changed(evaluation: Evaluation, **provenance: Any) -> Evaluation:
     """The same with another provenance."""
     return replace(evaluation, provenance=replace(evaluation.provenance, **provenance))
+
+
+def audited(evaluation: Evaluation) -> Evaluation:
+    """The same, had all audits decided, and it passed."""
+    findings = [AuditFinding(name, True, "as expected", {}) for name in DECIDING]
+    return replace(changed(evaluation, audit="strict"), findings=findings)
 
 
 def diverged(evaluation: Evaluation) -> Evaluation:

@@ -1,6 +1,7 @@
 """Errors that a user can fix, each with the exit status of the command.
 
-A message has one or two lines and says what was expected, what was got, and where.
+A message is one printable line, whatever names and words it repeats, and says what was expected, what was got, and
+where. Only notes have several lines.
 """
 
 from functools import partial
@@ -8,12 +9,17 @@ from pathlib import Path
 from typing import Any
 
 _MOST_CHARACTERS = 200
+# What stands before each line of a strategy's output, and the most characters that follow it in one line of a terminal.
+_QUOTED, _FOLDED = "  | ", 76
 
 
 class VecparityError(Exception):
     """The base of all errors raised on purpose. Never raised itself."""
 
     exit_status: int
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(VecparityError, ValueError):
@@ -97,16 +103,34 @@ def brief(value: object) -> str:
         return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
+def visible(text: str) -> str:
+    """Returns the text as one line, in which everything that cannot be printed is an escape.
+
+    That is control characters, all kinds of line breaks, marks that reverse the direction of writing, and halves of
+    characters that no encoding has.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def printable(text: str) -> str:
-    """Returns the text as one line of at most 200 characters, with control characters escaped."""
-    line = text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}..."
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    """Returns the text as one `visible` line of at most 200 characters before any is escaped."""
+    return visible(text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}...")
+
+
+def quoted(text: str) -> str:
+    """Returns a strategy's output with a mark before each line, so that none can pass for a line of the evaluator's.
+
+    Of a long line, the beginning is shown, in parts that a terminal does not break.
+    """
+    lines = [printable(line) for line in text.split("\n")]
+    parts = [line[start : start + _FOLDED] for line in lines for start in range(0, max(1, len(line)), _FOLDED)]
+    return "\n".join(f"{_QUOTED}{part}" for part in parts)
 
 
 def describe(error: BaseException) -> str:
-    """Returns the exception's name and the first line of its message, of at most 200 characters."""
+    """Returns the exception's name and the first line of its message, of at most 200 characters, as `visible`."""
     try:
         message = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
-        return f"{type(error).__name__}: {message[:200]}" if message else type(error).__name__
+        return visible(f"{type(error).__name__}: {message[:_MOST_CHARACTERS]}" if message else type(error).__name__)
     except BaseException:  # raised by the exception itself, if its class is a strategy's
         return "an exception whose message cannot be read"

@@ -1,6 +1,6 @@
 """Raises an exception with a huge message that includes terminal control sequences."""
 
-# at bwrap landlock limits none: status 4, says make_dataset raised RuntimeError: �[2Jxxx
+# at bwrap landlock limits none: status 4, says make_dataset raised RuntimeError: \x1b[2Jxxx
 # slow: bwrap landlock limits none
 
 

@@ -1,27 +1,35 @@
 import random
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from statistics import fmean
 
 import pytest
-from made import changed, diverged, made, published
+from made import audited, changed, diverged, made, published
 from scipy import stats
 
 from vecparity import Evaluation, leaderboard
 from vecparity.analysis.published import published as published_results
-from vecparity.analysis.ranking import League, Standing
-from vecparity.audits.finding import AuditFinding
+from vecparity.analysis.ranking import League
+from vecparity.analysis.standings import Standing
+from vecparity.audits.finding import DECIDING, AuditFinding
 from vecparity.errors import UsageError
+from vecparity.evaluation.summary import summarize
+from vecparity.strategy.source import load
 from vecparity.task.config import CONFIGURATIONS, task_config
 
 GOLDEN = [
-    published(strategy, label)
+    audited(published(strategy, label))
     for strategy in ("multi_epoch", "isolated_cube_1", "clean_noisy_cube", "isolated_cube")
     for label in CONFIGURATIONS
 ]
 
 
 def flat(strategy: str, accuracy: float, steps: int = 1_750) -> list[Evaluation]:
-    return [made(strategy, [[(steps, accuracy)] * 3] * 5, label) for label in CONFIGURATIONS]
+    return [audited(made(strategy, [[(steps, accuracy)] * 3] * 5, label)) for label in CONFIGURATIONS]
+
+
+def unaudited(evaluation: Evaluation) -> Evaluation:
+    return replace(changed(evaluation, audit="off"), findings=[])
 
 
 def failing(evaluation: Evaluation, *audits: str, mode: str = "report") -> Evaluation:
@@ -106,6 +114,96 @@ def test_what_failed_an_audit_has_no_rank() -> None:
     assert standings[0].failed_audits == []
 
 
+def deciding(evaluation: Evaluation, **passed: bool | None) -> Evaluation:
+    """The same, with other outcomes of some audits, or without them."""
+    outcomes = dict.fromkeys(DECIDING, True) | {name.replace("_", "-"): each for name, each in passed.items()}
+    return replace(evaluation, findings=[AuditFinding(name, each, "a line", {}) for name, each in outcomes.items()])
+
+
+def without(evaluation: Evaluation, *audits: str) -> Evaluation:
+    return replace(evaluation, findings=[each for each in evaluation.findings if each.name not in audits])
+
+
+def test_only_what_was_decided_has_a_rank() -> None:
+    cheat, broken = flat("cheat", 1.0), flat("broken", 1.0)
+    unverified = [*map(unaudited, flat("best", 1.0)), *map(unaudited, flat("second", 0.9))]
+    others = [failing(cheat[0], "overlap"), *cheat[1:], *flat("one", 1.0)[:1], diverged(broken[0]), *broken[1:]]
+    standings = leaderboard([*others, *unverified, *flat("worst", 0.5)])
+    assert places(standings) == [
+        *[(1, "worst"), (None, "best"), (None, "second"), (None, "cheat"), (None, "one"), (None, "broken")]
+    ]
+    assert [standing.verified for standing in standings] == ["audited", None, None, None, "audited", "audited"]
+    assert [standing.why_unverified for standing in standings] == [None, "not audited", "not audited", None, None, None]
+    assert standings[1].verify_with == (
+        "vecparity eval --strategy best.py --seed 42 --all-configs --protocol published --audit strict"
+    )
+    assert (standings[1].accuracy, standings[1].mean_steps) == (1.0, 1_750)
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        (lambda each: deciding(each, foresight=None), "foresight"),
+        (lambda each: deciding(each, foresight=None, cross_pairing=None), "cross-pairing, foresight"),
+        (lambda each: without(each, "fresh-test"), "fresh-test"),
+        (lambda each: without(deciding(each, overlap=None), "repeatability"), "repeatability, overlap"),
+    ],
+)
+def test_every_audit_must_decide_about_every_score(change: Callable[[Evaluation], Evaluation], lacking: str) -> None:
+    entry = flat("mine", 0.9)
+    assert places(leaderboard([deciding(each, file=True) for each in entry])) == [(1, "mine")]
+    assert places(leaderboard([deciding(each, file=None) for each in entry])) == [(1, "mine")]
+    entry[1] = change(entry[1])
+    (standing,) = leaderboard(entry)
+    assert (standing.rank, standing.verified) == (None, None)
+    assert standing.why_unverified == f"audits not made or undecided: {lacking}"
+    # Another seed, of which nothing is lacking, does not make up for it.
+    (standing,) = leaderboard([*entry, *(changed(each, seed=7) for each in flat("mine", 0.9))])
+    assert (standing.rank, standing.seeds) == (None, [7, 42])
+    assert "--seed 7 42 " in str(standing.verify_with)
+
+
+def test_bundled_strategies_are_no_exception() -> None:
+    sha256 = load("isolated_cube").sha256
+    entry = [
+        changed(unaudited(each), strategy_sha256=sha256, init_device="cuda") for each in flat("isolated_cube", 1.0)
+    ]
+    (standing,) = leaderboard([changed(each, params={"lr": 0.5}) for each in entry])
+    assert standing.rank is None
+    assert standing.verify_with == (
+        "vecparity eval --strategy isolated_cube --seed 42 --param lr=0.5 --all-configs --protocol published "
+        "--init-device cuda --audit strict"
+    )
+
+
+def test_sealed_scores_need_no_audit() -> None:
+    sealed = [changed(unaudited(each), seal="ab" * 32) for each in flat("sealed", 0.9)]
+    (standing,) = leaderboard(sealed)
+    assert (standing.rank, standing.verified, standing.why_unverified) == (1, "sealed", None)
+    (standing,) = leaderboard([failing(sealed[0], "overlap"), *sealed[1:]])
+    assert (standing.rank, standing.verified, standing.failed_audits) == (None, None, ["overlap"])
+    again = [changed(unaudited(each), seal="ab" * 32) for each in flat("sealed", 0.7)]
+    assert leaderboard([*sealed, *again])[0].accuracy == 0.7
+
+
+def test_what_was_verified_is_not_undone_without_an_audit() -> None:
+    verified = flat("mine", 0.9)
+    again = flat("mine", 0.7)
+    assert leaderboard([*verified, *map(unaudited, again)])[0].accuracy == 0.9
+    assert leaderboard([*map(unaudited, again), *verified])[0].rank == 1
+    assert leaderboard([*verified, *again])[0].accuracy == 0.7
+    (standing,) = leaderboard([*verified, deciding(again[0], foresight=None)])
+    assert (standing.rank, standing.why_unverified) == (None, "audits not made or undecided: foresight")
+
+
+def test_summaries_of_earlier_versions_are_unverified() -> None:
+    summaries = [replace(summarize(each), undecided_audits=None) for each in flat("mine", 0.9)]
+    (standing,) = leaderboard(summaries)
+    assert (standing.rank, standing.why_unverified) == (None, "audits unknown: recorded by an earlier version")
+    sealed = [replace(each, seal="ab" * 32) for each in summaries]
+    assert leaderboard(sealed)[0].verified == "sealed"
+
+
 @pytest.mark.parametrize("seeds", [None, [42], [43]])
 def test_an_audit_once_failed_stays_failed(seeds: list[int] | None) -> None:
     cheat = flat("cheat", 1.0)
@@ -120,7 +218,7 @@ def test_an_audit_once_failed_stays_failed(seeds: list[int] | None) -> None:
 def test_a_score_taken_by_a_strict_audit_is_not_given_back_without_one() -> None:
     cheat = flat("cheat", 1.0)
     taken = [failing(cheat[0], "foresight", mode="strict"), *cheat[1:]]
-    (standing,) = leaderboard([*taken, *cheat])
+    (standing,) = leaderboard([*taken, *map(unaudited, cheat)])
     assert "cheat with seed 42 has no score: foresight: found out" in str(standing.why_no_score)
     (standing,) = leaderboard([*taken, changed(cheat[0], audit="strict")])
     assert (standing.why_no_score, standing.rank, standing.failed_audits) == (None, None, ["foresight"])
@@ -141,7 +239,7 @@ def test_the_same_total_is_the_same_rank() -> None:
         for name, steps in (("slower", 2_000), ("faster", 1_750)):
             rng.shuffle(rights)
             ends = [[(steps, right / 16_384) for right in rights[3 * i : 3 * i + 3]] for i in range(5)]
-            entries += [made(name, ends, label) for label in CONFIGURATIONS]
+            entries += [audited(made(name, ends, label)) for label in CONFIGURATIONS]
         assert places(leaderboard(entries)) == [(1, "faster"), (2, "slower")]
 
 

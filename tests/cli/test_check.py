@@ -41,7 +41,7 @@ def test_what_people_see(run: Run) -> None:
     assert (status, err) == (0, "")
     lines = [line.rstrip() for line in out.splitlines()]
     assert lines[0].startswith(
-        "isolated_cube · n32-k8 · seed 42 · 10 secrets × 10 orderings · 100,000 steps · contained"
+        "strategy isolated_cube · n32-k8 · seed 42 · 10 secrets × 10 orderings · 100,000 steps · contained"
     )
     assert lines[1] == "loads and answers; training sets looked at: 2 of 10"
     shown = {line[:18].strip(): re.split(" {2,}", line[18:]) for line in lines[2:-1]}
@@ -162,8 +162,9 @@ def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> No
     assert status == 3
     said = f"{path}: a strategy must define init_model, make_dataset, get_optimizer_config, got no make_dataset"
     # Twice: it is loaded again for its training set, in case that is refused for another reason.
-    assert err == f"vecparity: error: {said}\nLast output of strategies:\nFINAL_METRICS\nFINAL_METRICS\n"
-    assert json.loads(out)["notes"] == ["Last output of strategies:\nFINAL_METRICS\nFINAL_METRICS"]
+    shown = "    | FINAL_METRICS\n" * 2
+    assert err == f"vecparity: error: {said}\n  Last output of strategies:\n{shown}"
+    assert json.loads(out)["notes"] == ["Last output of strategies:\n  | FINAL_METRICS\n  | FINAL_METRICS"]
 
 
 @pytest.mark.slow
@@ -174,8 +175,8 @@ def test_what_a_strategy_prints_is_told_apart(run: Run, tmp_path: Path) -> None:
         assert status == 0
         assert "FINAL_METRICS" not in out or "--json" in arguments
         assert err.startswith("vecparity: the strategy printed:\n")
-        assert err.endswith("\ndone\n")
-        assert len(err) < 100_000  # of 1.4 MB
+        assert err.endswith("\n    | done\n")
+        assert len(err) < 500  # of 1.4 MB
     (made,) = json.loads(out)["configurations"]
     assert made["printed"].endswith("\ndone")
 

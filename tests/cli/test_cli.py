@@ -106,7 +106,7 @@ def test_what_speaks_against_a_figure_stands_beside_it(
     _, out, _ = run_command("history", "--history", at)
     assert "fails overlap; sealed abababab" in out
     _, out, _ = run_command("show", "1", "--history", at)
-    assert "\nisolated_cube fails overlap\n" in out
+    assert "\nfails overlap\n" in out
     lines = [line.split(maxsplit=2) for line in out.splitlines()]
     assert ["audit:", "overlap", "failed: expected none, got 3"] in lines
     assert ["audit:", "foresight", "undecided: too few"] in lines

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import ADVERSARIAL
 from cyclopts import App
-from made import changed, diverged, made, published
+from made import audited, changed, diverged, made, published
 
 from vecparity import Evaluation
 from vecparity.audits.finding import AuditFinding
@@ -52,7 +52,10 @@ def record(path: Path, *evaluations: Evaluation) -> None:
 def at(tmp_path: Path) -> str:
     """1 to 3 multi_epoch, 4 to 6 isolated_cube; one that diverged; one that ranks nowhere."""
     path = tmp_path / "history"
-    record(path, *(published(name, label) for name in ("multi_epoch", "isolated_cube") for label in CONFIGURATIONS))
+    record(
+        path,
+        *(audited(published(name, label)) for name in ("multi_epoch", "isolated_cube") for label in CONFIGURATIONS),
+    )
     broken = diverged(made("broken", [[(1_750, 1.0)] * 3] * 5))
     record(path, broken, made("wide", [[(1_750, 1.0)] * 3] * 5, hidden_width=1_024))
     return str(path)
@@ -132,10 +135,10 @@ def test_compare_names_who_fails_audits_and_what_was_made_differently(run: Run, 
     cheat = failing(changed(published("isolated_cube"), engine="vmap", audit="report"), "overlap", "foresight")
     record(Path(at), changed(cheat, strategy="cheat", strategy_sha256=sha256(b"cheat").hexdigest()))
     out = run(compare, "1", "4", "9", "--history", at)
-    assert out.count(" fails ") == 1
-    assert out.endswith("\ncheat fails foresight, overlap\n")
+    assert out.count("fails ") == 1
+    assert out.endswith("\nfails foresight, overlap: cheat\n")
     assert out.count("made differently: ") == 1
-    assert "\nmade differently: engine vmap against native; audit report against off\n" in out
+    assert "\nmade differently: engine vmap against native; audit report against strict\n" in out
     rows = table(run(compare, "9", "4", "--history", at, "--format", "csv"))
     assert (rows[0]["failed_audits"], rows[0]["failed_audits_against"]) == ("", "foresight overlap")
 
@@ -189,7 +192,28 @@ def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
     assert float(rows[1]["accuracy_low"]) < float(rows[1]["accuracy"]) < float(rows[1]["accuracy_high"])
     assert float(rows[1]["n64-k8_steps"]) == pytest.approx(6_716.667, abs=1e-3)
     assert "│ no score │ broken        │" in out
-    assert "\nbroken with seed 42 has no score: expected finite losses" in out
+    assert "\nno rank: broken with seed 42 has no score: expected finite losses" in out
+
+
+def test_who_is_unverified_stands_below_with_the_command_that_verifies(run: Run, at: str) -> None:
+    record(Path(at), *(made("unaudited", [[(1_500, 1.0)] * 3] * 5, label, seed=-7) for label in CONFIGURATIONS))
+    command = "vecparity eval --strategy unaudited.py --seed -7 --all-configs --protocol published --audit strict"
+    out = run(leaderboard, "--history", at)
+    lines = [line.strip("│").split("│") for line in out.splitlines() if line.startswith("│")]
+    assert [(line[0].strip(), line[1].strip(), line[-1].strip()) for line in lines] == [
+        ("1", "isolated_cube", "audited"),
+        ("2", "multi_epoch", "audited"),
+        ("unverified", "unaudited", "—"),
+        ("no score", "broken", "—"),
+    ]
+    assert f"\nno rank: unaudited: not audited ({command} verifies it)\n" in out
+    markdown = run(leaderboard, "--history", at, "--format", "markdown")
+    assert "| unverified | unaudited " in markdown and command in markdown
+    row = table(run(leaderboard, "--history", at, "--format", "csv"))[2]
+    assert (row["rank"], row["verified"], row["why_unverified"], row["verify_with"]) == ("", "", "not audited", command)
+    best, _, unverified, _ = json.loads(run(leaderboard, "--history", at, "--format", "json"))["standings"]
+    assert (best["verified"], best["why_unverified"], best["verify_with"]) == ("audited", None, None)
+    assert (unverified["rank"], unverified["verified"], unverified["verify_with"]) == (None, None, command)
 
 
 def test_who_fails_audits_is_not_ranked(run: Run, at: str) -> None:
@@ -244,7 +268,7 @@ def test_published_results_stand_below(run: Run, at: str) -> None:
 def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> None:
     seal = "ab" * 32
     ends = [[(1_750, 0.9)] * 3] * 5
-    record(tmp_path / "history", made("public", ends), changed(made("sealed", ends), seal=seal))
+    record(tmp_path / "history", audited(made("public", ends)), changed(made("sealed", ends), seal=seal))
     arguments = leaderboard, "--history", str(tmp_path / "history")
     content = json.loads(run(*arguments, "--format", "json"))
     assert (content["protocol"], content["seal"]) == ("published", seal)
@@ -252,7 +276,7 @@ def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> 
     assert run(*arguments, "--seal", "abab").startswith("protocol published, sealed abababababababab")
     out = run(*arguments, "--seal", "public")
     assert "│ incomplete │ public" in out
-    assert "public has no rank: no evaluation of n50-k8, n64-k8 (vecparity eval --all-configs makes all)" in out
+    assert "no rank: public: no evaluation of n50-k8, n64-k8 (vecparity eval --all-configs makes all)" in out
 
 
 @pytest.mark.parametrize(

@@ -192,5 +192,5 @@ def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
         list(prepare(plan(path), limits=limits))
     assert error.value.__notes__[0].splitlines() == [
         "Last output of strategies:",
-        *(f"asked for {n}" for n in (5, 6, 7) for _ in range(4)),
+        *(f"  | asked for {n}" for n in (5, 6, 7) for _ in range(4)),
     ]

@@ -180,6 +180,8 @@ def ranked(tmp_path: Path) -> Path:
         ('"protocol":"published"', '"protocol":null'),
         ('"protocol":"published"', '"protocol":"mine"'),
         ('"label":"n32-k8"', '"label":"n50-k8"'),
+        ('"undecided_audits":["repeatability",', '"undecided_audits":['),
+        ('"undecided_audits":["repeatability",', '"undecided_audits":["\\u001b[2J",'),
         ("{", ""),
     ],
 )

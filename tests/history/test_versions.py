@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import RunCommand
+from damaging import digested
+from made import audited, published
 from processes import Child
 
 from vecparity import Evaluation, leaderboard
@@ -22,7 +24,8 @@ from vecparity.history.database import VERSION
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.records import Recorded
 from vecparity.history.store import History, default_path
-from vecparity.strategy.source import load
+from vecparity.strategy.source import Strategy, load
+from vecparity.task.config import CONFIGURATIONS
 
 SAMPLE = Path(__file__).parent / "samples" / "version-1.sqlite3"
 CUBE = load("isolated_cube")
@@ -66,10 +69,11 @@ def test_it_is_read_as_it_is(path: Path) -> None:
     assert recorded.source.startswith(b'"""')
     assert fingerprint(recorded.evaluation.config, recorded.evaluation.provenance) == digests[0]
     assert [(each.rank, each.strategy) for each in standings] == [
-        (1, "isolated_cube_1"),
-        (2, "multi_epoch"),
+        (None, "isolated_cube_1"),
+        (None, "multi_epoch"),
         (None, "broken"),
     ]
+    assert [each.why_unverified for each in standings] == ["not audited"] * 2 + [None]
     assert path.read_bytes() == before
 
 
@@ -256,3 +260,21 @@ def test_what_cannot_be_written_can_be_read(path: Path) -> None:
     assert len(everything(path)) == 10
     with pytest.raises(MachineError):
         migration.migrate(path)
+
+
+def test_summaries_that_lack_undecided_audits_are_read(tmp_path: Path) -> None:
+    """Those of version 2 that earlier versions of vecparity recorded."""
+    path = tmp_path / "history.sqlite3"
+    with History(path, create=True) as history:
+        for label in CONFIGURATIONS:
+            history.add(audited(published("multi_epoch", label)), Strategy("multi_epoch", "", b"multi_epoch"), "a")
+        assert leaderboard(history.summaries())[0].rank == 1
+    with closing(sqlite3.connect(path)) as connection, connection:
+        of_old = "replace(summary, ',\"undecided_audits\":[]', '')"
+        assert connection.execute(f"SELECT count(*) FROM evaluations WHERE summary != {of_old}").fetchone() == (3,)
+        connection.execute(f"UPDATE evaluations SET summary = {of_old}")
+        digested(connection)
+    with History(path) as history:
+        assert history.check() == 3
+        (standing,) = leaderboard(history.summaries())
+    assert (standing.rank, standing.why_unverified) == (None, "audits unknown: recorded by an earlier version")

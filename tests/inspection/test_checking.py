@@ -216,5 +216,5 @@ def test_refusals_are_the_evaluators_own(tmp_path: Path) -> None:
     with pytest.raises(StrategyFailedError) as theirs:
         list(prepare([(CONFIG, [make_task(path, CONFIG, seed=42)])]))
     assert str(ours.value) == str(theirs.value) == f"{path}:8: make_dataset raised ValueError: only here"
-    assert set(ours.value.__notes__[0].splitlines()) == {"Last output of strategies:", "loaded"}
-    assert theirs.value.__notes__[0].startswith("Last output of strategies:\nloaded")
+    assert set(ours.value.__notes__[0].splitlines()) == {"Last output of strategies:", "  | loaded"}
+    assert theirs.value.__notes__[0].startswith("Last output of strategies:\n  | loaded")

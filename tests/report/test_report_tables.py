@@ -49,7 +49,8 @@ def test_every_table_is_the_jsons(varied: list[Evaluation], tmp_path: Path) -> N
         assert len(found) > 3
         assert table(watched.page, "audits") == found
         assert watched.page.locator("section[aria-labelledby=audits] p").all_inner_texts() == [
-            "B n32-k8 was not audited (audit off)."
+            "A n32-k8: unverified (audits not made or undecided: fresh-test, cross-pairing, foresight)",
+            "B n32-k8: unverified (not audited)",
         ]
 
 

@@ -282,6 +282,13 @@ class Listeners:
                     listener.accept()[0].close()
 
 
+def assert_only_the_evaluators_own(said: str) -> None:
+    """Checks standard error: where it is merged with standard output, no line of it can pass for a metric line."""
+    lines = said.split("\n")
+    assert lines.pop() == ""
+    assert all(line.isprintable() and line.startswith(("vecparity: ", "  ")) for line in lines), said
+
+
 @pytest.mark.parametrize(("name", "level"), list(cases()))
 def test_trick(
     name: str,
@@ -307,6 +314,7 @@ def test_trick(
             status = main(arguments.split())
             printed, said = capfd.readouterr()
             assert time.monotonic() - began < 240  # of the 600 that a call may take
+            assert_only_the_evaluators_own(said)
             if trick.expected[level] == "as honest":
                 assert (status, said) == (0, "")
                 assert printed.splitlines() == honest

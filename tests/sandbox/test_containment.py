@@ -589,6 +589,36 @@ def test_a_log_closes_beside_a_writer_without_end() -> None:
         assert writer.poll() is None or writer.returncode == -signal.SIGPIPE
 
 
+def test_a_log_that_is_withheld_still_goes_to_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    with StrategyLog(path) as log:
+        os.write(log.write_end, b"before\n")
+        assert log.last_words() == "before"
+        log.withhold()
+        os.write(log.write_end, b"secret 1 2 3\n")
+        assert log.last_words() == ""
+        with pytest.raises(StrategyFailedError) as raised, log.noted("mine"):
+            raise StrategyFailedError("failed")
+        assert not hasattr(raised.value, "__notes__")
+    assert path.read_text() == "before\nsecret 1 2 3\n"
+
+
+def test_a_log_has_notes_of_the_evaluators_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vecparity.sandbox.log._MOST_BYTES", 10)
+    path = tmp_path / "log"
+    with StrategyLog(path) as log:
+        log.note("begins")
+        os.write(log.write_end, b"in the middle of a line")
+        await_that(lambda: log.last_words() != "" and path.stat().st_size > len("vecparity: begins\n"))
+        log.note("a\x1b[2J\nb")  # beyond the file's limit, too
+        assert log.last_words() == "in the middle of a line"
+        log.note("ends")
+    assert path.read_text() == "vecparity: begins\nin the mid\nvecparity: a\\x1b[2J\\nb\nvecparity: ends\n"
+    with StrategyLog() as log:
+        log.note("nowhere")
+        assert log.last_words() == ""
+
+
 def test_a_log_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="strategy-log must be a file that can be written"):
         StrategyLog(tmp_path)

@@ -1,6 +1,6 @@
 """Published results of the benchmark, for comparison with new ones. Source: contract section 7."""
 
-from vecparity.analysis.ranking import ConfigurationFigures, Standing, means
+from vecparity.analysis.standings import ConfigurationFigures, Standing, means
 from vecparity.errors import UsageError
 from vecparity.task.config import CONFIGURATIONS, Protocol
 

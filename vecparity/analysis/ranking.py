@@ -4,72 +4,14 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from itertools import groupby
-from statistics import fmean
 
 from vecparity.analysis.intervals import Interval, interval
+from vecparity.analysis.standings import ConfigurationFigures, Standing, means
 from vecparity.errors import UsageError
-from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import Evaluation, listed
-from vecparity.evaluation.summary import Summary, summarize
+from vecparity.evaluation.summary import Summary, summarize, why_unverified
+from vecparity.history.reproduction import auditing_command
 from vecparity.task.config import CONFIGURATIONS, Protocol
-
-
-@dataclass(frozen=True)
-class ConfigurationFigures:
-    """One strategy's figures on one configuration, over all its seeds.
-
-    Attributes:
-        accuracy: Mean test accuracy.
-        interval: 95% interval of the accuracy, or None if the secrets do not differ from each other or are too few.
-        mean_steps: Mean steps until a run stopped.
-        num_runs: Number of runs over all seeds.
-        seeds: Top-level seeds, ascending.
-    """
-
-    accuracy: float
-    interval: Interval | None
-    mean_steps: float
-    num_runs: int
-    seeds: list[int]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One strategy's place.
-
-    Attributes:
-        rank: From 1, shared by strategies with the same figures; None if the strategy lacks a configuration or a
-            score, or failed an audit.
-        strategy: Its name and parameters, with the first digits of its source's digest if another source has the same.
-        sha256: Digest of the source, or None for a published result.
-        configurations: Figures of the configurations with a score, by label.
-        accuracy: Mean over all runs on the three configurations, or None if incomplete or without a score.
-        interval: 95% interval of the accuracy, as for each configuration.
-        mean_steps: Mean over all runs on the three configurations, or None if incomplete or without a score.
-        failed_audits: Names of the audits that any of its evaluations failed.
-        lacks: The evaluations that are missing for a rank, if any.
-        why_no_score: Why one of its evaluations has no score, if any has none.
-        is_published: True for a published result, which is shown beside the others.
-        params: Values of its keyword parameters.
-    """
-
-    rank: int | None
-    strategy: str
-    sha256: str | None
-    configurations: dict[str, ConfigurationFigures]
-    accuracy: float | None
-    interval: Interval | None
-    mean_steps: float | None
-    failed_audits: list[str]
-    lacks: str | None = None
-    why_no_score: str | None = None
-    is_published: bool = False
-    params: Params = field(default_factory=dict)
-
-    @property
-    def seeds(self) -> list[int]:
-        """The seeds of all configurations, ascending."""
-        return sorted({seed for figures in self.configurations.values() for seed in figures.seeds})
 
 
 @dataclass(frozen=True)
@@ -111,14 +53,15 @@ class RankedSource:
     def add(self, summary: Summary, seeds: Sequence[int] | None) -> None:
         """Adds the next newer evaluation, which replaces an older one of the same configuration and seed.
 
-        An unaudited evaluation does not restore a score that a strict audit withheld.
+        An unaudited evaluation does not undo what audits decided about an older one: that its score is verified, or
+        withheld.
         """
         self.newest = summary
         if summary.failed_audits:
             self.failed_audits = sorted({*self.failed_audits, *summary.failed_audits})
         key = summary.label, summary.seed
         older = self.counting.get(key)
-        is_undoing = older is not None and _failed_strictly(older) and summary.audit == "off"
+        is_undoing = older is not None and _is_decided(older) and summary.audit == "off"
         if (not seeds or summary.seed in seeds) and not is_undoing:
             self.counting[key] = summary
 
@@ -129,14 +72,16 @@ def leaderboard(
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
     Each entry is one source with its parameters. It is complete if some seeds were evaluated on all three
-    configurations; it then has the runs of these seeds. The ranked strategies come first, then complete strategies that
-    failed an audit in any of the evaluations, then incomplete strategies (more configurations first), then strategies
-    without a score.
+    configurations; it then has the runs of these seeds. It is verified if each of their scores is sealed, or is under
+    public seeds and all `DECIDING` audits decided and were passed. The ranked strategies, which are complete and
+    verified, come first; then complete strategies that are unverified, by the same figures; then complete strategies
+    that failed an audit in any of the evaluations; then incomplete strategies (more configurations first); then
+    strategies without a score.
 
     Args:
         evaluations: Any evaluations or their summaries, oldest first. For one source, configuration and seed, the
-            newest counts, unless it was not audited and a strict audit withheld an older one's score. Other leagues'
-            evaluations are ignored.
+            newest counts, unless it was not audited and audits verified or withheld an older one's score. Other
+            leagues' evaluations are ignored.
         league: The league to rank; by default that of the newest evaluation that is in any.
         seeds: The top-level seeds that count; by default all.
 
@@ -170,6 +115,10 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
     has_place = is_complete and not problems
     everything = [summary for on_one in scored.values() for summary in on_one]
     samples = [_accuracies(on_one) for on_one in scored.values()]
+    # All are of one league: under a seal, or none is.
+    verified = everything[0].verified if everything and all(summary.verified for summary in everything) else None
+    seeds = sorted({summary.seed for summary in everything})
+    is_unverified = bool(everything) and not verified and not entry.failed_audits
     return Standing(
         rank=None,
         strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.newest.strategy_sha256[:8]})",
@@ -182,6 +131,9 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
         lacks=None if problems or is_complete else _missing(scored),
         why_no_score=problems[0] if problems else None,
         params=entry.newest.params,
+        verified=None if entry.failed_audits else verified,
+        why_unverified=why_unverified(everything) if is_unverified else None,
+        verify_with=auditing_command(entry.newest, seeds) if is_unverified else None,
     )
 
 
@@ -252,9 +204,10 @@ def _ranked(standings: Iterable[Standing]) -> list[Standing]:
 def _key(standing: Standing) -> tuple[int, int, float, float]:
     """Returns the sort key: obstacles to a rank, then the number of configurations, then the figures."""
     if standing.accuracy is not None and standing.mean_steps is not None:
-        return int(bool(standing.failed_audits)), 0, -standing.accuracy, standing.mean_steps
+        obstacle = 2 if standing.failed_audits else 0 if standing.verified else 1
+        return obstacle, 0, -standing.accuracy, standing.mean_steps
     accuracy, steps = means(standing.configurations) if standing.configurations else (0.0, 0.0)
-    return 3 if standing.why_no_score else 2, -len(standing.configurations), -accuracy, steps
+    return 4 if standing.why_no_score else 3, -len(standing.configurations), -accuracy, steps
 
 
 def league_of(summary: Summary) -> League | None:
@@ -287,13 +240,6 @@ def entries(summaries: Iterable[Summary], league: League, seeds: Sequence[int] |
     return [entry for entry in sources.values() if entry.counting]
 
 
-def _failed_strictly(summary: Summary) -> bool:
-    return summary.audit == "strict" and bool(summary.failed_audits)
-
-
-def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:
-    """Returns the means of accuracy and steps over the given configurations, equally weighted."""
-    figures = configurations.values()
-    return fmean(configuration.accuracy for configuration in figures), fmean(
-        configuration.mean_steps for configuration in figures
-    )
+def _is_decided(summary: Summary) -> bool:
+    """Returns True if audits decided about a score: a strict one withheld it, or all of them were passed."""
+    return summary.verified == "audited" or (summary.audit == "strict" and bool(summary.failed_audits))

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# Audits that must all decide, and be passed, before a score under public seeds ranks. That of the file is not among
+# them: strategies that are made of functions have no file.
+DECIDING = ("repeatability", "overlap", "fresh-test", "cross-pairing", "foresight")
+
 
 @dataclass(frozen=True)
 class AuditFinding:

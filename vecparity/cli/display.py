@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Thread
 from typing import IO, cast
 
-from rich.console import Console
 from rich.progress import Task
 from rich.table import Table
 from rich.text import Text
 
 from vecparity.cli.messages import fail_to_print, say
+from vecparity.cli.output import PlainConsole
 from vecparity.cli.progress_table import ProgressTable, duration, seconds_left, stage
 from vecparity.cli.standard_streams import Lossy
 from vecparity.task.config import TaskConfig
@@ -37,14 +37,7 @@ class Display(ProgressTable):
     def __init__(
         self, enabled: bool | None, configs: Sequence[TaskConfig], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        # Names are plain text: brackets and colons in them are no markup.
-        console = Console(
-            file=cast(IO[str], Lossy(sys.stderr)),
-            force_terminal=True if enabled else None,
-            markup=False,
-            emoji=False,
-            highlight=False,
-        )
+        console = PlainConsole(file=cast(IO[str], Lossy(sys.stderr)), force_terminal=True if enabled else None)
         is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
         self.is_live = is_terminal if enabled is None else enabled
         super().__init__(

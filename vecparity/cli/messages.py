@@ -1,10 +1,11 @@
 """The command's messages on standard error, and the exit statuses of errors."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
 from vecparity.cli import standard_streams
-from vecparity.errors import MachineError, VecparityError
+from vecparity.errors import MachineError, VecparityError, visible
 
 if TYPE_CHECKING:
     from vecparity.evaluation.result import Evaluation
@@ -14,9 +15,9 @@ _SIGPIPE = 128 + 13
 
 
 def fail(error: Exception) -> int:
-    """Reports an error in a line or two and returns its exit status."""
+    """Reports an error in a line, with its notes below, and returns its exit status."""
     if isinstance(error, VecparityError):
-        say("\n".join([f"error: {error}", *getattr(error, "__notes__", [])]))
+        say(f"error: {error}", getattr(error, "__notes__", []))
         return error.exit_status
     # torch's error is compared by name, because torch may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
@@ -45,9 +46,16 @@ def flush(status: int) -> int:
     return status
 
 
-def say(message: str) -> None:
-    """Prints a message to standard error, and ignores a closed stream."""
-    print(f"vecparity: {message}", file=standard_streams.Lossy(sys.stderr))
+def say(message: str, notes: Iterable[str] = ()) -> None:
+    """Prints a message to standard error, and ignores a closed stream.
+
+    Args:
+        message: Printed as one line, with escapes for what cannot be printed.
+        notes: Printed below it, each of one or more lines, which are indented and likewise escaped.
+    """
+    lines = [f"vecparity: {visible(message)}"]
+    lines += [f"  {visible(line)}" for note in notes for line in note.split("\n")]
+    print("\n".join(lines), file=standard_streams.Lossy(sys.stderr))
 
 
 def warn(message: str) -> None:

@@ -1,15 +1,21 @@
 """Summary of an evaluation: all that ranking reads of it, in a few hundred bytes."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Literal
 
+from vecparity.audits.finding import DECIDING
 from vecparity.audits.mode import AuditMode
 from vecparity.errors import brief
 from vecparity.evaluation.coherence import MOST_CHARACTERS, require_line
 from vecparity.evaluation.params import Params, check_params, identity, title
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import Protocol, protocol_of
+
+# What verifies a score: secrets that nobody could know, or audits that all decided and were passed.
+Verified = Literal["sealed", "audited"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,8 @@ class Summary:
         accuracy_remainders: For each secret, what the sum was rounded by, so that means over all runs are those of
             `Evaluation.metrics`. Empty if all are 0, as for test sets of 2^14 rows.
         step_sums: For each secret, the sum of its orderings' steps. Empty without a score.
+        undecided_audits: Names of the `DECIDING` audits that were not made or are undecided; empty under a seal. None
+            in a summary that an earlier version recorded.
     """
 
     strategy: str
@@ -52,6 +60,16 @@ class Summary:
     accuracy_sums: list[float]
     accuracy_remainders: list[float]
     step_sums: list[int]
+    undecided_audits: list[str] | None = None
+
+    @property
+    def verified(self) -> Verified | None:
+        """The seal or the audits that verify the score; None if nothing does, or an audit failed."""
+        if self.failed_audits or self.why_no_score:
+            return None
+        if self.seal is not None:
+            return "sealed"
+        return "audited" if self.undecided_audits == [] else None
 
     @property
     def title(self) -> str:
@@ -93,7 +111,34 @@ def summarize(evaluation: Evaluation) -> Summary:
         accuracy_sums=sums,
         accuracy_remainders=remainders if any(remainders) else [],
         step_sums=[sum(run.steps for run in orderings) for orderings in runs],
+        undecided_audits=_undecided_audits(evaluation),
     )
+
+
+def verification(evaluation: Evaluation) -> str:
+    """Says what verifies an evaluation's score, or why nothing does; empty if it failed an audit or has no score."""
+    summary = summarize(evaluation)
+    if summary.failed_audits or summary.why_no_score:
+        return ""
+    return f"verified ({summary.verified})" if summary.verified else f"unverified ({why_unverified([summary])})"
+
+
+def why_unverified(summaries: Sequence[Summary]) -> str:
+    """Names the audits that did not decide about some of the evaluations."""
+    if any(summary.undecided_audits is None for summary in summaries):
+        return "audits unknown: recorded by an earlier version"
+    lacking = {name for summary in summaries for name in summary.undecided_audits or []}
+    if lacking.issuperset(DECIDING):
+        return "not audited"
+    return f"audits not made or undecided: {', '.join(name for name in DECIDING if name in lacking)}"
+
+
+def _undecided_audits(evaluation: Evaluation) -> list[str]:
+    if evaluation.provenance.seal is not None:
+        return []
+    decided = {finding.name for finding in evaluation.findings if finding.passed is not None}
+    undecided = {finding.name for finding in evaluation.findings if finding.passed is None}
+    return [name for name in DECIDING if name not in decided or name in undecided]
 
 
 def check_summary(summary: Summary) -> None:
@@ -103,6 +148,7 @@ def check_summary(summary: Summary) -> None:
         ValueError: Some parts disagree, or a text cannot be shown.
     """
     texts = (summary.strategy, summary.label, summary.why_no_score or "", *summary.failed_audits)
+    texts += tuple(summary.undecided_audits or ())
     joint = "".join(texts)
     if len(joint) > MOST_CHARACTERS or not joint.isprintable():  # one by one only if need be: there may be 100 000
         for text in texts:

@@ -1,10 +1,12 @@
 """Reproduction of an evaluation: its command line, and notes on the conditions that a command line cannot express."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation, Provenance
+from vecparity.evaluation.summary import Summary
 from vecparity.strategy.source import bundled, load
 from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
 
@@ -34,6 +36,21 @@ def command(evaluation: Evaluation) -> str:
     return shlex.join(words)
 
 
+def auditing_command(summary: Summary, seeds: Sequence[int]) -> str:
+    """Returns the ``vecparity eval`` command that has all audits decide about a strategy on all configurations.
+
+    Args:
+        summary: An evaluation under a protocol, with none of its settings overridden.
+        seeds: The top-level seeds.
+    """
+    words = ["vecparity", "eval", "--strategy", _strategy(summary), "--seed", *map(str, seeds)]
+    for word in param_words(summary.params):
+        words += ["--param", word]
+    words += ["--all-configs", "--protocol", str(summary.protocol)]
+    words += ["--init-device", summary.init_device] if summary.init_device != "cpu" else []
+    return shlex.join([*words, "--audit", "strict"])
+
+
 def notes(evaluation: Evaluation) -> list[str]:
     """Returns the conditions, besides the versions, under which the command repeats the evaluation."""
     provenance = evaluation.provenance
@@ -48,11 +65,11 @@ def notes(evaluation: Evaluation) -> list[str]:
     return sentences
 
 
-def _strategy(provenance: Provenance) -> str:
-    return provenance.strategy if _is_bundled(provenance) else f"{provenance.strategy}.py"
+def _strategy(evaluated: Provenance | Summary) -> str:
+    return evaluated.strategy if _is_bundled(evaluated) else f"{evaluated.strategy}.py"
 
 
-def _is_bundled(provenance: Provenance) -> bool:
+def _is_bundled(evaluated: Provenance | Summary) -> bool:
     """Checks that the name alone identifies a bundled strategy here, byte for byte."""
-    name = provenance.strategy
-    return name in bundled() and load(name).sha256 == provenance.strategy_sha256
+    name = evaluated.strategy
+    return name in bundled() and load(name).sha256 == evaluated.strategy_sha256

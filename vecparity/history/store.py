@@ -10,7 +10,7 @@ from typing import Any
 
 import platformdirs
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, visible
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.summary import Summary
 from vecparity.files import to_path
@@ -65,8 +65,8 @@ class History:
                 pass  # another process has migrated it meanwhile: otherwise it is refused below
             else:
                 warnings.warn(
-                    f"the history {self.path} was migrated to version {VERSION}, which earlier versions of vecparity "
-                    f"cannot read; {backup} is a copy of the old file",
+                    f"the history {visible(str(self.path))} was migrated to version {VERSION}, which earlier versions "
+                    f"of vecparity cannot read; {visible(str(backup))} is a copy of the old file",
                     stacklevel=2,
                 )
             opened = connect(self.path, create=create)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, visible
 from vecparity.evaluation.result import Evaluation
+from vecparity.evaluation.summary import verification
 from vecparity.history import reproduction
 from vecparity.report import feature_tables, figures, heat_maps, words
 from vecparity.report.curves import Median, median, points_per_run
@@ -63,21 +64,30 @@ def html(evaluations: Sequence[Evaluation]) -> str:
 
 
 def environment() -> Environment:
-    """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input."""
+    """Returns the environment that loads the templates. It escapes evaluations' text: names are untrusted input.
+
+    That is HTML, and what cannot be printed, such as marks that reverse the direction of writing.
+    """
     templates = Environment(
         loader=PackageLoader("vecparity.report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_one_line,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     templates.globals |= {
         "words": words,
+        "verification": verification,
         "reproduction": reproduction,
         "medians": medians,
         "feature_tables": feature_tables,
     }
     return templates
+
+
+def _one_line(value: object) -> object:
+    return visible(value) if type(value) is str else value  # and not what is HTML already
 
 
 def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]], int]:

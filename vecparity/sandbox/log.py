@@ -6,11 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError
+from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, quoted, visible
 from vecparity.sandbox.protocol import printable
 from vecparity.sandbox.start import output_pipe
 
@@ -45,7 +45,10 @@ class StrategyLog:
         self._last: deque[bytes] = deque()
         self._taking = threading.Lock()  # so that last_words() misses nothing between the pipe and _last
         self._written = 0
+        self._writing = threading.Lock()  # so that each line of `note` is whole, and on a line of its own
+        self._is_at_start = True
         self._source = ""
+        self._is_withheld = False
         self._is_closing = threading.Event()
         self._thread = threading.Thread(target=self._read, name="strategy-log", daemon=True)
         self._thread.start()
@@ -63,8 +66,27 @@ class StrategyLog:
         if self._file:
             self._file.close()
 
+    def withhold(self) -> None:
+        """Shows nothing of the output from now on: what a strategy prints may be a secret. The file gets all of it."""
+        self._is_withheld = True
+
+    def note(self, text: str) -> None:
+        """Writes a line of the evaluator's own to the file, if there is one, even beyond the file's limit.
+
+        The line is none of the last words.
+        """
+        if self._file:
+            with self._writing, suppress(OSError):
+                self._file.write(f"{'' if self._is_at_start else chr(10)}vecparity: {visible(text)}\n".encode())
+                self._is_at_start = True
+
     def last_words(self) -> str:
-        """Returns the last lines printed, without characters that would move a terminal's cursor."""
+        """Returns the last lines printed, without characters that would move a terminal's cursor.
+
+        They are a strategy's own words: show them `quoted`. There are none from `withhold` on.
+        """
+        if self._is_withheld:
+            return ""
         for _ in range(_MOST_PARTS_WAITED_FOR):
             if not select.select([self._read_end], [], [], 0)[0]:
                 break
@@ -90,7 +112,7 @@ class StrategyLog:
             yield
         except (InvalidStrategyError, StrategyFailedError) as error:
             if words := self.last_words():
-                error.add_note(f"Last output of strategies:\n{words}")
+                error.add_note(f"Last output of strategies:\n{quoted(words)}")
             raise
 
     def _read(self) -> None:
@@ -124,6 +146,8 @@ class StrategyLog:
         if self._file and self._written < _MOST_BYTES:
             self._written += len(part)
             try:
-                self._file.write(part[:_MOST_BYTES])
+                with self._writing:
+                    self._file.write(part[:_MOST_BYTES])
+                    self._is_at_start = part.endswith(b"\n")
             except OSError:  # keep reading even if the disk is full
                 self._written = _MOST_BYTES

@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from vecparity.cli.arguments import Switch, Whole
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import show_json
-from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError, quoted
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import CheckLimits, Limits
@@ -84,7 +84,7 @@ def check(
 
         show_checks(checks)
     if checks[0].printed:
-        say(f"the strategy printed:\n{checks[0].printed}")
+        say("the strategy printed:", [quoted(checks[0].printed)])
     return 0
 
 

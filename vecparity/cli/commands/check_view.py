@@ -27,6 +27,7 @@ def show_checks(checks: Sequence[Check]) -> None:
 def _view(check: Check) -> RenderableType:
     config = check.config
     heading = Text.assemble(
+        "strategy ",
         (check.strategy, "bold"),
         f" · {config.label} · seed {check.seed} · {config.num_hidden_secrets} secrets × {config.num_orderings} "
         f"orderings · {config.max_steps:,} steps · contained by {check.containment}",

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
@@ -49,7 +48,7 @@ def compare(
         all_configs: All three configurations.
         seed: Top-level seeds, whose secrets are pooled. By default 42.
         per_secret: Show each secret.
-        format_: The output format. json has everything.
+        format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
         no_reuse: Evaluate strategies even if the history has their evaluations.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
@@ -135,13 +134,13 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
         return
     show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
     for comparison in comparisons:
-        show(Text(f"\n{comparison.verdict}"))
+        show("", comparison.verdict)
         if differing := comparison.made_differently:
-            show(Text(f"made differently: {'; '.join(_differing(*values) for values in differing.items())}"))
+            show(f"made differently: {'; '.join(_differing(*values) for values in differing.items())}")
     for name, audits in _failing(comparisons).items():
-        show(Text(f"\n{name} fails {', '.join(audits)}"))
+        show("", f"fails {', '.join(audits)}: {name}")
     if per_secret:
-        show(Text())
+        show("")
         show_records(secrets, SECRETS, format_)
 
 

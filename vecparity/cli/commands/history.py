@@ -80,7 +80,7 @@ def history(
         migrate: Bring the file to the newest version, which earlier versions of vecparity cannot read; the old file is
             kept beside it.
         check: Read the whole file, and say that all of it is as it was recorded.
-        format_: The output format.
+        format_: The output format. In csv, an apostrophe marks texts that look like formulas.
         history_: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.history.store import History, default_path

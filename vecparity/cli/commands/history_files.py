@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from vecparity.cli.output import show
 
 if TYPE_CHECKING:
@@ -19,14 +17,14 @@ def migrate(path: Path) -> int:
     from vecparity.history.migration import migrate as migrate_file
 
     backup = migrate_file(path)
-    show(Text(f"{path} was migrated to version {VERSION}; {backup} is a copy of the old file"))
+    show(f"{path} was migrated to version {VERSION}; {backup} is a copy of the old file")
     return 0
 
 
 def check(history: "History") -> int:
     """Reads everything in the history."""
     count = history.check()
-    show(Text(f"all {count} evaluations in {history.path} are as they were recorded"))
+    show(f"all {count} evaluations in {history.path} are as they were recorded")
     return 0
 
 
@@ -40,8 +38,8 @@ def prune(path: Path, entries: Sequence["Entry"], *, yes: bool) -> int:
     if num_left := len(entries) - len(chosen):
         scope += f" ({num_left} are sealed or have none)"
     if not yes:
-        show(Text(f"--yes drops {scope}, {room}"))
+        show(f"--yes drops {scope}, {room}")
         return 0
     prune_curves(path, chosen)
-    show(Text(f"dropped {scope}, {room}"))
+    show(f"dropped {scope}, {room}")
     return 0

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
@@ -15,7 +14,8 @@ from vecparity.evaluation.params import params_key
 from vecparity.task.config import CONFIGURATIONS, Protocol
 
 if TYPE_CHECKING:
-    from vecparity.analysis.ranking import League, Standing
+    from vecparity.analysis.ranking import League
+    from vecparity.analysis.standings import Standing
     from vecparity.evaluation.summary import Summary
 
 _PUBLIC = "public"
@@ -33,13 +33,16 @@ def leaderboard(
 ) -> int:
     """Rank the recorded strategies as the benchmark does: by test accuracy over all configurations, then by steps.
 
+    Only verified scores have a rank: sealed ones (eval --seal-key), and those under public seeds whose audits all
+    decided and were passed (eval --audit strict). The others stand below, with the command that verifies them.
+
     Args:
         protocol: Rank evaluations with this protocol's settings, none overridden. By default the newest evaluation's.
         seal: Rank evaluations under this seal: the beginning of its digest, or public. By default the newest's.
         init_device: Rank evaluations whose weights were drawn on this device. By default the newest's.
         seed: The top-level seeds that count. By default all; a ranked strategy has them on all configurations.
         published: Show the published results too. Requires protocol published.
-        format_: The output format. json has everything.
+        format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.analysis.published import published as published_results
@@ -96,9 +99,17 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
     records = [asdict(league) | _record(standing) for standing in standings]
     title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
     show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
-    for standing in standings if format_ != "csv" else []:
-        if standing.why_no_score or standing.lacks:
-            show(Text(f"\n{standing.why_no_score or f'{standing.strategy} has no rank: {standing.lacks}'}"))
+    if format_ != "csv" and (sentences := [sentence for standing in standings if (sentence := _why_no_rank(standing))]):
+        show("", *sentences)
+
+
+def _why_no_rank(standing: "Standing") -> str:
+    """Returns the sentence about what a rank takes; empty if there is a rank, or none to be had."""
+    if standing.why_no_score:
+        return f"no rank: {standing.why_no_score}"
+    lacking = [standing.lacks] if standing.lacks else []
+    lacking += [f"{standing.why_unverified} ({standing.verify_with} verifies it)"] if standing.why_unverified else []
+    return f"no rank: {standing.strategy}: {'; '.join(lacking)}" if lacking else ""
 
 
 def _place(standing: "Standing") -> str | int | None:
@@ -107,6 +118,7 @@ def _place(standing: "Standing") -> str | int | None:
         return "published"
     against = ["no score"] if standing.why_no_score else []
     against += ["incomplete"] if standing.lacks else []
+    against += ["unverified"] if standing.why_unverified else []
     against += [f"fails {', '.join(standing.failed_audits)}"] if standing.failed_audits else []
     return "; ".join(against) or standing.rank
 
@@ -125,6 +137,9 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "steps": standing.mean_steps,
         "seeds": " ".join(map(str, standing.seeds)),
         "runs": sum(figures.num_runs for figures in standing.configurations.values()),
+        "verified": standing.verified,
+        "why_unverified": standing.why_unverified,
+        "verify_with": standing.verify_with,
         "failed_audits": " ".join(standing.failed_audits),
         "lacks": standing.lacks,
         "why_no_score": standing.why_no_score,
@@ -156,13 +171,15 @@ _COLUMNS = {
     "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
     "runs": Column("runs", is_number=True, is_secondary=True),
     "seeds": Column("seeds"),
+    "verified": Column("verified"),
 }
 _CSV = {
     name: Column(name)
     for name in (
         *("rank", "strategy", "sha256", "accuracy", "accuracy_low", "accuracy_high", "steps", "seeds", "runs"),
         *(f"{label}_{figure}" for label in CONFIGURATIONS for figure in ("accuracy", "low", "high", "steps", "runs")),
-        *("failed_audits", "lacks", "why_no_score", "is_published", "protocol", "seal", "dtype", "init_device"),
+        *("verified", "why_unverified", "verify_with", "failed_audits", "lacks", "why_no_score", "is_published"),
+        *("protocol", "seal", "dtype", "init_device"),
         "params",
     )
 }

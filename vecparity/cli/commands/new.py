@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from vecparity.cli.output import show
 from vecparity.errors import MachineError, UsageError
@@ -28,15 +27,17 @@ def new(
         The exit status.
 
     Raises:
-        UsageError: The file exists or does not end in .py, or no such strategy is bundled.
+        UsageError: The file exists, does not end in .py or cannot be printed, or no such strategy is bundled.
         MachineError: The file cannot be written.
     """
     if file.suffix != ".py":
         raise UsageError(f"FILE must be a name that ends in .py, got {str(file)!r}")
+    if not str(file).isprintable():  # no command would read it
+        raise UsageError(f"FILE must be a name that can be printed, got {str(file)!r}")
     if from_ is not None and from_ not in bundled():
         raise UsageError(f"--from must be one of {', '.join(bundled())}, got {from_!r}")
     _write(file, _STARTER.read_bytes() if from_ is None else load(from_).source)
-    show(Text(f"wrote {file}; next:\n  vecparity check {shlex.quote(str(file))}"))
+    show(f"wrote {file}; next:", f"  vecparity check {shlex.quote(str(file))}")
     return 0
 
 

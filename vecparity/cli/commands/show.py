@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from vecparity.cli.arguments import Switch, Whole
 from vecparity.cli.output import show as show_on_output
@@ -33,7 +32,7 @@ def show(
 
     Args:
         id_: The evaluation's id, as listed by vecparity history.
-        source: Print only the strategy's source, byte for byte.
+        source: Print only the strategy's source: byte for byte, but on a terminal with control characters as escapes.
         json: Print the whole evaluation as JSON, as vecparity eval writes it to an output directory.
         history: The file in which the evaluation is recorded; by default one in the user's data directory.
     """
@@ -45,7 +44,9 @@ def show(
         raise UsageError("expected --source or --json, got both")
     with History(history) as opened:
         recorded = opened.get(id_)
-    if source:
+    if source and sys.stdout.isatty():
+        show_on_output(*recorded.source.decode(errors="backslashreplace").expandtabs().splitlines())
+    elif source:
         sys.stdout.buffer.write(recorded.source)
         sys.stdout.buffer.flush()
     elif json:
@@ -53,7 +54,7 @@ def show(
     else:
         show_on_output(tables.table([(recorded.entry.label, recorded.evaluation)]))
         for sentence in _against_it(recorded.evaluation):
-            show_on_output(Text(sentence))
+            show_on_output(sentence)
         show_on_output(_runs(recorded.evaluation))
         show_on_output(_facts(recorded))
     return 0
@@ -62,9 +63,9 @@ def show(
 def _against_it(evaluation: "Evaluation") -> list[str]:
     """Returns the reason why there is no score, or else the failed audits."""
     if problem := evaluation.why_no_score:
-        return [str(problem)]
+        return [f"no score: {problem}"]
     failed = evaluation.failed_audits
-    return [f"{evaluation.provenance.strategy} fails {', '.join(failed)}"] if failed else []
+    return [f"fails {', '.join(failed)}"] if failed else []
 
 
 def _runs(evaluation: "Evaluation") -> Table:
@@ -86,6 +87,7 @@ def _runs(evaluation: "Evaluation") -> Table:
 def _facts(recorded: "Recorded") -> Table:
     """Tabulates the evaluation's provenance, settings, findings and reproduction, one fact a line."""
     from vecparity.evaluation.params import param_words
+    from vecparity.evaluation.summary import verification
     from vecparity.history import reproduction
 
     rows = Table("", "", show_header=False, box=None)
@@ -98,6 +100,7 @@ def _facts(recorded: "Recorded") -> Table:
         "origin": "" if provenance.origin == "file" else provenance.origin,
     }
     facts |= asdict(evaluation.config)
+    facts |= {"score": verification(evaluation)}
     facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
     facts |= {"made again by": reproduction.command(evaluation), "where": " ".join(reproduction.notes(evaluation))}
     for name, value in facts.items():

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from vecparity.errors import MachineError, UsageError
+from vecparity.errors import MachineError, UsageError, visible
 from vecparity.training.checkpoints import checkpoint_file, snapshot
 from vecparity.training.checkpoints.checkpoint_file import CheckpointRefusedError
 from vecparity.training.checkpoints.lock import Lock
@@ -128,7 +128,8 @@ class Checkpoints:
             raise self._unusable(reasons)
         for reason in reasons:
             warnings.warn(
-                f"resuming from the checkpoint before the newest, which cannot be used: {reason}", stacklevel=2
+                f"resuming from the checkpoint before the newest, which cannot be used: {visible(reason)}",
+                stacklevel=2,
             )
         self._last, self._saved_at = max(generations, default=0), time.monotonic()
         runs = snapshot.to_runs(saved)
@@ -189,9 +190,8 @@ class Checkpoints:
             self._has_failed = False
         except (OSError, MemoryError, UsageError) as error:  # a failed save must not end a training
             if not self._has_failed:
-                warnings.warn(
-                    f"no checkpoint could be written to {self.directory}, training continues: {error}", stacklevel=4
-                )
+                message = f"no checkpoint could be written to {self.directory}, training continues: {error}"
+                warnings.warn(visible(message), stacklevel=4)
             self._has_failed = True
         if self._lock.is_held():
             self._sweep()

@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from pathlib import Path
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, visible
 
 # An attempt fails when another process removes the file or its directory between two system calls.
 _MOST_ATTEMPTS = 100
@@ -91,7 +91,7 @@ class Lock:
             raise UsageError(message) from error
         except OSError as error:
             message = f"{self.path} cannot be locked, so do not run the same evaluation twice at the same time: {error}"
-            warnings.warn(message, stacklevel=4)
+            warnings.warn(visible(message), stacklevel=4)
 
     def _is_named(self, descriptor: int) -> bool:
         try:
