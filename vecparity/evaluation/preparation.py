@@ -1,11 +1,10 @@
 """Prepares runs: makes all calls to strategies ahead of the training."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import Any
 
 from vecparity.audits import plan as audit_plan
 from vecparity.audits.findings import dataset_digest, network_digests
@@ -16,6 +15,7 @@ from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.task.config import TaskConfig
+from vecparity.task.seeds import SealedSeeds
 from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 
@@ -90,9 +90,9 @@ class Preparation:
     def finish(self, calls: "Sequence[TaskCalls]", config: TaskConfig) -> Prepared:
         """Makes the training sets of one ensemble; raises what `begin` does."""
         for task in calls:
-            self._attempt(task, task.make_runs)
+            self._attempt(task, task.make_runs, shows_secrets=True)
         for task in calls:
-            self._attempt(task, task.make_datasets_again)
+            self._attempt(task, task.make_datasets_again, shows_secrets=True)
         whole = [task for task in calls if task.error is None]
         runs = [run for task in whole for run in task.runs if run.order_index < config.num_orderings]
         audits: list[Audit | None] = []
@@ -116,14 +116,18 @@ class Preparation:
         repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again)
         return author, repeater, self._shared
 
-    def _attempt(self, calls: "TaskCalls", step: Any) -> None:
+    def _attempt(self, calls: "TaskCalls", step: Callable[[], None], *, shows_secrets: bool = False) -> None:
         if calls.error is not None:
             return
         if self._is_stopped:
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
         try:
             with self._log.noted(calls.member.task.strategy.sha256):
-                step()
+                if shows_secrets and isinstance(calls.member.task.seeds, SealedSeeds):
+                    with without_words(self._log, calls.member.task.strategy.path):
+                        step()
+                else:
+                    step()
         except (InvalidStrategyError, StrategyFailedError) as error:
             if self._fails_fast:
                 raise
@@ -214,6 +218,28 @@ class TaskCalls:
             count = audit_plan.num_sealed(task.seeds, task.config, task.audit)
             self._shared.sealed[group] = SealedRuns(count, task.seeds.seed, task.config)
         return self._shared.sealed[group]
+
+
+@contextmanager
+def without_words(log: StrategyLog, path: str) -> Iterator[None]:
+    """Keeps words of a strategy that saw a sealed secret from errors, whose readers may include the strategy's author.
+
+    What it prints, raises or returns may tell the secret, and so may the figures of the limits that it reached.
+
+    Args:
+        log: Receives the words.
+        path: The strategy's path.
+    """
+    log.withhold()
+    try:
+        yield
+    except (InvalidStrategyError, StrategyFailedError) as error:
+        log.note(str(error))
+        did = "returned what is refused" if isinstance(error, InvalidStrategyError) else "failed"
+        raise type(error)(
+            f"{path}: make_dataset {did}; under a seal, what says more of a training set is not shown "
+            "(--strategy-log FILE receives it)"
+        ) from None
 
 
 @contextmanager

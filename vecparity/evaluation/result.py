@@ -195,15 +195,13 @@ class Evaluation:
         """The error that explains a missing score (a run diverged, or a strict audit failed), or None."""
         subject = f"{self.provenance.strategy} with seed {self.provenance.seed} has no score"
         if self.diverged:
-            runs = ", ".join(
-                f"secret={run.secret_index} order={run.order_index} (step {run.step})"
-                for run in self.diverged[:_MOST_RUNS_NAMED]
-            )
-            if (left_out := len(self.diverged) - _MOST_RUNS_NAMED) > 0:
+            named = [] if self.provenance.seal else self.diverged[:_MOST_RUNS_NAMED]  # each tells of one secret
+            runs = ", ".join(f"secret={run.secret_index} order={run.order_index} (step {run.step})" for run in named)
+            if named and (left_out := len(self.diverged) - len(named)) > 0:
                 runs += f" and {left_out} more"
             return DivergedError(
                 f"{subject}: expected finite losses, got {len(self.diverged)} diverged of "
-                f"{len(self.diverged) + len(self.results)} runs: {runs}"
+                f"{len(self.diverged) + len(self.results)} runs{f': {runs}' if runs else ''}"
             )
         if self.provenance.audit == "strict" and self.failed_findings:
             found = "; ".join(f"{finding.name}: {finding.summary}" for finding in self.failed_findings)
