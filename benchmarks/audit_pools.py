@@ -58,9 +58,9 @@ class Pool:
 _ONE_PASS = {"max_train_examples": 30_000 * 128}
 POOLS = [
     Pool("learn every secret", "isolated_cube", "n32-k8", 8, {}),
-    Pool("learn every secret, nearly", "clean_noisy_cube", "n50-k8", 2, {}),
+    Pool("learn nothing in time", "clean_noisy_cube", "n32-k8", 2, {"max_steps": 10_000}),
     Pool("memorise their rows", "default_4096", "n32-k8", 8, {}),
-    Pool("overfit their rows", "multi_epoch", "n50-k8", 4, {}),
+    Pool("overfit their rows", "multi_epoch", "n50-k8", 4, {"max_steps": 10_000}),
     Pool(
         "learn half of the secrets", str(Path(__file__).parent / "strategies/half_of_the_secrets.py"), "n32-k8", 8, {}
     ),

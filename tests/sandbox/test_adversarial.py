@@ -342,7 +342,8 @@ def test_every_trick_says_what_comes_of_it() -> None:
         assert re.match(r'"""[A-Z][^"]+\."""\n\n# at ', trick.path.read_text()), trick.path
         assert set(trick.slow) <= set(trick.expected), trick.path
     audited = [name for name, trick in TRICKS.items() if "audited" in trick.expected.values()]
-    assert audited == ["seed_of_all_runs", "seed_of_the_run", "seed_of_the_test_set"]
+    seeds = ["seed_of_all_runs", "seed_of_the_run", "seed_of_the_test_set"]
+    assert audited == ["near_the_test_set", "secrets_of_another_draw", *seeds]
 
 
 @pytest.mark.parametrize(
