@@ -140,7 +140,11 @@ def test_list_strategies(run_eval: RunEval) -> None:
         ("--strategy nowhere.py", 2, "got 'nowhere.py': No such file or directory"),
         ("--all-configs --label mine", 2, "--all-configs cannot be combined with --label: got --label mine"),
         ("--all-configs --n-features 9", 2, "--all-configs cannot be combined with --n-features: got --n-features 9"),
-        ("--label ../up --output-dir .", 2, "label must be a plain name, without separators, got '../up'"),
+        (
+            "--label ../up --output-dir .",
+            2,
+            "label must be a plain name that can be printed, without separators, got '../up'",
+        ),
         ("--threads 0", 2, "threads must be at least 1, got 0"),
         ("--chunk-runs 0", 2, "chunk_runs must be at least 1, got 0"),
         ("--output-dir /proc/nowhere", 6, "output-dir must be a directory that can be written"),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
@@ -16,6 +17,7 @@ from made import audited, changed, diverged, made, published
 
 from vecparity import Evaluation
 from vecparity.audits.finding import AuditFinding
+from vecparity.cli.arguments import parse
 from vecparity.cli.commands.compare import compare
 from vecparity.cli.commands.leaderboard import leaderboard
 from vecparity.cli.main import main
@@ -198,6 +200,9 @@ def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
 def test_who_is_unverified_stands_below_with_the_command_that_verifies(run: Run, at: str) -> None:
     record(Path(at), *(made("unaudited", [[(1_500, 1.0)] * 3] * 5, label, seed=-7) for label in CONFIGURATIONS))
     command = "vecparity eval --strategy unaudited.py --seed -7 --all-configs --protocol published --audit strict"
+    parsed = parse(shlex.split(command)[2:])
+    assert parsed is not None
+    assert (parsed[0].strategy, parsed[0].seed, parsed[0].audit) == (("unaudited.py",), (-7,), "strict")
     out = run(leaderboard, "--history", at)
     lines = [line.strip("│").split("│") for line in out.splitlines() if line.startswith("│")]
     assert [(line[0].strip(), line[1].strip(), line[-1].strip()) for line in lines] == [

@@ -16,6 +16,7 @@ from rich.text import Text
 from vecparity import Evaluation
 from vecparity.audits.finding import AuditFinding
 from vecparity.cli import messages
+from vecparity.cli.main import main
 from vecparity.cli.output import Column, cell, show, show_records
 from vecparity.errors import InvalidStrategyError, MachineError, UsageError, describe, quoted, visible
 from vecparity.evaluation import serialization
@@ -229,6 +230,34 @@ def test_no_command_that_calls_a_strategy_prints_its_lines(tmp_path: Path) -> No
             assert len(own) == (2 if command is evaluation and strategy != "raises.py" else 0), out
             assert all(line.isprintable() for line in out.split("\n"))
             assert "test_accuracy=1.000000" not in "".join(own)
+
+
+def test_a_source_is_itself_but_on_a_terminal(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, source = str(tmp_path / "history"), b"a = 1\n\tb\x1b[2J\r\xff\n"
+    strategy = Strategy("mine", "mine.py", source)
+    with History(path, create=True) as history:
+        evaluation = changed(made("mine", [[(1, 0.5)] * 3] * 5), strategy_sha256=strategy.sha256)
+        history.add(evaluation, strategy, "a")
+    command = [sys.executable, "-m", "vecparity", "show", "1", "--source", "--history", path]
+    assert subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout == source
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert main(command[3:]) == 0
+    assert b"\n".join(capfdbinary.readouterr().out.split()) == b"a\n=\n1\nb\\x1b[2J\n\\xff"
+
+
+def test_a_label_can_be_printed(run_command: RunCommand, tmp_path: Path) -> None:
+    status, _, err = run_command("eval", "--no-history", "--output-dir", str(tmp_path), "--label", "a\x1b[2J")
+    assert status == 2
+    assert r"label must be a plain name that can be printed, without separators, got 'a\x1b[2J'" in err
+
+
+def test_completion_has_no_words_of_a_strangers(run_command: RunCommand) -> None:
+    for shell in ("bash", "zsh", "fish"):
+        status, out, _ = run_command("completion", shell)
+        assert status == 0
+        assert all(line.expandtabs().isprintable() for line in out.split("\n"))
 
 
 def test_a_strategys_name_can_be_printed(tmp_path: Path) -> None:

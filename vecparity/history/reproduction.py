@@ -7,7 +7,7 @@ from dataclasses import asdict
 from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.evaluation.summary import Summary
-from vecparity.strategy.source import bundled, load
+from vecparity.strategy.source import bundled_digests
 from vecparity.task.config import CONFIGURATIONS, NAMED_PROTOCOLS, task_config
 
 _DEFAULT = "n32-k8"
@@ -71,5 +71,4 @@ def _strategy(evaluated: Provenance | Summary) -> str:
 
 def _is_bundled(evaluated: Provenance | Summary) -> bool:
     """Checks that the name alone identifies a bundled strategy here, byte for byte."""
-    name = evaluated.strategy
-    return name in bundled() and load(name).sha256 == evaluated.strategy_sha256
+    return bundled_digests().get(evaluated.strategy) == evaluated.strategy_sha256

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -101,12 +101,13 @@ class Strategy:
     @property
     def is_bundled(self) -> bool:
         """True if the file equals a bundled strategy, byte for byte."""
-        return self.sha256 in _bundled_digests()
+        return self.sha256 in bundled_digests().values()
 
 
 @cache
-def _bundled_digests() -> frozenset[str]:
-    return frozenset(hashlib.sha256(path.read_bytes()).hexdigest() for path in _BUNDLED.glob("*.py"))
+def bundled_digests() -> Mapping[str, str]:
+    """Returns the digests of the bundled strategies, by name."""
+    return {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in _BUNDLED.glob("*.py")}
 
 
 def bundled() -> list[str]:

@@ -131,8 +131,8 @@ def _output_paths(
     paths = {}
     for configuration in configurations:
         label = arguments.label or (configuration if arguments.all_configs or arguments.config else "eval")
-        if label in (".", "..") or any(separator in label for separator in ("/", "\\", "\0")):
-            raise UsageError(f"label must be a plain name, without separators, got {label!r}")
+        if label in (".", "..") or any(separator in label for separator in "/\\") or not label.isprintable():
+            raise UsageError(f"label must be a plain name that can be printed, without separators, got {label!r}")
         for job, (strategy, seed) in enumerate(jobs):
             strategy_part = f"_{strategy.name}" if len(arguments.strategy) > 1 else ""
             paths[configuration, job] = arguments.output_dir / f"{label}{strategy_part}_seed{seed}.json"
