@@ -1,4 +1,4 @@
-"""Cheats of the second kind: rows made from the test set, in many ways and for some secrets, and other draws' secrets."""
+"""Cheats of a second kind: rows made from the test set in many ways, for some secrets, and other draws' secrets."""
 
 from pathlib import Path
 from typing import Any
@@ -7,8 +7,9 @@ import pytest
 from conftest import ADVERSARIAL
 
 from vecparity import Evaluation, evaluate
+from vecparity.analysis.ranking import leaderboard
 from vecparity.sandbox import levels
-from vecparity.task.config import TaskConfig, task_config
+from vecparity.task.config import CONFIGURATIONS, TaskConfig, task_config
 from vecparity.task.seeds import SealedSeeds
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -18,7 +19,6 @@ WAYS = {
     "one_bit": {"overlap", "fresh-test"},
     "two_bits": {"overlap", "fresh-test"},
     "three_bits": {"fresh-test"},
-    "complements": {"fresh-test"},
     "a_subset": {"overlap", "fresh-test"},
     "another_order": {"overlap", "fresh-test"},
     "with_bits_cleared": {"overlap", "fresh-test"},
@@ -40,6 +40,14 @@ def failed(evaluation: Evaluation) -> set[str]:
 @pytest.mark.parametrize("way", WAYS)
 def test_rows_made_from_the_test_set_are_found_in_whatever_way(way: str) -> None:
     assert failed(near(way, 5, "published")) == WAYS[way]
+
+
+@pytest.mark.slow
+def test_complements_of_the_test_set_gain_next_to_nothing() -> None:
+    """And so may or may not be found."""
+    evaluation = near("complements", 5, "published")
+    assert evaluation.metrics.test_accuracy < 0.55
+    assert failed(evaluation) <= {"fresh-test"}
 
 
 @pytest.mark.slow
@@ -79,21 +87,21 @@ def test_the_secrets_of_one_sealed_evaluation_are_worth_nothing_in_another(tmp_p
     repeated = evaluate(path, config, seal_key=KEY, draw=first.provenance.draw)
     assert (repeated.metrics.test_accuracy > 0.99) is by_seed
     # Chance puts a run's secret at its place once in five.
-    shared = evaluate(known(tmp_path, config, SealedSeeds(KEY, 42), by_seed=by_seed), config, seal_key=KEY, same_draw=True)
+    shared = evaluate(
+        known(tmp_path, config, SealedSeeds(KEY, 42), by_seed=by_seed), config, seal_key=KEY, same_draw=True
+    )
     assert (shared.metrics.test_accuracy > 0.99) is by_seed
     assert by_seed or shared.metrics.test_accuracy < 0.9
 
 
-def test_secrets_solved_from_the_public_seeds_are_ranked_only_if_audits_decided() -> None:
-    from vecparity.analysis.ranking import leaderboard
-
+@pytest.mark.slow
+def test_secrets_solved_from_the_public_seeds_have_no_rank_while_audits_are_undecided() -> None:
+    """`test_plan` has the strict audits decide, which takes many more runs."""
     cheat = ADVERSARIAL / "seed_of_the_run.py"
-    options: dict[str, Any] = {"protocol": "published", "max_steps": 1}
-    for audit, rank in (("off", None), ("report", None)):
-        made = [evaluate(cheat, label, audit=audit, **options) for label in ("n32-k8", "n50-k8", "n64-k8")]
-        assert made[0].metrics.test_accuracy == 1
-        # Settings of the protocol, as the leaderboard ranks them; only the steps are fewer here.
-        assert all(evaluation.provenance.protocol == "published" for evaluation in made)
-        assert all(finding.passed is None for finding in made[0].findings if finding.name == "foresight")
-        assert rank is None
-        assert leaderboard is not None
+    reported = [evaluate(cheat, label, audit="report", protocol="published") for label in CONFIGURATIONS]
+    assert [evaluation.metrics.test_accuracy for evaluation in reported] == [1, 1, 1]
+    (standing,) = leaderboard(reported)
+    assert (standing.rank, standing.verified) == (None, None)
+    assert standing.why_unverified == "audits not made or undecided: cross-pairing, foresight"
+    assert standing.verify_with is not None
+    assert standing.verify_with.endswith("--all-configs --protocol published --audit strict")
