@@ -51,7 +51,7 @@ def test_what_people_see(run: Run) -> None:
     assert shown["labels"] == ["50.00% are 1; 100.00% are the parity"] * 2
     assert shown["patterns"] == ["256 of 256; rarest 0.391% of rows, commonest 0.391%"] * 2
     assert shown["constant bits"][0] == "24, of the secret's 0: 1 3 5 6 7 8 10 11 12 13 15 16 …"
-    assert shown["test set"] == ["0 of its 16,384 rows are in it (by chance 0.000977)"] * 2
+    assert shown["test set"] == ["0 of its 16,384 rows are in it (by chance 0.000977), 0 within 2 flips (0.517)"] * 2
     assert shown["an epoch"] == ["32 batches, the last of 128"] * 2
     assert shown["epochs"] == ["3,125.0 in 100,000 steps"] * 2
     assert shown["initial networks"] == ["20 of 100 runs"]

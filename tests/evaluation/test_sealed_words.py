@@ -1,4 +1,4 @@
-"""What an author may be shown of a sealed evaluation tells nothing of a single training set."""
+"""Errors and figures of sealed evaluations, in which an author finds nothing of a single training set."""
 
 import os
 from pathlib import Path

@@ -93,11 +93,11 @@ def _constant(data: DatasetFacts) -> str:
 
 
 def _overlap(data: DatasetFacts) -> str:
-    equal, *near = data.overlaps
-    within = "".join(
-        f", {overlap.rows:,} within {overlap.flips} flips ({overlap.expected:.3g})" for overlap in near[-1:]
+    equal, *_, near = data.overlaps
+    return (
+        f"{equal.rows:,} of its {equal.compared:,} rows are in it (by chance {equal.expected:.3g}), "
+        f"{near.rows:,} within {near.flips} flips ({near.expected:.3g})"
     )
-    return f"{equal.rows:,} of {equal.compared:,} rows are in it (by chance {equal.expected:.3g}){within}"
 
 
 def _network_table(networks: NetworkFacts, config: TaskConfig) -> Table:
