@@ -30,8 +30,10 @@ _FALSE_ALARMS = 1 / 1000
 # With fewer pairs, the p-value is above 1/1000 even if all differences are above 0.
 FEWEST_PAIRS = 10
 # If half of an evaluation's runs leak, about three quarters of the pairs show it. With 20 pairs, fewer than one audit
-# in a hundred has too few such pairs to detect the leak. All 2^20 signs take 20 ms.
+# in a hundred has too few such pairs to detect the leak.
 _MOST_PAIRS = 20
+# Differences are rounded to multiples of 1/1024.
+_LEVELS = 1024
 
 
 def num_orderings_needed(config: TaskConfig) -> int:
@@ -110,12 +112,18 @@ def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> Au
 
 
 def sign_flip_p_value(differences: Float64[np.ndarray, " pair"]) -> float:
-    """Returns the share of sign choices whose sum is at least the observed sum: exact, one-sided, in time 2^pairs."""
-    sums = np.zeros(1)
-    for difference in differences:
-        sums = np.concatenate([sums + difference, sums - difference])
-    # Equal sums of float32 accuracies differ by less than 1e-6; unequal sums that count as equal raise the p-value.
-    return float(np.mean(sums >= differences.sum() - 1e-6))
+    """Returns the share of sign choices whose sum is at least the observed sum: exact, one-sided.
+
+    The differences are rounded first, so that sums are small integers, whose frequencies follow pair by pair. The test
+    is as exact with rounded differences as without.
+    """
+    rounded = np.rint(differences * _LEVELS).astype(int)
+    most = int(np.abs(rounded).sum())
+    shares = np.zeros(2 * most + 1)  # by the sum of the signed differences so far, of which 0 is in the middle
+    shares[most] = 1
+    for size in np.abs(rounded):
+        shares = (np.roll(shares, size) + np.roll(shares, -size)) / 2
+    return float(shares[most + rounded.sum() :].sum())
 
 
 def _accuracies(ended: Sequence[Trained]) -> Float64[np.ndarray, " run"]:
