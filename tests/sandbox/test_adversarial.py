@@ -18,7 +18,6 @@ much of what other tests need before they are detected.
 import ctypes
 import json
 import os
-import platform
 import re
 import selectors
 import shutil
@@ -43,7 +42,7 @@ from processes import await_that
 
 from vecparity.eval import main
 from vecparity.evaluation import preparation
-from vecparity.sandbox import levels, privileges
+from vecparity.sandbox import levels, privileges, system_calls
 from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.log import StrategyLog
@@ -169,7 +168,7 @@ def pools() -> Iterator[Pools]:
 @pytest.fixture(scope="module", autouse=True)
 def marked() -> Iterator[None]:
     # As after a login: what is kept in the keyring of this session would be found by the next evaluation.
-    if number := privileges._KEYCTL.get(platform.machine()):
+    if number := system_calls.number("keyctl"):
         ctypes.CDLL(None).syscall(number, privileges._JOIN_SESSION_KEYRING, None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
