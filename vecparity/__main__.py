@@ -4,6 +4,6 @@ from vecparity.cli.search_path import leave_current_directory
 
 leave_current_directory()
 
-from vecparity.cli.main import main
+from vecparity.cli.main import main  # noqa: E402
 
 sys.exit(main())

@@ -44,6 +44,7 @@ def test_a_strict_audit_takes_the_score_from_a_cheat(run_eval: RunEval, cheat: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS[1:])
+@pytest.mark.usefixtures("can_seal")
 def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: int) -> None:
     options: dict[str, Any] = {"protocol": "published", "max_steps": steps, "hidden_width": WIDTH}
     assert evaluate(ADVERSARIAL / f"{cheat}.py", audit="off", **options).metrics.test_accuracy > 0.95
@@ -54,6 +55,7 @@ def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("can_seal")
 def test_sealed_a_cheat_does_not_find_the_test_set() -> None:
     sealed = evaluate(ADVERSARIAL / "seed_of_the_test_set.py", seal_key=KEY, audit="report", **SHORT | {"max_steps": 1})
     assert verdicts(sealed)["overlap"] is True
@@ -70,6 +72,7 @@ def test_an_honest_strategy_passes_every_audit_and_scores_as_without() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("can_seal")
 def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Path) -> None:
     from vecparity.strategy.source import load
 
@@ -141,6 +144,7 @@ def test_as_many_keys_as_can_decide() -> None:
     assert plan.sealed_jobs(None, sealed, TaskConfig(num_hidden_secrets=10), "strict") == []  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
     short = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width 16 --test-set-size 64"
     _, lines, _ = run_eval(f"{short} --sealed --output-dir {tmp_path}")

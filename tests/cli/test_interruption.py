@@ -125,7 +125,11 @@ def test_a_checkpoint_is_not_overwritten_unasked(run_eval: RunEval, tmp_path: Pa
         ("--checkpoint {} --checkpoint-seconds -1", "checkpoint_seconds must be a finite number"),
     ],
 )
-def test_wrong_use(run_eval: RunEval, tmp_path: Path, arguments: str, said: str) -> None:
+def test_wrong_use(
+    run_eval: RunEval, tmp_path: Path, arguments: str, said: str, request: pytest.FixtureRequest
+) -> None:
+    if "seal" in arguments:
+        request.getfixturevalue("can_seal")
     status, lines, err = run_eval(f"{SHORT} {arguments.format(tmp_path)}")
     assert (status, lines) == (2, [])
     assert said in err

@@ -40,6 +40,7 @@ from conftest import ADVERSARIAL
 from in_process import InThisProcess
 from processes import await_that
 
+from vecparity.errors import StrategyFailedError
 from vecparity.eval import main
 from vecparity.evaluation import preparation
 from vecparity.sandbox import levels, privileges, system_calls
@@ -54,7 +55,7 @@ from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import make_test_set, unpack
 from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
-from vecparity.task.seeds import PublicSeeds
+from vecparity.task.seeds import PublicSeeds, write_key
 
 SETTINGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
@@ -323,6 +324,42 @@ def test_trick(
     assert files_of_tricks() == []
     assert path.read_bytes() == source
     assert [(file.stat().st_mode, file.stat().st_mtime) for file in (path, PACKAGE)] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", levels.HIDES_FILES)
+def test_the_key_of_a_seal_is_nowhere_to_be_found(level: Level, home: Path) -> None:
+    """Not beside the strategy's file, nor open, in the command line or in the environment of a process it can see."""
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    key = home / "leaderboard.key"
+    write_key(key, bytes(range(32)))
+
+    def evaluated(name: str) -> str:
+        path = home / f"{name}.py"
+        path.write_bytes((ADVERSARIAL / f"{name}.py").read_bytes())
+        arguments = f"{SETTINGS} --containment {level} --seal-key {key} --strategy {path}"
+        done = subprocess.run(
+            [sys.executable, "-m", "vecparity.eval", *arguments.split()],
+            env=os.environ | {"VECPARITY_TESTS_KEY": str(key)},
+            cwd=home,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert evaluated("reads_the_key") == evaluated("honest")
+
+
+def test_a_key_that_can_be_read_is_found(home: Path) -> None:
+    """Where nothing is contained; the trick above is worth something."""
+    write_key(home / "leaderboard.key", bytes(range(32)))
+    path = home / "reads_the_key.py"
+    path.write_bytes((ADVERSARIAL / "reads_the_key.py").read_bytes())
+    loaded = interface.load(source.load(str(path)))
+    with pytest.raises(StrategyFailedError, match="found the key: "):
+        loaded.initialise(CONFIG, [1])
 
 
 def test_every_trick_says_what_comes_of_it() -> None:

@@ -45,7 +45,8 @@ class Options:
         limits: Limits of each of a strategy's workers.
         strategy_log: File for the output of strategies: a path, or its text.
         seal_key: Key of a sealed evaluation: all randomness comes from streams under this key, so that a strategy can
-            infer nothing from the values that it sees (`seeds.new_key` draws a key).
+            infer nothing from the values that it sees (`seeds.new_key` draws a key). The containment must be `bwrap` or
+            `landlock`.
         audit: ``report`` adds the findings of audits; ``strict`` withholds the score if an audit fails. The default is
             a report for strategies that are not bundled if the seeds are public.
         checkpoint: Directory for checkpoints of the training (a path, or its text); other evaluations may use the same
