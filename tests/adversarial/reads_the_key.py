@@ -1,4 +1,4 @@
-"""Looks for the key of a sealed evaluation: in every file that is not installed, and in what the processes that it can see show."""
+"""Looks for the key of a sealed evaluation: in every file that is not installed, and in the processes that it sees."""
 
 # at bwrap landlock: as honest
 # slow: bwrap landlock

@@ -6,12 +6,14 @@ The header states the expected outcome:
     # at limits none: status 4, says read the user's diary
     # flags: --strategy-processes 16
     # slow: landlock limits none
+    # filter: yes
     # alone: yes
 
 ``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
 ``audited`` tricks are left by the containment to audits, see `test_auditing`. A ``fresh`` trick gets its own fork
 server, as it has outside these tests; the others share one for each level, because a fork server never runs a
-strategy's code. ``twice`` tricks are evaluated two times. ``alone`` tricks are bombs, which on a busy machine take
+strategy's code. ``twice`` tricks are evaluated two times. ``filter`` tricks are held where system calls are
+filtered, and skipped elsewhere. ``alone`` tricks are bombs, which on a busy machine take
 much of what other tests need before they are detected.
 """
 
@@ -40,6 +42,7 @@ from conftest import ADVERSARIAL
 from in_process import InThisProcess
 from processes import await_that
 
+from vecparity import Evaluation, Evaluator, Failure, Job
 from vecparity.errors import StrategyFailedError
 from vecparity.eval import main
 from vecparity.evaluation import preparation
@@ -84,7 +87,7 @@ PLACES = [
 ]
 PLACES += [*sys.path, os.path.dirname(torch.__file__), str(PACKAGE.parent)]
 _EXPECTATION = re.compile(r"# at ([a-z ]+): (?:(as honest)|(audited)|status (\d), says (.+))")
-_KEY = re.compile(r"# (flags|slow|fresh|twice|alone): (.+)")
+_KEY = re.compile(r"# (flags|slow|filter|fresh|twice|alone): (.+)")
 
 
 @dataclass
@@ -95,6 +98,7 @@ class Trick:
     expected: dict[str, Any] = field(default_factory=dict)  # for each level: "as honest", "audited", (status, words)
     flags: str = ""
     slow: Sequence[str] = ()
+    filter: bool = False
     fresh: bool = False
     twice: bool = False
     alone: bool = False
@@ -295,6 +299,8 @@ def test_trick(
     if problem := levels.why_not(level):
         pytest.skip(f"{level} {problem}")
     trick = TRICKS[name]
+    if trick.filter and (problem := system_calls.why_not()):
+        pytest.skip(f"the filter of system calls {problem}")
     monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pools.sandbox)
     with Listeners(home) as listeners:
         path = home / trick.path.name
@@ -360,6 +366,32 @@ def test_a_key_that_can_be_read_is_found(home: Path) -> None:
     loaded = interface.load(source.load(str(path)))
     with pytest.raises(StrategyFailedError, match="found the key: "):
         loaded.initialise(CONFIG, [1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", levels.HIDES_FILES)
+def test_tricks_that_the_filter_holds_work_without_it(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    without_filter = "from vecparity.sandbox import system_calls; system_calls.why_not = lambda: 'is left out'"
+    monkeypatch.setattr(levels, "_START", f"{without_filter}; {levels._START}")
+    monkeypatch.setattr(preparation, "Sandbox", Sandbox)
+    settings = {"num_hidden_secrets": 2, "num_orderings": 2, "max_steps": 0, "hidden_width": 16, "test_set_size": 64}
+
+    with Evaluator(containment=level, audit="off") as evaluator:
+
+        def outcome(name: str) -> Evaluation | Failure:
+            return next(evaluator.map([Job(ADVERSARIAL / f"{name}.py", settings=settings)]))
+
+        honest, _, cheated = map(outcome, ("honest", "secret_in_kernel_objects", "secret_in_kernel_objects"))
+        assert isinstance(honest, Evaluation) and isinstance(cheated, Evaluation)
+        assert cheated.metrics.test_accuracy > honest.metrics.test_accuracy
+        for name, words in (
+            ("reaches_into_other_processes", "set its RLIMIT"),
+            ("calls_beyond_the_filter", "call 425"),
+        ):
+            failure = outcome(name)
+            assert isinstance(failure, Failure) and words in str(failure.error)
 
 
 def test_every_trick_says_what_comes_of_it() -> None:

@@ -42,7 +42,7 @@ CONDITIONAL: list[tuple[str, Sequence[int], bool]] = [
         for name in ("preadv2", "pwritev2")
         for flags in (0, 2, NOWAIT, NOWAIT | 1)
     ],
-    *[("fcntl", (3, command), command in (1036, 1038)) for command in (1, 4, 1030, 1035, 1036, 1037, 1038)],
+    *[("fcntl", (3, command), 1035 <= command <= 1038) for command in (1, 4, 1030, *range(1034, 1040))],
 ]
 
 

@@ -98,8 +98,8 @@ _ITSELF: dict[str, dict[int, int]] = {
 _RWF_NOWAIT = 0x8
 _FLAGS = {"preadv2": (5, _RWF_NOWAIT), "pwritev2": (5, _RWF_NOWAIT)}
 # Values that an argument must not have: marks that a file keeps for as long as it is in memory.
-_F_SET_RW_HINT, _F_SET_FILE_RW_HINT = 1036, 1038
-_VALUES = {"fcntl": (1, (_F_SET_RW_HINT, _F_SET_FILE_RW_HINT))}
+_F_GET_RW_HINT, _F_SET_RW_HINT, _F_GET_FILE_RW_HINT, _F_SET_FILE_RW_HINT = range(1035, 1039)
+_VALUES = {"fcntl": (1, (_F_GET_RW_HINT, _F_SET_RW_HINT, _F_GET_FILE_RW_HINT, _F_SET_FILE_RW_HINT))}
 # Calls from here on are newer than these tables (Linux 6.18): to a strategy, the kernel does not have them.
 _FIRST_UNKNOWN = 470
 # Numbers from here on are the calls of another convention of x86_64.
