@@ -333,6 +333,36 @@ def test_trick(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_pool_remembers_no_strategy(level: Level, home: Path) -> None:
+    """In one long-lived pool, the honest strategy takes turns with every trick, and then the tricks come again."""
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    tricks = [
+        name
+        for name, trick in TRICKS.items()
+        if trick.expected.get(level) == "as honest" and not trick.fresh and not trick.alone
+        if not trick.filter or system_calls.why_not() is None
+    ]
+    settings = {"num_hidden_secrets": 2, "num_orderings": 1, "max_steps": 1, "hidden_width": 16, "test_set_size": 64}
+    with pytest.MonkeyPatch.context() as patched, Evaluator(containment=level, audit="off") as evaluator:
+        patched.setattr(preparation, "Sandbox", Sandbox)
+
+        def answer(name: str) -> str:
+            path = home / f"{name}.py"
+            path.write_bytes((ADVERSARIAL / path.name).read_bytes())
+            outcome = next(evaluator.map([Job(path, settings=settings)]))
+            assert isinstance(outcome, Evaluation), (name, outcome)
+            return repr((outcome.metrics, outcome.results))
+
+        honest = answer("honest")
+        for name in tricks:
+            assert [answer(name), answer("honest")] == [honest] * 2, name
+        for name in tricks:
+            assert answer(name) == honest, f"{name}, again"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("level", levels.HIDES_FILES)
 def test_the_key_of_a_seal_is_nowhere_to_be_found(level: Level, home: Path) -> None:
     """Not beside the strategy's file, nor open, in the command line or in the environment of a process it can see."""
