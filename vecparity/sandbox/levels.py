@@ -26,6 +26,7 @@ WITH_NAMESPACES = ("bwrap", "landlock")
 HIDES_FILES = WITH_NAMESPACES
 
 _UNSHARE = (
+    *("setpriv", "--pdeathsig", "KILL"),  # ends with the evaluator, and all that is within with it
     *("unshare", "--user", "--map-root-user", "--net", "--ipc", "--uts", "--pid", "--mount"),
     *("--fork", "--kill-child=KILL", "sh", "-ec"),
 )
@@ -164,7 +165,10 @@ def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits,
     return python
 
 
-_START = "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+_START = (
+    "from vecparity.sandbox.privileges import end_with_parent; end_with_parent(True); "
+    "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+)
 
 
 def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:

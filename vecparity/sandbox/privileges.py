@@ -2,13 +2,14 @@
 
 import ctypes
 import os
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 from vecparity.sandbox import system_calls
 
-_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _JOIN_SESSION_KEYRING = 1
 # The first version of Landlock that can restrict signals (Linux 6.12).
@@ -31,6 +32,12 @@ def renounce() -> None:
     libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), (ctypes.c_uint32 * 6)())
     if system_calls.why_not() is None:
         system_calls.refuse()
+
+
+def end_with_parent(is_on: bool) -> None:
+    """Has the kernel end this process, or no longer, as soon as the thread that started it ends."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if is_on else 0, 0, 0, 0)
 
 
 def enclose() -> bool:
