@@ -83,6 +83,7 @@ from vecparity.cli.main import main  # noqa: E402
 from vecparity.evaluation import preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
 from vecparity.kernels.cpu import native  # noqa: E402
+from vecparity.sandbox import levels  # noqa: E402
 from vecparity.sandbox.log import StrategyLog  # noqa: E402
 from vecparity.sandbox.pool import Pool, Sandbox  # noqa: E402
 from vecparity.strategy.parameters import Arguments  # noqa: E402
@@ -210,6 +211,14 @@ def servers() -> Iterator[Servers]:
 def served(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the test's own strategies share them, too: such as print nothing and reach no limit."""
     monkeypatch.setattr(servers, "serves_all", True)
+
+
+@pytest.fixture(scope="session")
+def can_seal() -> None:
+    """Skips tests of sealed evaluations where a strategy could read the key."""
+    problems = [levels.why_not(level) for level in levels.HIDES_FILES]
+    if all(problems):
+        pytest.skip(f"a sealed evaluation needs {' or '.join(levels.HIDES_FILES)}: {'; '.join(map(str, problems))}")
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,9 @@
 import sys
 
-from vecparity.cli.main import main
+from vecparity.cli.search_path import leave_current_directory
+
+leave_current_directory()
+
+from vecparity.cli.main import main  # noqa: E402
 
 sys.exit(main())

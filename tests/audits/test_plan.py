@@ -45,6 +45,7 @@ def test_a_strict_audit_takes_the_score_from_a_cheat(run_eval: RunEval, cheat: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("cheat", "audit", "steps"), CHEATS[1:])
+@pytest.mark.usefixtures("can_seal")
 def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: int) -> None:
     options: dict[str, Any] = {"protocol": "published", "max_steps": steps, "hidden_width": WIDTH}
     assert evaluate(ADVERSARIAL / f"{cheat}.py", audit="off", **options).metrics.test_accuracy > 0.95
@@ -55,6 +56,7 @@ def test_sealed_a_cheat_knows_nothing_of_secrets(cheat: str, audit: str, steps: 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("can_seal")
 def test_sealed_a_cheat_does_not_find_the_test_set() -> None:
     sealed = evaluate(ADVERSARIAL / "seed_of_the_test_set.py", seal_key=KEY, audit="report", **SHORT | {"max_steps": 1})
     assert verdicts(sealed)["overlap"] is True
@@ -71,6 +73,7 @@ def test_an_honest_strategy_passes_every_audit_and_scores_as_without() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("can_seal")
 def test_by_default_strategies_that_are_not_bundled_are_reported_on(tmp_path: Path) -> None:
     from vecparity.strategy.source import load
 
@@ -162,6 +165,7 @@ def test_every_protocol_is_decided_when_strict() -> None:
 SEALED = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width 16 --test-set-size 64"
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
     _, lines, _ = run_eval(f"{SEALED} --sealed --output-dir {tmp_path}")
     (path,) = tmp_path.glob("seal_*.key")

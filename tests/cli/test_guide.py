@@ -77,7 +77,9 @@ def test_the_tutorial_leads_to_a_better_strategy(shell: Shell) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "tutorial"])
-def test_everything_else_that_is_shown_works(page: guide.Page, shell: Shell) -> None:
+def test_everything_else_that_is_shown_works(page: guide.Page, shell: Shell, request: pytest.FixtureRequest) -> None:
+    if "--seal" in guide.read(page):
+        request.getfixturevalue("can_seal")
     shell.run_blocks(guide.read(page))
 
 

@@ -49,6 +49,7 @@ def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: str
     assert b"Infinity" not in serialization.dumps(made)
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_nothing_in_a_sealed_evaluation_tells_its_secrets() -> None:
     made = evaluate("isolated_cube", seal_key=bytes(32), **SHORT)
     assert [(data.secret, data.density.each) for data in made.datasets] == [(None, None)] * 2

@@ -283,6 +283,7 @@ def test_the_default_place_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert module.default_path() == tmp_path / "vecparity" / "history.sqlite3"
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_gives_nothing_away(history: History) -> None:
     sealed = evaluate("isolated_cube", seal_key=bytes(32), **SHORT)
     recorded = history.get(history.add(sealed, CUBE, "a"))

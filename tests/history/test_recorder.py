@@ -96,7 +96,11 @@ def test_what_is_not_recorded_is_evaluated_beside_what_is(run_eval: RunEval, tmp
         "--seal-key {key} --same-draw --log final",
     ],
 )
-def test_another_evaluation_is_not_answered_from_it(run_eval: RunEval, tmp_path: Path, change: str) -> None:
+def test_another_evaluation_is_not_answered_from_it(
+    run_eval: RunEval, tmp_path: Path, change: str, request: pytest.FixtureRequest
+) -> None:
+    if "seal" in change:
+        request.getfixturevalue("can_seal")
     (tmp_path / "key").write_text("0" * 64)
     (tmp_path / "key").chmod(0o600)
     run_eval(f"{SHORT_FLAGS} --history {tmp_path}/history")

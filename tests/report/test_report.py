@@ -100,6 +100,7 @@ def test_runs_without_windows_and_features_of_the_secret_only() -> None:
     assert "features; there are no others" in html([all_secret])
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_tells_no_feature() -> None:
     sealed = evaluate("isolated_cube", seal_key=new_key(), **SHORT)
     text = html([sealed])

@@ -6,19 +6,20 @@ The header states the expected outcome:
     # at limits none: status 4, says read the user's diary
     # flags: --strategy-processes 16
     # slow: landlock limits none
+    # filter: yes
     # alone: yes
 
 ``as honest`` is exit status 0 and, to the last digit, what ``adversarial/honest.py`` gets without any containment.
 ``audited`` tricks are left by the containment to audits, see `test_auditing`. A ``fresh`` trick gets its own fork
 server, as it has outside these tests; the others share one for each level, because a fork server never runs a
-strategy's code. ``twice`` tricks are evaluated two times. ``alone`` tricks are bombs, which on a busy machine take
+strategy's code. ``twice`` tricks are evaluated two times. ``filter`` tricks are held where system calls are
+filtered, and skipped elsewhere. ``alone`` tricks are bombs, which on a busy machine take
 much of what other tests need before they are detected.
 """
 
 import ctypes
 import json
 import os
-import platform
 import re
 import selectors
 import shutil
@@ -41,9 +42,11 @@ from conftest import ADVERSARIAL
 from in_process import InThisProcess
 from processes import await_that
 
+from vecparity import Evaluation, Evaluator, Failure, Job
+from vecparity.errors import StrategyFailedError
 from vecparity.eval import main
 from vecparity.evaluation import preparation
-from vecparity.sandbox import levels, privileges
+from vecparity.sandbox import levels, privileges, system_calls
 from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.log import StrategyLog
@@ -55,7 +58,7 @@ from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import make_test_set, unpack
 from vecparity.task.network import build_skeleton, parameter_shapes, unflatten
-from vecparity.task.seeds import PublicSeeds
+from vecparity.task.seeds import PublicSeeds, write_key
 
 SETTINGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 20 --log-interval 10 --hidden-width 16 --test-set-size 64 "
@@ -84,7 +87,7 @@ PLACES = [
 ]
 PLACES += [*sys.path, os.path.dirname(torch.__file__), str(PACKAGE.parent)]
 _EXPECTATION = re.compile(r"# at ([a-z ]+): (?:(as honest)|(audited)|status (\d), says (.+))")
-_KEY = re.compile(r"# (flags|slow|fresh|twice|alone): (.+)")
+_KEY = re.compile(r"# (flags|slow|filter|fresh|twice|alone): (.+)")
 
 
 @dataclass
@@ -95,6 +98,7 @@ class Trick:
     expected: dict[str, Any] = field(default_factory=dict)  # for each level: "as honest", "audited", (status, words)
     flags: str = ""
     slow: Sequence[str] = ()
+    filter: bool = False
     fresh: bool = False
     twice: bool = False
     alone: bool = False
@@ -169,7 +173,7 @@ def pools() -> Iterator[Pools]:
 @pytest.fixture(scope="module", autouse=True)
 def marked() -> Iterator[None]:
     # As after a login: what is kept in the keyring of this session would be found by the next evaluation.
-    if number := privileges._KEYCTL.get(platform.machine()):
+    if number := system_calls.number("keyctl"):
         ctypes.CDLL(None).syscall(number, privileges._JOIN_SESSION_KEYRING, None)
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", f"{os.environ['PATH']}:{MARK}")
@@ -302,6 +306,8 @@ def test_trick(
     if problem := levels.why_not(level):
         pytest.skip(f"{level} {problem}")
     trick = TRICKS[name]
+    if trick.filter and (problem := system_calls.why_not()):
+        pytest.skip(f"the filter of system calls {problem}")
     monkeypatch.setattr(preparation, "Sandbox", Sandbox if trick.fresh else pools.sandbox)
     with Listeners(home) as listeners:
         path = home / trick.path.name
@@ -332,6 +338,98 @@ def test_trick(
     assert files_of_tricks() == []
     assert path.read_bytes() == source
     assert [(file.stat().st_mode, file.stat().st_mtime) for file in (path, PACKAGE)] == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", LEVELS)
+def test_a_pool_remembers_no_strategy(level: Level, home: Path) -> None:
+    """In one long-lived pool, the honest strategy takes turns with every trick, and then the tricks come again."""
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    tricks = [
+        name
+        for name, trick in TRICKS.items()
+        if trick.expected.get(level) == "as honest" and not trick.fresh and not trick.alone
+        if not trick.filter or system_calls.why_not() is None
+    ]
+    settings = {"num_hidden_secrets": 2, "num_orderings": 1, "max_steps": 1, "hidden_width": 16, "test_set_size": 64}
+    with pytest.MonkeyPatch.context() as patched, Evaluator(containment=level, audit="off") as evaluator:
+        patched.setattr(preparation, "Sandbox", Sandbox)
+
+        def answer(name: str) -> str:
+            path = home / f"{name}.py"
+            path.write_bytes((ADVERSARIAL / path.name).read_bytes())
+            outcome = next(evaluator.map([Job(path, settings=settings)]))
+            assert isinstance(outcome, Evaluation), (name, outcome)
+            return repr((outcome.metrics, outcome.results))
+
+        honest = answer("honest")
+        for name in tricks:
+            assert [answer(name), answer("honest")] == [honest] * 2, name
+        for name in tricks:
+            assert answer(name) == honest, f"{name}, again"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", levels.HIDES_FILES)
+def test_the_key_of_a_seal_is_nowhere_to_be_found(level: Level, home: Path) -> None:
+    """Not beside the strategy's file, nor open, in the command line or in the environment of a process it can see."""
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    key = home / "leaderboard.key"
+    write_key(key, bytes(range(32)))
+
+    def evaluated(name: str) -> str:
+        path = home / f"{name}.py"
+        path.write_bytes((ADVERSARIAL / f"{name}.py").read_bytes())
+        arguments = f"{SETTINGS} --containment {level} --seal-key {key} --strategy {path}"
+        done = subprocess.run(
+            [sys.executable, "-m", "vecparity.eval", *arguments.split()],
+            env=os.environ | {"VECPARITY_TESTS_KEY": str(key)},
+            cwd=home,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert evaluated("reads_the_key") == evaluated("honest")
+
+
+def test_a_key_that_can_be_read_is_found(home: Path) -> None:
+    """Where nothing is contained; the trick above is worth something."""
+    write_key(home / "leaderboard.key", bytes(range(32)))
+    path = home / "reads_the_key.py"
+    path.write_bytes((ADVERSARIAL / "reads_the_key.py").read_bytes())
+    loaded = interface.load(source.load(str(path)))
+    with pytest.raises(StrategyFailedError, match="found the key: "):
+        loaded.initialise(CONFIG, [1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", levels.HIDES_FILES)
+def test_tricks_that_the_filter_holds_work_without_it(level: Level, monkeypatch: pytest.MonkeyPatch) -> None:
+    if problem := levels.why_not(level):
+        pytest.skip(f"{level} {problem}")
+    without_filter = "from vecparity.sandbox import system_calls; system_calls.why_not = lambda: 'is left out'"
+    monkeypatch.setattr(levels, "_START", f"{without_filter}; {levels._START}")
+    monkeypatch.setattr(preparation, "Sandbox", Sandbox)
+    settings = {"num_hidden_secrets": 2, "num_orderings": 2, "max_steps": 0, "hidden_width": 16, "test_set_size": 64}
+
+    with Evaluator(containment=level, audit="off") as evaluator:
+
+        def outcome(name: str) -> Evaluation | Failure:
+            return next(evaluator.map([Job(ADVERSARIAL / f"{name}.py", settings=settings)]))
+
+        honest, _, cheated = map(outcome, ("honest", "secret_in_kernel_objects", "secret_in_kernel_objects"))
+        assert isinstance(honest, Evaluation) and isinstance(cheated, Evaluation)
+        assert cheated.metrics.test_accuracy > honest.metrics.test_accuracy
+        for name, words in (
+            ("reaches_into_other_processes", "set its RLIMIT"),
+            ("calls_beyond_the_filter", "call 425"),
+        ):
+            failure = outcome(name)
+            assert isinstance(failure, Failure) and words in str(failure.error)
 
 
 def test_every_trick_says_what_comes_of_it() -> None:

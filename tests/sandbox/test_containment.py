@@ -17,9 +17,11 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from conftest import RunEval
 from own_sandbox import OwnSandbox
 from processes import Child, await_that
 
+from vecparity import Evaluator
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
 from vecparity.sandbox import levels, limits, privileges, protocol, start
 from vecparity.sandbox.conversation import Conversation, EndedError
@@ -465,6 +467,33 @@ def test_a_level_that_cannot_be_is_refused(only: Any, containment: Any, require:
     only("limits", "none")
     with pytest.raises(UsageError, match=said):
         levels.choose(containment, require)
+
+
+def test_a_sealed_evaluation_hides_its_key(only: Any) -> None:
+    only(*LEVELS)
+    assert levels.choose("auto", is_sealed=True) == "bwrap"
+    assert levels.choose("landlock", is_sealed=True) == "landlock"
+    words = "a sealed evaluation needs containment bwrap or landlock, as elsewhere a strategy can read the user's files"
+    for weak in ("limits", "none"):
+        with pytest.raises(UsageError, match=rf"^{words} and so the key: got {weak}$"):
+            levels.choose(weak, "none", is_sealed=True)
+    only("limits", "none")
+    lacking = r"\(bwrap needs bwraping; landlock needs landlocking\)"
+    with pytest.raises(UsageError, match=rf"^{words} and so the key: got limits {lacking}$"):
+        levels.choose("auto", is_sealed=True)
+
+
+@pytest.mark.parametrize("seal", ["--sealed", "--seal-key {key}"])
+def test_a_seal_that_would_not_hold_is_refused(run_eval: RunEval, tmp_path: Path, seal: str) -> None:
+    key = tmp_path / "leaderboard.key"
+    key.write_text("0" * 64)
+    key.chmod(0o600)
+    status, lines, err = run_eval(f"--containment limits {seal.format(key=key)} --output-dir {tmp_path}/results")
+    assert (status, lines) == (2, [])
+    assert err.startswith("vecparity: error: a sealed evaluation needs containment bwrap or landlock")
+    assert os.listdir(tmp_path) == ["leaderboard.key"]
+    with pytest.raises(UsageError, match="a sealed evaluation needs containment bwrap or landlock"):
+        Evaluator(seal_key=bytes(32), containment="none")
 
 
 def test_landlock_has_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:

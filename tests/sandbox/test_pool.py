@@ -105,7 +105,11 @@ TRACES = {
     ),
     "a limit of the server's": (
         "resource.prlimit(os.getppid(), resource.RLIMIT_CORE, (0, 0))",
-        "return resource.prlimit(os.getppid(), resource.RLIMIT_CORE)[1] == 0",
+        "return Path(f'/proc/{os.getppid()}/limits').read_text().split('core file size')[1].split()[1] == '0'",
+    ),
+    "what is dumped of the server": (
+        "Path(f'/proc/{os.getppid()}/coredump_filter').write_text('0x1')",
+        "return int(Path(f'/proc/{os.getppid()}/coredump_filter').read_text(), 16) == 1",
     ),
     "a semaphore": (
         "assert ctypes.CDLL(None).semget(4711, 1, 0o1600) >= 0",
@@ -176,7 +180,12 @@ def test_a_stranger_finds_nothing_that_the_one_before_left(pools: Any, level: Le
 
 @pytest.mark.parametrize("level", levels_here(WITH_NAMESPACES))
 @pytest.mark.parametrize("kind", ["a niceness of the server's", "a semaphore"])
-def test_a_server_that_a_strategy_touched_is_not_used_again(level: Level, kind: str) -> None:
+def test_a_server_that_a_strategy_touched_is_not_used_again(
+    level: Level, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the machine has no filter of system calls: with it, a strategy cannot."""
+    without_filter = "from vecparity.sandbox import system_calls; system_calls.why_not = lambda: 'is left out'"
+    monkeypatch.setattr(levels, "_START", f"{without_filter}; {levels._START}")
     with StrategyLog() as log, OwnSandbox(strategy(TRACES[kind][0]), level, Limits(), log) as sandbox:
         sandbox.initialise(CONFIG, [1])  # the strategy's answer stands
         assert sandbox.has_ended

@@ -13,6 +13,7 @@ from vecparity import _version
 from vecparity.cli import arguments, standard_streams
 from vecparity.cli.commands import evaluate
 from vecparity.cli.messages import fail, fail_to_print, flush, say, show_warning
+from vecparity.cli.search_path import leave_current_directory
 from vecparity.errors import UsageError
 
 _COMMANDS = {
@@ -52,8 +53,10 @@ for _name, _help in _COMMANDS.items():
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command and returns its exit status."""
-    argv = sys.argv[1:] if argv is None else list(argv)
+    """Runs the command and returns its exit status; without ``argv``, as this process's own command."""
+    if argv is None:
+        leave_current_directory()
+        argv = sys.argv[1:]
     debug = "--debug" in argv
     words = [argument for argument in argv if argument != "--debug"]
     if words[:1] == ["eval"]:

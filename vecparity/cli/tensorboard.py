@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +50,8 @@ class TensorBoardLog:
         if len({(strategy.name, seed) for strategy, seed in jobs}) < len(jobs):
             names = ", ".join(f"{strategy.name} with seed {seed}" for strategy, seed in jobs)
             raise UsageError(f"--tensorboard needs strategies and seeds that differ by name, got {names}")
+        # Imported before any strategy runs, which could put another module in its place.
+        self._make_file: type[EventFile] = import_module("vecparity.cli.event_file").EventFile
         make_writable(directory, "tensorboard")
         self._directory = directory
         self._jobs = jobs
@@ -104,10 +107,8 @@ class TensorBoardLog:
         self._close()
 
     def _open(self, index: int) -> None:
-        from vecparity.cli.event_file import EventFile
-
         strategy, seed = self._jobs[index]
-        self._files[index] = EventFile(self._directory / f"{strategy.name}-{self._label}-seed{seed}")
+        self._files[index] = self._make_file(self._directory / f"{strategy.name}-{self._label}-seed{seed}")
 
     @contextmanager
     def _until_a_failure(self) -> Iterator[None]:

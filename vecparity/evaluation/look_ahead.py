@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 
+from vecparity.evaluation import modules
 from vecparity.evaluation.groups import Group, Planned, Recall, batches, group, plan, plan_or_fail
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
@@ -86,6 +88,7 @@ class LookAhead:
                 self._warn(plans)
                 self._has_begun = True
             missing = [[] if planned.kept else planned.missing for planned in plans]
+            self._resources.pool.meanwhile(partial(_load_modules, plans))
             calls = self._submit(self._preparation.begin, missing) if any(missing) else None
             for index, planned in enumerate(plans):
                 future = None
@@ -126,3 +129,10 @@ class LookAhead:
         while any(not future.done() for future in self._futures):
             self._resources.pool.interrupt()
             wait(self._futures, timeout=_TICK_SECONDS)
+
+
+def _load_modules(plans: Sequence[Planned]) -> None:
+    """Imports all that the evaluations will use, before a strategy could plant it."""
+    members = (member for planned in plans for member in planned.missing)
+    has_audits = any(member.task.audit != "off" for member in members)
+    modules.load({planned.engine for planned in plans if planned.missing}, has_audits=has_audits)

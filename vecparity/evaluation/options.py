@@ -45,7 +45,8 @@ class Options:
         limits: Limits of each of a strategy's workers.
         strategy_log: File for the output of strategies: a path, or its text.
         seal_key: Key of a sealed evaluation: all randomness comes from streams under this key, so that a strategy can
-            infer nothing from the values that it sees (`seeds.new_key` draws a key).
+            infer nothing from the values that it sees (`seeds.new_key` draws a key). The containment must be `bwrap` or
+            `landlock`.
         draw: The draw of a sealed evaluation to repeat, from its provenance. By default every evaluation has a draw of
             its own under the key, so that nothing learnt in one is worth anything in another.
         same_draw: Use the draw that is common to all evaluations under the key. What authors learn about it, if only

@@ -49,7 +49,12 @@ class Pipeline:
     def __init__(self, options: Options) -> None:
         devices = choose_devices("cpu" if options.engine == "native" and options.device == "auto" else options.device)
         init_device = choose_devices(options.init_device)[0]
-        level = levels.choose(options.containment, options.require_containment, needs_cuda=init_device.type == "cuda")
+        level = levels.choose(
+            options.containment,
+            options.require_containment,
+            needs_cuda=init_device.type == "cuda",
+            is_sealed=options.seal_key is not None,
+        )
         self._engines: dict[EngineName, Engine] = {}
         with ExitStack() as stack:
             log = stack.enter_context(StrategyLog(options.strategy_log))

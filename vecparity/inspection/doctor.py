@@ -13,7 +13,7 @@ from vecparity.errors import MachineError
 from vecparity.history import store
 from vecparity.inspection.speed import Speed, measure
 from vecparity.kernels.cpu import native
-from vecparity.sandbox import levels
+from vecparity.sandbox import levels, system_calls
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
@@ -87,6 +87,7 @@ class Diagnosis:
         auto: The engine that ``--engine auto`` takes for the benchmark's networks, and why.
         engines: All engines.
         containment: All levels, the strongest first.
+        why_no_filter: The reason why system calls cannot be refused to strategies, at any level, or None.
         streams: The random streams of an evaluation.
         extras: The optional libraries.
         history: The file in which evaluations are recorded.
@@ -101,6 +102,7 @@ class Diagnosis:
     auto: str
     engines: list[EngineDiagnosis]
     containment: list[ContainmentDiagnosis]
+    why_no_filter: str | None
     streams: list[StreamDiagnosis]
     extras: list[ExtraDiagnosis]
     history: str
@@ -121,6 +123,7 @@ def diagnose() -> Diagnosis:
         containment=[
             ContainmentDiagnosis(name, name == levels.choose("auto"), levels.why_not(name)) for name in LEVELS
         ],
+        why_no_filter=system_calls.why_not(),
         streams=[
             StreamDiagnosis(stream.name, stream.how, likeness) for stream, likeness in random_streams.likenesses()
         ],

@@ -22,8 +22,11 @@ Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 # Levels with separate namespaces for processes, network and files.
 WITH_NAMESPACES = ("bwrap", "landlock")
+# Levels at which a strategy cannot read the user's files, such as the key of a sealed evaluation.
+HIDES_FILES = WITH_NAMESPACES
 
 _UNSHARE = (
+    *("setpriv", "--pdeathsig", "KILL"),  # ends with the evaluator, and all that is within with it
     *("unshare", "--user", "--map-root-user", "--net", "--ipc", "--uts", "--pid", "--mount"),
     *("--fork", "--kill-child=KILL", "sh", "-ec"),
 )
@@ -51,13 +54,16 @@ _ENVIRONMENT = (
 )
 
 
-def choose(containment: Containment, require: Level | None = None, *, needs_cuda: bool = False) -> Level:
+def choose(
+    containment: Containment, require: Level | None = None, *, needs_cuda: bool = False, is_sealed: bool = False
+) -> Level:
     """Chooses the level: the strongest that the machine supports, or the requested level.
 
     Args:
         containment: ``auto`` or a level.
         require: The weakest acceptable level.
         needs_cuda: Whether ``init_model`` draws on a GPU; landlock gives no access to one.
+        is_sealed: Whether a strategy must not read the evaluation's key, which lies among the user's files.
 
     Raises:
         UsageError: The machine does not support the requested level, or any acceptable level.
@@ -76,11 +82,19 @@ def choose(containment: Containment, require: Level | None = None, *, needs_cuda
         if level == "landlock" and needs_cuda:
             raise UsageError("containment landlock hides the GPU: expected --init-device cpu, got cuda")
     if require is not None and LEVELS.index(level) > LEVELS.index(require):
-        problems = "; ".join(f"{stronger} {why_not(stronger)}" for stronger in LEVELS if why_not(stronger))
+        raise UsageError(f"containment must be at least {require}, got {level}{_what_is_missing()}")
+    if is_sealed and level not in HIDES_FILES:
         raise UsageError(
-            f"containment must be at least {require}, got {level}" + (f" ({problems})" if problems else "")
+            f"a sealed evaluation needs containment {' or '.join(HIDES_FILES)}, as elsewhere a strategy can read the "
+            f"user's files and so the key: got {level}{_what_is_missing()}"
         )
     return level
+
+
+def _what_is_missing() -> str:
+    """Returns what stronger levels need that the machine lacks, in brackets; empty if it has them all."""
+    problems = "; ".join(f"{level} {problem}" for level in LEVELS if (problem := why_not(level)))
+    return f" ({problems})" if problems else ""
 
 
 @cache
@@ -151,7 +165,10 @@ def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits,
     return python
 
 
-_START = "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+_START = (
+    "from vecparity.sandbox.privileges import end_with_parent; end_with_parent(True); "
+    "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
+)
 
 
 def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:

@@ -7,7 +7,7 @@ network can depend on a secret.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from types import TracebackType
@@ -57,6 +57,7 @@ class Pool:
         self._busy: set[ForkServer] = set()
         self._starter = ThreadPoolExecutor(1, "fork-servers")
         self._calling = threading.Lock()
+        self._meanwhile: list[Callable[[], None]] = []
 
     def __enter__(self) -> "Pool":
         return self
@@ -79,6 +80,10 @@ class Pool:
             while len(self._servers[again]) < _NUM_SERVERS:
                 self._start(again)
 
+    def meanwhile(self, work: Callable[[], None]) -> None:
+        """Has work done before the next call, while the server for it may still be starting."""
+        self._meanwhile.append(work)
+
     @contextmanager
     def server(self, *, again: bool, shows_secrets: bool) -> Iterator[ForkServer]:
         """Lends a server for one call; calls wait for each other.
@@ -95,6 +100,8 @@ class Pool:
                 server = self._server(again, may_have_shown_secrets=shows_secrets)
                 self._busy.add(server)
             try:
+                while self._meanwhile:
+                    self._meanwhile.pop(0)()
                 yield server
             finally:
                 with self._changing:

@@ -65,6 +65,10 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     try:
         untouched = traces.of_this_process(level)
         control.sendall(READY)
+        if level not in WITH_NAMESPACES:
+            # While it loaded, the kernel would have ended this process with the evaluator. From here on, it stays to
+            # end its workers and remove their files.
+            privileges.end_with_parent(False)
         while _serve(control, level, scratch_path, reaches_only_its_own):
             control.sendall(READY if traces.of_this_process(level) == untouched else TOUCHED)
     except _NoWorkerError as error:

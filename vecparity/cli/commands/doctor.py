@@ -58,6 +58,7 @@ def _containment(found: "Diagnosis") -> Table:
     rows = _table("containment", "", "")
     for level in found.containment:
         rows.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
+    rows.add_row("system calls", "", found.why_no_filter or "filtered at every level")
     return rows
 
 

@@ -59,7 +59,9 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     if not jobs:
         raise UsageError("expected at least one strategy with a seed, got none")
     needs_cuda = arguments.init_device == "cuda"
-    level = levels.choose(arguments.containment, arguments.require_containment, needs_cuda=needs_cuda)
+    level = levels.choose(
+        arguments.containment, arguments.require_containment, needs_cuda=needs_cuda, is_sealed=_is_sealed(arguments)
+    )
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
         if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
@@ -72,9 +74,12 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
-    is_sealed = arguments.sealed or arguments.seal_key is not None
-    modes = [audit_mode(strategy, arguments.audit, is_sealed=is_sealed) for strategy in strategies]
+    modes = [audit_mode(strategy, arguments.audit, is_sealed=_is_sealed(arguments)) for strategy in strategies]
     return 1 + any(mode != "off" for mode in modes)
+
+
+def _is_sealed(arguments: Arguments) -> bool:
+    return arguments.sealed or arguments.seal_key is not None
 
 
 def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, TaskConfig]]:
