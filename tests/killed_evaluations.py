@@ -130,4 +130,5 @@ def _result(seed: int, directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(kill_and_go_on(Path(sys.argv[1]), *sys.argv[2:3], *map(int, sys.argv[3:]))))
+    level, *counts = sys.argv[2:] or ["limits"]
+    print(json.dumps(kill_and_go_on(Path(sys.argv[1]), level, *map(int, counts))))

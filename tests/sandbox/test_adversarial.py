@@ -67,6 +67,7 @@ SETTINGS = (
 CONFIG = TaskConfig(num_hidden_secrets=2, num_orderings=2, hidden_width=16, test_set_size=64)
 # In the PATH, and so in the environment, of all that these tests start; others may be at them on this machine.
 MARK = f"/from-the-adversarial-tests-{os.getpid()}"
+DRAW = "0" * 32
 TRICK = "vecparity-trick"  # what tricks call their files and programs
 PORT = re.compile(rb"^PORT = 1\b", re.MULTILINE)
 PACKAGE = Path(source.__file__).parents[1] / "__init__.py"
@@ -382,7 +383,7 @@ def test_the_key_of_a_seal_is_nowhere_to_be_found(level: Level, home: Path) -> N
     def evaluated(name: str) -> str:
         path = home / f"{name}.py"
         path.write_bytes((ADVERSARIAL / f"{name}.py").read_bytes())
-        arguments = f"{SETTINGS} --containment {level} --seal-key {key} --strategy {path}"
+        arguments = f"{SETTINGS} --containment {level} --seal-key {key} --draw {DRAW} --strategy {path}"
         done = subprocess.run(
             [sys.executable, "-m", "vecparity.eval", *arguments.split()],
             env=os.environ | {"VECPARITY_TESTS_KEY": str(key)},

@@ -133,6 +133,4 @@ class LookAhead:
 
 def _load_modules(plans: Sequence[Planned]) -> None:
     """Imports all that the evaluations will use, before a strategy could plant it."""
-    members = (member for planned in plans for member in planned.missing)
-    has_audits = any(member.task.audit != "off" for member in members)
-    modules.load({planned.engine for planned in plans if planned.missing}, has_audits=has_audits)
+    modules.load({planned.engine for planned in plans if planned.missing})

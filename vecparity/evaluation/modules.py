@@ -21,17 +21,16 @@ _OF_ENGINES: dict[EngineName, tuple[str, ...]] = {
     "triton": ("vecparity.training.engines.triton",),
     "cuda": ("vecparity.training.engines.cuda", "cuda.core", "cuda.bindings.driver", "cuda.bindings.nvrtc"),
 }
-_OF_AUDITS = ("scipy.stats",)
-_OF_INTERVALS = ("scipy.special",)
+# What audits and analyses import when they are first used.
+_OF_FIGURES = ("scipy.special",)
 
 
-def load(engines: Collection[EngineName], *, has_audits: bool) -> None:
-    """Imports what is used after the first call of a strategy: by these engines, by audits if any, and by analyses.
+def load(engines: Collection[EngineName]) -> None:
+    """Imports what is used after the first call of a strategy: by these engines, by audits and by analyses.
 
     A module that is not installed is left to its user, who says what is missing.
     """
     rearrange(torch.zeros(1, 1), "row column -> column row")  # einops loads what it needs for torch on use
-    needed = [*_OF_INTERVALS, *(_OF_AUDITS if has_audits else ())]
-    for name in [*needed, *(module for engine in engines for module in _OF_ENGINES[engine])]:
+    for name in [*_OF_FIGURES, *(module for engine in engines for module in _OF_ENGINES[engine])]:
         with suppress(ImportError):
             import_module(name)
