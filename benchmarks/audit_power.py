@@ -143,8 +143,11 @@ def overlap_of(protocol: str, draw: Draw, gained: int, flips: int, near: int) ->
 
 def counted(findings: Sequence[AuditFinding]) -> dict[str, Any]:
     """Returns how many of some findings failed, and the ends of the exact interval of the share (Clopper & Pearson)."""
-    failed, total = sum(finding.passed is False for finding in findings), len(findings)
     assert all(finding.passed is not None for finding in findings)
+    return _shares(sum(finding.passed is False for finding in findings), len(findings))
+
+
+def _shares(failed: int, total: int) -> dict[str, Any]:
     tail = (1 - _CONFIDENCE) / 2
     return {
         "failed": failed,
@@ -153,6 +156,18 @@ def counted(findings: Sequence[AuditFinding]) -> dict[str, Any]:
         "lower": float(beta.ppf(tail, failed, total - failed + 1)) if failed else 0.0,
         "upper": float(beta.ppf(1 - tail, failed + 1, total - failed)) if failed < total else 1.0,
     }
+
+
+def pooled(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Adds up the false alarms of each audit over all strategies, by protocol."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for cell in cells:
+        groups.setdefault((cell["audit"], cell["protocol"]), []).append(cell)
+    return [
+        {"audit": audit, "protocol": protocol}
+        | _shares(sum(cell["failed"] for cell in own), sum(cell["of"] for cell in own))
+        for (audit, protocol), own in groups.items()
+    ]
 
 
 def false_alarms(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
@@ -165,9 +180,10 @@ def false_alarms(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
                 cell = {"audit": audit, "protocol": protocol, "pool": pool.name, "kind": pool.kind}
                 cells.append(cell | counted(findings))
                 print(cells[-1])
-    for protocol in PROTOCOLS:
+    for protocol, (num_secrets, num_rows, _) in PROTOCOLS.items():
         draw = np.random.default_rng(1)
-        findings = [overlap_of(protocol, draw, 0, 0, 0) for _ in range(max(1, times // 20))]
+        fewer = 2 if num_secrets * num_rows < 10_000 else 20  # comparing very many rows takes long
+        findings = [overlap_of(protocol, draw, 0, 0, 0) for _ in range(max(1, times // fewer))]
         cells.append({"audit": "overlap", "protocol": protocol, "pool": "uniform rows", "kind": "uniform rows"})
         cells[-1] |= counted(findings)
         print(cells[-1])
@@ -217,15 +233,17 @@ def main(*, honest: int = 10_000, cheats: int = 1_000, output: str = "audit_powe
     """Simulates, prints and writes JSON into ``benchmarks/results/``.
 
     Args:
-        honest: Evaluations of each honest strategy; a twentieth of them for overlap.
+        honest: Evaluations of each honest strategy; fewer of them for overlap.
         cheats: Evaluations of each kind of cheat; a twentieth of them for overlap.
         output: Name of the JSON file.
     """
     pools = load_pools()
+    alarms = false_alarms(pools, honest)
     content = {
         "machine": machine.describe(),
         "confidence": _CONFIDENCE,
-        "false_alarms": false_alarms(pools, honest),
+        "false_alarms": alarms,
+        "all_false_alarms": pooled(alarms),
         "power": power([pool for pool in pools if pool.kind in _WITH_ROOM], cheats),
         "power_of_overlap": power_of_overlap(max(1, cheats // 20)),
     }
