@@ -12,7 +12,7 @@ from benchmarks.machine import RESULTS
 
 _ROOT = Path(__file__).parent.parent
 # The pages that contain tables.
-PAGES = [_ROOT / "README.md", _ROOT / "vecparity" / "guide" / "engines.md"]
+PAGES = [_ROOT / "README.md", *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "trust"))]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -86,11 +86,83 @@ def ratio_table(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+# Kinds of cheats, in the words of the power tables, by the audit that is to find them.
+_CHEATS = {
+    "fresh-test": "the rows of the test sets, or anything made from them",
+    "cross-pairing": "initial weights made for the secret",
+    "foresight": "anything that is foreseen, as all secrets in the weights",
+}
+_LEARNS_NOTHING, _LEARNS_HALF = "overfit their rows", "learn half of the secrets"
+
+
+def power_table(content: dict[str, Any]) -> list[str]:
+    """Tabulates the chance of being caught for a gain of 0.1 on some secrets of a strategy that learns nothing."""
+    lines = []
+    for protocol in ("full", "published"):
+        cells = _power(content, protocol, _LEARNS_NOTHING, 0.1)
+        counts = sorted({gained for _, gained in cells})
+        heading = f"`{protocol}`: a gain of 0.1 on so many of {max(counts)} secrets, from"
+        lines += [f"| {heading} | audit | {' | '.join(map(str, counts))} |", "| --- " * (2 + len(counts)) + "|"]
+        for audit, source in _CHEATS.items():
+            shares = " | ".join(_percent(cells[audit, gained]) for gained in counts)
+            lines.append(f"| {source} | {audit} | {shares} |")
+        lines.append("")
+    number = content["power"][0]["of"]
+    lines.append(f"The chance that `--audit strict` takes the score away, of {number:,} simulated evaluations each.")
+    return lines
+
+
+def audits_table(content: dict[str, Any]) -> list[str]:
+    """Tabulates the power against other cheats, and the false alarms of honest strategies."""
+    lines = [
+        "| cheat | audit | protocol | on so many secrets | caught |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, kind, gain in (
+        ("gains 0.5, would learn nothing", _LEARNS_NOTHING, 0.5),
+        ("gains 0.1, learns half of the secrets", _LEARNS_HALF, 0.1),
+        ("gains 0.5, learns half of the secrets", _LEARNS_HALF, 0.5),
+    ):
+        for audit in _CHEATS:
+            for protocol in ("full", "published"):
+                cells = _power(content, protocol, kind, gain)
+                counts = sorted({gained for _, gained in cells})
+                shares = ", ".join(_percent(cells[audit, gained]) for gained in counts)
+                lines.append(f"| {name} | {audit} | {protocol} | 1 to {max(counts)} | {shares} |")
+    lines += ["", "| audit | protocol | honest evaluations | failed | at most |", "| --- | --- | --- | --- | --- |"]
+    for cell in content["all_false_alarms"]:
+        most = f"1 in {1 / cell['upper']:,.0f}"
+        lines.append(f"| {cell['audit']} | {cell['protocol']} | {cell['of']:,} | {cell['failed']} | {most} |")
+    kinds = list(dict.fromkeys(cell["kind"] for cell in content["false_alarms"] if cell["audit"] != "overlap"))
+    lines += [
+        "",
+        f"Honest evaluations are drawn from trained networks that {', '.join(kinds[:-1])} or {kinds[-1]}; for overlap, "
+        "from uniform rows. At most: the upper end of the exact interval "
+        f"of {content['confidence']:.0%} (Clopper and Pearson). The table for each of them is in "
+        "`benchmarks/results/audit_power.json`.",
+    ]
+    return lines
+
+
+def _power(content: dict[str, Any], protocol: str, kind: str, gain: float) -> dict[tuple[str, int], float]:
+    cells = (
+        cell for cell in content["power"] if (cell["protocol"], cell["kind"], cell["gain"]) == (protocol, kind, gain)
+    )
+    return {(cell["audit"], cell["gained"]): cell["share"] for cell in cells}
+
+
+def _percent(share: float) -> str:
+    """Rounds so that only what was always or never seen is 100% or 0%."""
+    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else (">99%" if share > 0.5 else "<1%")
+
+
 def render(text: str) -> str:
     """Replaces the text between the two marks of each table in a page."""
     tables = {
         "evaluation": evaluation_table(load("end_to_end_full")),
         "ratio": ratio_table(load("throughput")),
+        "power": power_table(load("audit_power")),
+        "audits": audits_table(load("audit_power")),
         "throughput": throughput_table(load("throughput")),
         "gpu": gpu_table.tables(RESULTS),  # empty until `scripts/bench_cuda` has run on a GPU
     }
