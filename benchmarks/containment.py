@@ -1,4 +1,4 @@
-"""The cost of containment: wall time of the whole command at each level, and with the strategy in its own process.
+"""The cost of containment: the whole command at each level, without its filter of system calls, and without any.
 
 python -m benchmarks.containment
 """
@@ -14,7 +14,7 @@ from typing import Any
 from cyclopts import App
 
 from benchmarks import machine
-from vecparity.sandbox import levels
+from vecparity.sandbox import levels, system_calls
 from vecparity.sandbox.pool import Pool
 from vecparity.strategy import interface
 from vecparity.strategy.parameters import Arguments
@@ -22,6 +22,8 @@ from vecparity.strategy.source import Strategy
 
 app = App(help=__doc__)
 _IN_PROCESS = "in process"
+# The strongest level, but with every system call allowed.
+_WITHOUT_FILTER = "without filter"
 _COMMAND = ["--all-configs", "--log", "final"]
 
 
@@ -42,17 +44,28 @@ def evaluate_in_process(arguments: Sequence[str]) -> int:
     return vecparity.eval.main(arguments)
 
 
+def evaluate_without_filter(arguments: Sequence[str]) -> int:
+    """Runs the whole command at the strongest level, with fork servers that take the machine for one without filter."""
+    import vecparity.eval
+
+    levels._START = f"from vecparity.sandbox import system_calls; system_calls.why_not = lambda: ''; {levels._START}"
+    return vecparity.eval.main(arguments)
+
+
 def seconds(level: str, strategy: str) -> float:
     """Measures the wall time of one evaluation of all configurations, including start-up."""
     arguments = [*_COMMAND, "--strategy", strategy]
-    if level == _IN_PROCESS:
-        code = f"import sys; from benchmarks.containment import evaluate_in_process as e; sys.exit(e({arguments}))"
+    if level in _INSTEAD:
+        code = f"import sys; from benchmarks.containment import {_INSTEAD[level]} as e; sys.exit(e({arguments}))"
         command = [sys.executable, "-c", code]
     else:
         command = [sys.executable, "-m", "vecparity.eval", *arguments, "--containment", level]
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
+
+
+_INSTEAD = {_IN_PROCESS: evaluate_in_process.__name__, _WITHOUT_FILTER: evaluate_without_filter.__name__}
 
 
 @app.default
@@ -65,6 +78,7 @@ def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str | Non
         output: Name of the JSON file.
     """
     kinds = [_IN_PROCESS, *(level for level in levels.LEVELS if levels.why_not(level) is None)]
+    kinds += [_WITHOUT_FILTER] * (system_calls.why_not() is None)
     measured: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _ in range(repeats):
         for kind in kinds:
@@ -80,7 +94,7 @@ def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str | Non
         for kind, times in measured.items()
     ]
     for result in results:
-        print(f"{result['containment']:<12} {result['seconds']:6.2f} s  {result['more_than_in_process']:+.2f} s")
+        print(f"{result['containment']:<14} {result['seconds']:6.2f} s  {result['more_than_in_process']:+.2f} s")
     content = {"machine": machine.describe(), "strategy": strategy, "measured": results}
     return machine.save(output or "containment", content)
 

@@ -398,7 +398,7 @@ def test_the_key_of_a_seal_is_nowhere_to_be_found(level: Level, home: Path) -> N
 
 
 def test_a_key_that_can_be_read_is_found(home: Path) -> None:
-    """Where nothing is contained; the trick above is worth something."""
+    """The trick is worth something: it works where nothing is contained."""
     write_key(home / "leaderboard.key", bytes(range(32)))
     path = home / "reads_the_key.py"
     path.write_bytes((ADVERSARIAL / "reads_the_key.py").read_bytes())

@@ -183,7 +183,7 @@ def test_a_stranger_finds_nothing_that_the_one_before_left(pools: Any, level: Le
 def test_a_server_that_a_strategy_touched_is_not_used_again(
     level: Level, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the machine has no filter of system calls: with it, a strategy cannot."""
+    """On a machine without the filter of system calls: with it, a strategy cannot touch it so."""
     without_filter = "from vecparity.sandbox import system_calls; system_calls.why_not = lambda: 'is left out'"
     monkeypatch.setattr(levels, "_START", f"{without_filter}; {levels._START}")
     with StrategyLog() as log, OwnSandbox(strategy(TRACES[kind][0]), level, Limits(), log) as sandbox:

@@ -1,4 +1,4 @@
-"""Where the command finds modules: not in the current directory, in which a strategy may have put some."""
+"""Keeps the command from finding modules in the current directory, in which a strategy may have put some."""
 
 import os
 import sys
