@@ -130,6 +130,5 @@ def _result(seed: int, directory: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _, _place, *_rest = sys.argv
-    _level = _rest[0] if _rest else "limits"
-    print(json.dumps(kill_and_go_on(Path(_place), _level, *map(int, _rest[1:]))))
+    level, *counts = sys.argv[2:] or ["limits"]
+    print(json.dumps(kill_and_go_on(Path(sys.argv[1]), level, *map(int, counts))))
