@@ -81,3 +81,16 @@ def test_diverged_runs_are_counted_and_not_named(run_eval: RunEval, tmp_path: Pa
     assert err.startswith("vecparity: error: telling with seed 42 has no score: expected finite losses, got ")
     assert err.endswith(" diverged of 4 runs\n")
     assert "secret=0 order=0 (step" in run_eval(f"{SHORT} --strategy {path} --audit off")[2]
+
+
+@pytest.mark.parametrize("mode", ["report", "strict"])
+def test_a_failed_audit_is_named_and_no_more(run_eval: RunEval, tmp_path: Path, mode: str) -> None:
+    body = "import os; return torch.tensor([list(os.urandom(config.n_features))] * 9) % 2, [0] * 9"
+    path = written(tmp_path, body)
+    status, _, err = run_eval(f"{SHORT} --strategy {path} --sealed --no-history --audit {mode}")
+    assert status == (5 if mode == "strict" else 0)
+    assert err in (
+        "vecparity: error: telling with seed 42 has no score: repeatability\n",
+        "vecparity: warning: telling fails an audit: repeatability\n",
+    )
+    assert "make_dataset secret=0" in run_eval(f"{SHORT} --strategy {path} --no-history --audit {mode}")[2]

@@ -66,7 +66,7 @@ def warn(message: str) -> None:
 def warn_of_failed_audits(evaluation: "Evaluation") -> None:
     """Warns of an evaluation's failed audits if it keeps its score; otherwise the missing score's error names them."""
     for finding in [] if evaluation.why_no_score else evaluation.failed_findings:
-        warn(f"{evaluation.provenance.strategy} fails an audit: {finding.name}: {finding.summary}")
+        warn(f"{evaluation.provenance.strategy} fails an audit: {evaluation.described(finding)}")
 
 
 def show_warning(

@@ -185,6 +185,10 @@ class Evaluation:
     def failed_findings(self) -> list[AuditFinding]:
         return [finding for finding in self.findings if finding.passed is False]
 
+    def described(self, finding: AuditFinding) -> str:
+        """Returns a finding's name and summary; under a seal the name alone, since a summary may tell of one secret."""
+        return finding.name if self.provenance.seal else f"{finding.name}: {finding.summary}"
+
     @property
     def failed_audits(self) -> list[str]:
         """Names of the failed audits."""
@@ -204,8 +208,7 @@ class Evaluation:
                 f"{len(self.diverged) + len(self.results)} runs{f': {runs}' if runs else ''}"
             )
         if self.provenance.audit == "strict" and self.failed_findings:
-            found = "; ".join(f"{finding.name}: {finding.summary}" for finding in self.failed_findings)
-            return AuditFailedError(f"{subject}: {found}")
+            return AuditFailedError(f"{subject}: {'; '.join(map(self.described, self.failed_findings))}")
         return None
 
     @property

@@ -6,9 +6,12 @@ from itertools import accumulate, pairwise
 
 import torch
 from einops import reduce
+from jaxtyping import Float
+from torch import Tensor
 
 from vecparity.errors import InterruptedTrainingError
 from vecparity.task.config import TaskConfig
+from vecparity.task.dataset import Dataset
 from vecparity.task.network import parameter_shapes, unflatten
 from vecparity.training.checkpoints import snapshot
 from vecparity.training.checkpoints.checkpoint import Checkpoints
@@ -188,24 +191,30 @@ class _Training:
             if not own:
                 continue
             params, finished = part.params[own], [live[position] for position in own]
-            fresh_sets = {at: fresh for at, run in enumerate(finished) if (fresh := self._runs[run].fresh_test_set)}
             with _current(part.device):
-                scores = self._engine.test(params, [self._runs[run].test_set for run in finished], part.hidden_width)
-                fresh_scores: list[float | None] = [None] * len(finished)
-                if fresh_sets:
-                    tested = self._engine.test(params[[*fresh_sets]], [*fresh_sets.values()], part.hidden_width)
-                    for at, score in zip(fresh_sets, tested.tolist(), strict=True):
-                        fresh_scores[at] = score
+                scores = self._test(part, params, [self._runs[run].test_set for run in finished])
+                fresh_scores = self._test(part, params, [self._runs[run].fresh_test_set for run in finished])
             # The very last update may overflow, and no later loss would show it.
             are_finite = params.isfinite().all(dim=1, keepdim=True)
             weights = unflatten(params, parameter_shapes(part.n_features, part.hidden_width))["0.weight"]
             first_layers = reduce(weights.abs().double(), "run unit feature -> run feature", "mean")
             fetched = torch.cat([are_finite, first_layers], dim=1).tolist()
-            ends = zip(finished, fetched, scores.tolist(), fresh_scores, strict=True)
+            ends = zip(finished, fetched, scores, fresh_scores, strict=True)
             for run, (is_finite, *first_layer), score, fresh_score in ends:
                 curve = progress.curves[run]
                 ended = (score, curve, first_layer, fresh_score) if is_finite else (None, curve, None)
                 progress.trained[run] = Trained(part.step, *ended)
+
+    def _test(
+        self, part: Ensemble, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset | None]
+    ) -> list[float | None]:
+        """Returns the share of each test set that its network labels correctly; None where there is no test set."""
+        given = {at: test_set for at, test_set in enumerate(test_sets) if test_set is not None}
+        if not given:
+            return [None] * len(test_sets)
+        scores = self._engine.test(params[[*given]], [*given.values()], part.hidden_width)
+        by_place = dict(zip(given, scores.tolist(), strict=True))
+        return [by_place.get(at) for at in range(len(test_sets))]
 
 
 def _shares(runs: Sequence[Run], count: int) -> list[Sequence[Run]]:
