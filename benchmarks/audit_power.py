@@ -3,13 +3,16 @@
 python -m benchmarks.audit_power
 
 False alarms: evaluations of honest strategies are drawn from the pools of `benchmarks.audit_pools`, secrets and runs
-anew each time, and audited. Power: the same evaluations, in which a cheat gains on some of the secrets.
+anew each time, and audited. Power: the same evaluations, in which a cheat gains on some of the secrets, of which it
+chooses those on which the honest strategy does worst.
 """
 
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +52,9 @@ class Pool:
     test_set_size: int
 
     def secrets(self, count: int, draw: Draw) -> np.ndarray:
-        return np.asarray(draw.choice(len(self.accuracies), count, replace=False))
+        """Draws secrets for an evaluation, the worst first."""
+        drawn = draw.choice(len(self.accuracies), count, replace=False)
+        return np.asarray(drawn[np.argsort(self.accuracies[drawn].mean(axis=1), kind="stable")])
 
     def one_run_each(self, secrets: np.ndarray, draw: Draw) -> np.ndarray:
         return np.asarray(self.accuracies[secrets, draw.integers(self.accuracies.shape[1], size=len(secrets))])
@@ -74,9 +79,11 @@ def foresight_of(pool: Pool, protocol: str, draw: Draw, gained: int = 0, gain: f
     num_secrets = PROTOCOLS[protocol][0]
     sealed = num_sealed_needed(num_secrets)
     assert sealed is not None
-    accuracies = pool.one_run_each(pool.secrets(num_secrets + sealed, draw), draw)
-    accuracies[:gained] = np.minimum(accuracies[:gained] + gain, 1.0)
-    return foresight(accuracies[:num_secrets].tolist(), accuracies[num_secrets:].tolist())
+    drawn = draw.permutation(pool.secrets(num_secrets + sealed, draw))
+    public, others = (pool.one_run_each(secrets, draw) for secrets in (drawn[:num_secrets], drawn[num_secrets:]))
+    worst = np.argsort(public)[:gained]
+    public[worst] = np.minimum(public[worst] + gain, 1.0)
+    return foresight(public.tolist(), others.tolist())
 
 
 def cross_pairing_of(pool: Pool, protocol: str, draw: Draw, gained: int = 0, gain: float = 0.0) -> AuditFinding:
@@ -170,58 +177,66 @@ def pooled(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def false_alarms(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
-    cells = []
-    for pool in pools:
-        for audit, finding in AUDITS.items():
-            for protocol in PROTOCOLS:
-                draw = np.random.default_rng(1)
-                findings = [finding(pool, protocol, draw) for _ in range(times)]
-                cell = {"audit": audit, "protocol": protocol, "pool": pool.name, "kind": pool.kind}
-                cells.append(cell | counted(findings))
-                print(cells[-1])
-    for protocol, (num_secrets, num_rows, _) in PROTOCOLS.items():
+@dataclass(frozen=True)
+class Cell:
+    """Evaluations to simulate: an audit of a kind of evaluation, so many times."""
+
+    audit: str
+    protocol: str
+    pool: Pool | None  # of uniform rows if None
+    times: int
+    gained: int = 0
+    gain: float = 0.0
+    flips: int = 0
+    near: int = 0
+
+    def simulate(self) -> dict[str, Any]:
         draw = np.random.default_rng(1)
+        cell: dict[str, Any] = {"audit": self.audit, "protocol": self.protocol, "secrets": PROTOCOLS[self.protocol][0]}
+        cell |= {"gained": self.gained}
+        if self.pool is None:
+            cell |= {"kind": "uniform rows", "flips": self.flips, "near": self.near}
+            args = (self.protocol, draw, self.gained, self.flips, self.near)
+            findings = [overlap_of(*args) for _ in range(self.times)]
+        else:
+            cell |= {"kind": self.pool.kind, "pool": self.pool.name, "gain": self.gain}
+            audit = AUDITS[self.audit]
+            findings = [audit(self.pool, self.protocol, draw, self.gained, self.gain) for _ in range(self.times)]
+        return cell | counted(findings)
+
+
+def honest_cells(pools: Sequence[Pool], times: int) -> list[Cell]:
+    cells = [Cell(audit, protocol, pool, times) for pool, audit, protocol in product(pools, AUDITS, PROTOCOLS)]
+    for protocol, (num_secrets, num_rows, _) in PROTOCOLS.items():
         fewer = 2 if num_secrets * num_rows < 10_000 else 20  # comparing very many rows takes long
-        findings = [overlap_of(protocol, draw, 0, 0, 0) for _ in range(max(1, times // fewer))]
-        cells.append({"audit": "overlap", "protocol": protocol, "pool": "uniform rows", "kind": "uniform rows"})
-        cells[-1] |= counted(findings)
-        print(cells[-1])
+        cells.append(Cell("overlap", protocol, None, max(1, times // fewer)))
     return cells
 
 
-def power(pools: Sequence[Pool], times: int) -> list[dict[str, Any]]:
-    cells = []
-    for pool in pools:
-        for audit, finding in AUDITS.items():
-            for protocol, (num_secrets, *_) in PROTOCOLS.items():
-                for gain in _GAINS:
-                    for gained in range(1, num_secrets + 1):
-                        draw = np.random.default_rng(2)
-                        findings = [finding(pool, protocol, draw, gained, gain) for _ in range(times)]
-                        cell: dict[str, Any] = {
-                            "audit": audit,
-                            "protocol": protocol,
-                            "pool": pool.name,
-                            "kind": pool.kind,
-                        }
-                        cells.append(
-                            cell | {"gain": gain, "gained": gained, "secrets": num_secrets} | counted(findings)
-                        )
-                        print(cells[-1])
-    return cells
+def cheating_cells(pools: Sequence[Pool], times: int) -> list[Cell]:
+    return [
+        Cell(audit, protocol, pool, times, gained, gain)
+        for pool, audit, (protocol, (num_secrets, *_)), gain in product(pools, AUDITS, PROTOCOLS.items(), _GAINS)
+        for gained in range(1, num_secrets + 1)
+    ]
 
 
-def power_of_overlap(times: int) -> list[dict[str, Any]]:
-    cells = []
-    for protocol, (num_secrets, *_) in PROTOCOLS.items():
-        for gained, flips, near in product(sorted({1, num_secrets}), range(3), (1, 2, 10, 100)):
-            draw = np.random.default_rng(2)
-            findings = [overlap_of(protocol, draw, gained, flips, near) for _ in range(times)]
-            cell: dict[str, Any] = {"audit": "overlap", "protocol": protocol, "pool": "uniform rows", "near": near}
-            cells.append(cell | {"flips": flips, "gained": gained, "secrets": num_secrets} | counted(findings))
-            print(cells[-1])
-    return cells
+def near_cells(times: int) -> list[Cell]:
+    return [
+        Cell("overlap", protocol, None, times, gained, flips=flips, near=near)
+        for protocol, (num_secrets, *_) in PROTOCOLS.items()
+        for gained, flips, near in product(sorted({1, num_secrets}), range(3), (1, 2, 10, 100))
+    ]
+
+
+def simulated(cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Simulates cells in as many processes as there are CPUs, and prints each."""
+    done = []
+    with ProcessPoolExecutor(machine.cores(), mp_context=get_context("spawn")) as processes:
+        for cell in processes.map(Cell.simulate, cells):
+            print(cell, flush=True)
+            done.append(cell)
+    return done
 
 
 # Pools whose strategies leave room for a gain.
@@ -238,14 +253,14 @@ def main(*, honest: int = 10_000, cheats: int = 1_000, output: str = "audit_powe
         output: Name of the JSON file.
     """
     pools = load_pools()
-    alarms = false_alarms(pools, honest)
+    alarms = simulated(honest_cells(pools, honest))
     content = {
         "machine": machine.describe(),
         "confidence": _CONFIDENCE,
         "false_alarms": alarms,
         "all_false_alarms": pooled(alarms),
-        "power": power([pool for pool in pools if pool.kind in _WITH_ROOM], cheats),
-        "power_of_overlap": power_of_overlap(max(1, cheats // 20)),
+        "power": simulated(cheating_cells([pool for pool in pools if pool.kind in _WITH_ROOM], cheats)),
+        "power_of_overlap": simulated(near_cells(max(1, cheats // 20))),
     }
     return machine.save(output, content)
 
