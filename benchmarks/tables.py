@@ -144,6 +144,22 @@ def audits_table(content: dict[str, Any]) -> list[str]:
     return lines
 
 
+def audit_cost_table(content: dict[str, Any]) -> list[str]:
+    """Tabulates the seconds of the whole command without audits and with strict ones."""
+    seconds = {(each["protocol"], each["audit"]): each for each in content["measured"]}
+    lines = ["| protocol | unaudited | audited strictly | |", "| --- | --- | --- | --- |"]
+    for protocol in ("full", "published"):
+        off, strict = seconds[protocol, "off"], seconds[protocol, "strict"]
+        times = f"{strict['times_unaudited']:.1f}x"
+        lines.append(f"| {protocol} | {off['seconds']:.1f} s | {strict['seconds']:.1f} s | {times} |")
+    lines += [
+        "",
+        f"`{content['strategy']}` on all configurations, contained by {content['containment']}, the whole command, on "
+        f"{machine_line(content['machine'])}.",
+    ]
+    return lines
+
+
 def _power(content: dict[str, Any], protocol: str, kind: str, gain: float) -> dict[tuple[str, int], float]:
     cells = (
         cell for cell in content["power"] if (cell["protocol"], cell["kind"], cell["gain"]) == (protocol, kind, gain)
@@ -162,6 +178,7 @@ def render(text: str) -> str:
         "evaluation": evaluation_table(load("end_to_end_full")),
         "ratio": ratio_table(load("throughput")),
         "power": power_table(load("audit_power")),
+        "audit cost": audit_cost_table(load("audit_cost")),
         "audits": audits_table(load("audit_power")),
         "throughput": throughput_table(load("throughput")),
         "gpu": gpu_table.tables(RESULTS),  # empty until `scripts/bench_cuda` has run on a GPU
