@@ -162,9 +162,9 @@ def test_an_audited_evaluation_goes_on_with_its_audit(tmp_path: Path) -> None:
     subprocess.run(command(f"{arguments} --resume"), check=True, capture_output=True)
     for content in results(tmp_path).values():
         assert [finding["name"] for finding in content["audit"]] == [
-            "repeatability", "overlap", "cross-pairing", "foresight", "file",
+            "repeatability", "overlap", "fresh-test", "cross-pairing", "foresight", "file",
         ]  # fmt: skip
-        assert content["audit"][2]["passed"] is True
+        assert content["audit"][3]["passed"] is True
 
 
 def test_a_second_signal_and_one_before_training_end_at_once() -> None:
