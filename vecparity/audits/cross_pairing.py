@@ -21,12 +21,11 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64
 
-from vecparity.audits.finding import AuditFinding
+from vecparity.audits.finding import FALSE_ALARMS, AuditFinding
 from vecparity.task.config import TaskConfig
 from vecparity.training.loop import Trained
 from vecparity.training.runs import Run
 
-_FALSE_ALARMS = 1 / 1000
 # With fewer pairs, the p-value is above 1/1000 even if all differences are above 0.
 FEWEST_PAIRS = 10
 # If half of an evaluation's runs leak, about three quarters of the pairs show it. With 20 pairs, fewer than one audit
@@ -94,11 +93,11 @@ def cross_pairing(straight: Sequence[Trained], crossed: Sequence[Trained]) -> Au
     p_value = sign_flip_p_value((own - others).reshape(num_pairs, 2).sum(axis=1))
     return AuditFinding(
         name="cross-pairing",
-        passed=p_value > _FALSE_ALARMS,
+        passed=p_value > FALSE_ALARMS,
         summary=(
             f"expected the same test accuracy with initial weights made for another secret, got {others.mean():.4f} "
             f"with those and {own.mean():.4f} with their own over {num_pairs} pairs of runs; p = {p_value:.2g} "
-            f"(fails at p <= {_FALSE_ALARMS:g})"
+            f"(fails at p <= {FALSE_ALARMS:g})"
         ),
         figures={
             "pairs": num_pairs,

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+# Probability that an honest strategy fails an audit that compares accuracies.
+FALSE_ALARMS = 1 / 1000
 # Audits that must all decide, and be passed, before a score under public seeds ranks. That of the file is not among
 # them: strategies that are made of functions have no file.
 DECIDING = ("repeatability", "overlap", "fresh-test", "cross-pairing", "foresight")

@@ -8,7 +8,7 @@ has also used foresight, in good faith; the audit does not tell the cause.
 
 An accuracy far above all others proves little by itself: any one of n public secrets is the best of n + m by chance
 with a probability of n / (n + m). The number of sealed secrets therefore decides which share of the public secrets a
-cheat can gain on without being found, however large the gain. `benchmarks.audits` simulates it.
+cheat can gain on without being found, however large the gain. `benchmarks.audit_power` simulates it.
 """
 
 import math
@@ -16,9 +16,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vecparity.audits.finding import AuditFinding
+from vecparity.audits.finding import FALSE_ALARMS, AuditFinding
 
-_FALSE_ALARMS = 1 / 1000
 # Enough to find a gain on 4 of 10, 3 of 5, or 2 of 2 public secrets.
 _SEALED = 44
 # With a single public secret, 999 sealed ones would be needed.
@@ -40,7 +39,7 @@ def num_sealed_needed(public: int) -> int | None:
 
 def can_decide(public: int, sealed: int) -> bool:
     """Checks whether a gain on all public secrets has a p-value of at most 1/1000."""
-    return math.comb(public + sealed, public) * _FALSE_ALARMS >= 1
+    return math.comb(public + sealed, public) * FALSE_ALARMS >= 1
 
 
 def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
@@ -63,10 +62,10 @@ def foresight(public: Sequence[float], sealed: Sequence[float]) -> AuditFinding:
     public_mean, sealed_mean = float(np.mean(public)), float(np.mean(sealed))
     return AuditFinding(
         name="foresight",
-        passed=p_value > _FALSE_ALARMS,
+        passed=p_value > FALSE_ALARMS,
         summary=(
             f"expected the same test accuracy on {len(sealed)} sealed secrets, got {sealed_mean:.4f} on those and "
-            f"{public_mean:.4f} on {len(public)} public ones; p = {p_value:.2g} (fails at p <= {_FALSE_ALARMS:g})"
+            f"{public_mean:.4f} on {len(public)} public ones; p = {p_value:.2g} (fails at p <= {FALSE_ALARMS:g})"
         ),
         figures={
             "public": len(public),

@@ -14,12 +14,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float64
 
-from vecparity.audits.finding import AuditFinding
+from vecparity.audits.finding import FALSE_ALARMS, AuditFinding
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import Trained
 from vecparity.training.runs import Run
 
-_FALSE_ALARMS = 1 / 1000
 # The audit decides if it would find a gain of this size on a single secret.
 _GAIN = 0.1
 
@@ -60,12 +59,12 @@ def of_means(own: Float64[np.ndarray, " secret"], fresh: Float64[np.ndarray, " s
     # Half of the false alarms for the mean gain, half for the largest.
     worst = int(np.argmin(bounds[:-1]))
     p_value = min(1.0, 2 * min(num_secrets * bounds[worst], bounds[-1]))
-    is_failed = p_value <= _FALSE_ALARMS
-    is_decided = 2 * num_secrets * math.exp(-num_rows * _GAIN**2) <= _FALSE_ALARMS
+    is_failed = p_value <= FALSE_ALARMS
+    is_decided = 2 * num_secrets * math.exp(-num_rows * _GAIN**2) <= FALSE_ALARMS
     expectation = f"expected the same test accuracy on {num_rows} new rows of each secret"
     actual = f"{fresh.mean():.4f} on those and {own.mean():.4f} on the test sets; p = {p_value:.2g}"
-    needed = math.ceil(math.log(2 * num_secrets / _FALSE_ALARMS) / _GAIN**2)
-    end = f"fails at p <= {_FALSE_ALARMS:g}" if is_failed or is_decided else f"undecided below {needed} rows"
+    needed = math.ceil(math.log(2 * num_secrets / FALSE_ALARMS) / _GAIN**2)
+    end = f"fails at p <= {FALSE_ALARMS:g}" if is_failed or is_decided else f"undecided below {needed} rows"
     return AuditFinding(
         name="fresh-test",
         passed=False if is_failed else True if is_decided else None,

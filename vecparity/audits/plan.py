@@ -76,8 +76,7 @@ def takes_much_memory(runs: Sequence[Run], sealed: int) -> bool:
 def num_sealed(seeds: Seeds, config: TaskConfig, mode: AuditMode) -> int:
     """Returns the number of sealed secrets that an audit trains on: as many as `foresight` needs to decide, or none.
 
-    A sealed evaluation needs none. A report on an evaluation too small for `cross_pairing` stays undecided anyway. One
-    on training sets that take much memory is to leave the audit undecided, too.
+    A sealed evaluation needs none. A report on an evaluation too small for `cross_pairing` stays undecided anyway.
     """
     needed = num_sealed_needed(config.num_hidden_secrets)
     if mode == "off" or needed is None or not isinstance(seeds, PublicSeeds):

@@ -1,7 +1,7 @@
 """Prepares runs: makes all calls to strategies ahead of the training."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -121,13 +121,12 @@ class Preparation:
             return
         if self._is_stopped:
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
+        task = calls.member.task
+        is_hidden = shows_secrets and isinstance(task.seeds, SealedSeeds)
+        hiding = without_words(self._log, task.strategy.path) if is_hidden else nullcontext()
         try:
-            with self._log.noted(calls.member.task.strategy.sha256):
-                if shows_secrets and isinstance(calls.member.task.seeds, SealedSeeds):
-                    with without_words(self._log, calls.member.task.strategy.path):
-                        step()
-                else:
-                    step()
+            with self._log.noted(task.strategy.sha256), hiding:
+                step()
         except (InvalidStrategyError, StrategyFailedError) as error:
             if self._fails_fast:
                 raise
