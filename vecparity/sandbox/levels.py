@@ -185,6 +185,8 @@ def environment(scratch: Path | None, *, needs_cuda: bool) -> dict[str, str]:
             variables[name] = str(min(int(variables[name]), num_cpus()))
     if not needs_cuda:
         variables["CUDA_VISIBLE_DEVICES"] = ""
+    # Each worker makes its threads anew, and they share the CPUs with the training: threads that wait must not spin.
+    variables["OMP_WAIT_POLICY"] = "passive"
     return variables | {"HOME": home, "TMPDIR": home, "USER": "strategy", "LOGNAME": "strategy"}
 
 

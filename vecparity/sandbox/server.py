@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -160,18 +161,34 @@ def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memor
     CPU time in seconds.
     """
     told, next_look = 0, 0.0
-    while True:
-        ended, status, usage = os.wait4(pid, os.WNOHANG)
-        if ended:
-            return status, usage.ru_utime + usage.ru_stime
-        if in_memory and time.monotonic() >= next_look:
-            next_look = time.monotonic() + _LOOK_SECONDS
-            in_use = sum(map(_bytes_in_use, in_memory)) + sum(size for _, _, size in memory.segments().values())
-            if abs(in_use - told) >= _TOLD_BYTES:
-                control.sendall(ENDED.pack(IN_USE, in_use))
-                told = in_use
-        if select.select([control], [], [], _TICK_SECONDS)[0]:
-            _kill(reaches_only_its_own)
+    with _notices_of_end(pid) as notices:
+        longest = _LOOK_SECONDS if notices else _TICK_SECONDS
+        while True:
+            ended, status, usage = os.wait4(pid, os.WNOHANG)
+            if ended:
+                return status, usage.ru_utime + usage.ru_stime
+            if in_memory and time.monotonic() >= next_look:
+                next_look = time.monotonic() + _LOOK_SECONDS
+                in_use = sum(map(_bytes_in_use, in_memory)) + sum(size for _, _, size in memory.segments().values())
+                if abs(in_use - told) >= _TOLD_BYTES:
+                    control.sendall(ENDED.pack(IN_USE, in_use))
+                    told = in_use
+            if control in select.select([control, *notices], [], [], longest)[0]:
+                _kill(reaches_only_its_own)
+
+
+@contextlib.contextmanager
+def _notices_of_end(pid: int) -> Iterator[list[int]]:
+    """Opens what becomes readable when a child ends; nothing where the kernel has no such thing."""
+    try:
+        notice = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield []
+        return
+    try:
+        yield [notice]
+    finally:
+        os.close(notice)
 
 
 def _kill_everything(reaches_only_its_own: bool) -> None:
