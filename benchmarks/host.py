@@ -28,6 +28,7 @@ from benchmarks.cases import CPU, Case
 from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.progress_table import ProgressTable
 from vecparity.evaluation.callbacks import Followers
+from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset
 from vecparity.training import loop as training
@@ -112,7 +113,7 @@ def _windows(runs: Sequence[Run], config: TaskConfig, on_window: Callable[[Windo
 
 
 def _followers(runs: Sequence[Run], config: TaskConfig, write: Callable[[str], None]) -> Callable[[WindowClosed], None]:
-    log = MetricLog(1, "full", lambda lines: write("\n".join(lines)))
+    log = MetricLog([(load("isolated_cube"), 42)], "custom", "full", lambda lines: write("\n".join(lines)))
     followers = Followers([log, ProgressTable([config])])
     followers.begin(config)
     followers.prepared(runs, "idle")

@@ -102,8 +102,9 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "T
     os.environ.pop(name, None)
 
 # What evaluations record goes nowhere that a person looks.
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="vecparity-tests-")
-atexit.register(shutil.rmtree, os.environ["XDG_DATA_HOME"], ignore_errors=True)
+for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
+    os.environ[name] = tempfile.mkdtemp(prefix="vecparity-tests-")
+    atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
 
 # Files that take long come first, so that none is left for one process in the end.
 _LONGEST = (

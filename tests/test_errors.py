@@ -1,12 +1,10 @@
 import pickle
-from pathlib import Path
 
 import pytest
 
 from vecparity import Failure, Job
 from vecparity.errors import (
     AuditFailedError,
-    CheckpointExistsError,
     DivergedError,
     InterruptedTrainingError,
     InvalidStrategyError,
@@ -18,7 +16,6 @@ from vecparity.errors import (
 
 ERRORS = [
     UsageError("expected this, got that"),
-    CheckpointExistsError(Path("kept"), "n32-k8", "--resume"),
     InvalidStrategyError("mine.py:3"),
     StrategyFailedError("mine.py:4"),
     DivergedError("a run"),

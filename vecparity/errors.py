@@ -5,7 +5,6 @@ where. Only notes have several lines.
 """
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 _MOST_CHARACTERS = 200
@@ -26,26 +25,6 @@ class UsageError(VecparityError, ValueError):
     """A flag, setting or argument is invalid (wrong use of the command or of the API)."""
 
     exit_status = 2
-
-
-class CheckpointExistsError(UsageError):
-    """A checkpoint of the same evaluation exists, and the caller did not ask to resume from it.
-
-    Args:
-        directory: The directory of the checkpoint.
-        name: The beginning of the names of the checkpoint's files.
-        resume: The way to resume, as named in the message: an argument of ``evaluate``, or a flag of the command.
-    """
-
-    def __init__(self, directory: Path, name: str, resume: str = "resume=True") -> None:
-        super().__init__(
-            f"{directory} holds a checkpoint of this evaluation, {name}: resume it with {resume}, or remove its "
-            "files to start anew"
-        )
-        self.directory, self.name, self._resume = directory, name, resume
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.directory, self.name, self._resume)
 
 
 class InvalidStrategyError(VecparityError):
@@ -112,9 +91,9 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def printable(text: str) -> str:
-    """Returns the text as one `visible` line of at most 200 characters before any is escaped."""
-    return visible(text if len(text) <= _MOST_CHARACTERS else f"{text[: _MOST_CHARACTERS - 3]}...")
+def printable(text: str, most: int = _MOST_CHARACTERS) -> str:
+    """Returns the text as one `visible` line of at most so many characters before any is escaped."""
+    return visible(text if len(text) <= most else f"{text[: most - 3]}...")
 
 
 def quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from vecparity import Evaluation, evaluate, evaluate_many
 from vecparity.audits import plan
 from vecparity.errors import AuditFailedError, UsageError
 from vecparity.task.config import TaskConfig, task_config
-from vecparity.task.seeds import PublicSeeds, SealedSeeds, key_digest, read_key, write_key
+from vecparity.task.seeds import PublicSeeds, SealedSeeds, kept_key, key_digest, read_key, write_key
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -167,10 +167,11 @@ SEALED = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width
 
 @pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
-    _, lines, _ = run_eval(f"{SEALED} --sealed --output-dir {tmp_path}")
-    (path,) = tmp_path.glob("seal_*.key")
-    assert path.stat().st_mode & 0o777 == 0o600
+    _, lines, err = run_eval(f"{SEALED} --sealed --output-dir {tmp_path}")
     content = json.loads((tmp_path / "eval_seed42.json").read_text())
+    path = kept_key(content["provenance"]["seal"])
+    assert f"the key is in {path} " in err
+    assert path.stat().st_mode & 0o777 == 0o600
     assert content["provenance"]["seal"] == key_digest(read_key(path))
     assert path.read_text().strip() not in (tmp_path / "eval_seed42.json").read_text()
     draw = content["provenance"]["draw"]
@@ -197,9 +198,9 @@ def test_the_same_draw_shows_final_figures_only(run_eval: RunEval, tmp_path: Pat
     key = tmp_path / "key"
     write_key(key, KEY)
     shared = f"{SEALED} --seal-key {key} --same-draw"
-    status, lines, err = run_eval(shared)
+    status, lines, err = run_eval(f"{shared} --log full")
     assert (status, lines) == (2, [])
-    assert "expected --log final, got --log full" in err
+    assert "expected --log final or json, got --log full" in err
     first, second = (run_eval(f"{shared} --log final")[1] for _ in range(2))
     assert [line.split()[0] for line in first] == ["TASK_CONFIG", "FINAL_METRICS", "TEST_METRICS"]
     assert first == second

@@ -102,8 +102,62 @@ def test_several_strategies_and_seeds_come_one_after_the_other(run_eval: RunEval
         for name in ("isolated_cube", "default_4096")
         for seed in (1, 2)
     ]
-    expected = [line for block in alone for line in block]
+    digests = {name: load(name).sha256[:16] for name in ("isolated_cube", "default_4096")}
+    whose = [
+        f"STRATEGY name={name} sha256={digests[name]} seed={seed} config=n32-k8 protocol=full"
+        for name in digests
+        for seed in (1, 2)
+    ]
+    expected = [line for owner, block in zip(whose, alone, strict=True) for line in (owner, *block)]
     assert lines == expected
+
+
+def test_a_summary_of_several_evaluations_names_them_at_the_end(run_eval: RunEval) -> None:
+    _, _, err = run_eval(f"{SHORT_FLAGS} isolated_cube default_4096 --log final")
+    rows = [line.split() for line in err.splitlines() if line.startswith("n32-k8 ")]
+    assert [row[1] for row in rows] == ["isolated_cube", "default_4096"]
+    _, _, err = run_eval(f"{SHORT_FLAGS} isolated_cube --log final")
+    assert re.fullmatch(r"vecparity: recorded as \d+\n", err)
+
+
+def test_names_without_a_flag_are_strategies(run_eval: RunEval) -> None:
+    flagged = run_eval(f"{SHORT_FLAGS} --strategy isolated_cube default_4096")[1]
+    assert run_eval(f"isolated_cube default_4096 {SHORT_FLAGS}")[1] == flagged
+    assert run_eval(f"isolated_cube {SHORT_FLAGS} --strategy default_4096")[1] == flagged
+    seeded = run_eval(f"isolated_cube {SHORT_FLAGS} --seed 3 4")
+    assert seeded[0] == 0 and run_eval(f"--seed 3 4 isolated_cube {SHORT_FLAGS}")[1] == seeded[1]
+
+
+def test_files_of_one_name_are_told_apart_by_their_directories(run_eval: RunEval, tmp_path: Path) -> None:
+    paths = [tmp_path / place / "custom_strategy.py" for place in ("x/one", "x/two", "y/two")]
+    for path, name in zip(paths, ("isolated_cube", "default_4096", "isolated_cube_1"), strict=True):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(load(name).source)
+    _, lines, _ = run_eval(f"{' '.join(map(str, paths))} {SHORT_FLAGS} --log final --output-dir {tmp_path}")
+    named = ["one-custom_strategy", "x-two-custom_strategy", "y-two-custom_strategy"]
+    assert [line.split()[1] for line in lines if line.startswith("STRATEGY ")] == [f"name={name}" for name in named]
+    assert sorted(path.name for path in tmp_path.glob("*.json")) == [f"eval_{name}_seed42.json" for name in named]
+    assert json.loads((tmp_path / f"eval_{named[1]}_seed42.json").read_text())["provenance"]["strategy"] == named[1]
+
+
+def test_a_line_of_json_for_each_evaluation(run_eval: RunEval, tmp_path: Path) -> None:
+    long = tmp_path / f"{'long_name_' * 20}.py"
+    long.write_bytes(load("isolated_cube").source)
+    status, lines, _ = run_eval(f"{long} default_4096 --all-configs {SHORT_FLAGS} --log json")
+    assert (status, len(lines)) == (0, 6)
+    assert max(map(len, lines)) < 400
+    made = [json.loads(line) for line in lines]
+    assert [(own["strategy"][:9], own["config"]) for own in made][:3] == [
+        ("long_name", "n32-k8"),
+        ("default_4", "n32-k8"),
+        ("long_name", "n50-k8"),
+    ]
+    finals = [line for line in run_eval(f"{SHORT_FLAGS} default_4096 --log final")[1] if line.startswith("FINAL")]
+    shown = dict(part.split("=") for part in finals[0].split()[1:])
+    assert {name: float(value) for name, value in shown.items()} == {name: made[1][name] for name in shown}
+    status, (line,), _ = run_eval(f"{SHORT_FLAGS} {STRATEGIES / 'diverges.py'} --log json")
+    assert status == 4
+    assert len(line) < 400 and json.loads(line)["test_accuracy"] is None and "diverged" in json.loads(line)["problem"]
 
 
 def test_every_setting_has_a_flag_of_its_own_name(run_eval: RunEval) -> None:
@@ -145,6 +199,11 @@ def test_list_strategies(run_eval: RunEval) -> None:
             2,
             "label must be a plain name that can be printed, without separators, got '../up'",
         ),
+        ("--max-steps 0", 2, "--max-steps must be at least 1, got 0"),
+        ("isolated_cube --strategy isolated_cube", 2, "expected each strategy once, got 'isolated_cube' twice"),
+        ("--seed 3 3", 2, "expected each seed once, got 3 3"),
+        ("isolated_kube", 2, "(is isolated_cube meant?)"),
+        ("mine.ipynb", 2, "got 'mine.ipynb', which is a notebook: save the functions as .py"),
         ("--threads 0", 2, "threads must be at least 1, got 0"),
         ("--chunk-runs 0", 2, "chunk_runs must be at least 1, got 0"),
         ("--output-dir /proc/nowhere", 6, "output-dir must be a directory that can be written"),
@@ -295,9 +354,28 @@ def test_the_module_runs_and_prints_nothing_but_metric_lines(tmp_path: Path) -> 
         pytest.param("eval_n64_k8", 64, marks=pytest.mark.slow),
     ],
 )
-def test_the_benchmarks_three_commands(script: str, n: int) -> None:
-    command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT_FLAGS.split(), "--seed", "7", "--log", "final"]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHON": sys.executable}
-    )
-    assert done.stdout.startswith(f"TASK_CONFIG N={n} K=8 ")
+def test_the_benchmarks_three_commands(script: str, n: int, tmp_path: Path) -> None:
+    """As the benchmark's harness calls them: beside the strategy, which they do not name."""
+    strategy = tmp_path / "custom_strategy.py"
+    strategy.write_bytes(load("default_4096").source)
+
+    def drop_in(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        environment = os.environ | {"PYTHON": sys.executable} | variables
+        command = [str(ROOT / "scripts" / f"{script}.sh"), *SHORT_FLAGS.split(), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+
+    done = drop_in(SEED="7", OUTPUT_DIR="results", PROTOCOL="published")
+    assert done.returncode == 0
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"TASK_CONFIG N={n} K=8 ") and kinds(lines).count("TRAIN_METRICS") == 12
+    assert f"evaluating {strategy}\n" in done.stderr
+    content = json.loads((tmp_path / f"results/n{n}-k8_seed7.json").read_text())["provenance"]
+    assert (content["strategy"], content["protocol"]) == ("custom_strategy", "published")
+    done = drop_in("--seed", "3", "isolated_cube", "--log", "final", "--output-dir", "others", SEED="7")
+    assert kinds(done.stdout.splitlines()) == ["TASK_CONFIG", "FINAL_METRICS", "TEST_METRICS"]
+    content = json.loads((tmp_path / f"others/n{n}-k8_seed3.json").read_text())["provenance"]
+    assert (content["strategy"], content["protocol"]) == ("isolated_cube", "full")
+    strategy.unlink()
+    done = drop_in()
+    assert done.returncode == 2 and "expected the strategy to evaluate: custom_strategy.py" in done.stderr
+    assert drop_in(STRATEGY="isolated_cube").returncode == 0

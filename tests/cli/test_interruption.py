@@ -99,29 +99,37 @@ def test_signalled_and_gone_on_with(
 
 
 @pytest.mark.slow
-def test_without_checkpoints_nothing_is_kept_and_said_to_be() -> None:
+def test_by_default_checkpoints_are_kept_in_the_users_cache(
+    run_eval: RunEval, tmp_path: Path, whole: tuple[list[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     status, err = end_after(8, signal.SIGINT, SETTINGS)
-    assert status == 130
-    assert "progress is lost without --checkpoint DIR" in err
+    assert status == 75
+    assert f"--checkpoint {tmp_path}/vecparity/checkpoints --resume" in err
+    status, lines, _ = run_eval(f"{SETTINGS} --resume")
+    assert (status, lines) == (0, whole[0])
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 @pytest.mark.slow
-def test_a_checkpoint_is_not_overwritten_unasked(run_eval: RunEval, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("default:the evaluation starts from the beginning and replaces")
+def test_a_checkpoint_is_replaced_with_a_word(
+    run_eval: RunEval, tmp_path: Path, whole: tuple[list[str], dict[str, Any]]
+) -> None:
     status, _ = end_after(8, signal.SIGTERM, f"{SETTINGS} --checkpoint {tmp_path}")
     assert status == 75
     before = sorted(path.name for path in tmp_path.iterdir())
+    assert len(before) >= 3
     status, lines, err = run_eval(f"{SETTINGS} --checkpoint {tmp_path}")
-    assert (status, lines) == (2, [])
-    assert re.search(
-        rf"{tmp_path} holds a checkpoint of this evaluation, n32-k8-\w{{16}}: resume it with --resume", err
-    )
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert (status, lines) == (0, whole[0])
+    assert re.search(rf"replaces its checkpoint n32-k8-\w{{16}} in {tmp_path}, from which .*--resume", err)
+    assert not tmp_path.exists() or not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ("--resume", "resume needs checkpoint, the directory to resume from"),
+        ("--resume --engine reference", "resume needs checkpoint, the directory to resume from"),
         ("--checkpoint {} --engine reference", "the reference engine writes no checkpoints"),
         ("--checkpoint {} --resume --sealed", "resumes under its own key: expected --seal-key FILE"),
         ("--checkpoint {} --checkpoint-seconds -1", "checkpoint_seconds must be a finite number"),

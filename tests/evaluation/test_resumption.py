@@ -45,7 +45,8 @@ def stopped(directory: Path, **how: Any) -> list[str]:
 
 
 def kept(directory: Path, **how: Any) -> Evaluation:
-    return evaluate("isolated_cube", checkpoint=directory, checkpoint_seconds=0, **SHORT | how)
+    how = {"checkpoint_seconds": 0} | SHORT | how
+    return evaluate("isolated_cube", checkpoint=directory, **how)
 
 
 def names(directory: Path) -> list[str]:
@@ -63,11 +64,6 @@ def test_what_was_stopped_is_gone_on_with_where_that_is_said(tmp_path: Path, eva
     assert [name.partition(".")[2] for name in before] == [
         f"{part}.{end}" for part in ("runs", "state-000001", "state-000002") for end in ("json", "safetensors")
     ]
-    with pytest.raises(
-        UsageError, match=r"kept holds a checkpoint of this evaluation, n32-k8-\w{16}: resume it with resume=True"
-    ):
-        kept(tmp_path / "kept")
-    assert names(tmp_path / "kept") == before
     noting = Noting()
     assert kept(tmp_path / "kept", resume=True, followers=[noting]).results == evaluation.results
     assert [window.is_shown_again for window in noting.windows] == [True, True, False, False]
@@ -169,15 +165,44 @@ def test_the_command_keeps_them_beside_the_results(run_eval: RunEval, tmp_path: 
     before = stopped(tmp_path / "checkpoints")
     assert run_eval(f"{FLAGS} --output-dir {tmp_path} --seed 43")[0] == 0
     assert names(tmp_path / "checkpoints") == before
-    status, lines, err = run_eval(f"{FLAGS} --output-dir {tmp_path}")
-    assert (status, lines) == (2, [])
-    assert ": resume it with --resume, or remove its files to start anew" in err and "resume=True" not in err
-    assert names(tmp_path / "checkpoints") == before
     assert run_eval(f"{FLAGS} --output-dir {tmp_path} --resume")[0] == 0
     assert names(tmp_path) == ["eval_seed42.json", "eval_seed43.json"]
     status, _, err = run_eval(f"{FLAGS} --output-dir {tmp_path} --resume --seed 44")
     assert status == 0
     assert "warning: no checkpoint n32-k8-" in err and f"in {tmp_path}/checkpoints: the evaluation starts" in err
+
+
+def test_what_is_not_resumed_is_replaced_with_a_word(tmp_path: Path, evaluation: Evaluation) -> None:
+    stopped(tmp_path / "kept")
+    words = r"replaces its checkpoint n32-k8-\w{16} in .*kept, from which resume=True \(--resume\) would have gone on"
+    with pytest.warns(UserWarning, match=words):
+        assert kept(tmp_path / "kept").results == evaluation.results
+    assert not list(tmp_path.iterdir())
+
+
+def test_by_default_nothing_is_written_before_it_is_due(tmp_path: Path, evaluation: Evaluation) -> None:
+    class Looking(Noting):
+        def window(self, closed: WindowClosed) -> None:
+            assert [path.suffix for path in (tmp_path / "kept").iterdir()] == [".lock"]
+            super().window(closed)
+
+    looking = Looking()
+    made = kept(tmp_path / "kept", followers=[looking], checkpoint_if_possible=True, checkpoint_seconds=60)
+    assert made.results == evaluation.results
+    assert looking.windows and not list(tmp_path.iterdir())
+    stopped(tmp_path / "kept", checkpoint_if_possible=True)
+    noting = Noting()
+    resumed = kept(tmp_path / "kept", checkpoint_if_possible=True, resume=True, followers=[noting])
+    assert resumed.results == evaluation.results
+    assert [window.is_shown_again for window in noting.windows][:2] == [True, True]
+
+
+def test_without_room_for_checkpoints_there_are_none(tmp_path: Path, evaluation: Evaluation) -> None:
+    (tmp_path / "kept").write_text("no directory")
+    with pytest.warns(UserWarning, match="no checkpoints are kept: checkpoint must be a directory"):
+        assert kept(tmp_path / "kept", checkpoint_if_possible=True).results == evaluation.results
+    with pytest.raises(MachineError, match="checkpoint must be a directory"):
+        kept(tmp_path / "kept")
 
 
 def test_results_that_could_not_be_written_are_kept(run_eval: RunEval, tmp_path: Path) -> None:

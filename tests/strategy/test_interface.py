@@ -64,13 +64,45 @@ def test_the_originals_forms_load_unchanged(form: str) -> None:
     assert optimizer.beta2 == 0.99
 
 
+def test_a_whole_file_sees_its_own_settings_class(tmp_path: Path) -> None:
+    """The original's file compares, and adds to, the class that it defines itself."""
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from dataclasses import dataclass\n"
+        "import torch\n"
+        "@dataclass(frozen=True)\n"
+        "class TaskConfig:\n"
+        "    n_features: int = 999\n"
+        "    share: float = 0.25\n"
+        "    @property\n"
+        "    def doubled(self): return 2 * self.n_features\n"
+        "def own(config): return isinstance(config, TaskConfig) and config.share == 0.25 and config.max_steps\n"
+        "def init_model(model, config): assert own(config) and config.doubled == 10\n"
+        "def make_dataset(secret, config, seed):\n"
+        "    assert own(config)\n"
+        "    return torch.zeros(3, config.n_features), torch.zeros(3)\n"
+        "def get_optimizer_config(config):\n"
+        "    assert own(config)\n"
+        "    return dict(lr=0.1, wd=0, beta1=0.9, beta2=0.9)\n"
+    )
+    loaded = open_interface(path)
+    assert initial(loaded, CONFIG, 5)[1].lr == 0.1
+    assert dataset_of(loaded).num_examples == 3
+    assert isinstance(loaded.as_its_own(CONFIG), TaskConfig)
+    other = make_strategy(tmp_path)
+    vars(other.module)["TaskConfig"] = int  # no class with a second base
+    assert other.as_its_own(CONFIG) is CONFIG
+
+
 def test_a_call_that_cannot_be_made_is_at_the_functions_own_line(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("def init_model(model): pass\ndef make_dataset(): pass\ndef get_optimizer_config(): pass\n")
     loaded = open_interface(path)
-    with pytest.raises(StrategyFailedError, match=r"mine\.py:1: init_model raised TypeError"):
+    words = r"mine\.py:1: expected init_model\(model, config\), got init_model\(model\)"
+    with pytest.raises(InvalidStrategyError, match=words):
         loaded.initialise(CONFIG, [1])
-    with pytest.raises(StrategyFailedError, match=r"mine\.py:2: make_dataset raised TypeError"):
+    words = r"mine\.py:2: expected make_dataset\(secret, config, seed\), got make_dataset\(\)"
+    with pytest.raises(InvalidStrategyError, match=words):
         loaded.training_set(CONFIG, (0,), 1)
 
 
@@ -259,6 +291,12 @@ def test_a_network_that_is_not_the_fixed_one_is_refused(tmp_path: Path, body: st
 def test_hyperparameters_that_cannot_be_are_refused(tmp_path: Path, returned: str, said: str) -> None:
     loaded = make_strategy(tmp_path, get_optimizer_config=f"return {returned}")
     with pytest.raises(InvalidStrategyError, match=r"mine\.py:7: get_optimizer_config: " + said):
+        initial(loaded, CONFIG, 1)
+
+
+def test_torchs_names_of_hyperparameters_are_recognised(tmp_path: Path) -> None:
+    loaded = make_strategy(tmp_path, get_optimizer_config="return {'lr': 0.1, 'weight_decay': 0, 'betas': (0.9, 0.9)}")
+    with pytest.raises(InvalidStrategyError, match=r"\(torch's names: here they are lr, wd, beta1, beta2\)"):
         initial(loaded, CONFIG, 1)
 
 

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, make_dataclass
+from dataclasses import dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, Group, Parameter, Token
 
 from vecparity import _version
 from vecparity.audits.mode import AuditMode
@@ -32,16 +32,30 @@ Seeds = Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative_ite
 Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 
-@Parameter(name="*", negative_iterable=())
+LogMode = Literal["full", "digest", "final", "json"]
+
+# The help's groups, in order. Flags of one group that belong to no other stand in the task's.
+_TASK, _TRAINING, _OUTPUT, _TRUST, _HISTORY, _OTHER = (
+    Group(name, sort_key=index)
+    for index, name in enumerate(("What is evaluated", "Training", "Output", "Trust", "History", "Other"))
+)
+_SETTINGS = Group("Settings (by default the protocol's)", sort_key=10)
+_LIMITS = Group("Limits of each worker that runs a strategy", sort_key=11)
+Task, Training, Output, Trust, History, Other = (
+    Parameter(group=group) for group in (_TASK, _TRAINING, _OUTPUT, _TRUST, _HISTORY, _OTHER)
+)
+
+
+@Parameter(name="*", negative_iterable=(), show_default=lambda value: value if isinstance(value, str) else None)
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     """The evaluation's strategies, settings, device and output.
 
     Attributes:
-        strategy: Bundled names or files. Several strategies and several seeds share one ensemble.
-        seed: Top-level seeds.
+        strategy: The same as names without a flag.
+        seed: Top-level seeds; by default 42.
         param: Values for the strategies' parameters, as in --param lr=0.01 wd=0.3.
-        config: One of the benchmark's configurations.
+        config: One of the benchmark's configurations; by default n32-k8.
         all_configs: All three configurations, one after another.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
         smoke: A short evaluation, to check that everything works.
@@ -49,8 +63,9 @@ class Arguments:
         device: The training device. auto takes CUDA if available; cuda:1 is one of several GPUs, cuda:all takes all.
         init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.
-        chunk_runs: The most runs that vmap trains together. Fewer need less memory.
-        log: full: every metric line. digest: the last few and the final lines. final: only the final lines.
+        chunk_runs: The most runs that train together. Fewer need less memory.
+        log: full: every metric line. digest: the last few and the final lines. final: only the final lines. json: a
+            line of JSON for each evaluation. By default final on a terminal, full elsewhere.
         progress: Show a live display on standard error; by default if standard error is a terminal.
         output_dir: The directory for a JSON file of each evaluation.
         label: The name of the JSON file.
@@ -58,10 +73,11 @@ class Arguments:
         strategy_log: A file for strategies' output; after an error the output is shown anyway.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse to evaluate with weaker containment.
-        checkpoint: The directory for training checkpoints; by default in the output directory, if given.
+        checkpoint: The directory for training checkpoints; by default in the output directory, if given, else in the
+            user's cache directory.
         resume: Resume from the checkpoints.
-        checkpoint_seconds: The least time between two checkpoints.
-        sealed: Draw everything from streams under a fresh key, which is kept in the output directory.
+        checkpoint_seconds: The least time between two checkpoints; by default 60.
+        sealed: Draw everything from streams under a fresh key, which is kept in the user's data directory.
         seal_key: Draw everything from streams under the key in this file.
         draw: Repeat the sealed evaluation that has this draw in its JSON. By default each has a draw of its own under
             the key, so that nothing learnt in one is worth anything in another.
@@ -76,39 +92,39 @@ class Arguments:
         debug: Show a traceback with an error.
     """
 
-    strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ("isolated_cube",)
-    seed: Seeds = (42,)
-    param: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = ()
-    config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None
-    all_configs: Switch = False
-    protocol: Protocol = "full"
-    smoke: Switch = False
-    engine: EngineName = "auto"
-    device: DeviceName = "auto"
-    init_device: Literal["cpu", "cuda"] = "cpu"
-    threads: Integer = None
-    chunk_runs: Integer = None
-    log: Literal["full", "digest", "final"] = "full"
-    progress: bool | None = None
-    output_dir: Path | None = None
-    label: str | None = None
-    tensorboard: Path | None = None
-    strategy_log: Path | None = None
-    containment: Containment = "auto"
-    require_containment: Level | None = None
-    checkpoint: Path | None = None
-    resume: Switch = False
-    checkpoint_seconds: float = 60.0
-    sealed: Switch = False
-    seal_key: Path | None = None
-    draw: str | None = None
-    same_draw: Switch = False
-    audit: AuditMode | None = None
-    history: Path | None = None
-    no_history: Switch = False
-    reuse: Switch = False
-    list_strategies: Switch = False
-    debug: Switch = False
+    strategy: Annotated[tuple[str, ...], Parameter(consume_multiple=True), Task] = ()
+    seed: Annotated[Seeds, Task] = (42,)
+    param: Annotated[tuple[str, ...], Parameter(consume_multiple=True), Task] = ()
+    config: Annotated[Literal["n32-k8", "n50-k8", "n64-k8"] | None, Task] = None
+    all_configs: Annotated[Switch, Task] = False
+    protocol: Annotated[Protocol, Task] = "full"
+    smoke: Annotated[Switch, Task] = False
+    list_strategies: Annotated[Switch, Task] = False
+    engine: Annotated[EngineName, Training] = "auto"
+    device: Annotated[DeviceName, Training] = "auto"
+    init_device: Annotated[Literal["cpu", "cuda"], Training] = "cpu"
+    threads: Annotated[Integer, Training] = None
+    chunk_runs: Annotated[Integer, Training] = None
+    checkpoint: Annotated[Path | None, Training] = None
+    resume: Annotated[Switch, Training] = False
+    checkpoint_seconds: Annotated[float, Training] = 60.0
+    log: Annotated[LogMode | None, Output] = None
+    progress: Annotated[bool | None, Output] = None
+    output_dir: Annotated[Path | None, Output] = None
+    label: Annotated[str | None, Output] = None
+    tensorboard: Annotated[Path | None, Output] = None
+    containment: Annotated[Containment, Trust] = "auto"
+    require_containment: Annotated[Level | None, Trust] = None
+    audit: Annotated[AuditMode | None, Trust] = None
+    sealed: Annotated[Switch, Trust] = False
+    seal_key: Annotated[Path | None, Trust] = None
+    draw: Annotated[str | None, Trust] = None
+    same_draw: Annotated[Switch, Trust] = False
+    strategy_log: Annotated[Path | None, Trust] = None
+    history: Annotated[Path | None, History] = None
+    no_history: Annotated[Switch, History] = False
+    reuse: Annotated[Switch, History] = False
+    debug: Annotated[Switch, Other] = False
 
 
 # A flag for every field of TaskConfig, with the field's name and description.
@@ -118,24 +134,54 @@ Overrides = make_dataclass(
     namespace={"__doc__": TaskConfig.__doc__, "__module__": __name__},
     kw_only=True,
 )
-Parameter(name="*", group="Settings (by default the protocol's)")(Overrides)
-Parameter(name="*", group="Limits of each worker that runs a strategy")(Limits)
+Parameter(name="*", group=_SETTINGS)(Overrides)
+Parameter(name="*", group=_LIMITS)(Limits)
 
 app = App(
-    name="python -m vecparity.eval",
-    help="Evaluate strategies on the optimization-parity benchmark, all runs of a configuration at once.",
+    name="vecparity eval",
+    help=(
+        "Evaluate strategies on the optimization-parity benchmark, all runs of a configuration at once.\n\n"
+        "    vecparity eval mine.py --smoke\n\n"
+        "    vecparity eval mine.py better.py --all-configs\n\n"
+        "    vecparity eval mine.py --protocol published --seed 1 2 3 --log json"
+    ),
+    usage="Usage: vecparity eval [STRATEGY...] [OPTIONS]",
     version=_version.__version__,
     version_flags=["--version"],
 )
+app["--help"].group = app["--version"].group = _OTHER
 
 
 @app.default
 def _parse(
+    *strategies: Annotated[str, Task],
     arguments: Arguments = Arguments(),
     overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
     limits: Limits = Limits(),  # noqa: B008
 ) -> tuple[Arguments, dict[str, Any], Limits]:
+    """Returns what `parse` does.
+
+    Args:
+        strategies: Bundled names or files; by default isolated_cube. Several strategies and seeds share one ensemble.
+        arguments: The arguments.
+        overrides: The settings.
+        limits: The limits.
+    """
+    arguments = replace(arguments, strategy=(*strategies, *arguments.strategy))
     return arguments, {name: value for name, value in vars(overrides).items() if value is not None}, limits
+
+
+def _names_first(argv: Sequence[str]) -> list[str]:
+    """Moves names that follow seeds to the front, as in ``--seed 1 2 mine.py``."""
+    names, others, follows_seed = list[str](), list[str](), False
+    for before, argument in zip(["", *argv], argv, strict=False):
+        is_integer = re.fullmatch(r"[+-]?\d+", argument) is not None
+        if follows_seed and not is_integer and not argument.startswith("-"):
+            names.append(argument)
+            continue
+        follows_seed = is_integer and (before == "--seed" or follows_seed)
+        others.append(argument)
+    return [*names, *others]
 
 
 def parse(argv: Sequence[str]) -> tuple[Arguments, dict[str, Any], Limits] | None:
@@ -149,7 +195,7 @@ def parse(argv: Sequence[str]) -> tuple[Arguments, dict[str, Any], Limits] | Non
     """
     try:
         parsed: tuple[Arguments, dict[str, Any], Limits] | None = app(
-            argv, exit_on_error=False, print_error=False, result_action="return_value"
+            _names_first(argv), exit_on_error=False, print_error=False, result_action="return_value"
         )
     except CycloptsError as error:
         raise UsageError(" ".join(str(error).split())) from error

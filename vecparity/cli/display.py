@@ -17,6 +17,8 @@ from vecparity.cli.standard_streams import Lossy
 from vecparity.task.config import TaskConfig
 
 _SECONDS_BETWEEN_LINES = 60.0
+# Width without a terminal, large enough that nothing is cut.
+_WIDTH = 1_000
 
 
 class Display(ProgressTable):
@@ -78,10 +80,15 @@ class Display(ProgressTable):
         except OSError as error:
             self.status = fail_to_print(error)
 
-    def show(self, table: Table) -> None:
-        """Shows a table if the display is live."""
+    def show(self, table: Table, *, always: bool = False) -> None:
+        """Shows a table if the display is live or it is shown always, on a terminal or not."""
         if self.is_live:
             self.console.print(table)
+        elif always:
+            plain = PlainConsole(width=_WIDTH)
+            with plain.capture() as captured:
+                plain.print(table)
+            Lossy(sys.stderr).write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
     def _say_each_minute(self) -> None:
         while not self._is_over.wait(_SECONDS_BETWEEN_LINES):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from vecparity.evaluation import metric_lines
 from vecparity.evaluation.result import Evaluation
+from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
@@ -15,23 +16,31 @@ class MetricLog:
     A `Follower`, for each configuration in turn.
 
     Args:
-        num_evaluations: Number of evaluations that train together.
-        mode: ``full``, ``digest`` or ``final``.
+        jobs: The strategies, with the seeds to evaluate them under, that train together. If there are several, a line
+            before each evaluation's lines says whose they are.
+        protocol: The protocol's name.
+        mode: ``full``, ``digest``, ``final`` or ``json``.
         write: Function that writes the lines.
     """
 
-    def __init__(self, num_evaluations: int, mode: str, write: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self, jobs: Sequence[tuple[Strategy, int]], protocol: str, mode: str, write: Callable[[Iterable[str]], None]
+    ) -> None:
         self._config = TaskConfig()
-        self._mode = mode
+        self._jobs, self._protocol, self._mode = jobs, protocol, mode
         self._write = write
         self._runs: Sequence[Run] = []
-        self._waiting: list[list[str]] = [[] for _ in range(num_evaluations)]
+        self._waiting: list[list[str]] = [[] for _ in jobs]
         self._trained: set[int] = set()
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
         self._config = config
         self._trained.clear()
+        if len(self._jobs) > 1 and self._mode != "json":
+            for waiting, (strategy, seed) in zip(self._waiting, self._jobs, strict=True):
+                line = metric_lines.strategy_line(strategy.name, strategy.sha256, seed, config, self._protocol)
+                waiting.append(line)
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""
@@ -66,6 +75,8 @@ class MetricLog:
                 self._waiting[index] += [*metric_lines.run_lines(evaluation), *final]
             elif self._mode == "digest":
                 self._waiting[index] += metric_lines.digest_lines(evaluation)
+            elif self._mode == "json":
+                self._waiting[index].append(metric_lines.json_line(evaluation))
             else:
                 self._waiting[index] += [metric_lines.task_config_line(self._config), *final]
             self._flush(index)

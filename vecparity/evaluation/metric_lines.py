@@ -1,9 +1,20 @@
 """Results as metric lines. Source: contract section 6."""
 
+import json
+
+from vecparity.errors import printable
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 
 _DIGEST_LINES = 5
+# Characters of a strategy's title and of a problem in a line of JSON.
+_MOST_NAME, _MOST_PROBLEM = 60, 80
+
+
+def strategy_line(name: str, sha256: str, seed: int, config: TaskConfig, protocol: str) -> str:
+    """Returns the line before an evaluation's own, where there are several evaluations; the original has none."""
+    named = "".join("_" if character.isspace() else character for character in name)
+    return f"STRATEGY name={named} sha256={sha256[:16]} seed={seed} config={config.label} protocol={protocol}"
 
 
 def task_config_line(config: TaskConfig) -> str:
@@ -62,6 +73,27 @@ def final_lines(evaluation: Evaluation) -> list[str]:
         f"num_runs={metrics.num_runs}",
         f"TEST_METRICS test_accuracy={metrics.test_accuracy:.6f} score={metrics.score:.6f}",
     ]
+
+
+def json_line(evaluation: Evaluation) -> str:
+    """Returns an evaluation's final figures, or why there are none, as one line of JSON of under 400 characters."""
+    provenance, problem = evaluation.provenance, evaluation.why_no_score
+    figures: dict[str, object] = dict.fromkeys(("test_accuracy", "test_accuracy_std", "score", "mean_steps"))
+    if problem is None:
+        metrics = evaluation.metrics
+        figures = {name: round(getattr(metrics, name), 6) for name in figures}
+    content = {
+        "strategy": printable(provenance.title, most=_MOST_NAME),
+        "sha256": provenance.strategy_sha256[:16],
+        "seed": provenance.seed,
+        "config": evaluation.config.label,
+        "protocol": provenance.protocol,
+        **figures,
+        "num_runs": len(evaluation.curves),
+        "seconds": round(provenance.wall_seconds, 2),
+        **({"problem": printable(str(problem), most=_MOST_PROBLEM)} if problem else {}),
+    }
+    return json.dumps(content, allow_nan=False, ensure_ascii=False)
 
 
 def digest_lines(evaluation: Evaluation) -> list[str]:

@@ -55,8 +55,11 @@ class Options:
             a report for strategies that are not bundled if the seeds are public.
         checkpoint: Directory for checkpoints of the training (a path, or its text); other evaluations may use the same
             directory. The checkpoints are removed when the evaluation is done. The `reference` engine keeps none.
+        checkpoint_if_possible: Whether the evaluation may do without checkpoints, if their directory cannot be written
+            or another process keeps those of the same evaluation; nothing is written before one is due.
         checkpoint_seconds: Minimum time between two checkpoints in seconds; 0 for as many as possible.
         resume: Go on from the checkpoint of the same evaluation; if there is none, warn and start from the beginning.
+            Without it a checkpoint of the same evaluation is replaced, with a warning.
 
     Raises:
         UsageError: A value is invalid.
@@ -77,6 +80,7 @@ class Options:
     same_draw: bool = False
     audit: AuditMode | None = None
     checkpoint: Path | None = None
+    checkpoint_if_possible: bool = False
     checkpoint_seconds: float = 60.0
     resume: bool = False
 
@@ -95,7 +99,7 @@ class Options:
         is_time = _is_number(seconds, Real) and math.isfinite(seconds) and seconds >= 0
         self._require(is_time, "checkpoint_seconds", "a finite number, at least 0")
         self._require(isinstance(self.limits, Limits), "limits", "Limits (vecparity.sandbox.limits)")
-        for name in ("resume", "same_draw"):
+        for name in ("resume", "same_draw", "checkpoint_if_possible"):
             self._require(isinstance(getattr(self, name), bool), name, "True or False")
         if self.seal_key is not None and not isinstance(self.seal_key, bytes):  # an error must not show the key
             raise UsageError(f"seal_key must be bytes (seeds.read_key reads them), got {type(self.seal_key).__name__}")

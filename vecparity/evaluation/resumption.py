@@ -11,7 +11,7 @@ from msgspec import Struct, convert
 
 from vecparity import _version
 from vecparity.audits.plan import Audit
-from vecparity.errors import CheckpointExistsError, UsageError
+from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Member, Prepared
 from vecparity.task.config import TaskConfig
@@ -21,6 +21,9 @@ from vecparity.training.checkpoints.snapshot_coherence import Training, require
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import device_name
 from vecparity.training.runs import NO_EVALUATION, Run
+
+# The way to resume: an argument in Python, a flag of the command.
+_RESUME = "resume=True (--resume)"
 
 
 def keep(
@@ -37,17 +40,30 @@ def keep(
         The checkpoints, or None if none are kept; and the restored runs and audits, or None if nothing is resumed.
 
     Raises:
-        UsageError: Checkpoints exist, but resumption is not requested or not possible, or another process uses them.
+        UsageError: Checkpoints exist and are to be resumed but not usable, or another process uses them.
         MachineError: The directory cannot be written.
     """
     if options.checkpoint is None:
         return None, None
     identity = _identity(options, config, members, engine, devices)
-    checkpoints = Checkpoints(options.checkpoint, config.label, identity, options.checkpoint_seconds)
+    at_once = not options.checkpoint_if_possible
+    try:
+        checkpoints = Checkpoints(
+            options.checkpoint, config.label, identity, options.checkpoint_seconds, at_once=at_once
+        )
+    except (UsageError, MachineError) as error:
+        if not options.checkpoint_if_possible or options.resume:
+            raise
+        warnings.warn(f"no checkpoints are kept: {error}", stacklevel=2)
+        return None, None
     stack.enter_context(closing(checkpoints))
     if not options.resume:
         if checkpoints.exist():
-            raise CheckpointExistsError(options.checkpoint, checkpoints.name)
+            warnings.warn(
+                f"the evaluation starts from the beginning and replaces its checkpoint {checkpoints.name} in "
+                f"{checkpoints.directory}, from which {_RESUME} would have gone on",
+                stacklevel=2,
+            )
         return checkpoints, None
     runs = checkpoints.resume(Training(config, options.dtype))
     if runs is None:

@@ -173,7 +173,7 @@ def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memor
                 if abs(in_use - told) >= _TOLD_BYTES:
                     control.sendall(ENDED.pack(IN_USE, in_use))
                     told = in_use
-            if control in select.select([control, *notices], [], [], longest)[0]:
+            if control.fileno() in select.select([control.fileno(), *notices], [], [], longest)[0]:
                 _kill(reaches_only_its_own)
 
 

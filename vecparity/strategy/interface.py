@@ -5,6 +5,7 @@ numbers, packed bits. This code runs in a worker, beside the strategy, so that e
 evaluator checks the received bytes once more. Source: contract section 3.
 """
 
+import inspect
 import io
 import json
 import linecache
@@ -25,7 +26,7 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor, nn
 
-from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe
+from vecparity.errors import InvalidStrategyError, StrategyFailedError, describe, printable
 from vecparity.strategy.parameters import FUNCTIONS, Arguments
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.validation import RefusedError, accepted_dataset, accepted_hyperparameters, accepted_parameters
@@ -34,6 +35,12 @@ from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, parity_labels
 
 _CPU = torch.device("cpu")
+# The functions with the arguments that they are called with, besides parameters of a strategy's own.
+_SIGNATURES = {
+    "init_model": ("model", "config"),
+    "make_dataset": ("secret", "config", "seed"),
+    "get_optimizer_config": ("config",),
+}
 # Form (c), a bare editable block, imports nothing and expects these names.
 _SCOPE: dict[str, Any] = {
     "torch": torch,
@@ -44,6 +51,7 @@ _SCOPE: dict[str, Any] = {
     "Path": Path,
     "dataclass": dataclass,
     "TaskConfig": TaskConfig,
+    "DEFAULT_TASK": TaskConfig(),
     "parity_labels": parity_labels,
 }
 
@@ -69,6 +77,19 @@ class Interface:
     get_optimizer_config: Callable[..., object]
     device: torch.device
 
+    def as_its_own(self, config: TaskConfig) -> TaskConfig:
+        """Returns the settings as an instance of the strategy's own ``TaskConfig``, too, if its file defines one."""
+        own = getattr(self.module, "TaskConfig", None)
+        if not isinstance(own, type) or own is TaskConfig:
+            return config
+        try:
+            both = type("TaskConfig", (own, TaskConfig), {})
+            shown: TaskConfig = object.__new__(both)
+            vars(shown).update(vars(config))
+        except TypeError:  # of a kind that cannot have a second base
+            return config
+        return shown
+
     def initialise(
         self, config: TaskConfig, run_seeds: Sequence[int]
     ) -> list[tuple[Float32[Tensor, " param"], OptimizerConfig]]:
@@ -90,8 +111,11 @@ class Interface:
         return [self._initialise(config, run_seed) for run_seed in run_seeds]
 
     def _initialise(self, config: TaskConfig, run_seed: int) -> tuple[Float32[Tensor, " param"], OptimizerConfig]:
-        params, (optimizer,) = initialise_run(self, config, run_seed, lambda: [self.get_optimizer_config(config)])
+        params, (optimizer,) = initialise_run(self, config, run_seed, lambda: [self._hyperparameters(config)])
         return params, optimizer
+
+    def _hyperparameters(self, config: TaskConfig) -> object:
+        return self.get_optimizer_config(self.as_its_own(config))
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """Gets one secret's training set, checks it and packs it.
@@ -101,7 +125,7 @@ class Interface:
             InvalidStrategyError: ``make_dataset`` returned something that the contract refuses.
         """
         with _seeded(dataset_seed), _calling(self, "make_dataset"):
-            returned = self.make_dataset(secret, config, dataset_seed)
+            returned = self.make_dataset(secret, self.as_its_own(config), dataset_seed)
         with _calling(self, "what make_dataset returned"):
             return accepted_dataset(returned, config)
 
@@ -178,7 +202,7 @@ def initialise_run(
     with _seeded(run_seed):
         model = network.build_network(config.n_features, config.hidden_width).to(interface.device)
         with _calling(interface, "init_model"):
-            interface.init_model(model, config)
+            interface.init_model(model, interface.as_its_own(config))
         with _calling(interface, "get_optimizer_config"):
             all_returned = list(get_optimizer_configs())
     with _calling(interface, "what init_model left"):
@@ -217,8 +241,33 @@ def _calling(interface: Interface, function: str) -> Iterator[None]:
         where = _location(interface.path, _first_line(interface, refused.function))
         raise InvalidStrategyError(f"{where}: {refused}") from refused
     except (Exception, SystemExit) as error:
-        line = _line_of(error, interface.path) or _first_line(interface, function)  # wrong signature: no frame
+        line = _line_of(error, interface.path)
+        if line is None:  # the call itself may have failed
+            line = _first_line(interface, function)
+            _require_signature(interface, function, line, error)
         raise StrategyFailedError(f"{_location(interface.path, line)}: {function} raised {describe(error)}") from error
+
+
+def _require_signature(interface: Interface, function: str, line: int | None, error: BaseException) -> None:
+    """Raises an error that shows the signature if a function cannot be called with the contract's arguments."""
+    if function not in _SIGNATURES:
+        return
+    try:
+        signature = inspect.signature(getattr(interface, function))
+    except (TypeError, ValueError):  # it has none to be had
+        return
+    try:
+        signature.bind(*_SIGNATURES[function])
+    except TypeError:
+        expected, actual = ", ".join(_SIGNATURES[function]), _parameters_of(signature)
+        raise InvalidStrategyError(
+            f"{_location(interface.path, line)}: expected {function}({expected}), got {function}{actual}"
+        ) from error
+
+
+def _parameters_of(signature: inspect.Signature) -> str:
+    """Returns the names of a function's parameters, without what a strategy could have put beside them."""
+    return printable(f"({', '.join(signature.parameters)})")
 
 
 def _first_line(interface: Interface, function: str) -> int | None:

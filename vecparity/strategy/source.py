@@ -1,14 +1,16 @@
 """A strategy as the evaluator holds it: the bytes of a file. Only workers execute the file, see `sandbox`."""
 
 import hashlib
+import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Literal
 
-from vecparity.errors import UsageError, brief
+from vecparity.errors import UsageError, brief, visible
 from vecparity.files import read_whole, to_path
 from vecparity.strategy import functions
 
@@ -125,14 +127,55 @@ def load(name_or_path: str | Path) -> Strategy:
     path = _BUNDLED / f"{named_path}.py" if str(name_or_path) in bundled() else named_path
     if not path.stem.isprintable():  # the name appears in results, tables and pages
         raise UsageError(f"strategy must be a file whose name can be printed, got {str(name_or_path)!r}")
+    if path.suffix == ".ipynb":
+        raise UsageError(
+            f"strategy must be a Python file, got {str(name_or_path)!r}, which is a notebook: save the functions as .py"
+        )
     try:
         source = read(path)
     except OSError as error:
         raise UsageError(
             f"strategy must be a Python file or one of {', '.join(bundled())}, got {str(name_or_path)!r}: "
-            f"{error.strerror}"
+            f"{error.strerror}{_meant(named_path)}"
         ) from error
     return Strategy(path.stem, str(path), source)
+
+
+def _meant(path: Path) -> str:
+    """Returns a question about the file or the bundled strategy that may be meant by a path that leads nowhere."""
+    try:
+        beside = [str(path.parent / other.name) for other in path.parent.iterdir() if other.suffix == ".py"]
+    except OSError:
+        beside = []
+    likely = get_close_matches(str(path), [*sorted(beside), *bundled()], n=1, cutoff=0.75)
+    return f" (is {visible(likely[0])} meant?)" if likely else ""
+
+
+def load_all(names_or_paths: Sequence[str | Path]) -> list[Strategy]:
+    """Reads several strategies; those whose files share a name are named after their directories, too.
+
+    Raises:
+        UsageError: See `load`; or a strategy is given twice.
+    """
+    strategies = [load(name) for name in names_or_paths]
+    places = [Path(os.path.realpath(strategy.path)) for strategy in strategies]
+    for index, place in enumerate(places):
+        if place in places[:index]:
+            raise UsageError(f"expected each strategy once, got {str(names_or_paths[index])!r} twice")
+    return [
+        replace(strategy, name=_distinct_name(place, [other for other in places if other.stem == place.stem]))
+        for strategy, place in zip(strategies, places, strict=True)
+    ]
+
+
+def _distinct_name(place: Path, namesakes: Sequence[Path]) -> str:
+    """Returns the file's name, behind as many directories as tell it from its namesakes."""
+    parts = [path.with_suffix("").parts for path in namesakes]
+    own = place.with_suffix("").parts
+    length = 1
+    while sum(other[-length:] == own[-length:] for other in parts) > 1:
+        length += 1
+    return visible("-".join(part.strip(os.sep) for part in own[-length:]))
 
 
 def read(path: Path) -> bytes:

@@ -19,6 +19,8 @@ HYPERPARAMETERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "beta1": (lambda beta: 0 < beta < 1, "between 0 and 1, both excluded"),
     "beta2": (lambda beta: 0 < beta < 1, "between 0 and 1, both excluded"),
 }
+# What torch.optim.AdamW calls hyperparameters that have other names here.
+_TORCHS_NAMES = {"weight_decay", "betas"}
 # Rows checked and packed at a time: bounds the memory used beyond the dataset itself.
 _PACK_ROWS = 1 << 18
 
@@ -88,6 +90,8 @@ def accepted_hyperparameters(returned: object) -> OptimizerConfig:
     for name, (is_valid, expected) in HYPERPARAMETERS.items():
         if name not in returned:
             actual = f"the keys {sorted(map(str, returned))}"
+            if _TORCHS_NAMES & set(map(str, returned)):
+                actual += f" (torch's names: here they are {', '.join(HYPERPARAMETERS)})"
             raise RefusedError(function, f"must return a dict with {name!r}", actual)
         try:
             values[name] = float(returned[name])

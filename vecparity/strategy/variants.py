@@ -63,7 +63,7 @@ class _Calls:
         before = self._state()
         for arguments in self._variants:
             with same_generators():
-                returned = self._interface.get_optimizer_config(self._config, **arguments)
+                returned = self._interface.get_optimizer_config(self._interface.as_its_own(self._config), **arguments)
             yield returned
         if self._state() != before:
             raise StrategyFailedError(f"{self._interface.path}: calls of get_optimizer_config depend on each other")

@@ -13,6 +13,8 @@ from pathlib import Path
 from secrets import token_bytes, token_hex
 from typing import Protocol, runtime_checkable
 
+import platformdirs
+
 from vecparity.errors import MachineError, UsageError, brief
 from vecparity.task.config import Secret, TaskConfig
 
@@ -194,6 +196,11 @@ def new_key() -> bytes:
 def key_digest(key: bytes) -> str:
     """Returns a digest that names a key without revealing it; publish it with results and check it against the key."""
     return hashlib.sha256(b"vecparity key digest 1|" + key).hexdigest()
+
+
+def kept_key(digest: str) -> Path:
+    """Returns where the key with this digest is kept unless another place is named, in the user's data directory."""
+    return platformdirs.user_data_path("vecparity", appauthor=False) / "keys" / f"{digest[:16]}.key"
 
 
 def write_key(path: Path, key: bytes) -> None:

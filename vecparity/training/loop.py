@@ -77,7 +77,7 @@ def train(
         if reads_later is None:
             reads_later = devices[0].type != "cpu"
         _Training(progress, runs, config, engine, on_window, checkpoints, stop_requested, reads_later).go_on()
-        if checkpoints is not None:
+        if checkpoints is not None and checkpoints.keeps_end:
             checkpoints.save(snapshot.of_progress(progress, engine))
     return [progress.trained[run] for run in range(len(runs))]
 

@@ -16,12 +16,15 @@ from vecparity.cli import standard_streams
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import fail, flush, say, show_warning
-from vecparity.errors import CheckpointExistsError, UsageError
+from vecparity.errors import UsageError
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.start import Ahead
-from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.strategy.source import Strategy, bundled, load_all
 from vecparity.task.config import CONFIGURATIONS, TaskConfig, task_config
+
+# Evaluated if nothing is named.
+_DEFAULT = ("isolated_cube",)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,8 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted: results that were not printed yet are lost")
         return 130
-    except CheckpointExistsError as error:
-        return fail(CheckpointExistsError(error.directory, error.name, "--resume"))
     except Exception as error:
         if parsed[0].debug:
             raise
@@ -55,9 +56,11 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
     plan = _plan(arguments, overrides)
-    jobs = [(load(strategy), seed) for strategy in arguments.strategy for seed in arguments.seed]
-    if not jobs:
+    if len(set(arguments.seed)) < len(arguments.seed):
+        raise UsageError(f"expected each seed once, got {' '.join(map(str, arguments.seed))}")
+    if not arguments.seed:
         raise UsageError("expected at least one strategy with a seed, got none")
+    jobs = [(strategy, seed) for strategy in load_all(arguments.strategy or _DEFAULT) for seed in arguments.seed]
     needs_cuda = arguments.init_device == "cuda"
     level = levels.choose(
         arguments.containment, arguments.require_containment, needs_cuda=needs_cuda, is_sealed=_is_sealed(arguments)
@@ -90,6 +93,8 @@ def _plan(arguments: Arguments, overrides: dict[str, Any]) -> list[tuple[str, Ta
         for flag, value in flags.items():
             if value is not None:
                 raise UsageError(f"--all-configs cannot be combined with {flag}: got {flag} {value}")
+    if overrides.get("max_steps") == 0:
+        raise UsageError("--max-steps must be at least 1, got 0")
     labels = list(CONFIGURATIONS) if arguments.all_configs else [arguments.config or "n32-k8"]
     return [
         (label, task_config(label, protocol=arguments.protocol, smoke=arguments.smoke, **overrides)) for label in labels

@@ -1,11 +1,14 @@
 """The work of ``vecparity eval``: evaluates the configurations in turn, and prints and writes the results."""
 
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, closing
 from pathlib import Path
 
+import platformdirs
+
 from vecparity.cli import tables
-from vecparity.cli.arguments import Arguments
+from vecparity.cli.arguments import Arguments, LogMode
 from vecparity.cli.display import Display
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
@@ -24,7 +27,7 @@ from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
-from vecparity.task.seeds import key_digest, new_key, read_key, write_key
+from vecparity.task.seeds import kept_key, key_digest, new_key, read_key, write_key
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
@@ -65,6 +68,7 @@ def run(
         same_draw=arguments.same_draw,
         audit=arguments.audit,
         checkpoint=_checkpoint(arguments),
+        checkpoint_if_possible=arguments.checkpoint is None and arguments.output_dir is None,
         checkpoint_seconds=arguments.checkpoint_seconds,
         resume=arguments.resume,
     )
@@ -81,10 +85,9 @@ def run(
         if arguments.tensorboard is not None:
             boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
         display = stack.enter_context(Display(arguments.progress, configs))
-        follower = Followers(
-            [_Training(interruption), display, MetricLog(len(jobs), arguments.log, display.write), *boards]
-        )
         protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
+        metric_log = MetricLog(jobs, protocol, _log_mode(arguments), display.write)
+        follower = Followers([_Training(interruption), display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
         groups = pipeline.run(
@@ -99,8 +102,13 @@ def run(
             status = max(status, _record(records, evaluated, jobs))
         if status != MachineError.exit_status:
             next(groups, None)  # all results are written: removes the checkpoints
-    display.show(tables.table(rows))
+    display.show(tables.table(rows), always=len(jobs) > 1)
     return status or display.status
+
+
+def _log_mode(arguments: Arguments) -> LogMode:
+    """Returns the log that was asked for; by default only final lines on a terminal, which has a live display."""
+    return arguments.log or ("final" if sys.stdout.isatty() or arguments.same_draw else "full")
 
 
 class _Training:
@@ -168,23 +176,25 @@ def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[t
 
 
 def _checkpoint(arguments: Arguments) -> Path | None:
-    """Returns the checkpoints' directory: the given one, else one in the output directory."""
-    if arguments.checkpoint is not None or arguments.output_dir is None or arguments.engine == "reference":
+    """Returns the checkpoints' directory: the given one, else one in the output directory or in the user's cache."""
+    if arguments.checkpoint is not None or arguments.engine == "reference":
         return arguments.checkpoint
-    return arguments.output_dir / "checkpoints"
+    if arguments.output_dir is not None:
+        return arguments.output_dir / "checkpoints"
+    return platformdirs.user_cache_path("vecparity", appauthor=False) / "checkpoints"
 
 
 def _seal_key(arguments: Arguments) -> bytes | None:
-    """Returns the key of a sealed evaluation: the given key, or a new one, saved if there is an output directory.
+    """Returns the key of a sealed evaluation: the given key, or a new one, kept in the user's data directory.
 
     Raises:
         UsageError: The flags exclude each other, or the key cannot be read.
         MachineError: The key cannot be written.
     """
-    if arguments.same_draw and arguments.log != "final":
+    if arguments.same_draw and arguments.log not in ("final", "json", None):
         raise UsageError(
             "--same-draw prints no more than final figures, since each evaluation tells something about the draw of "
-            f"all others: expected --log final, got --log {arguments.log}"
+            f"all others: expected --log final or json, got --log {arguments.log}"
         )
     if arguments.draw is not None and arguments.seal_key is None:
         raise UsageError(
@@ -199,8 +209,10 @@ def _seal_key(arguments: Arguments) -> bytes | None:
             "a sealed evaluation resumes under its own key: expected --seal-key FILE, got --sealed (a new key)"
         )
     key = new_key()
-    if arguments.output_dir is not None:
-        write_key(arguments.output_dir / f"seal_{key_digest(key)[:16]}.key", key)
+    path = kept_key(key_digest(key))
+    make_writable(path.parent, "the directory of keys")
+    write_key(path, key)
+    say(f"the key is in {path} (--seal-key repeats evaluations under it)")
     return key
 
 

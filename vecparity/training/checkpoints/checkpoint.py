@@ -40,6 +40,8 @@ class Checkpoints:
             compared.
         seconds: The minimum time between two generations, finite and not negative; 0 saves one after every piece of a
             window.
+        at_once: Whether to save the runs when training begins and the state when it ends. Otherwise nothing is written
+            before a state is due, or a stop is requested: a short training leaves the disk alone.
 
     Attributes:
         name: The name that the files begin with.
@@ -52,7 +54,9 @@ class Checkpoints:
         MachineError: The directory cannot be made or written.
     """
 
-    def __init__(self, directory: Path, label: str, identity: Mapping[str, Any], seconds: float = 60.0) -> None:
+    def __init__(
+        self, directory: Path, label: str, identity: Mapping[str, Any], seconds: float = 60.0, *, at_once: bool = True
+    ) -> None:
         assert re.fullmatch(r"[A-Za-z0-9_-]+", label)
         self._identity = json.loads(json.dumps(identity, allow_nan=False))  # as read back: tuples become lists
         digest = sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()
@@ -61,7 +65,7 @@ class Checkpoints:
         self.state: Snapshot | None = None
         self.notes: Any = None
         self.kept_step: int | None = None
-        self._seconds = seconds
+        self._seconds, self._at_once = seconds, at_once
         self._saved_at = time.monotonic()
         self._runs: Sequence[Run] = []
         self._runs_digest = ""
@@ -80,7 +84,7 @@ class Checkpoints:
         return any(path.suffix == ".json" for path in self._files())
 
     def begin(self, runs: Sequence[Run], notes: Any = None) -> None:
-        """Starts anew: removes all checkpoints of this name, and saves the runs.
+        """Starts anew: removes all checkpoints of this name, and saves the runs (at once, or with the first state).
 
         Args:
             runs: The runs to train.
@@ -89,7 +93,8 @@ class Checkpoints:
         self._last = max(self._generations(), default=0)
         self._remove()
         self._runs, self.notes, self._saved_at = runs, notes, time.monotonic()
-        self._attempt(self._keep_runs)
+        if self._at_once:
+            self._attempt(self._keep_runs)
 
     def resume(self, training: Training | None = None) -> list[Run] | None:
         """Finds the newest usable state, and warns of newer states that are unusable.
@@ -164,6 +169,11 @@ class Checkpoints:
     def is_due(self) -> bool:
         """Tells whether it is time to `save`."""
         return time.monotonic() - self._saved_at >= self._seconds
+
+    @property
+    def keeps_end(self) -> bool:
+        """True if the state at the training's end is to be saved, until its results are safe."""
+        return self._at_once or self.kept_step is not None
 
     def save(self, state: Snapshot) -> None:
         """Saves a state of the training. If writing fails, warns once and tries again at the next save."""
