@@ -1,9 +1,7 @@
-import sys
-
 from vecparity.cli.search_path import leave_current_directory
 
 leave_current_directory()
 
-from vecparity.cli.main import main  # noqa: E402
+from vecparity.cli.main import run  # noqa: E402
 
-sys.exit(main())
+run()

@@ -53,4 +53,4 @@ def _strategy() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    standard_streams.leave(main())

@@ -6,6 +6,7 @@ Exit statuses are those of `cli.commands.evaluate`.
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
@@ -50,6 +51,11 @@ app = App(
 app.command(arguments.app, name="eval")
 for _name, _help in _COMMANDS.items():
     app.command(f"vecparity.cli.commands.{_name}:{_name}", name=_name, help=_help)
+
+
+def run() -> NoReturn:
+    """Runs this process's own command, and ends the process with its status."""
+    standard_streams.leave(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,8 @@ import codecs
 import io
 import os
 import sys
-from typing import TextIO
+from contextlib import suppress
+from typing import NoReturn, TextIO
 
 # Plain substitutes for characters that the commands print. Rich itself replaces table lines that an encoding lacks.
 _PLAIN = {"—": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "≤": "<="} | dict(
@@ -30,6 +31,14 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="vecparity.plain")
+
+
+def leave(status: int) -> NoReturn:
+    """Ends this process at once: all is written and closed by now, and unloading torch takes a third of a second."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
 
 
 def discard(stream: TextIO) -> None:

@@ -62,6 +62,7 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
         sys.exit(f"a scratch directory cannot be made (TMPDIR): {error}")
     gc.collect()
     gc.freeze()  # objects made so far are shared with all workers, and no worker's collector scans them
+    gc.enable()
     status = os.EX_OK
     try:
         untouched = traces.of_this_process(level)

@@ -228,7 +228,10 @@ def _seeded(seed: int) -> Iterator[None]:
     """Seeds Python's and torch's global generators, and restores their states afterwards."""
     with same_generators():
         random.seed(seed)
-        torch.manual_seed(seed)
+        if torch.cuda.is_available():
+            torch.manual_seed(seed)
+        else:  # the same for the CPU: for absent GPUs, torch would note each call with a trace of the stack
+            torch.default_generator.manual_seed(seed)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 
 import torch
@@ -44,7 +45,7 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
         RefusedError: The network is no longer the fixed one, or a parameter is not finite.
     """
     expected = network.parameter_shapes(config.n_features, config.hidden_width)
-    fixed = network.build_skeleton(config.n_features, config.hidden_width)
+    fixed = _fixed_network(config.n_features, config.hidden_width)
     if _modules(model) != _modules(fixed):
         actual = " -> ".join(type(layer).__name__ for layer in model) + f" in a {type(model).__name__}"
         if [type(layer) for layer in model] == [type(layer) for layer in fixed]:
@@ -75,6 +76,11 @@ def accepted_parameters(model: nn.Sequential, config: TaskConfig) -> Float32[Ten
     if _share_elements(list(parameters.values())):
         raise RefusedError("init_model", "must leave parameters that share no memory", "some that share it")
     return network.flatten(parameters).cpu()
+
+
+@cache
+def _fixed_network(n_features: int, hidden_width: int) -> nn.Sequential:
+    return network.build_skeleton(n_features, hidden_width)
 
 
 def accepted_hyperparameters(returned: object) -> OptimizerConfig:

@@ -1,6 +1,8 @@
 """The network that every run trains: ``Linear(N, W) -> ReLU -> Linear(W, 1) -> Sigmoid`` (contract section 1)."""
 
 from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -18,10 +20,11 @@ def build_skeleton(n_features: int, hidden_width: int) -> nn.Sequential:
         return build_network(n_features, hidden_width)
 
 
-def parameter_shapes(n_features: int, hidden_width: int) -> dict[str, torch.Size]:
+@cache
+def parameter_shapes(n_features: int, hidden_width: int) -> Mapping[str, torch.Size]:
     """Returns names and shapes of the network's parameters, in the order of the flat vector."""
     skeleton = build_skeleton(n_features, hidden_width)
-    return {name: parameter.shape for name, parameter in skeleton.named_parameters()}
+    return MappingProxyType({name: parameter.shape for name, parameter in skeleton.named_parameters()})
 
 
 def flatten(parameters: Mapping[str, Tensor]) -> Float[Tensor, " param"]:

@@ -5,6 +5,7 @@ strategy is invalid; 4 the strategy failed, hit a limit or diverged; 5 a strict 
 75 interrupted and resumable; 130 interrupted with nothing kept; 141 done, but the reader closed the pipe.
 """
 
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -70,7 +71,11 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
             count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
+        gc.disable()  # torch makes a million objects while it loads, and none of them is garbage
         from vecparity.cli.commands.evaluate_jobs import run
+
+        gc.freeze()
+        gc.enable()
 
         return run(arguments, limits, plan, jobs, interruption)
 
