@@ -95,7 +95,7 @@ def test_a_line_a_minute(minutes: Minutes, capsys: pytest.CaptureFixture[str], e
 
     clock = Clock()
     runs = make_runs()[:2]
-    with Display(None, CONFIGS, clock) as display:
+    with Display(None, CONFIGS, clock=clock) as display:
         assert line() == ""
         for config in CONFIGS:
             label = config.label
@@ -105,11 +105,11 @@ def test_a_line_a_minute(minutes: Minutes, capsys: pytest.CaptureFixture[str], e
             assert line() == f"vecparity: {label}: step 0 of 100,000, 2 of 2 runs live\n"
             clock.now += 10
             display.window(WindowClosed(250, [0, 1], [0.5, 0.5], [0.5, 0.75], [1]))
-            # 99,750 steps of one run, at 500 run-steps in 10 s.
-            told = f"vecparity: {label}: step 250 of 100,000, 1 of 2 runs live, accuracy 0.625, at most"
-            assert line() == f"{told} 33:15 left\n"
+            # One run, which may stop at step 1,750, at 500 run-steps in 10 s.
+            told = f"vecparity: {label}: step 250 of 100,000, 1 of 2 runs live, accuracy 0.625"
+            assert line() == f"{told}, stops at the earliest in 0:30\n"
             clock.now += 5
-            assert line() == f"{told} 33:10 left\n"
+            assert line() == f"{told}, stops at the earliest in 0:25\n"
             display.finish([evaluation])
             assert line() == ""
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,6 @@
 from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
 
 import pytest
 from clock import Clock
@@ -10,7 +12,7 @@ from noting import Noting
 from rich.progress import Task
 
 from vecparity import Evaluation, TaskConfig, evaluate
-from vecparity.cli.progress_table import ProgressTable, run_steps_per_second, seconds_left, stage
+from vecparity.cli.progress_table import ProgressTable, earliest_stop, run_steps_per_second, seconds_left, stage
 from vecparity.training.progress import WindowClosed
 
 
@@ -24,9 +26,10 @@ def closed(
 class Progress:
     """The table of one configuration, driven by calls that say when they happen."""
 
-    def __init__(self, max_steps: int = 1000) -> None:
+    def __init__(self, max_steps: int = 1000, **settings: Any) -> None:
         self._clock = Clock(0.0)
-        self._table = ProgressTable([TaskConfig(max_steps=max_steps)], get_time=self._clock)
+        config = TaskConfig(max_steps=max_steps, log_interval=100, **{"early_stop_acc": 1.5} | settings)
+        self._table = ProgressTable([config], get_time=self._clock)
 
     @property
     def task(self) -> Task:
@@ -139,6 +142,28 @@ def test_runs_that_train_one_after_the_other() -> None:
     progress = training(2)
     progress.window(WindowClosed(500, [0], [0.1], [0.5], range(2)), 4.0)
     assert progress.seconds_left(4.0) == pytest.approx(3)  # 500 steps of the first run, 1000 of the second
+
+
+def test_what_is_left_is_until_runs_can_stop() -> None:
+    settings = {"early_stop_acc": 0.9, "min_steps_before_stop": 400, "early_stop_windows": 3}
+    progress = Progress(100_000, **settings)
+    progress.begin(0.0)
+    progress.prepared(2, 0.0)
+    progress.window(closed(100, [0.5, 0.5]), 1.0)  # 200 run-steps a second
+    assert progress.seconds_left(1.0) == pytest.approx(2 * 500 / 200), "windows 400, 500 and 600"
+    progress.window(closed(400, [0.95, 0.5]), 4.0)
+    assert progress.seconds_left(4.0) == pytest.approx((200 + 300) / 200)
+    progress.window(closed(500, [0.5, 0.95]), 5.0)
+    assert progress.seconds_left(5.0) == pytest.approx((300 + 200) / 200), "the first begins to count again"
+
+
+def test_a_run_stops_at_its_settings_earliest() -> None:
+    config = TaskConfig()
+    closes = list(accumulate(config.window_lengths()))
+    counting = [step for step in closes if step >= config.min_steps_before_stop]
+    assert earliest_stop(config) == counting[config.early_stop_windows - 1] == 1750
+    assert earliest_stop(config, 1500, 3) == 1750 and earliest_stop(config, 5000, 0) == 5000 + 4 * 250
+    assert earliest_stop(TaskConfig(max_steps=1200)) == 1200
 
 
 @given(st.lists(st.tuples(st.floats(0, 30), st.floats(0, 1)), min_size=1, max_size=60))

@@ -29,6 +29,7 @@ class Display(ProgressTable):
     Args:
         enabled: True for a live display, False for none; by default live on a terminal, else in lines.
         configs: All configurations, in the order in which they will begin.
+        title: A line above the live table: what is evaluated.
         clock: Returns the time in seconds.
 
     Attributes:
@@ -37,13 +38,18 @@ class Display(ProgressTable):
     """
 
     def __init__(
-        self, enabled: bool | None, configs: Sequence[TaskConfig], clock: Callable[[], float] = time.monotonic
+        self,
+        enabled: bool | None,
+        configs: Sequence[TaskConfig],
+        title: str = "",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         console = PlainConsole(file=cast(IO[str], Lossy(sys.stderr)), force_terminal=True if enabled else None)
         is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
         self.is_live = is_terminal if enabled is None else enabled
         super().__init__(
             configs,
+            title,
             console=console,
             get_time=clock,
             disable=not self.is_live,
@@ -103,5 +109,5 @@ def _in_words(task: Task) -> str:
     if task.fields["curve"]:
         words += ", accuracy {accuracy:.3f}"
     if (left := seconds_left(task)) is not None:
-        words += f", at most {duration(left)} left"
+        words += f", stops at the earliest in {duration(left)}"
     return f"{task.description}: step {words.format(**task.fields)}"

@@ -1,7 +1,9 @@
 """The command's messages on standard error, and the exit statuses of errors."""
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
 from vecparity.cli import standard_streams
@@ -56,6 +58,22 @@ def say(message: str, notes: Iterable[str] = ()) -> None:
     lines = [f"vecparity: {visible(message)}"]
     lines += [f"  {visible(line)}" for note in notes for line in note.split("\n")]
     print("\n".join(lines), file=standard_streams.Lossy(sys.stderr))
+
+
+@contextmanager
+def passing(words: str) -> Iterator[None]:
+    """Shows words on a terminal for as long as something takes, and leaves no trace of them."""
+    stream = standard_streams.Lossy(sys.stderr)
+    is_shown = stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+    if is_shown:
+        stream.write(f"{words}\r")
+        stream.flush()
+    try:
+        yield
+    finally:
+        if is_shown:
+            stream.write(f"{' ' * len(words)}\r")
+            stream.flush()
 
 
 def warn(message: str) -> None:

@@ -20,40 +20,74 @@ Stage = Literal["waiting", "preparing", "training", "done"]
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _CHANCE = 0.5
 _STYLES: dict[Stage, str] = {"waiting": "dim", "preparing": "yellow", "training": "cyan", "done": "green"}
+# Below this width of the terminal, these columns are shown only.
+_NARROW = 80
+_COMPACT = ("configuration", "stage", "step", "accuracy", "left")
 # Speed is measured over the last few seconds, because it changes as runs stop.
 _RECENT_SECONDS = 10.0
 
 
 class ProgressTable(Progress):
-    """A table with one line for each configuration. A `Follower`.
+    """A table with one line for each configuration, below a title and above the times of all. A `Follower`.
 
     A task has no total: a run may stop early, and rich forgets its speed when a total changes. Its fields are
-    ``max_steps``, ``step`` (the furthest of any run; for runs that train one after the other, the present run's) and
-    ``curve``; from `prepared` on, ``num_runs``, ``num_live`` and the times ``trains_since`` and ``closed_at``; after a
-    window, ``accuracy`` (the mean over the runs of each run's ``last_accuracy``) and ``run_steps_left``.
+    ``config``, ``max_steps``, ``step`` (the furthest of any run; for runs that train one after the other, the present
+    run's) and ``curve``; from `prepared` on, ``num_runs``, ``num_live`` and the times ``trains_since`` and
+    ``closed_at``; after a window, ``accuracy`` (the mean over the runs of each run's ``last_accuracy``) and
+    ``run_steps_left`` (the fewest that are left).
 
     Args:
         configs: All configurations, in the order in which they will begin.
+        title: A line above the table: what is evaluated.
         options: Options of `Progress`.
 
     Attributes:
         current: The configuration that began last, or else the first.
     """
 
-    def __init__(self, configs: Sequence[TaskConfig], **options: Any) -> None:
-        columns = _columns(max(config.max_steps for config in configs))
-        super().__init__(*columns, speed_estimate_period=_RECENT_SECONDS, expand=True, **options)
+    def __init__(self, configs: Sequence[TaskConfig], title: str = "", **options: Any) -> None:
+        self._all_columns = _columns(max(config.max_steps for config in configs))
+        self._title = title
+        super().__init__(*self._all_columns.values(), speed_estimate_period=_RECENT_SECONDS, expand=True, **options)
+        self._began = self.get_time()
         for config in configs:
-            fields: dict[str, Any] = {"max_steps": config.max_steps, "step": 0, "curve": [], "last_accuracy": {}}
-            self.add_task(config.label, start=False, total=None, **fields)
+            fields: dict[str, Any] = {"config": config, "max_steps": config.max_steps, "step": 0, "curve": []}
+            self.add_task(config.label, start=False, total=None, **fields, last_accuracy={}, good_windows={})
         self._waiting = iter(self.tasks)
         self.current = self.tasks[0]
 
     def make_tasks_table(self, tasks: Iterable[Task]) -> Table:
-        """Adds the headings to rich's table."""
+        """Adds the headings to rich's table, and leaves columns out where there is little room."""
+        is_narrow = self.console.width < _NARROW
+        names = _COMPACT if is_narrow else self._all_columns
+        self.columns = tuple(self._all_columns[name] for name in names)
         table = super().make_tasks_table(tasks)
         table.show_header = True
         return table
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        """Yields the title, the table and the times; nothing while rich makes the display."""
+        if not self.tasks:
+            return
+        if self._title:
+            yield Text(self._title, no_wrap=True, overflow="ellipsis")
+        yield self.make_tasks_table(self.tasks)
+        yield Text(self._times(), "dim", no_wrap=True, overflow="ellipsis")
+
+    def _times(self) -> str:
+        elapsed = f"elapsed {duration(self.get_time() - self._began)}"
+        left = self._seconds_left_in_all()
+        return elapsed if left is None else f"{elapsed}, at least {duration(left)} left in all"
+
+    def _seconds_left_in_all(self) -> float | None:
+        """Returns the least time that this and the waiting configurations can take at the present speed."""
+        if (left := seconds_left(self.current)) is None:
+            return None
+        fields = self.current.fields
+        share = fields["num_runs"] / fields["config"].num_runs  # as many evaluations of each
+        waiting = [task.fields["config"] for task in self.tasks if stage(task) == "waiting"]
+        run_steps = sum(config.num_runs * earliest_stop(config) for config in waiting) * share
+        return left + float(run_steps / (run_steps_per_second(self.current) or 1.0))
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
@@ -71,8 +105,10 @@ class ProgressTable(Progress):
         fields = self.current.fields
         # Engines that train one run after the other start at step 0 with each run.
         before = fields["step"] if closed.step > fields["step"] else 0
-        going_on = len(set(closed.live).intersection(closed.runs))
-        last_accuracy = fields["last_accuracy"]
+        last_accuracy, good_windows, config = fields["last_accuracy"], fields["good_windows"], fields["config"]
+        for run, accuracy in zip(closed.runs, closed.accuracy, strict=True):
+            is_good = closed.step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
+            good_windows[run] = good_windows.get(run, 0) + 1 if is_good else 0
         last_accuracy |= zip(closed.runs, closed.accuracy, strict=True)
         fields["accuracy"] = sum(last_accuracy.values()) / max(1, len(last_accuracy))
         fields["curve"].append(fields["accuracy"])
@@ -80,7 +116,7 @@ class ProgressTable(Progress):
         fields |= {
             "step": closed.step,
             "num_live": closed.num_live,
-            "run_steps_left": closed.num_live * fields["max_steps"] - going_on * closed.step,
+            "run_steps_left": sum(_steps_left(config, closed, run, good_windows.get(run, 0)) for run in closed.live),
             "closed_at": self.get_time(),
         }
 
@@ -110,8 +146,29 @@ def run_steps_per_second(task: Task) -> float | None:
     return recent or task.completed / max(task.fields["closed_at"] - task.fields["trains_since"], 1e-9)
 
 
+def earliest_stop(config: TaskConfig, step: int = 0, good_windows: int = 0) -> int:
+    """Returns the first step at which a run can stop.
+
+    Args:
+        config: The settings.
+        step: The step that the run has reached, at the close of a window.
+        good_windows: The windows before it that count towards stopping, without interruption.
+    """
+    if config.early_stop_acc > 1:
+        return config.max_steps
+    interval = config.log_interval
+    first = max(step + 1, config.min_steps_before_stop, 1)
+    first += -first % interval
+    return min(config.max_steps, first + (config.early_stop_windows - good_windows - 1) * interval)
+
+
+def _steps_left(config: TaskConfig, closed: WindowClosed, run: int, good_windows: int) -> int:
+    step = closed.step if run in closed.runs else 0  # runs that train one after the other may have yet to begin
+    return earliest_stop(config, step, good_windows) - step
+
+
 def seconds_left(task: Task) -> float | None:
-    """Returns the most seconds that training can still take at this speed, if no further run stops early.
+    """Returns the least seconds that training can still take at this speed, if every run stops as soon as it can.
 
     Rich's own time remaining needs a total, and does not count down between windows.
     """
@@ -138,19 +195,19 @@ class _Column(ProgressColumn):
         return self._cell(task) or ""
 
 
-def _columns(max_steps: int) -> list[ProgressColumn]:
-    """Builds the columns; that of steps has the width of the most steps, to keep the others still as steps grow."""
+def _columns(max_steps: int) -> dict[str, ProgressColumn]:
+    """Builds the columns by name. Each has the width of its usual widest content: none moves as figures grow."""
     right: dict[str, Any] = {"justify": "right"}
-    return [
-        _Column(lambda task: task.description),
-        _Column(_stage, min_width=len("preparing")),
-        _Column(_step, "step", min_width=len(f"{max_steps:,}/{max_steps:,}"), **right),
-        _Column(lambda task: _once_trained(task, "{num_live}/{num_runs}"), "live", **right),
-        _Column(lambda task: Sparkline(task.fields["curve"]), "training accuracy", ratio=1),
-        _Column(lambda task: _once_trained(task, "{accuracy:.3f}"), **right),
-        _Column(_speed, "run-steps/s", **right),
-        _Column(_left, "left", **right),
-    ]
+    return {
+        "configuration": _Column(lambda task: task.description),
+        "stage": _Column(_stage, min_width=len("preparing")),
+        "step": _Column(_step, "step", min_width=len(f"{max_steps:,}/{max_steps:,}"), **right),
+        "live": _Column(lambda task: _once_trained(task, "{num_live}/{num_runs}"), "live", min_width=7, **right),
+        "curve": _Column(lambda task: Sparkline(task.fields["curve"]), "training accuracy", ratio=1),
+        "accuracy": _Column(lambda task: _once_trained(task, "{accuracy:.3f}"), min_width=5, **right),
+        "speed": _Column(_speed, "run-steps/s", **right),
+        "left": _Column(_left, "left", min_width=len("≥ 10:00"), **right),
+    }
 
 
 def _stage(task: Task) -> Text:
@@ -174,7 +231,7 @@ def _speed(task: Task) -> str | None:
 
 def _left(task: Task) -> str | None:
     left = seconds_left(task)
-    return None if left is None else f"≤ {duration(left)}"
+    return None if left is None else f"≥ {duration(left)}"
 
 
 class Sparkline:

@@ -16,7 +16,7 @@ from vecparity.audits.mode import audit_mode
 from vecparity.cli import standard_streams
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.interruption import Interruption
-from vecparity.cli.messages import fail, flush, say, show_warning
+from vecparity.cli.messages import fail, flush, passing, say, show_warning
 from vecparity.errors import UsageError
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
@@ -72,7 +72,8 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
             count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         gc.disable()  # torch makes a million objects while it loads, and none of them is garbage
-        from vecparity.cli.commands.evaluate_jobs import run
+        with passing("vecparity: loading torch"):
+            from vecparity.cli.commands.evaluate_jobs import run
 
         gc.freeze()
         gc.enable()

@@ -14,7 +14,7 @@ from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.tensorboard import TensorBoardLog
-from vecparity.errors import MachineError, UsageError
+from vecparity.errors import MachineError, UsageError, visible
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Followers
 from vecparity.evaluation.job import evaluations, to_tasks
@@ -84,7 +84,7 @@ def run(
         boards = []
         if arguments.tensorboard is not None:
             boards.append(stack.enter_context(TensorBoardLog(arguments.tensorboard, jobs)))
-        display = stack.enter_context(Display(arguments.progress, configs))
+        display = stack.enter_context(Display(arguments.progress, configs, _title(jobs)))
         protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
         metric_log = MetricLog(jobs, protocol, _log_mode(arguments), display.write)
         follower = Followers([_Training(interruption), display, metric_log, *boards])
@@ -109,6 +109,13 @@ def run(
 def _log_mode(arguments: Arguments) -> LogMode:
     """Returns the log that was asked for; by default only final lines on a terminal, which has a live display."""
     return arguments.log or ("final" if sys.stdout.isatty() or arguments.same_draw else "full")
+
+
+def _title(jobs: Sequence[tuple[Strategy, int]]) -> str:
+    """Names the strategies and seeds that are evaluated."""
+    names = dict.fromkeys(strategy.name for strategy, _ in jobs)
+    seeds = dict.fromkeys(str(seed) for _, seed in jobs)
+    return f"{visible(', '.join(names))}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
 
 
 class _Training:
