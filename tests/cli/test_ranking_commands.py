@@ -70,9 +70,12 @@ def table(out: str) -> list[dict[str, Any]]:
 def test_compare_says_what_is_real(run: Run, at: str) -> None:
     out = run(compare, "1", "4", "--history", at)
     assert "n32-k8, isolated_cube against multi_epoch: accuracy higher (+0.4837, " in out
-    assert out.startswith("against multi_epoch #1")
-    row = "│ n32-k8        │ isolated_cube │       5 │   1.0000 │ +0.4837 │ 5 / 0 / 0 │ 1,750 │ -17,133 │ 5 / 0 / 0 │"
-    assert row in out
+    assert out.startswith("baseline: multi_epoch #1; a change is from it\n")
+    (row,) = (line.split("│") for line in out.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in row[1:-1]] == [
+        *("n32-k8", "isolated_cube", "5", "1.0000", "+0.4837", "5 / 0 / 0"),
+        *("1,750", "-17,133", "5 / 0 / 0"),
+    ]
     markdown = run(compare, "1", "4", "--history", at, "--format", "markdown")
     assert "| isolated_cube | multi_epoch | 5, the same |   1.0000 | +0.4837 (+0.4" in markdown
 
@@ -98,7 +101,7 @@ def test_each_secret_can_be_shown(run: Run, at: str) -> None:
     assert [row["secret"] for row in rows] == ["0", "1", "2", "3", "4"]
     assert float(rows[0]["steps_against"]) == 19_500
     out = run(compare, "1", "4", "--history", at, "--per-secret", "--format", "markdown")
-    assert "| n32-k8        | isolated_cube | multi_epoch |   42 |      0 |           0.5052 |   1.0000 |" in out
+    assert "| n32-k8 | isolated_cube | multi_epoch |   42 |      0 |           0.5052 |   1.0000 |" in out
 
 
 def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> None:
@@ -226,7 +229,7 @@ def test_who_fails_audits_is_not_ranked(run: Run, at: str) -> None:
     record(Path(at), *cheat)
     out = run(leaderboard, "--history", at)
     assert "│ fails foresight │ cheat " in out
-    assert "│               1 │ isolated_cube " in out
+    assert "│ 1               │ isolated_cube " in out
     rows = table(run(leaderboard, "--history", at, "--format", "csv"))
     assert [(row["rank"], row["strategy"], row["failed_audits"]) for row in rows] == [
         ("1", "isolated_cube", ""),

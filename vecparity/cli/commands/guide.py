@@ -27,7 +27,9 @@ def guide(page: Page | None = None, /) -> int:
         else:
             sys.stdout.write(text)
         return 0
-    pages = Table("", "", show_header=False, box=None)
+    pages = Table(show_header=False, box=None)
+    pages.add_column(no_wrap=True)
+    pages.add_column()
     for name in get_args(Page):
         pages.add_row(f"vecparity guide {name}", title(name))
     show(pages)

@@ -27,18 +27,18 @@ _SORTED: dict[str, Callable[["Entry"], Any]] = {
 }
 _COLUMNS = {
     "id": Column("id", is_number=True),
-    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}"),
+    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}", rank=4),
     "title": Column("strategy"),
-    "strategy_sha256": Column("source", lambda digest: str(digest[:8]), is_secondary=True),
-    "seed": Column("seed", is_number=True),
-    "label": Column("config"),
-    "protocol": Column("protocol"),
-    "engine": Column("engine", is_secondary=True),
+    "strategy_sha256": Column("source", lambda digest: str(digest[:8]), rank=8),
+    "seed": Column("seed", is_number=True, rank=5),
+    "label": Column("config", rank=1),
+    "protocol": Column("protocol", rank=6),
+    "engine": Column("engine", rank=7),
     "test_accuracy": Column("accuracy", lambda share: f"{share:.6f}", is_number=True),
-    "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "notes": Column("notes"),
-    "num_runs": Column("runs", is_number=True, is_secondary=True),
-    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, is_secondary=True),
+    "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=2),
+    "notes": Column("notes", rank=3),
+    "num_runs": Column("runs", is_number=True, rank=9),
+    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, rank=10),
 }
 _CSV = {
     **{("strategy" if name == "title" else name): column for name, column in _COLUMNS.items() if name != "notes"},
@@ -61,6 +61,7 @@ def history(
     migrate: Switch = False,
     check: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
+    wide: Switch = False,
     history_: Annotated[Path | None, Parameter(name="--history")] = None,
 ) -> int:
     """List recorded evaluations.
@@ -81,6 +82,7 @@ def history(
             kept beside it.
         check: Read the whole file, and say that all of it is as it was recorded.
         format_: The output format. In csv, an apostrophe marks texts that look like formulas.
+        wide: Show all columns, though the table is wider than the terminal.
         history_: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.history.store import History, default_path
@@ -112,7 +114,8 @@ def history(
             raise UsageError(f"no recorded evaluation matches (0 of {recorded.count()})")
     if prune_curves:
         return history_files.prune(recorded.path, entries, yes=yes)
-    show_records([_record(entry, format_) for entry in entries], _CSV if format_ == "csv" else _COLUMNS, format_)
+    columns = _CSV if format_ == "csv" else _COLUMNS
+    show_records([_record(entry, format_) for entry in entries], columns, format_, wide=wide)
     return 0
 
 

@@ -29,6 +29,7 @@ def leaderboard(
     seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     published: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
+    wide: Switch = False,
     history: Path | None = None,
 ) -> int:
     """Rank the recorded strategies as the benchmark does: by test accuracy over all configurations, then by steps.
@@ -43,6 +44,7 @@ def leaderboard(
         seed: The top-level seeds that count. By default all; a ranked strategy has them on all configurations.
         published: Show the published results too. Requires protocol published.
         format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
+        wide: Show all columns, though the table is wider than the terminal.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.analysis.published import published as published_results
@@ -62,7 +64,7 @@ def leaderboard(
         )
     if published:
         standings += published_results(league.protocol)
-    _show(standings, league, format_)
+    _show(standings, league, format_, wide)
     return 0
 
 
@@ -90,7 +92,7 @@ def _league(
     )
 
 
-def _show(standings: Sequence["Standing"], league: "League", format_: Format) -> None:
+def _show(standings: Sequence["Standing"], league: "League", format_: Format, wide: bool) -> None:
     if format_ == "json":
         places = [asdict(standing) | {"seeds": standing.seeds} for standing in standings]
         show_json(asdict(league) | {"standings": places})
@@ -98,7 +100,7 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
     secrets = f"sealed {league.seal[:16]}" if league.seal else "public seeds"
     records = [asdict(league) | _record(standing) for standing in standings]
     title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
-    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title, wide=wide)
     if format_ != "csv" and (sentences := [sentence for standing in standings if (sentence := _why_no_rank(standing))]):
         show("", *sentences)
 
@@ -160,18 +162,18 @@ def _record(standing: "Standing") -> dict[str, Any]:
 
 
 _COLUMNS = {
-    "place": Column("rank", is_number=True),
+    "place": Column("rank"),
     "strategy": Column("strategy"),
     **{
-        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, is_secondary=True)
-        for label in CONFIGURATIONS
+        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, rank=5 + number)
+        for number, label in enumerate(CONFIGURATIONS)
     },
     "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
-    "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True),
-    "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "runs": Column("runs", is_number=True, is_secondary=True),
-    "seeds": Column("seeds"),
-    "verified": Column("verified"),
+    "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True, rank=3),
+    "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=1),
+    "runs": Column("runs", is_number=True, rank=9),
+    "seeds": Column("seeds", rank=4),
+    "verified": Column("verified", rank=2),
 }
 _CSV = {
     name: Column(name)
