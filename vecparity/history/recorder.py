@@ -47,6 +47,8 @@ class Recorder:
             earlier = recorded.evaluation.provenance
             if not recorded.entry.has_curves:  # metric lines tell of every window
                 continue
+            if recorded.entry.is_imported:  # whoever made the file may have made up the results
+                continue
             if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name in this command.
                 named = replace(earlier, strategy=provenance.strategy)
@@ -55,17 +57,21 @@ class Recorder:
                 return evaluation
         return None
 
-    def record(self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> list[str]:
+    def record(
+        self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]], note: str | None = None
+    ) -> list[str]:
         """Records the evaluations that were not recalled.
 
         Args:
             evaluations: One for each job.
             jobs: Strategies with their seeds.
+            note: A person's words about all of them, see `store.require_note`.
 
         Returns:
             Sentences that give the ids of all evaluations.
 
         Raises:
+            UsageError: The note is invalid.
             MachineError: An evaluation could not be recorded.
         """
         if self._history is None:
@@ -80,7 +86,7 @@ class Recorder:
                 self._command = earlier.command
                 sentences.append(f"recorded before as {earlier.id}")
             else:
-                ids.append(self._history.add(evaluation, strategy, self._command))
+                ids.append(self._history.add(evaluation, strategy, self._command, note))
         return [*sentences, *([f"recorded as {', '.join(map(str, ids))}"] if ids else [])]
 
     def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
@@ -88,7 +94,8 @@ class Recorder:
         if not self._goes_on or self._history is None:
             return None
         same = self._history.same(fingerprint(evaluation.config, evaluation.provenance))
-        return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)
+        own = (found for found in same if not found.entry.is_imported)
+        return next((found.entry for found in own if found.evaluation.results == evaluation.results), None)
 
 
 def require_reusable(options: Options) -> None:

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from vecparity.files import to_path
 from vecparity.history.database import VERSION, check_pages, connect, telling, writing
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.migration import migrate
-from vecparity.history.records import Entry, Recorded, damaged
+from vecparity.history.records import Entry, Recorded, damaged, now, require_note
 from vecparity.history.version_1 import Version1
 from vecparity.history.version_2 import Version2
 from vecparity.strategy.source import Strategy
@@ -31,8 +31,8 @@ def default_path() -> Path:
 class History:
     """The history in one file. Several processes may use it at once; every addition is atomic.
 
-    A file of version 1 is read as it is. To record in it, it is migrated (`migration.migrate`): the default one at
-    once, with a warning; one that was named only on request, since other people's earlier versions may read it.
+    A file of an earlier version is read as it is. To change it, it is migrated (`migration.migrate`): the default one
+    at once, with a warning; one that was named only on request, since other people's earlier versions may read it.
 
     Args:
         path: The file; by default `default_path`.
@@ -74,8 +74,11 @@ class History:
         if opened is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
         self._connection, self.version = opened
-        tables = Version1 if self.version == 1 else Version2
-        self._tables: Version1 | Version2 = tables(self._connection, self.path)
+        self._tables = (
+            Version1(self._connection, self.path)
+            if self.version == 1
+            else Version2(self._connection, self.path, has_notes=self.version == VERSION)
+        )
         self._why_nothing_is_added = None if create else "to read only"
         self._create = create
 
@@ -105,27 +108,49 @@ class History:
             actual = f"{self.path} {self._why_nothing_is_added}"
             raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {actual}")
 
-    def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
+    def add(self, evaluation: Evaluation, strategy: Strategy, command: str, note: str | None = None) -> int:
         """Records an evaluation.
 
         Args:
             evaluation: The evaluation, with or without a score.
             strategy: The strategy that was evaluated.
             command: The same for all evaluations of one command.
+            note: A person's words about it, one printable line.
 
         Returns:
             The evaluation's id.
 
         Raises:
-            UsageError: The history was opened read-only, or is closed.
+            UsageError: The history was opened read-only, or is closed; or see `require_note`.
             MachineError: The evaluation could not be recorded, or is too large.
         """
         assert evaluation.provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
+        require_note(note)
         self.require_additions()
         assert isinstance(self._tables, Version2)
-        row = self._tables.row(evaluation, datetime.now(UTC).isoformat(timespec="seconds"), command)
+        row = self._tables.row(evaluation, now(), command)
+        with self.changing() as tables:
+            id_ = tables.add(row, strategy.source)
+            tables.note(id_, note, is_imported=False)
+            return id_
+
+    @contextmanager
+    def changing(self) -> Iterator[Version2]:
+        """Yields the tables to change: all changes in the block take effect or, after an error, nothing.
+
+        Raises:
+            UsageError: The history was opened read-only, or is closed.
+            MachineError: The history could not be written.
+        """
+        self.require_additions()
+        assert isinstance(self._tables, Version2)
         with telling(self.path), writing(self._connection):
-            return self._tables.add(row, strategy.source)
+            yield self._tables
+
+    def return_room(self) -> None:
+        """Makes the file smaller after a removal."""
+        with telling(self.path):
+            self._connection.execute("VACUUM")
 
     def count(self) -> int:
         """Returns the number of recorded evaluations."""

@@ -1,4 +1,4 @@
-"""``vecparity history``: lists recorded evaluations."""
+"""``vecparity history``: lists recorded evaluations; `history_changes` has the commands below it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from vecparity.cli.arguments import Integer, Switch
 from vecparity.cli.commands import history_files
@@ -43,9 +43,21 @@ _COLUMNS = {
 _CSV = {
     **{("strategy" if name == "title" else name): column for name, column in _COLUMNS.items() if name != "notes"},
     **{name: Column(name) for name in ("num_diverged", "failed_audits", "seal", "params", "has_curves")},
+    **{name: Column(name) for name in ("note", "is_imported")},
 }
 
 
+app = App(name="history", version_flags=[])
+for _name, _help in {
+    "rm": "Remove evaluations for good.",
+    "tag": "Note words about evaluations.",
+    "export": "Write evaluations to a file that import reads.",
+    "import": "Record evaluations from files.",
+}.items():
+    app.command(f"vecparity.cli.commands.history_changes:{_name}_", name=_name, help=_help)
+
+
+@app.default
 def history(
     *,
     strategy: str | None = None,
@@ -64,7 +76,7 @@ def history(
     wide: Switch = False,
     history_: Annotated[Path | None, Parameter(name="--history")] = None,
 ) -> int:
-    """List recorded evaluations.
+    """List recorded evaluations, or change the list: rm, tag, export, import.
 
     Args:
         strategy: Only evaluations of the strategy with this name or this beginning of its source's SHA-256.
@@ -136,8 +148,10 @@ def _require_one(actions: Mapping[str, bool], *, yes: bool) -> None:
 
 
 def _notes(record: Mapping[str, Any]) -> str:
-    """Returns the reservations about the figures: diverged runs, failed audits, a seal, and pruned curves."""
-    notes = [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
+    """Returns a person's note, and the reservations about the figures, such as diverged runs and failed audits."""
+    notes = [record["note"]] if record["note"] else []
+    notes += ["imported"] if record["is_imported"] else []
+    notes += [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
     notes += [f"fails {', '.join(record['failed_audits'].split())}"] if record["failed_audits"] else []
     notes += [f"sealed {record['seal'][:8]}"] if record["seal"] else []
     notes += [] if record["has_curves"] else ["no curves"]

@@ -52,11 +52,8 @@ def show(
         raise UsageError("expected --source or --json, got both")
     with History(history) as opened:
         recorded = opened.get(id_)
-    if source and sys.stdout.isatty():
-        show_on_output(*recorded.source.decode(errors="backslashreplace").expandtabs().splitlines())
-    elif source:
-        sys.stdout.buffer.write(recorded.source)
-        sys.stdout.buffer.flush()
+    if source:
+        _show_source(recorded)
     elif json:
         show_json(serialization.to_document(recorded.evaluation))
     else:
@@ -66,6 +63,19 @@ def show(
         show_on_output(_Runs(recorded.evaluation), wide=wide)
         show_on_output(_facts(recorded))
     return 0
+
+
+def _show_source(recorded: "Recorded") -> None:
+    if recorded.source is None:
+        raise UsageError(
+            f"evaluation {recorded.entry.id} was imported without its source: expected the file whose SHA-256 is "
+            f"{recorded.entry.strategy_sha256} from who made it"
+        )
+    if sys.stdout.isatty():
+        show_on_output(*recorded.source.decode(errors="backslashreplace").expandtabs().splitlines())
+    else:
+        sys.stdout.buffer.write(recorded.source)
+        sys.stdout.buffer.flush()
 
 
 def _against_it(evaluation: "Evaluation") -> list[str]:
@@ -115,7 +125,9 @@ def _facts(recorded: "Recorded") -> Table:
     rows.add_column(no_wrap=True)
     rows.add_column(overflow="fold")
     evaluation = recorded.evaluation
-    facts = {"evaluation": recorded.entry.id, "recorded": recorded.entry.recorded_at}
+    entry = recorded.entry
+    facts = {"evaluation": entry.id, "recorded": f"{entry.recorded_at}{', imported' if entry.is_imported else ''}"}
+    facts |= {"note": entry.note or ""}
     provenance = evaluation.provenance
     facts |= asdict(provenance) | {
         "wall_seconds": round(provenance.wall_seconds, 1),
