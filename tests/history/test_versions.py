@@ -289,7 +289,8 @@ def of_version_2(tmp_path: Path) -> Path:
         for label in CONFIGURATIONS:
             history.add(audited(published("multi_epoch", label)), Strategy("multi_epoch", "", b"multi_epoch"), "a")
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("DROP TABLE notes")
+        for table in ("notes", "reused"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("PRAGMA user_version = 2")
     return path
 
@@ -300,6 +301,8 @@ def test_version_2_is_read_as_it_is(of_version_2: Path, run_command: RunCommand)
         assert (history.version, history.check()) == (2, 3)
         assert {(entry.note, entry.is_imported) for entry in history.entries()} == {(None, False)}
         assert leaderboard(history.summaries())[0].rank == 1
+        assert history.newest_command() == [1, 2, 3]
+        assert history.latest().entry.id == 3
     assert run_command("history", "--history", str(of_version_2))[0] == 0
     said = r"expected a history of version 3 .*, got version 2 .*vecparity history --migrate --history FILE"
     with pytest.raises(UsageError, match=said):

@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from vecparity.errors import UsageError
-from vecparity.history.database import VERSION, connect, make_notes, make_tables, telling, writing
+from vecparity.history.database import VERSION, add_tables, connect, make_tables, telling, writing
 from vecparity.history.version_1 import Version1
 from vecparity.history.version_2 import Version2
 
@@ -44,7 +44,7 @@ def migrate(path: Path) -> Path:
                     if version == 1:
                         _migrate_1(connection, path)
                     else:
-                        make_notes(connection)
+                        add_tables(connection)
                 except BaseException:
                     backup.unlink(missing_ok=True)
                     raise

@@ -77,9 +77,11 @@ class Recorder:
         if self._history is None:
             return []
         ids = []
+        reused = []
         sentences = []
         for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
             if entry := self._entries.get(id(evaluation)):
+                reused.append(entry.id)
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
                 sentences.append(f"{whose}: reused evaluation {entry.id}, recorded {entry.recorded_at}")
             elif earlier := self._recorded_before(evaluation):
@@ -87,7 +89,17 @@ class Recorder:
                 sentences.append(f"recorded before as {earlier.id}")
             else:
                 ids.append(self._history.add(evaluation, strategy, self._command, note))
+        self.note_reuse(reused)
         return [*sentences, *([f"recorded as {', '.join(map(str, ids))}"] if ids else [])]
+
+    def note_reuse(self, ids: Sequence[int]) -> None:
+        """Notes that the command used recorded evaluations, so that they are reported with those it records.
+
+        Raises:
+            MachineError: The history could not be written.
+        """
+        if ids and self._history is not None:
+            self._history.note_reuse(self._command, ids)
 
     def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
         """Returns the entry of the same evaluation and results if it was recorded before an interruption, else None."""

@@ -20,6 +20,7 @@ from vecparity.history.migration import migrate
 from vecparity.history.records import Entry, Recorded, damaged, now, require_note
 from vecparity.history.version_1 import Version1
 from vecparity.history.version_2 import Version2
+from vecparity.history.version_3 import newest_command, note_reuse
 from vecparity.strategy.source import Strategy
 
 
@@ -185,11 +186,34 @@ class History:
             raise UsageError(f"no evaluations are recorded yet in {self.path}: vecparity eval records them")
 
     def newest_command(self) -> list[int]:
-        """Returns the ids of the evaluations of the newest recorded command, ascending."""
+        """Returns the ids of the evaluations that the newest command recorded or reused, ascending."""
         newest = "SELECT command FROM evaluations ORDER BY id DESC LIMIT 1"
         with telling(self.path):
+            if self.version == VERSION:
+                return newest_command(self._connection)
             rows = self._connection.execute(f"SELECT id FROM evaluations WHERE command = ({newest}) ORDER BY id")
             return [id_ for (id_,) in rows]
+
+    def note_reuse(self, command: str, ids: Sequence[int]) -> None:
+        """Notes that a command used recorded evaluations, for `newest_command`.
+
+        Raises:
+            UsageError, MachineError: See `changing`.
+        """
+        with self.changing():
+            note_reuse(self._connection, command, ids)
+
+    def latest(self) -> Recorded:
+        """Returns the evaluation that was recorded last.
+
+        Raises:
+            UsageError: Nothing is recorded yet, or see `get`.
+            MachineError: The evaluation is damaged.
+        """
+        self.require_entries()
+        with telling(self.path):
+            (id_,) = self._connection.execute("SELECT max(id) FROM evaluations").fetchone()
+        return self.get(id_)
 
     def get(self, id_: int) -> Recorded:
         """Returns one evaluation.

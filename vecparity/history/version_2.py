@@ -1,7 +1,5 @@
 """Versions 2 and 3 of the history's tables: the list and summaries apart from documents, and these apart from curves.
 
-Version 3 has notes, too: people's words about evaluations, and which ones were imported.
-
 A row of ``evaluations`` has all that listing, ranking and looking up reads, and digests of all that belongs to it: of
 its own values, of its summary, and of its document and curves as they are stored.
 """
@@ -54,14 +52,6 @@ CREATE TABLE evaluations (
 CREATE INDEX evaluations_repetition ON evaluations (repetition);
 CREATE TABLE documents (id INTEGER PRIMARY KEY REFERENCES evaluations, document BLOB NOT NULL);
 CREATE TABLE curves (id INTEGER PRIMARY KEY REFERENCES evaluations, curves BLOB NOT NULL);
-"""
-NOTES = """
-CREATE TABLE notes (
-    id INTEGER PRIMARY KEY REFERENCES evaluations,
-    note TEXT,
-    is_imported INTEGER NOT NULL,
-    note_sha256 BLOB NOT NULL
-);
 """
 _LISTED = (
     *("recorded_at", "command", "strategy", "strategy_sha256", "params", "seed", "label", "protocol", "engine"),
@@ -185,7 +175,7 @@ class Version2:
 
     def remove(self, id_: int) -> None:
         """Removes an evaluation, and its source if no other has it. The caller's transaction makes it atomic."""
-        for table in ("notes", "curves", "documents", "evaluations"):
+        for table in ("reused", "notes", "curves", "documents", "evaluations"):
             self._connection.execute(f"DELETE FROM {table} WHERE id = ?", (id_,))
         self._connection.execute("DELETE FROM strategies WHERE sha256 NOT IN (SELECT strategy_sha256 FROM evaluations)")
 

@@ -41,9 +41,9 @@ def compare(
     """Say whether strategies do better than the first, the baseline, and how sure that is.
 
     Args:
-        what: Two or more: ids of vecparity history, JSON files of vecparity eval, bundled strategies, or strategies'
-            files. Strategies are evaluated unless the history has their evaluations. If recorded evaluations are
-            given, strategies are evaluated under the same settings.
+        what: Two or more: ids of vecparity history, latest for the newest, JSON files of vecparity eval, bundled
+            strategies, or strategies' files. Strategies are evaluated unless the history has their evaluations. If
+            recorded evaluations are given, strategies are evaluated under the same settings.
         protocol: The protocol for evaluating strategies: full or published. By default full.
         config: One of the benchmark's configurations, by default n32-k8.
         all_configs: All three configurations.

@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console, ConsoleOptions
 from rich.table import Table
 
-from vecparity.cli.arguments import Switch, Whole
+from vecparity.cli.arguments import Switch
 from vecparity.cli.output import show as show_on_output
 from vecparity.cli.output import show_json
 from vecparity.errors import UsageError
@@ -27,7 +27,7 @@ _ORDERING = 7
 
 
 def show(
-    id_: Annotated[Whole, Parameter(name="ID")],
+    id_: Annotated[str, Parameter(name="ID")],
     /,
     *,
     source: Switch = False,
@@ -38,7 +38,7 @@ def show(
     """Print one recorded evaluation.
 
     Args:
-        id_: The evaluation's id, as listed by vecparity history.
+        id_: The evaluation's id, as listed by vecparity history, or latest for the newest.
         source: Print only the strategy's source: byte for byte, but on a terminal with control characters as escapes.
         json: Print the whole evaluation as JSON, as vecparity eval writes it to an output directory.
         wide: Show all columns, though tables are wider than the terminal.
@@ -46,12 +46,14 @@ def show(
     """
     from vecparity.cli import tables
     from vecparity.evaluation import serialization
+    from vecparity.history.references import look_up, require_id
     from vecparity.history.store import History
 
     if source and json:
         raise UsageError("expected --source or --json, got both")
+    require_id(id_)
     with History(history) as opened:
-        recorded = opened.get(id_)
+        recorded = look_up(opened, id_)
     if source:
         _show_source(recorded)
     elif json:
