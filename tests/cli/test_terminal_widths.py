@@ -115,6 +115,15 @@ def _of_fourth_secret(screen: Screen) -> list[int]:
     return [words.count("0.979") for words in lines if words[:3] == ["3", "100", "1,750"]]
 
 
+@pytest.mark.parametrize("command", ["check", "doctor", "guide"])
+def test_no_word_is_broken_over_lines_or_cut(shown: Shown, command: str) -> None:
+    words = {width: sorted(" ".join(shown[command, width].lines).split()) for width in WIDTHS}
+    assert all(words[width] == words[200] for width in WIDTHS if width >= 80)
+    # Only what is wider than its column is broken: a path, and the name of a function of torch's.
+    unbroken = [word for word in words[200] if "/vecparity/history." not in word and "kaiming" not in word]
+    assert [word for word in unbroken if word not in words[60]] == []
+
+
 @pytest.mark.parametrize("command", ["history", "leaderboard", "compare"])
 def test_names_are_shortened_only_when_all_minor_columns_have_gone(shown: Shown, command: str) -> None:
     are_shortened = {}

@@ -27,7 +27,7 @@ _COMMANDS = {
         "is in about 1 of 10."
     ),
     "report": "Write a report on evaluations: one HTML file.",
-    "leaderboard": "Rank the recorded strategies.",
+    "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",
     "show": "Print one recorded evaluation.",
     "guide": "Show a page of the guide, or list its pages.",

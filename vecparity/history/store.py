@@ -159,6 +159,14 @@ class History:
             number: int = self._connection.execute("SELECT count(*) FROM evaluations").fetchone()[0]
             return number
 
+    def count_imported(self) -> int:
+        """Returns the number of evaluations that came from files."""
+        if self.version < VERSION:
+            return 0
+        with telling(self.path):
+            number: int = self._connection.execute("SELECT count(*) FROM notes WHERE is_imported").fetchone()[0]
+            return number
+
     def entries(self) -> list[Entry]:
         """Returns all entries, oldest first.
 
