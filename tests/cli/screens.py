@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pyte
 from processes import Child
 
-_HEIGHT = 400
+_HEIGHT = 40
 # Written behind each command's output.
 _END = "\x1e"
 
@@ -39,9 +39,9 @@ class Screen(NamedTuple):
 class _Folding(pyte.Screen):
     """Notes where a line was too long for the screen."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, height: int) -> None:
         self.folded: set[int] = set()
-        super().__init__(width, _HEIGHT)
+        super().__init__(width, height)
 
     def draw(self, data: str) -> None:
         for character in data:
@@ -84,7 +84,7 @@ def _read(parent: int) -> bytes:
 
 def _screen(part: str, width: int) -> Screen:
     output, _, status = part.rpartition("\n")
-    screen = _Folding(width)
+    screen = _Folding(width, height=output.count("\n") + len(output) // width + 2)  # high enough for everything
     pyte.Stream(screen).feed(output)
     lines = [line if row + 1 in screen.folded else line.rstrip() for row, line in enumerate(screen.display)]
     while lines and not lines[-1]:

@@ -8,6 +8,7 @@ from made import audited, made
 from rich.cells import cell_len
 from screens import Screen, screens
 
+from vecparity.cli.commands import guide
 from vecparity.cli.fitted_table import Column, FittedTable, shortened
 from vecparity.cli.output import PlainConsole, show_records
 from vecparity.history.store import History
@@ -26,6 +27,8 @@ COMMANDS = {
     "check": ["check", "isolated_cube", "--secrets", "3", "--protocol", "published", "--containment", "none"],
     "doctor": ["doctor"],
     "guide": ["guide"],
+    "guide engines": ["guide", "engines"],
+    "guide threats": ["guide", "threats"],
     "history --wide": ["history", "--wide"],
     "leaderboard --wide": ["leaderboard", "--wide"],
     "show --wide": ["show", "10", "--wide"],
@@ -122,6 +125,22 @@ def test_no_word_is_broken_over_lines_or_cut(shown: Shown, command: str) -> None
     # Only what is wider than its column is broken: a path, and the name of a function of torch's.
     unbroken = [word for word in words[200] if "/vecparity/history." not in word and "kaiming" not in word]
     assert [word for word in unbroken if word not in words[60]] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("page", ["engines", "threats"])
+def test_a_pages_tables_are_whole(shown: Shown, page: guide.Page, width: int) -> None:
+    screen = shown[f"guide {page}", width]
+    assert not any("…" in line for line in screen.lines)
+    words = {word.strip(":") for line in screen.lines for word in line.split()}
+    cells = [
+        word.strip("`:")
+        for line in guide.read(page).splitlines()
+        if line.startswith("|") and "`" not in line
+        for word in line.replace("|", " ").split()
+    ]
+    assert len(cells) > 20
+    assert [cell for cell in cells if cell not in words and not set(cell) <= set("-:")] == []
 
 
 @pytest.mark.parametrize("command", ["history", "leaderboard", "compare"])

@@ -25,7 +25,11 @@ TABLES = version_2.TABLES + ADDED
 
 
 def note_reuse(connection: sqlite3.Connection, command: str, ids: Iterable[int]) -> None:
-    """Notes that a command used evaluations that were there. The caller's transaction makes it atomic."""
+    """Notes that a command used evaluations that were there. The caller's transaction makes it atomic.
+
+    What an earlier command used is forgotten: only the newest is asked for.
+    """
+    connection.execute("DELETE FROM reused WHERE command != ?", (command,))
     for id_ in ids:
         connection.execute("INSERT INTO reused SELECT ?, ?, max(id) FROM evaluations", (command, id_))
 

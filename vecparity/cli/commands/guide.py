@@ -15,15 +15,15 @@ def guide(page: Page | None = None, /) -> int:
     Args:
         page: The page. If standard output is not a terminal, it is printed as plain Markdown.
     """
-    from rich.markdown import Markdown
     from rich.table import Table
 
     from vecparity.cli.output import show
+    from vecparity.cli.pages import MarkdownPage
 
     if page is not None:
         text = read(page)
         if sys.stdout.isatty():
-            show(Markdown(text))
+            show(MarkdownPage(text))
         else:
             sys.stdout.write(text)
         return 0
