@@ -20,14 +20,20 @@ _COLUMNS = {
 }
 
 
-def results(rows: Sequence[tuple[str, Evaluation]]) -> FittedTable:
-    """Builds a table with one line for each labelled evaluation, for a terminal of any width."""
-    return FittedTable([_record(label, evaluation) for label, evaluation in rows], _COLUMNS, is_boxed=False)
+def results(rows: Sequence[tuple[str, Evaluation]], remedy: str) -> FittedTable:
+    """Builds a table with one line for each labelled evaluation, for a terminal of any width.
+
+    Args:
+        rows: Labels and evaluations.
+        remedy: Says where columns that are left out are shown.
+    """
+    records = [_record(label, evaluation) for label, evaluation in rows]
+    return FittedTable(records, _COLUMNS, is_boxed=False, remedy=remedy)
 
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
-    """Builds the table of `results` with all columns, whatever the width."""
-    return results(rows).whole()
+    """Builds a table with all columns and one line for each labelled evaluation, whatever the width."""
+    return results(rows, "").whole()
 
 
 def _record(label: str, evaluation: Evaluation) -> dict[str, Any]:

@@ -59,7 +59,8 @@ def show(
     elif json:
         show_json(serialization.to_document(recorded.evaluation))
     else:
-        show_on_output(tables.results([(recorded.entry.label, recorded.evaluation)]), wide=wide)
+        row = recorded.entry.label, recorded.evaluation
+        show_on_output(tables.results([row], "--wide shows all"), wide=wide)
         for sentence in _against_it(recorded.evaluation):
             show_on_output(sentence)
         show_on_output(_Runs(recorded.evaluation), wide=wide)
