@@ -215,6 +215,20 @@ def test_numbers_are_never_shortened() -> None:
     assert line == f"│ {'a' * 7}…{'a' * 7} │ 0.123456 │"
 
 
+def test_a_long_note_is_shown_in_part() -> None:
+    columns = {"id": Column("id", is_number=True), "notes": Column("notes", rank=1), "seed": Column("seed", rank=2)}
+    table = FittedTable([{"id": 1, "notes": "n" * 50 + "m" * 50, "seed": 42}], columns)
+    assert "│  1 │ nnnnnnnnnn…mmmmmmmmm │ 42   │" in lines(table, 60)
+    assert any("n" * 50 + "m" * 50 in line for line in lines(table, 130))
+    assert "left out: notes (--wide shows all)" in " ".join(" ".join(lines(table, 24)).split())
+
+
+def test_a_table_without_texts_is_shown() -> None:
+    table = FittedTable([{"a": "0.123456"}], {"a": Column("a", is_number=True)})
+    assert "│ 0.123456 │" in lines(table, 60)
+    assert all(len(line) <= 8 for line in lines(table, 8))
+
+
 def lines(table: FittedTable, width: int) -> list[str]:
     """Returns the lines of a table in a width."""
     console = PlainConsole(width=width, file=io.StringIO())

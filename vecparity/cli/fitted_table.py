@@ -15,6 +15,8 @@ _MISSING = "—"
 _ELLIPSIS = "…"
 # Cells to which a name is shortened at least: a terminal too narrow for that cuts the lines.
 _SHORTEST = 5
+# Cells of a long text, such as a note, that are shown where there is no room for all of it.
+_PART = 20
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Column:
 class FittedTable:
     """A renderable table that takes no more than the width it is given, and names the columns that it leaves out.
 
-    Columns of rank 0 are shown in any case; the others, by rank, as long as there is room. If there is none even for
-    those of rank 0, their texts are shortened in the middle. No cell is broken over lines.
+    Columns of rank 0 are shown in any case; the others, by rank, as long as there is room, and a long text in part. If
+    there is no room even for those of rank 0, their texts are shortened in the middle. No cell is broken over lines.
 
     Args:
         records: Plain values by name. A missing value is shown as a dash.
@@ -72,51 +74,41 @@ class FittedTable:
         ]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[RenderableType]:
-        kept = self._kept(options.max_width)
-        yield self._table(kept, self._limit(kept, options.max_width))
-        if left_out := [column.heading for index, column in enumerate(self._columns) if index not in kept]:
+        widths = self._fitting(options.max_width)
+        yield self._table(widths)
+        if left_out := [column.heading for index, column in enumerate(self._columns) if index not in widths]:
             yield Text(f"left out: {', '.join(left_out)} ({self._remedy})", style="dim")
 
     def whole(self) -> Table:
         """Returns the table with all columns, whatever the width."""
-        kept = range(len(self._columns))
-        return self._table(kept, max(self._widths))
+        return self._table(dict(enumerate(self._widths)))
 
-    def _kept(self, width: int) -> list[int]:
-        """Returns the indices of the columns that are shown in a width."""
-        kept: list[int] = []
+    def _fitting(self, width: int) -> dict[int, int]:
+        """Returns the width of each column that is shown in a table of some width, by its index."""
+        widths = {index: self._widths[index] for index, column in enumerate(self._columns) if not column.rank}
+        texts = [index for index in widths if not self._columns[index].is_number]
+        while (
+            self._total(widths) > width and (longest := max((widths[index] for index in texts), default=0)) > _SHORTEST
+        ):
+            widths |= {index: longest - 1 for index in texts if widths[index] == longest}
         for index in sorted(range(len(self._columns)), key=lambda index: self._columns[index].rank):
-            if not self._columns[index].rank or self._total([*kept, index]) <= width:
-                kept.append(index)
-        return sorted(kept)
+            part = self._widths[index] if self._columns[index].is_number else min(self._widths[index], _PART)
+            for wanted in (self._widths[index], part):
+                if index not in widths and self._total(widths | {index: wanted}) <= width:
+                    widths[index] = wanted
+        return dict(sorted(widths.items()))
 
-    def _total(self, kept: Sequence[int], limit: int | None = None) -> int:
-        """Returns the width of a table of some columns, with texts of at most ``limit`` cells."""
-        return self._lines(len(kept)) + sum(
-            width if limit is None or self._columns[index].is_number else min(width, limit)
-            for index, width in ((index, self._widths[index]) for index in kept)
-        )
+    def _total(self, widths: Mapping[int, int]) -> int:
+        """Returns the width of a table of some columns, with the lines and the blanks between them."""
+        return sum(widths.values()) + (3 * len(widths) + 1 if self._is_boxed else len(widths))
 
-    def _lines(self, num_columns: int) -> int:
-        """Returns the cells that the lines and the spaces between the columns take."""
-        return 3 * num_columns + 1 if self._is_boxed else num_columns
-
-    def _limit(self, kept: Sequence[int], width: int) -> int:
-        """Returns the most cells of a text with which the table fits."""
-        limit = max(self._widths[index] for index in kept)
-        while limit > _SHORTEST and self._total(kept, limit) > width:
-            limit -= 1
-        return limit
-
-    def _table(self, kept: Sequence[int], limit: int) -> Table:
+    def _table(self, widths: Mapping[int, int]) -> Table:
         table = Table() if self._is_boxed else Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
-        for index in kept:
+        for index in widths:
             column = self._columns[index]
             table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)
         for row in self._cells:
-            table.add_row(
-                *(row[index] if self._columns[index].is_number else shortened(row[index], limit) for index in kept)
-            )
+            table.add_row(*(shortened(row[index], width) for index, width in widths.items()))
         return table
 
 
