@@ -121,7 +121,7 @@ def fill(path: Path, count: int) -> float:
     opened = connect(path, create=True)
     assert opened is not None
     with closing(opened[0]) as connection, writing(connection):  # one transaction: no wait for the disk at each
-        tables = Version2(connection, path)
+        tables = Version2(connection, path, has_notes=True)
         for evaluation, strategy in evaluations(count):
             tables.add(tables.row(evaluation, "2026-01-01T00:00:00+00:00", "benchmark"), strategy.source)
     return (time.perf_counter() - began) / count

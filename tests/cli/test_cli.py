@@ -178,7 +178,7 @@ def test_show_source_is_the_strategy_byte_for_byte(at: str, capsysbinary: pytest
     [
         ("nosuch", 2, 'Unknown command "nosuch"'),
         ("show", 2, '"show" parameter ID requires an argument'),
-        ("show one", 2, "expected an integer, got 'one'"),
+        ("show one", 2, "expected an id of vecparity history, or latest, got 'one'"),
         ("show 9 --history {at}", 2, "has no evaluation 9 (vecparity history lists them)"),
         (f"show {10**30} --history {{at}}", 2, f"has no evaluation {10**30} "),
         ("show 1 --json --source --history {at}", 2, "expected --source or --json, got both"),

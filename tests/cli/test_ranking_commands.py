@@ -70,9 +70,12 @@ def table(out: str) -> list[dict[str, Any]]:
 def test_compare_says_what_is_real(run: Run, at: str) -> None:
     out = run(compare, "1", "4", "--history", at)
     assert "n32-k8, isolated_cube against multi_epoch: accuracy higher (+0.4837, " in out
-    assert out.startswith("against multi_epoch #1")
-    row = "│ n32-k8        │ isolated_cube │       5 │   1.0000 │ +0.4837 │ 5 / 0 / 0 │ 1,750 │ -17,133 │ 5 / 0 / 0 │"
-    assert row in out
+    assert out.startswith("baseline: multi_epoch #1; a change is from it\n")
+    (row,) = (line.split("│") for line in out.splitlines() if line.startswith("│"))
+    assert [cell.strip() for cell in row[1:-1]] == [
+        *("n32-k8", "isolated_cube", "5", "1.0000", "+0.4837", "5 / 0 / 0"),
+        *("1,750", "-17,133", "5 / 0 / 0"),
+    ]
     markdown = run(compare, "1", "4", "--history", at, "--format", "markdown")
     assert "| isolated_cube | multi_epoch | 5, the same |   1.0000 | +0.4837 (+0.4" in markdown
 
@@ -98,7 +101,7 @@ def test_each_secret_can_be_shown(run: Run, at: str) -> None:
     assert [row["secret"] for row in rows] == ["0", "1", "2", "3", "4"]
     assert float(rows[0]["steps_against"]) == 19_500
     out = run(compare, "1", "4", "--history", at, "--per-secret", "--format", "markdown")
-    assert "| n32-k8        | isolated_cube | multi_epoch |   42 |      0 |           0.5052 |   1.0000 |" in out
+    assert "| n32-k8 | isolated_cube | multi_epoch |   42 |      0 |           0.5052 |   1.0000 |" in out
 
 
 def test_too_few_secrets_are_named_in_the_table(run: Run, tmp_path: Path) -> None:
@@ -226,7 +229,7 @@ def test_who_fails_audits_is_not_ranked(run: Run, at: str) -> None:
     record(Path(at), *cheat)
     out = run(leaderboard, "--history", at)
     assert "│ fails foresight │ cheat " in out
-    assert "│               1 │ isolated_cube " in out
+    assert "│ 1               │ isolated_cube " in out
     rows = table(run(leaderboard, "--history", at, "--format", "csv"))
     assert [(row["rank"], row["strategy"], row["failed_audits"]) for row in rows] == [
         ("1", "isolated_cube", ""),
@@ -284,11 +287,72 @@ def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> 
     assert "no rank: public: no evaluation of n50-k8, n64-k8 (vecparity eval --all-configs makes all)" in out
 
 
+def saved(directory: Path, *evaluations: Evaluation) -> list[str]:
+    """Writes each evaluation to a file, and returns the files."""
+    paths = [directory / f"{number}.json" for number in range(len(evaluations))]
+    for evaluation, path in zip(evaluations, paths, strict=True):
+        serialization.save(evaluation, path)
+    return list(map(str, paths))
+
+
+def test_files_are_ranked_alone_or_beside_the_history(run: Run, at: str, tmp_path: Path) -> None:
+    ends = [[(1_500, 0.75)] * 3] * 5
+    files = saved(tmp_path, *(audited(made("of files", ends, label)) for label in CONFIGURATIONS))
+    arguments = leaderboard, *files
+    assert [(row["rank"], row["strategy"]) for row in table(run(*arguments, "--format", "csv"))] == [("1", "of files")]
+    both = table(run(*arguments, "--history", at, "--format", "csv"))
+    assert [(row["rank"], row["strategy"]) for row in both] == [
+        ("1", "isolated_cube"),
+        ("2", "of files"),
+        ("3", "multi_epoch"),
+        ("", "broken"),
+    ]
+    out = run(*arguments)
+    assert out.endswith("\n\n3 evaluations from files: whether they are verified is what their files say\n")
+    assert main(["history", "export", str(tmp_path / "export"), "1", "2", "3", "--history", at]) == 0
+    rows = table(run(leaderboard, str(tmp_path / "export"), *files, "--format", "csv").partition("kB\n")[2])
+    assert [row["strategy"] for row in rows] == ["of files", "multi_epoch"]
+
+
+def test_imported_evaluations_are_told_of(run: Run, at: str, tmp_path: Path) -> None:
+    files = saved(tmp_path, *(audited(made("new", [[(1_500, 0.75)] * 3] * 5, label)) for label in CONFIGURATIONS))
+    assert "what their files say" not in run(leaderboard, "--history", at)
+    assert main(["history", "import", *files, "--history", at]) == 0
+    out = run(leaderboard, "--history", at)
+    assert out.endswith("\n3 that were imported: whether they are verified is what their files say\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "expected a file that can be read, got .*file.json: No such file"),
+        (b"{}", "file.json: expected the JSON of an evaluation"),
+        (b"\xff", "file.json: expected the JSON of an evaluation"),
+        (b'{"history": 1}', "file.json, line 1: "),
+    ],
+)
+def test_strangers_files_are_refused(run: Run, tmp_path: Path, content: bytes | None, said: str) -> None:
+    if content is not None:
+        (tmp_path / "file.json").write_bytes(content)
+    with pytest.raises(UsageError, match=said):
+        run(leaderboard, str(tmp_path / "file.json"))
+
+
+def test_files_without_what_ranks_are_refused(run: Run, tmp_path: Path) -> None:
+    ends = [[(1_500, 0.75)] * 3] * 5
+    (path,) = saved(tmp_path, made("wide", ends, hidden_width=1_024))
+    with pytest.raises(UsageError, match=r"an evaluation in the files with no setting .* none among 0 of 1 that can"):
+        run(leaderboard, path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--seed", "7", "8"], "expected recorded evaluations under seed 7, 8, got none that can be ranked"),
-        (["--protocol", "full"], "under protocol full with no setting overridden, got none among 7 that can be ranked"),
+        (["--seed", "7", "8"], "expected a recorded evaluation under seed 7, 8, got none that can be ranked"),
+        (
+            ["--protocol", "full"],
+            "under protocol full with no setting overridden, got none among 7 of 7 that can be ranked",
+        ),
         (["--init-device", "cuda"], "with weights drawn on cuda with no setting overridden"),
         (["--seal", "abc"], "recorded evaluation of seal abc with no setting overridden"),
         (["--published", "--protocol", "full"], "expected protocol published, .* got full"),

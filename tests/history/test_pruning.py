@@ -9,6 +9,7 @@ from made import made
 from vecparity import Evaluation, leaderboard
 from vecparity.errors import MachineError, UsageError
 from vecparity.history import pruning
+from vecparity.history.database import VERSION
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.recorder import recorder
 from vecparity.history.store import History
@@ -94,7 +95,7 @@ def test_version_1_is_not_pruned(tmp_path: Path) -> None:
     sample = Path(__file__).parent / "samples" / "version-1.sqlite3"
     before = sample.read_bytes()
     for path, got in ((sample, r"version 1 \(vecparity history --migrate\)"), (tmp_path / "nowhere", "none")):
-        with pytest.raises(UsageError, match=f"expected a history of version 2 in .*, got {got}"):
+        with pytest.raises(UsageError, match=f"expected a history of version {VERSION} in .*, got {got}"):
             pruning.prune_curves(path, [])
     assert sample.read_bytes() == before
 

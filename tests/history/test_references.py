@@ -2,7 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import ADVERSARIAL, SHORT
+from conftest import ADVERSARIAL, SHORT, RunCommand
 from noting import Noting
 
 from vecparity import Evaluation, compare, evaluate
@@ -11,6 +11,7 @@ from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.result import DivergedRun
+from vecparity.history.changes import remove
 from vecparity.history.recorder import recorder
 from vecparity.history.references import Reference, existing, resolve
 from vecparity.history.store import History
@@ -46,14 +47,62 @@ def test_no_words_are_the_newest_command(at: Path) -> None:
     assert len(existing(["1", str(at.parent / "result.json"), "3"], at)) == 3
 
 
+def test_the_latest_is_the_evaluation_that_was_recorded_last(
+    at: Path, evaluation: Evaluation, run_command: RunCommand
+) -> None:
+    (latest,) = resolve(["latest"], at)
+    assert (latest.name, latest.subject, latest.id) == ("isolated_cube #3", evaluation, 3)
+    assert existing(["latest"], at) == [evaluation]
+    status, out, _ = run_command("show", "latest", "--history", str(at))
+    assert status == 0 and ["evaluation", "3"] in [line.split() for line in out.splitlines()]
+    for word, said in (
+        ("newest", "or latest, got 'newest'"),
+        ("1.5", "or latest, got '1.5'"),
+        ("4", "no evaluation 4"),
+    ):
+        status, out, err = run_command("show", word, "--history", str(at))
+        assert (status, out) == (2, "") and said in err
+    History(at.parent / "empty", create=True).close()
+    status, _, err = run_command("show", "latest", "--history", str(at.parent / "empty"))
+    assert status == 2 and "no evaluations are recorded yet in" in err
+
+
+def test_both_sides_of_a_comparison_are_the_newest(at: Path, evaluation: Evaluation) -> None:
+    """Sides that were evaluated, given by their ids, or known from the history."""
+
+    def ids_of_newest() -> list[int]:
+        with History(at) as history:
+            return history.newest_command()
+
+    def compare_sides(*words: str) -> None:
+        with recorder(at, reuse=True) as records:
+            sides(resolve(words, at), [], [], "", Options(), records, lambda configs: Noting([]))
+
+    assert ids_of_newest() == [2, 3]
+    compare_sides("1", "default_4096")
+    assert ids_of_newest() == [1, 4]
+    assert [each.provenance.strategy for each in existing([], at)] == ["isolated_cube", "default_4096"]
+    compare_sides("2", "default_4096")  # nothing is recorded
+    assert ids_of_newest() == [2, 4]
+    compare_sides("4", "isolated_cube", "default_4096")
+    assert ids_of_newest() == [3, 4]
+    with History(at, create=True) as history:
+        history.add(evaluation, load("isolated_cube"), "later")
+        assert history.newest_command() == [5]
+        remove(history, [5])
+        assert history.newest_command() == [3, 4]
+        remove(history, [3])
+        assert history.newest_command() == [4]
+
+
 @pytest.mark.parametrize(
     ("word", "said"),
     [
         ("7", r"has no evaluation 7 \(vecparity history lists them\)$"),
         ("9" * 30, "has no evaluation 9+ "),
-        ("١", "expected an id of vecparity history or a JSON file, got '١'"),
+        ("١", "expected an id of vecparity history, latest or a JSON file, got '١'"),
         ("nowhere.json", "expected a file that can be read, got nowhere.json: No such file"),
-        ("isolated_cube", "expected an id of vecparity history or a JSON file, got 'isolated_cube'"),
+        ("isolated_cube", "expected an id of vecparity history, latest or a JSON file, got 'isolated_cube'"),
     ],
 )
 def test_what_means_nothing_is_one_line(at: Path, word: str, said: str) -> None:

@@ -1,4 +1,4 @@
-"""Histories of version 1: read as they are, and migrated on request or, the default one, before something is added."""
+"""Histories of earlier versions: read as they are; migrated on request or, the default one, before it is changed."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from processes import Child
 from vecparity import Evaluation, leaderboard
 from vecparity.errors import MachineError, UsageError
 from vecparity.history import migration
+from vecparity.history.changes import note
 from vecparity.history.database import VERSION
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.records import Recorded
@@ -66,7 +67,7 @@ def test_it_is_read_as_it_is(path: Path) -> None:
     assert [entry.strategy for entry in entries[:4]] == ["isolated_cube"] * 3 + ["multi_epoch"]
     assert all(entry.params == {} and entry.has_curves for entry in entries)
     assert entries[2].failed_audits == "overlap" and entries[1].seal
-    assert recorded.source.startswith(b'"""')
+    assert recorded.source is not None and recorded.source.startswith(b'"""')
     assert fingerprint(recorded.evaluation.config, recorded.evaluation.provenance) == digests[0]
     assert [(each.rank, each.strategy) for each in standings] == [
         (None, "isolated_cube_1"),
@@ -94,7 +95,7 @@ def test_all_commands_read_it(path: Path, run_command: RunCommand, tmp_path: Pat
 
 def test_what_was_named_is_not_written_to(path: Path, evaluation: Evaluation) -> None:
     before = path.read_bytes()
-    said = r"expected a history of version 2 .*, got version 1 .*vecparity history --migrate --history FILE"
+    said = r"expected a history of version 3 .*, got version 1 .*vecparity history --migrate --history FILE"
     with pytest.raises(UsageError, match=said) as raised:
         History(path, create=True)
     assert len(str(raised.value).splitlines()) == 1
@@ -111,7 +112,7 @@ def test_the_default_history_goes_on(
     default_path().parent.mkdir(parents=True)
     shutil.copy(path, default_path())
     with pytest.warns(
-        UserWarning, match=r"history\.sqlite3 was migrated to version 2, .*\.version-1 is a copy of the old file"
+        UserWarning, match=r"history\.sqlite3 was migrated to version 3, .*\.version-1 is a copy of the old file"
     ):
         history = History(create=True)
     with history:
@@ -157,9 +158,9 @@ def test_migration_loses_nothing(path: Path) -> None:
         assert history.check() == 10
         assert history.add(before[0].evaluation, CUBE, "a") == 101
         assert [found.entry.id for found in history.same(fingerprint_of(before[0]))] == [101, 1]
-    with pytest.raises(UsageError, match="expected a history of version 1 to migrate, got version 2"):
+    with pytest.raises(UsageError, match="expected a history of a version before 3 to migrate, got version 3"):
         migration.migrate(path)
-    with pytest.raises(UsageError, match=r"expected a history of version 1 to migrate, got none in .*nowhere"):
+    with pytest.raises(UsageError, match=r"expected a history of a version before 3 to migrate, got none in .*nowhere"):
         migration.migrate(path.with_name("nowhere"))
 
 
@@ -219,7 +220,7 @@ def test_the_command_migrates(path: Path, run_command: RunCommand) -> None:
     assert [record["id"] for record in content] == list(range(10, 0, -1))
     status, _, err = run_command("history", "--migrate", "--history", str(path))
     assert status == 2
-    assert "expected a history of version 1 to migrate, got version 2" in err
+    assert "expected a history of a version before 3 to migrate, got version 3" in err
 
 
 @pytest.mark.slow
@@ -278,3 +279,44 @@ def test_summaries_that_lack_undecided_audits_are_read(tmp_path: Path) -> None:
         assert history.check() == 3
         (standing,) = leaderboard(history.summaries())
     assert (standing.rank, standing.why_unverified) == (None, "audits unknown: recorded by an earlier version")
+
+
+@pytest.fixture
+def of_version_2(tmp_path: Path) -> Path:
+    """A history of version 2, which has no notes."""
+    path = tmp_path / "history.sqlite3"
+    with History(path, create=True) as history:
+        for label in CONFIGURATIONS:
+            history.add(audited(published("multi_epoch", label)), Strategy("multi_epoch", "", b"multi_epoch"), "a")
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for table in ("notes", "reused"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.execute("PRAGMA user_version = 2")
+    return path
+
+
+def test_version_2_is_read_as_it_is(of_version_2: Path, run_command: RunCommand) -> None:
+    before = of_version_2.read_bytes()
+    with History(of_version_2) as history:
+        assert (history.version, history.check()) == (2, 3)
+        assert {(entry.note, entry.is_imported) for entry in history.entries()} == {(None, False)}
+        assert leaderboard(history.summaries())[0].rank == 1
+        assert history.newest_command() == [1, 2, 3]
+        assert history.latest().entry.id == 3
+    assert run_command("history", "--history", str(of_version_2))[0] == 0
+    said = r"expected a history of version 3 .*, got version 2 .*vecparity history --migrate --history FILE"
+    with pytest.raises(UsageError, match=said):
+        History(of_version_2, create=True)
+    assert of_version_2.read_bytes() == before
+
+
+def test_version_2_is_migrated(of_version_2: Path) -> None:
+    before = everything(of_version_2)
+    backup = migration.migrate(of_version_2)
+    assert backup.name == "history.sqlite3.version-2"
+    assert everything(of_version_2) == everything(backup) == before
+    assert (version(of_version_2), version(backup)) == (VERSION, 2)
+    with History(of_version_2, create=True) as history:
+        note(history, [2], "a word")
+        assert [entry.note for entry in history.entries()] == [None, "a word", None]
+        assert history.check() == 3

@@ -28,8 +28,8 @@ _COMMANDS = {
         "is in about 1 of 10."
     ),
     "report": "Write a report on evaluations: one HTML file.",
-    "leaderboard": "Rank the recorded strategies.",
-    "history": "List recorded evaluations.",
+    "leaderboard": "Rank strategies: the recorded ones, or those in files.",
+    "history": "List recorded evaluations; tag, remove, export and import them.",
     "show": "Print one recorded evaluation.",
     "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",
@@ -50,7 +50,8 @@ app = App(
 )
 app.command(arguments.app, name="eval")
 for _name, _help in _COMMANDS.items():
-    app.command(f"vecparity.cli.commands.{_name}:{_name}", name=_name, help=_help)
+    _attribute = "app" if _name == "history" else _name  # the history has commands of its own
+    app.command(f"vecparity.cli.commands.{_name}:{_attribute}", name=_name, help=_help)
 
 
 def run() -> NoReturn:

@@ -4,41 +4,25 @@ import csv
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Literal
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
-from rich.table import Table
 from rich.text import Text
 
+from vecparity.cli.fitted_table import Column, FittedTable
 from vecparity.errors import visible
 
 Format = Literal["table", "markdown", "csv", "json"]
 # Width without a terminal, large enough that nothing is cut.
-_WIDTH = 1_000
+_WIDTH = 10_000
 # The beginning of what spreadsheets take for a formula, behind any blanks; and numbers, which are none.
 _FORMULA = re.compile(r"[\s\x00]*[=+\-@＝＋－＠]")
 _NUMBERS = re.compile(r"[+-]?[\d.]+(e[+-]?\d+)?( [+-]?[\d.]+(e[+-]?\d+)?)*", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table.
-
-    Attributes:
-        heading: The column's heading.
-        shown: Formats a value.
-        is_number: True to align values to the right and never break them over lines.
-        is_secondary: True to omit the column from a table that would be wider than the terminal.
-    """
-
-    heading: str
-    shown: Callable[[Any], str] = str
-    is_number: bool = False
-    is_secondary: bool = False
 
 
 class PlainConsole(Console):
@@ -60,10 +44,15 @@ class PlainConsole(Console):
                 yield Segment("\n".join(map(visible, segment.text.split("\n"))), segment.style)
 
 
-def show(*renderables: RenderableType) -> None:
-    """Prints Rich renderables on standard output. A text is one line, never folded: it may have a stranger's words."""
+def show(*renderables: RenderableType, wide: bool = False) -> None:
+    """Prints Rich renderables on standard output.
+
+    Args:
+        renderables: What to print. A text is one line, never folded: it may have a stranger's words.
+        wide: True for lines of any length on a terminal, too.
+    """
     if sys.stdout.isatty():
-        _print(PlainConsole(), renderables)
+        _print(PlainConsole(width=_WIDTH if wide else None), renderables)
         return
     console = PlainConsole(width=_WIDTH)
     with console.capture() as captured:
@@ -82,16 +71,22 @@ def show_json(content: object) -> None:
 
 
 def show_records(
-    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], format_: Format, title: str | None = None
+    records: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, Column],
+    format_: Format,
+    title: str | None = None,
+    *,
+    wide: bool = False,
 ) -> None:
     """Prints records.
 
     Args:
         records: Plain values by name. JSON has all of them unchanged; CSV has those with a column, the numbers
             unchanged and texts as `cell` writes them.
-        columns: The columns in order, by the names of the values. A missing value is shown as a dash.
+        columns: The columns in order, by the names of the values.
         format_: The output format.
         title: The title of a table for people.
+        wide: True for a table of all columns, though it is wider than the terminal.
     """
     if format_ == "json":
         show_json(records)
@@ -100,12 +95,17 @@ def show_records(
         writer.writeheader()
         writer.writerows({name: cell(value) for name, value in record.items()} for record in records)
     elif format_ == "markdown":
-        sys.stdout.write(_markdown(_table(records, columns, _escaped)) + "\n")
+        sys.stdout.write(_markdown(records, columns) + "\n")
     else:
-        table = _table(records, columns)
-        if sys.stdout.isatty() and Console().measure(table).maximum > Console().width:
-            table = _table(records, {name: column for name, column in columns.items() if not column.is_secondary})
-        show(*([title] if title else []), table)
+        show(*([title if wide else _folded(title)] if title else []), FittedTable(records, columns), wide=wide)
+
+
+def _folded(title: str) -> RenderableType:
+    """Returns a title for the terminal's width. Later lines are indented: a line begins with no stranger's words."""
+    if not sys.stdout.isatty():
+        return title
+    width = PlainConsole().width
+    return Text(textwrap.fill(visible(title), width, subsequent_indent="  ", break_on_hyphens=False))
 
 
 def cell(value: object) -> object:
@@ -116,27 +116,16 @@ def cell(value: object) -> object:
     return f"'{visible(value)}" if is_formula else visible(value)
 
 
-def _table(
-    records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column], written: Callable[[str], str] = str
-) -> Table:
-    table = Table(title_justify="left")
-    for column in columns.values():
-        justify: Literal["left", "right"] = "right" if column.is_number else "left"
-        table.add_column(column.heading, justify=justify, overflow="fold", no_wrap=column.is_number)
-    for record in records:
-        values = ((column, record.get(name)) for name, column in columns.items())
-        table.add_row(*("—" if value is None else written(column.shown(value)) for column, value in values))
-    return table
-
-
-def _escaped(text: str) -> str:
-    """Escapes text so that Markdown shows it literally, not as a cell, link or element."""
-    return re.sub(r"([\\|<>\[\]`*&])", r"\\\1", visible(text))
-
-
-def _markdown(table: Table) -> str:
+def _markdown(records: Sequence[Mapping[str, Any]], columns: Mapping[str, Column]) -> str:
+    escaped = {name: replace(column, shown=_literally(column.shown)) for name, column in columns.items()}
+    table = FittedTable(records, escaped).whole()
     table.box = box.MARKDOWN
     console = PlainConsole(width=_WIDTH)
     with console.capture() as captured:
         console.print(table)
     return captured.get().strip()  # removes the empty lines where other boxes have edges
+
+
+def _literally(shown: Callable[[Any], str]) -> Callable[[Any], str]:
+    """Returns a format that escapes what Markdown would take for a cell, a link or an element."""
+    return lambda value: re.sub(r"([\\|<>\[\]`*&])", r"\\\1", visible(shown(value)))

@@ -1,27 +1,55 @@
 """Results as tables for people."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
+from vecparity.cli.fitted_table import Column, FittedTable
 from vecparity.evaluation.result import Evaluation
+
+_COLUMNS = {
+    "label": Column("config", rank=1),
+    "strategy": Column("strategy"),
+    "seed": Column("seed", is_number=True, rank=3),
+    "engine": Column("engine", rank=5),
+    "accuracy": Column("test accuracy", is_number=True),
+    "steps": Column("mean steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=2),
+    "runs": Column("runs", is_number=True, rank=4),
+    "seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, rank=6),
+}
+
+
+def results(rows: Sequence[tuple[str, Evaluation]], remedy: str) -> FittedTable:
+    """Builds a table with one line for each labelled evaluation, for a terminal of any width.
+
+    Args:
+        rows: Labels and evaluations.
+        remedy: Says where columns that are left out are shown.
+    """
+    records = [_record(label, evaluation) for label, evaluation in rows]
+    return FittedTable(records, _COLUMNS, is_boxed=False, remedy=remedy)
 
 
 def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
-    """Builds a table with one line for each labelled evaluation."""
-    result_table = Table("", "strategy", "seed", "engine", box=None, padding=(0, 1, 0, 0), header_style="bold")
-    for column in ("test accuracy", "mean steps", "runs", "seconds"):
-        result_table.add_column(column, justify="right")
-    for label, evaluation in rows:
-        provenance = evaluation.provenance
-        if evaluation.diverged:
-            figures = [f"{len(evaluation.diverged)} runs diverged", "", str(len(evaluation.curves))]
-        elif evaluation.why_no_score:
-            figures = ["failed its audit", "", str(len(evaluation.curves))]
-        else:
-            metrics = evaluation.metrics
-            accuracy = f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
-            figures = [accuracy, f"{metrics.mean_steps:,.0f}", str(metrics.num_runs)]
-        seconds = f"{provenance.wall_seconds:.1f}"
-        result_table.add_row(label, provenance.title, str(provenance.seed), provenance.engine, *figures, seconds)
-    return result_table
+    """Builds a table with all columns and one line for each labelled evaluation, whatever the width."""
+    return results(rows, "").whole()
+
+
+def _record(label: str, evaluation: Evaluation) -> dict[str, Any]:
+    provenance = evaluation.provenance
+    record: dict[str, Any] = {
+        "label": label,
+        "strategy": provenance.title,
+        "seed": provenance.seed,
+        "engine": provenance.engine,
+        "runs": len(evaluation.curves),
+        "seconds": provenance.wall_seconds,
+    }
+    if evaluation.diverged:
+        return record | {"accuracy": f"{len(evaluation.diverged)} runs diverged"}
+    if evaluation.why_no_score:
+        return record | {"accuracy": "failed its audit"}
+    metrics = evaluation.metrics
+    accuracy = f"{metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
+    return record | {"accuracy": accuracy, "steps": metrics.mean_steps}

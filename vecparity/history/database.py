@@ -10,13 +10,13 @@ from typing import Literal
 
 from vecparity.errors import MachineError, UsageError, printable
 from vecparity.evaluation import serialization
-from vecparity.history import version_1, version_2
+from vecparity.history import version_1, version_2, version_3
 
 # Values in the file's header: the owner, and the version of the tables and of the `serialization.FORMAT` in them.
 _APPLICATION = int.from_bytes(b"vpar", "big")
-VERSION = 2
+VERSION = 3
 # The tables of each version that can be read, as SQL.
-_TABLES = {1: version_1.TABLES, VERSION: version_2.TABLES}
+_TABLES = {1: version_1.TABLES, 2: version_2.TABLES, VERSION: version_3.TABLES}
 # The largest file whose pages are all checked whenever it is opened. Of larger ones, `History.check` checks them, and
 # every row is checked by its digests when it is read.
 _MOST_CHECKED_BYTES = 64 << 20
@@ -137,6 +137,13 @@ def make_tables(connection: sqlite3.Connection, version: int = VERSION) -> None:
     for statement in _TABLES[version].split(";"):
         connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {version}")
+
+
+def add_tables(connection: sqlite3.Connection) -> None:
+    """Makes version 3 of version 2, within the caller's transaction."""
+    for statement in version_3.ADDED.split(";"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Migration of a history from version 1 to version 2, in one transaction."""
+"""Migration of a history of an earlier version, in one transaction."""
 
 import os
 import sqlite3
@@ -7,13 +7,13 @@ from itertools import count
 from pathlib import Path
 
 from vecparity.errors import UsageError
-from vecparity.history.database import connect, make_tables, telling, writing
+from vecparity.history.database import VERSION, add_tables, connect, make_tables, telling, writing
 from vecparity.history.version_1 import Version1
 from vecparity.history.version_2 import Version2
 
 
 def migrate(path: Path) -> Path:
-    """Migrates a history of version 1, all of it or, after an error or if this process is killed, nothing.
+    """Migrates a history of an earlier version, all of it or, after an error or if this process is killed, nothing.
 
     Ids, times and commands stay. The file as it was is kept beside it, since earlier versions of vecparity cannot read
     the new one.
@@ -25,37 +25,26 @@ def migrate(path: Path) -> Path:
         The path of the copy of the old file.
 
     Raises:
-        UsageError: The history does not exist, or is not of version 1.
+        UsageError: The history does not exist, or is not of an earlier version.
         MachineError: An evaluation is damaged, or the file cannot be read or written.
     """
     opened = connect(path, create=False)
+    expected = f"expected a history of a version before {VERSION} to migrate"
     if opened is None:
-        raise UsageError(f"expected a history of version 1 to migrate, got none in {path}")
+        raise UsageError(f"{expected}, got none in {path}")
     connection, version = opened
     try:
         with telling(path):
             with writing(connection):  # from here on nobody else writes
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
-                if version != 1:
-                    raise UsageError(f"expected a history of version 1 to migrate, got version {version} in {path}")
-                backup = _copy(path)
+                if version == VERSION:
+                    raise UsageError(f"{expected}, got version {version} in {path}")
+                backup = _copy(path, version)
                 try:
-                    for table in ("evaluations", "strategies"):
-                        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
-                    connection.execute("DROP INDEX evaluations_repetition")
-                    make_tables(connection)
-                    old = Version1(connection, path, suffix="_1")
-                    new = Version2(connection, path)
-                    for found in old.select("TRUE ORDER BY id"):
-                        entry = found.entry
-                        new.add(new.row(found.evaluation, entry.recorded_at, entry.command, entry.id), found.source)
-                    # An id is never reused, even that of an evaluation that somebody deleted.
-                    connection.execute(
-                        "UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence) "
-                        "WHERE name = 'evaluations'"
-                    )
-                    for table in ("evaluations", "strategies"):
-                        connection.execute(f"DROP TABLE {table}_1")
+                    if version == 1:
+                        _migrate_1(connection, path)
+                    else:
+                        add_tables(connection)
                 except BaseException:
                     backup.unlink(missing_ok=True)
                     raise
@@ -65,13 +54,31 @@ def migrate(path: Path) -> Path:
     return backup
 
 
-def _copy(path: Path) -> Path:
+def _migrate_1(connection: sqlite3.Connection, path: Path) -> None:
+    for table in ("evaluations", "strategies"):
+        connection.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
+    connection.execute("DROP INDEX evaluations_repetition")
+    make_tables(connection)
+    old = Version1(connection, path, suffix="_1")
+    new = Version2(connection, path, has_notes=True)
+    for found in old.select("TRUE ORDER BY id"):
+        entry = found.entry
+        new.add(new.row(found.evaluation, entry.recorded_at, entry.command, entry.id), found.source)
+    # An id is never reused, even that of an evaluation that somebody deleted.
+    connection.execute(
+        "UPDATE sqlite_sequence SET seq = (SELECT max(seq) FROM sqlite_sequence) WHERE name = 'evaluations'"
+    )
+    for table in ("evaluations", "strategies"):
+        connection.execute(f"DROP TABLE {table}_1")
+
+
+def _copy(path: Path, version: int) -> Path:
     """Copies the database to the first free name beside it, whole or not at all, and returns the name.
 
     SQLite copies, by another connection than the one that is writing: had this process the file open otherwise, closing
     it would release the database's locks.
     """
-    names = (path.with_name(f"{path.name}.version-1{f'.{n}' if n > 1 else ''}") for n in count(1))
+    names = (path.with_name(f"{path.name}.version-{version}{f'.{n}' if n > 1 else ''}") for n in count(1))
     backup = next(name for name in names if not name.exists())
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:

@@ -38,7 +38,7 @@ def prune_curves(path: Path, entries: Sequence[Entry]) -> None:
         entries: The entries, see `prunable`.
 
     Raises:
-        UsageError: The history does not exist, or is of version 1.
+        UsageError: The history does not exist, or is of an earlier version.
         MachineError: An evaluation is damaged, or the file cannot be read or written.
     """
     connection, tables = _opened(path)
@@ -60,4 +60,4 @@ def _opened(path: Path) -> tuple[sqlite3.Connection, Version2]:
             opened[0].close()
             actual = f"version {opened[1]} (vecparity history --migrate)"
         raise UsageError(f"expected a history of version {VERSION} in {path}, got {actual}")
-    return opened[0], Version2(opened[0], path)
+    return opened[0], Version2(opened[0], path, has_notes=True)

@@ -47,6 +47,8 @@ class Recorder:
             earlier = recorded.evaluation.provenance
             if not recorded.entry.has_curves:  # metric lines tell of every window
                 continue
+            if recorded.entry.is_imported:  # whoever made the file may have made up the results
+                continue
             if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
                 # The same source may have another name in this command.
                 named = replace(earlier, strategy=provenance.strategy)
@@ -55,40 +57,57 @@ class Recorder:
                 return evaluation
         return None
 
-    def record(self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> list[str]:
+    def record(
+        self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]], note: str | None = None
+    ) -> list[str]:
         """Records the evaluations that were not recalled.
 
         Args:
             evaluations: One for each job.
             jobs: Strategies with their seeds.
+            note: A person's words about all of them, see `store.require_note`.
 
         Returns:
             Sentences that give the ids of all evaluations.
 
         Raises:
+            UsageError: The note is invalid.
             MachineError: An evaluation could not be recorded.
         """
         if self._history is None:
             return []
         ids = []
+        reused = []
         sentences = []
         for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
             if entry := self._entries.get(id(evaluation)):
+                reused.append(entry.id)
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
                 sentences.append(f"{whose}: reused evaluation {entry.id}, recorded {entry.recorded_at}")
             elif earlier := self._recorded_before(evaluation):
                 self._command = earlier.command
                 sentences.append(f"recorded before as {earlier.id}")
             else:
-                ids.append(self._history.add(evaluation, strategy, self._command))
+                ids.append(self._history.add(evaluation, strategy, self._command, note))
+        self.note_reuse(reused)
         return [*sentences, *([f"recorded as {', '.join(map(str, ids))}"] if ids else [])]
+
+    def note_reuse(self, ids: Sequence[int]) -> None:
+        """Notes that the command used recorded evaluations, so that they are reported with those it records.
+
+        Raises:
+            MachineError: The history could not be written.
+        """
+        if ids and self._history is not None:
+            self._history.note_reuse(self._command, ids)
 
     def _recorded_before(self, evaluation: Evaluation) -> Entry | None:
         """Returns the entry of the same evaluation and results if it was recorded before an interruption, else None."""
         if not self._goes_on or self._history is None:
             return None
         same = self._history.same(fingerprint(evaluation.config, evaluation.provenance))
-        return next((found.entry for found in same if found.evaluation.results == evaluation.results), None)
+        own = (found for found in same if not found.entry.is_imported)
+        return next((found.entry for found in own if found.evaluation.results == evaluation.results), None)
 
 
 def require_reusable(options: Options) -> None:

@@ -6,11 +6,11 @@ import sqlite3
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vecparity.errors import MachineError, brief, printable
+from vecparity.errors import MachineError, UsageError, brief, printable
 from vecparity.evaluation import serialization
 from vecparity.evaluation.coherence import require_line
 from vecparity.evaluation.params import Params, ParamValue, check_params, title
@@ -19,6 +19,8 @@ from vecparity.task.config import NAMED_PROTOCOLS, task_config
 
 # Rows that are read at once.
 _PAGE = 1000
+# Most characters of a person's note.
+_MOST_NOTED = 200
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class Entry:
         wall_seconds: See `Provenance`.
         params: Values of the strategy's keyword parameters.
         has_curves: False if the curves were pruned.
+        note: A person's words about the evaluation, see `check_note`.
+        is_imported: True if the evaluation came from a file, whoever made it.
     """
 
     id: int
@@ -64,6 +68,8 @@ class Entry:
     wall_seconds: float
     params: Params = field(default_factory=dict)
     has_curves: bool = True
+    note: str | None = None
+    is_imported: bool = False
 
     def __post_init__(self) -> None:
         for value in (*vars(self).values(), *self.params, *self.params.values()):
@@ -73,6 +79,8 @@ class Entry:
             if figure is not None and not 0 <= figure < math.inf:
                 raise ValueError(f"expected finite figures of at least 0, got {figure}")
         check_params(self.params)
+        if self.note is not None:
+            check_note(self.note)
         if not 0 <= self.num_diverged <= self.num_runs:
             raise ValueError(f"expected 0 to {self.num_runs} diverged runs, got {self.num_diverged}")
         recorded_at = datetime.fromisoformat(self.recorded_at)
@@ -87,11 +95,45 @@ class Entry:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A recorded evaluation, with the strategy's source, byte for byte."""
+    """A recorded evaluation.
+
+    Attributes:
+        entry: Its line of the history.
+        evaluation: The evaluation.
+        source: The strategy's source, byte for byte, or None if the evaluation was imported without it.
+    """
 
     entry: Entry
     evaluation: Evaluation
-    source: bytes
+    source: bytes | None
+
+
+def check_note(note: str) -> None:
+    """Checks a person's note.
+
+    Raises:
+        ValueError: It is empty, too long, or not one line that can be printed.
+    """
+    if not note.isprintable() or not 0 < len(note.strip()) <= len(note) <= _MOST_NOTED:
+        raise ValueError(f"expected a note of one printable line of 1 to {_MOST_NOTED} characters, got {brief(note)}")
+
+
+def require_note(note: str | None) -> None:
+    """Checks a note before anything is recorded.
+
+    Raises:
+        UsageError: See `check_note`.
+    """
+    try:
+        if note is not None:
+            check_note(note)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def now() -> str:
+    """Returns the time for `Entry.recorded_at`."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def listed_values(evaluation: Evaluation) -> dict[str, ParamValue | None]:
@@ -133,13 +175,17 @@ def recorded(path: Path, entry: Entry, json_: bytes, source: object) -> Recorded
         UsageError: The JSON cannot be read, see `serialization.loads`.
         MachineError: The entry or the source is another's.
     """
-    if not isinstance(source, bytes) or hashlib.sha256(source).hexdigest() != entry.strategy_sha256:
+    is_missing = source is None and entry.is_imported
+    if not is_missing and (
+        not isinstance(source, bytes) or hashlib.sha256(source).hexdigest() != entry.strategy_sha256
+    ):
         raise damaged(path, entry.id, f"expected a source with SHA-256 {entry.strategy_sha256}, got another")
     evaluation = serialization.loads(json_, f"{path}, evaluation {entry.id}")
     for name, expected in (listed_values(evaluation) | {"params": evaluation.provenance.params}).items():
         if getattr(entry, name) != expected:
             problem = f"expected {name} {brief(expected)}, as in its document, got {brief(getattr(entry, name))}"
             raise damaged(path, entry.id, problem)
+    assert source is None or isinstance(source, bytes)
     return Recorded(entry, evaluation, source)
 
 

@@ -9,27 +9,57 @@ from pathlib import Path
 from vecparity.errors import UsageError, brief
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
+from vecparity.history.records import Recorded
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 
 # Python refuses to parse numbers of thousands of digits.
 _ID = "[0-9]{1,100}"
+_LATEST = "latest"
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A resolved argument: an existing evaluation, or a strategy to evaluate."""
+    """A resolved argument: an existing evaluation, or a strategy to evaluate.
+
+    Attributes:
+        name: The name for people.
+        subject: The evaluation or the strategy.
+        id: The evaluation's id in the history, or None if it is not from there.
+    """
 
     name: str
     subject: Evaluation | Strategy
+    id: int | None = None
+
+
+def require_id(word: str) -> None:
+    """Checks that a word is an id, or ``latest``.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    if not re.fullmatch(f"{_ID}|{_LATEST}", word):
+        raise UsageError(f"expected an id of vecparity history, or {_LATEST}, got {brief(word)}")
+
+
+def look_up(history: History, word: str) -> Recorded:
+    """Returns the recorded evaluation that an id, or ``latest``, names.
+
+    Raises:
+        UsageError: There is no such evaluation.
+        MachineError: The evaluation is damaged.
+    """
+    return history.latest() if word == _LATEST else history.get(int(word))
 
 
 def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     """Resolves arguments.
 
     Args:
-        words: The arguments. Digits are an id of the history, a name ending in ``.json`` is an evaluation's file, and
-            anything else is a bundled strategy or a strategy's file (``./12`` is also a file).
+        words: The arguments. Digits are an id of the history, ``latest`` is its newest evaluation, a name ending in
+            ``.json`` is an evaluation's file, and anything else is a bundled strategy or a strategy's file (``./12``
+            and ``./latest`` are also files).
         history: The history's file, or None for the default.
 
     Raises:
@@ -40,10 +70,11 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     with ExitStack() as stack:
         opened: History | None = None  # opened once, since opening checks the whole file, and only for an id
         for word in words:
-            if re.fullmatch(_ID, word):
+            if re.fullmatch(f"{_ID}|{_LATEST}", word):
                 opened = opened or stack.enter_context(History(history))
-                found = opened.get(int(word))
-                references.append(Reference(f"{found.evaluation.provenance.title} #{word}", found.evaluation))
+                found = look_up(opened, word)
+                name = f"{found.evaluation.provenance.title} #{found.entry.id}"
+                references.append(Reference(name, found.evaluation, found.entry.id))
             elif word.endswith(".json"):
                 evaluation = serialization.load(Path(word))
                 references.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
@@ -54,7 +85,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
 
 
 def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
-    """Looks up existing evaluations; without any words, the evaluations of the newest recorded command.
+    """Looks up existing evaluations; without any words, the evaluations that the newest command recorded or reused.
 
     Raises:
         UsageError: A word does not name an evaluation, or nothing is recorded.
@@ -65,6 +96,6 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
             recorded.require_entries()
             return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
     for word in words:
-        if not re.fullmatch(rf"{_ID}|.*\.json", word):
-            raise UsageError(f"expected an id of vecparity history or a JSON file, got {brief(word)}")
+        if not re.fullmatch(rf"{_ID}|{_LATEST}|.*\.json", word):
+            raise UsageError(f"expected an id of vecparity history, {_LATEST} or a JSON file, got {brief(word)}")
     return [found.subject for found in resolve(words, history) if isinstance(found.subject, Evaluation)]

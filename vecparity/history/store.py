@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -17,9 +17,10 @@ from vecparity.files import to_path
 from vecparity.history.database import VERSION, check_pages, connect, telling, writing
 from vecparity.history.fingerprint import fingerprint
 from vecparity.history.migration import migrate
-from vecparity.history.records import Entry, Recorded, damaged
+from vecparity.history.records import Entry, Recorded, damaged, now, require_note
 from vecparity.history.version_1 import Version1
 from vecparity.history.version_2 import Version2
+from vecparity.history.version_3 import newest_command, note_reuse
 from vecparity.strategy.source import Strategy
 
 
@@ -31,8 +32,8 @@ def default_path() -> Path:
 class History:
     """The history in one file. Several processes may use it at once; every addition is atomic.
 
-    A file of version 1 is read as it is. To record in it, it is migrated (`migration.migrate`): the default one at
-    once, with a warning; one that was named only on request, since other people's earlier versions may read it.
+    A file of an earlier version is read as it is. To change it, it is migrated (`migration.migrate`): the default one
+    at once, with a warning; one that was named only on request, since other people's earlier versions may read it.
 
     Args:
         path: The file; by default `default_path`.
@@ -74,8 +75,11 @@ class History:
         if opened is None:
             raise UsageError(f"no evaluations are recorded yet: vecparity eval records them in {self.path}")
         self._connection, self.version = opened
-        tables = Version1 if self.version == 1 else Version2
-        self._tables: Version1 | Version2 = tables(self._connection, self.path)
+        self._tables = (
+            Version1(self._connection, self.path)
+            if self.version == 1
+            else Version2(self._connection, self.path, has_notes=self.version == VERSION)
+        )
         self._why_nothing_is_added = None if create else "to read only"
         self._create = create
 
@@ -105,32 +109,62 @@ class History:
             actual = f"{self.path} {self._why_nothing_is_added}"
             raise UsageError(f"expected an open History(path, create=True), to record evaluations, got {actual}")
 
-    def add(self, evaluation: Evaluation, strategy: Strategy, command: str) -> int:
+    def add(self, evaluation: Evaluation, strategy: Strategy, command: str, note: str | None = None) -> int:
         """Records an evaluation.
 
         Args:
             evaluation: The evaluation, with or without a score.
             strategy: The strategy that was evaluated.
             command: The same for all evaluations of one command.
+            note: A person's words about it, one printable line.
 
         Returns:
             The evaluation's id.
 
         Raises:
-            UsageError: The history was opened read-only, or is closed.
+            UsageError: The history was opened read-only, or is closed; or see `require_note`.
             MachineError: The evaluation could not be recorded, or is too large.
         """
         assert evaluation.provenance.strategy_sha256 == strategy.sha256, "another strategy's evaluation"
+        require_note(note)
         self.require_additions()
         assert isinstance(self._tables, Version2)
-        row = self._tables.row(evaluation, datetime.now(UTC).isoformat(timespec="seconds"), command)
+        row = self._tables.row(evaluation, now(), command)
+        with self.changing() as tables:
+            id_ = tables.add(row, strategy.source)
+            tables.note(id_, note, is_imported=False)
+            return id_
+
+    @contextmanager
+    def changing(self) -> Iterator[Version2]:
+        """Yields the tables to change: all changes in the block take effect or, after an error, nothing.
+
+        Raises:
+            UsageError: The history was opened read-only, or is closed.
+            MachineError: The history could not be written.
+        """
+        self.require_additions()
+        assert isinstance(self._tables, Version2)
         with telling(self.path), writing(self._connection):
-            return self._tables.add(row, strategy.source)
+            yield self._tables
+
+    def return_room(self) -> None:
+        """Makes the file smaller after a removal."""
+        with telling(self.path):
+            self._connection.execute("VACUUM")
 
     def count(self) -> int:
         """Returns the number of recorded evaluations."""
         with telling(self.path):
             number: int = self._connection.execute("SELECT count(*) FROM evaluations").fetchone()[0]
+            return number
+
+    def count_imported(self) -> int:
+        """Returns the number of evaluations that came from files."""
+        if self.version < VERSION:
+            return 0
+        with telling(self.path):
+            number: int = self._connection.execute("SELECT count(*) FROM notes WHERE is_imported").fetchone()[0]
             return number
 
     def entries(self) -> list[Entry]:
@@ -160,11 +194,34 @@ class History:
             raise UsageError(f"no evaluations are recorded yet in {self.path}: vecparity eval records them")
 
     def newest_command(self) -> list[int]:
-        """Returns the ids of the evaluations of the newest recorded command, ascending."""
+        """Returns the ids of the evaluations that the newest command recorded or reused, ascending."""
         newest = "SELECT command FROM evaluations ORDER BY id DESC LIMIT 1"
         with telling(self.path):
+            if self.version == VERSION:
+                return newest_command(self._connection)
             rows = self._connection.execute(f"SELECT id FROM evaluations WHERE command = ({newest}) ORDER BY id")
             return [id_ for (id_,) in rows]
+
+    def note_reuse(self, command: str, ids: Sequence[int]) -> None:
+        """Notes that a command used recorded evaluations, for `newest_command`.
+
+        Raises:
+            UsageError, MachineError: See `changing`.
+        """
+        with self.changing():
+            note_reuse(self._connection, command, ids)
+
+    def latest(self) -> Recorded:
+        """Returns the evaluation that was recorded last.
+
+        Raises:
+            UsageError: Nothing is recorded yet, or see `get`.
+            MachineError: The evaluation is damaged.
+        """
+        self.require_entries()
+        with telling(self.path):
+            (id_,) = self._connection.execute("SELECT max(id) FROM evaluations").fetchone()
+        return self.get(id_)
 
     def get(self, id_: int) -> Recorded:
         """Returns one evaluation.

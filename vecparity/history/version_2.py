@@ -1,4 +1,4 @@
-"""Version 2 of the history's tables: the list and the summaries apart from documents, and these apart from curves.
+"""Versions 2 and 3 of the history's tables: the list and summaries apart from documents, and these apart from curves.
 
 A row of ``evaluations`` has all that listing, ranking and looking up reads, and digests of all that belongs to it: of
 its own values, of its summary, and of its document and curves as they are stored.
@@ -60,7 +60,7 @@ _LISTED = (
 # Columns that `row_sha256` digests, in this order.
 _DIGESTED = (*_LISTED, "repetition", "document_sha256", "curves_sha256", "summary_sha256")
 _ROW = ("id", *_DIGESTED, "row_sha256")
-_COLUMNS = ", ".join(_ROW)
+_NOTED = ("note", "is_imported", "note_sha256")
 # Curves are random digits: the highest level takes four times as long and saves a tenth.
 _CURVES_LEVEL = 1
 
@@ -75,26 +75,29 @@ class Row:
 
 
 class Version2:
-    """The evaluations of a history of version 2.
+    """The evaluations of a history of version 2 or 3.
 
     Args:
         connection: The open database.
         path: The file, for errors.
+        has_notes: True for version 3.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, *, has_notes: bool) -> None:
         self._connection = connection
         self._path = path
+        noted = (f"(SELECT {name} FROM notes WHERE notes.id = evaluations.id)" for name in _NOTED)
+        self._columns = ", ".join([*_ROW, *(noted if has_notes else ["NULL"] * len(_NOTED))])
 
     def entries(self, *, newest_first: bool = False) -> Iterator[Entry]:
         """Yields all entries, by id."""
-        for rows in pages(self._connection, _COLUMNS, "evaluations", newest_first=newest_first):
+        for rows in pages(self._connection, self._columns, "evaluations", newest_first=newest_first):
             yield from map(self._entry, rows)
 
     def select(self, where: str, *values: object) -> Iterator[Recorded]:
         """Yields the evaluations that an SQL condition selects."""
         columns = (
-            f"{_COLUMNS}, summary, (SELECT source FROM strategies WHERE sha256 = strategy_sha256), "
+            f"{self._columns}, summary, (SELECT source FROM strategies WHERE sha256 = strategy_sha256), "
             "(SELECT document FROM documents WHERE documents.id = evaluations.id), "
             "(SELECT curves FROM curves WHERE curves.id = evaluations.id)"
         )
@@ -109,7 +112,15 @@ class Version2:
             if text != "" or digest != _NO_SUMMARY:
                 yield self._summary(id_, text, digest)
 
-    def row(self, evaluation: Evaluation, recorded_at: str, command: str, id_: int | None = None) -> Row:
+    def row(
+        self,
+        evaluation: Evaluation,
+        recorded_at: str,
+        command: str,
+        id_: int | None = None,
+        *,
+        has_curves: bool = True,
+    ) -> Row:
         """Returns all that `add` writes. Takes most of the time, and is done before others have to wait.
 
         Args:
@@ -117,6 +128,7 @@ class Version2:
             recorded_at: See `Entry`.
             command: See `Entry`.
             id_: The id, or None for a new one.
+            has_curves: See `Entry`.
 
         Raises:
             MachineError: The evaluation is too large.
@@ -130,7 +142,7 @@ class Version2:
             "command": command,
             **listed_values(evaluation),
             "params": params_key(evaluation.provenance.params),
-            "has_curves": 1,
+            "has_curves": int(has_curves),
             "repetition": fingerprint(evaluation.config, evaluation.provenance),
             "document_sha256": _sha256(parts[0]),
             "curves_sha256": _sha256(parts[1]),
@@ -140,10 +152,12 @@ class Version2:
         values["row_sha256"] = row_digest(values)
         return Row(values, *parts)
 
-    def add(self, row: Row, source: bytes) -> int:
+    def add(self, row: Row, source: bytes | None) -> int:
         """Adds a row with its strategy's source, and returns its id. The caller's transaction makes it atomic."""
         execute, values = self._connection.execute, row.values
-        execute("INSERT OR IGNORE INTO strategies VALUES (?, ?)", (values["strategy_sha256"], zlib.compress(source)))
+        if source is not None:
+            digest = values["strategy_sha256"]
+            execute("INSERT OR IGNORE INTO strategies VALUES (?, ?)", (digest, zlib.compress(source)))
         names = f"({', '.join(values)}) VALUES ({', '.join(f':{name}' for name in values)})"
         added = execute(f"INSERT INTO evaluations {names}", values).lastrowid
         assert added is not None
@@ -151,17 +165,31 @@ class Version2:
         execute("INSERT INTO curves VALUES (?, ?)", (added, row.curves))
         return added
 
+    def note(self, id_: int, note: str | None, *, is_imported: bool) -> None:
+        """Replaces what is noted about an evaluation. The caller's transaction makes it atomic."""
+        if note is None and not is_imported:
+            self._connection.execute("DELETE FROM notes WHERE id = ?", (id_,))
+            return
+        values = (id_, note, int(is_imported), _note_digest(note, int(is_imported)))
+        self._connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?)", values)
+
+    def remove(self, id_: int) -> None:
+        """Removes an evaluation, and its source if no other has it. The caller's transaction makes it atomic."""
+        for table in ("reused", "notes", "curves", "documents", "evaluations"):
+            self._connection.execute(f"DELETE FROM {table} WHERE id = ?", (id_,))
+        self._connection.execute("DELETE FROM strategies WHERE sha256 NOT IN (SELECT strategy_sha256 FROM evaluations)")
+
     def prune_curves(self, id_: int) -> None:
         """Replaces an evaluation's curves by curves without windows. The caller's transaction makes it atomic."""
         execute = self._connection.execute
-        row = execute(f"SELECT {_COLUMNS} FROM evaluations WHERE id = ?", (id_,)).fetchone()
+        row = execute(f"SELECT {self._columns} FROM evaluations WHERE id = ?", (id_,)).fetchone()
         self._entry(row)
         (compressed,) = execute("SELECT curves FROM curves WHERE id = ?", (id_,)).fetchone() or (None,)
         try:
             pruned = zlib.compress(serialization.without_windows(inflate(self._path, id_, "curves", compressed)))
         except ValueError as error:
             raise damaged(self._path, id_, str(error)) from error
-        values = dict(zip(_ROW, row, strict=True)) | {"has_curves": 0, "curves_sha256": _sha256(pruned)}
+        values = dict(zip(_ROW, row, strict=False)) | {"has_curves": 0, "curves_sha256": _sha256(pruned)}
         execute(
             "UPDATE evaluations SET has_curves = 0, curves_sha256 = ?, row_sha256 = ? WHERE id = ?",
             (values["curves_sha256"], row_digest(values), id_),
@@ -170,13 +198,17 @@ class Version2:
 
     def _entry(self, row: Sequence[Any]) -> Entry:
         """Checks the values of a row: SQLite accepts any type in any column."""
-        values = dict(zip(_ROW, row, strict=True))
+        values = dict(zip((*_ROW, *_NOTED), row, strict=True))
         if values["row_sha256"] != row_digest(values):
             raise damaged(self._path, row[0], "expected the recorded row, by its digest, got another")
+        note, is_imported, digest = (values[name] for name in _NOTED)
+        if digest != (None if is_imported is None else _note_digest(note, is_imported)):
+            raise damaged(self._path, row[0], "expected the recorded note, by its digest, got another")
         try:
             listed = {"id": values["id"]} | {name: values[name] for name in _LISTED}
             listed["params"] = msgspec.json.decode(values["params"].encode())  # bytes have no such method
             listed["has_curves"] = {0: False, 1: True}.get(values["has_curves"])
+            listed |= {"note": note, "is_imported": {None: False, 0: False, 1: True}.get(is_imported)}
             return msgspec.convert(listed, Entry)
         except (ValueError, TypeError, AttributeError) as error:
             raise damaged(self._path, row[0], str(error)) from error
@@ -193,7 +225,7 @@ class Version2:
 
     def _read(self, row: Sequence[Any], summary: object, source: object, document: object, curves: object) -> Recorded:
         entry = self._entry(row)
-        values = dict(zip(_ROW, row, strict=True))
+        values = dict(zip(_ROW, row, strict=False))
         stored = {"document": document, "curves": curves}
         for name, data in stored.items():
             if not isinstance(data, bytes) or values[f"{name}_sha256"] != _sha256(data):
@@ -201,7 +233,9 @@ class Version2:
         parts = [inflate(self._path, entry.id, name, data) for name, data in stored.items()]
         json_ = serialization.join(*parts)
         del parts  # the largest take gigabytes
-        read = recorded(self._path, entry, json_, inflate(self._path, entry.id, "source", source))
+        is_missing = source is None and entry.is_imported
+        code = None if is_missing else inflate(self._path, entry.id, "source", source)
+        read = recorded(self._path, entry, json_, code)
         expected = _summary_text(read.evaluation)
         if summary != expected and not (
             summary
@@ -215,6 +249,10 @@ class Version2:
 def row_digest(values: Mapping[str, object]) -> bytes:
     """Digests the values of a row, except for its id: that belongs to the document, whose digest is in the row."""
     return _sha256(msgspec.json.encode([values[name] for name in _DIGESTED]))
+
+
+def _note_digest(note: object, is_imported: object) -> bytes:
+    return _sha256(msgspec.json.encode([note, is_imported]))
 
 
 def _sha256(data: bytes) -> bytes:

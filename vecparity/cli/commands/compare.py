@@ -31,24 +31,26 @@ def compare(
     seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     per_secret: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
+    wide: Switch = False,
     no_reuse: Switch = False,
     history: Path | None = None,
     containment: Containment = "auto",
     require_containment: Level | None = None,
     limits: Limits = Limits(),  # noqa: B008
 ) -> int:
-    """Say whether strategies do better than the first, and how sure that is.
+    """Say whether strategies do better than the first, the baseline, and how sure that is.
 
     Args:
-        what: Two or more: ids of vecparity history, JSON files of vecparity eval, bundled strategies, or strategies'
-            files. Strategies are evaluated unless the history has their evaluations. If recorded evaluations are
-            given, strategies are evaluated under the same settings.
+        what: Two or more: ids of vecparity history, latest for the newest, JSON files of vecparity eval, bundled
+            strategies, or strategies' files. Strategies are evaluated unless the history has their evaluations. If
+            recorded evaluations are given, strategies are evaluated under the same settings.
         protocol: The protocol for evaluating strategies: full or published. By default full.
         config: One of the benchmark's configurations, by default n32-k8.
         all_configs: All three configurations.
         seed: Top-level seeds, whose secrets are pooled. By default 42.
         per_secret: Show each secret.
         format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
+        wide: Show all columns, though the table is wider than the terminal.
         no_reuse: Evaluate strategies even if the history has their evaluations.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
@@ -75,7 +77,7 @@ def compare(
         history=history,
     )
     comparisons = [comparison for other in sides[1:] for comparison in _comparisons(sides[0], other)]
-    _show(comparisons, sides[0].name, per_secret, format_)
+    _show(comparisons, sides[0].name, per_secret, format_, wide)
     return 0
 
 
@@ -123,7 +125,7 @@ def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
     ]
 
 
-def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format) -> None:
+def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, format_: Format, wide: bool) -> None:
     if format_ == "json":
         show_json([comparison.as_json() for comparison in comparisons])
         return
@@ -132,7 +134,8 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
     if format_ == "csv":
         show_records(*((secrets, SECRETS) if per_secret else (summaries, CSV)), format_)
         return
-    show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, f"against {first}")
+    title = f"baseline: {first}; a change is from it"
+    show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, title, wide=wide)
     for comparison in comparisons:
         show("", comparison.verdict)
         if differing := comparison.made_differently:
@@ -141,7 +144,7 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
         show("", f"fails {', '.join(audits)}: {name}")
     if per_secret:
         show("")
-        show_records(secrets, SECRETS, format_)
+        show_records(secrets, SECRETS, format_, wide=wide)
 
 
 def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:

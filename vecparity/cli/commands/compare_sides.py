@@ -74,7 +74,10 @@ def sides(
         seeds = sorted({evaluation.provenance.seed for evaluation in recorded})
         protocol = recorded[0].provenance.protocol
     jobs = [(strategy, seed) for strategy in strategies.values() for seed in seeds]
-    new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow) if jobs else []
+    new_evaluations = []
+    if jobs:
+        new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow)
+        recorder.note_reuse([reference.id for reference in references if reference.id is not None])
     place = {sha256: index * len(seeds) for index, sha256 in enumerate(strategies)}
     result = []
     for reference, short_name in zip(references, _short_names(references), strict=True):

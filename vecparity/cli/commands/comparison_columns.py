@@ -38,15 +38,15 @@ def _tally(counts: Sequence[int]) -> str:
 
 # To fit a terminal, intervals are left to the verdicts below, and the first side's name to the title.
 TABLE = {
-    "config": Column("configuration"),
+    "config": Column("config"),
     "strategy": Column("strategy"),
-    "num_compared": Column("secrets", is_number=True),
+    "num_compared": Column("secrets", is_number=True, rank=4),
     "accuracy": Column("accuracy", _accuracy, is_number=True),
-    "accuracy_difference": Column("change", lambda change: f"{change:+.4f}", is_number=True),
-    "accuracy_tally": Column("w / l / t", _tally, is_number=True),
-    "steps": Column("steps", _steps, is_number=True),
-    "steps_difference": Column("change", lambda change: f"{change:+,.0f}", is_number=True),
-    "steps_tally": Column("w / l / t", _tally, is_number=True),
+    "accuracy_difference": Column("change", lambda change: f"{change:+.4f}", is_number=True, rank=1),
+    "accuracy_tally": Column("w / l / t", _tally, is_number=True, rank=5),
+    "steps": Column("steps", _steps, is_number=True, rank=2),
+    "steps_difference": Column("steps change", lambda change: f"{change:+,.0f}", is_number=True, rank=3),
+    "steps_tally": Column("steps w / l / t", _tally, is_number=True, rank=6),
 }
 MARKDOWN = {
     "config": Column("configuration"),
@@ -71,15 +71,15 @@ CSV = {
     )
 }
 SECRETS = {
-    "config": Column("configuration"),
+    "config": Column("config", rank=1),
     "strategy": Column("strategy"),
-    "against": Column("against"),
-    "seed": Column("seed", is_number=True),
+    "against": Column("against", rank=6),
+    "seed": Column("seed", is_number=True, rank=4),
     "secret": Column("secret", is_number=True),
-    "accuracy_against": Column("accuracy against", _accuracy, is_number=True),
+    "accuracy_against": Column("accuracy against", _accuracy, is_number=True, rank=2),
     "accuracy": Column("accuracy", _accuracy, is_number=True),
-    "steps_against": Column("steps against", _steps, is_number=True),
-    "steps": Column("steps", _steps, is_number=True),
+    "steps_against": Column("steps against", _steps, is_number=True, rank=5),
+    "steps": Column("steps", _steps, is_number=True, rank=3),
 }
 
 

@@ -32,7 +32,9 @@ def doctor(*, json: Switch = False) -> int:
 
 
 def _facts(found: "Diagnosis") -> Table:
-    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
     rows.add_row("versions", ", ".join(f"{name} {version}" for name, version in found.versions.items()))
     rows.add_row("system", found.system)
     rows.add_row("processor", f"{found.processor} ({found.capability}), {found.threads} threads")
@@ -45,8 +47,8 @@ def _facts(found: "Diagnosis") -> Table:
 def _engines(engines: "Sequence[EngineDiagnosis]") -> Table:
     rows = _table("engine", "", "on")
     for heading in ("run-steps/s", "runs"):
-        rows.add_column(heading, justify="right")
-    rows.add_column("")
+        rows.add_column(heading, justify="right", no_wrap=True)
+    rows.add_column("", overflow="fold")
     for engine in engines:
         speed = [f"{engine.speed.run_steps_per_second:,.0f}", str(engine.speed.num_runs)] if engine.speed else ["—", ""]
         note = engine.why_not or ", ".join(engine.levels)
@@ -82,7 +84,10 @@ def _extras(found: "Diagnosis") -> Table:
 
 
 def _table(*headings: str) -> Table:
-    return Table(*headings, box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)
+    return table
 
 
 def _auto(is_auto: bool) -> str:

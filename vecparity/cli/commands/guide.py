@@ -15,19 +15,21 @@ def guide(page: Page | None = None, /) -> int:
     Args:
         page: The page. If standard output is not a terminal, it is printed as plain Markdown.
     """
-    from rich.markdown import Markdown
     from rich.table import Table
 
     from vecparity.cli.output import show
+    from vecparity.cli.pages import MarkdownPage
 
     if page is not None:
         text = read(page)
         if sys.stdout.isatty():
-            show(Markdown(text))
+            show(MarkdownPage(text))
         else:
             sys.stdout.write(text)
         return 0
-    pages = Table("", "", show_header=False, box=None)
+    pages = Table(show_header=False, box=None)
+    pages.add_column(no_wrap=True)
+    pages.add_column()
     for name in get_args(Page):
         pages.add_row(f"vecparity guide {name}", title(name))
     show(pages)

@@ -1,4 +1,4 @@
-"""``vecparity history``: lists recorded evaluations."""
+"""``vecparity history``: lists recorded evaluations; `history_changes` has the commands below it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
 from vecparity.cli.arguments import Integer, Switch
 from vecparity.cli.commands import history_files
@@ -27,25 +27,37 @@ _SORTED: dict[str, Callable[["Entry"], Any]] = {
 }
 _COLUMNS = {
     "id": Column("id", is_number=True),
-    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}"),
+    "recorded_at": Column("recorded", lambda at: f"{datetime.fromisoformat(at).astimezone():%m-%d %H:%M}", rank=4),
     "title": Column("strategy"),
-    "strategy_sha256": Column("source", lambda digest: str(digest[:8]), is_secondary=True),
-    "seed": Column("seed", is_number=True),
-    "label": Column("config"),
-    "protocol": Column("protocol"),
-    "engine": Column("engine", is_secondary=True),
+    "strategy_sha256": Column("source", lambda digest: str(digest[:8]), rank=8),
+    "seed": Column("seed", is_number=True, rank=5),
+    "label": Column("config", rank=1),
+    "protocol": Column("protocol", rank=6),
+    "engine": Column("engine", rank=7),
     "test_accuracy": Column("accuracy", lambda share: f"{share:.6f}", is_number=True),
-    "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "notes": Column("notes"),
-    "num_runs": Column("runs", is_number=True, is_secondary=True),
-    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, is_secondary=True),
+    "mean_steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=2),
+    "notes": Column("notes", rank=3),
+    "num_runs": Column("runs", is_number=True, rank=9),
+    "wall_seconds": Column("seconds", lambda seconds: f"{seconds:.1f}", is_number=True, rank=10),
 }
 _CSV = {
     **{("strategy" if name == "title" else name): column for name, column in _COLUMNS.items() if name != "notes"},
     **{name: Column(name) for name in ("num_diverged", "failed_audits", "seal", "params", "has_curves")},
+    **{name: Column(name) for name in ("note", "is_imported")},
 }
 
 
+app = App(name="history", version_flags=[])
+for _name, _help in {
+    "rm": "Remove evaluations for good.",
+    "tag": "Note words about evaluations.",
+    "export": "Write evaluations to a file that import reads.",
+    "import": "Record evaluations from files.",
+}.items():
+    app.command(f"vecparity.cli.commands.history_changes:{_name}_", name=_name, help=_help)
+
+
+@app.default
 def history(
     *,
     strategy: str | None = None,
@@ -61,9 +73,10 @@ def history(
     migrate: Switch = False,
     check: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
+    wide: Switch = False,
     history_: Annotated[Path | None, Parameter(name="--history")] = None,
 ) -> int:
-    """List recorded evaluations.
+    """List recorded evaluations, or change the list: rm, tag, export, import.
 
     Args:
         strategy: Only evaluations of the strategy with this name or this beginning of its source's SHA-256.
@@ -81,6 +94,7 @@ def history(
             kept beside it.
         check: Read the whole file, and say that all of it is as it was recorded.
         format_: The output format. In csv, an apostrophe marks texts that look like formulas.
+        wide: Show all columns, though the table is wider than the terminal.
         history_: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.history.store import History, default_path
@@ -112,7 +126,8 @@ def history(
             raise UsageError(f"no recorded evaluation matches (0 of {recorded.count()})")
     if prune_curves:
         return history_files.prune(recorded.path, entries, yes=yes)
-    show_records([_record(entry, format_) for entry in entries], _CSV if format_ == "csv" else _COLUMNS, format_)
+    columns = _CSV if format_ == "csv" else _COLUMNS
+    show_records([_record(entry, format_) for entry in entries], columns, format_, wide=wide)
     return 0
 
 
@@ -133,8 +148,10 @@ def _require_one(actions: Mapping[str, bool], *, yes: bool) -> None:
 
 
 def _notes(record: Mapping[str, Any]) -> str:
-    """Returns the reservations about the figures: diverged runs, failed audits, a seal, and pruned curves."""
-    notes = [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
+    """Returns a person's note, and the reservations about the figures, such as diverged runs and failed audits."""
+    notes = [record["note"]] if record["note"] else []
+    notes += ["imported"] if record["is_imported"] else []
+    notes += [f"{record['num_diverged']} diverged"] if record["num_diverged"] else []
     notes += [f"fails {', '.join(record['failed_audits'].split())}"] if record["failed_audits"] else []
     notes += [f"sealed {record['seal'][:8]}"] if record["seal"] else []
     notes += [] if record["has_curves"] else ["no curves"]

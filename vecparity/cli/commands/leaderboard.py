@@ -1,4 +1,4 @@
-"""``vecparity leaderboard``: ranks the recorded strategies."""
+"""``vecparity leaderboard``: ranks the strategies that are recorded, or in files."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,52 +22,72 @@ _PUBLIC = "public"
 
 
 def leaderboard(
-    *,
+    *files: Path,
     protocol: Protocol | None = None,
     seal: str | None = None,
     init_device: Literal["cpu", "cuda"] | None = None,
     seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     published: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
+    wide: Switch = False,
     history: Path | None = None,
 ) -> int:
-    """Rank the recorded strategies as the benchmark does: by test accuracy over all configurations, then by steps.
+    """Rank strategies as the benchmark does: by test accuracy over all configurations, then by steps.
 
     Only verified scores have a rank: sealed ones (eval --seal-key), and those under public seeds whose audits all
     decided and were passed (eval --audit strict). The others stand below, with the command that verifies them.
 
     Args:
+        files: JSON files of vecparity eval, or of vecparity history export, to rank instead of what is recorded; with
+            --history, beside it. Whether scores are verified is what the files say: nothing shows who made them.
         protocol: Rank evaluations with this protocol's settings, none overridden. By default the newest evaluation's.
         seal: Rank evaluations under this seal: the beginning of its digest, or public. By default the newest's.
         init_device: Rank evaluations whose weights were drawn on this device. By default the newest's.
         seed: The top-level seeds that count. By default all; a ranked strategy has them on all configurations.
         published: Show the published results too. Requires protocol published.
         format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
+        wide: Show all columns, though the table is wider than the terminal.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
     from vecparity.analysis.published import published as published_results
     from vecparity.analysis.ranking import leaderboard
+    from vecparity.evaluation.summary import summarize
+    from vecparity.history import exchange
     from vecparity.history.store import History
 
     if published:
         protocol = protocol or "published"
         published_results(protocol)
-    with History(history) as opened:
-        summaries = opened.summaries()
-    league = _league(summaries, protocol, seal, init_device)
+    summaries, num_imported = [], 0
+    if not files or history is not None:
+        with History(history) as opened:
+            summaries, num_imported = opened.summaries(), opened.count_imported()
+    of_files = [summarize(found.evaluation) for found in exchange.read(files)]
+    summaries += of_files
+    kind = "an evaluation in the files" if files and history is None else "a recorded evaluation"
+    league = _league(summaries, kind, protocol, seal, init_device)
     standings = leaderboard(summaries, league, seed)
     if not standings:
-        raise UsageError(
-            f"expected recorded evaluations under seed {', '.join(map(str, seed))}, got none that can be ranked"
-        )
+        raise UsageError(f"expected {kind} under seed {', '.join(map(str, seed))}, got none that can be ranked")
     if published:
         standings += published_results(league.protocol)
-    _show(standings, league, format_)
+    _show(standings, league, _of_strangers(len(of_files), num_imported), format_, wide)
     return 0
 
 
+def _of_strangers(num_in_files: int, num_imported: int) -> str:
+    """Returns the sentence about evaluations that the history's own commands did not make; empty if there are none."""
+    counts = [f"{num_in_files} evaluations from files"] if num_in_files else []
+    counts += [f"{num_imported} that were imported"] if num_imported else []
+    return f"{' and '.join(counts)}: whether they are verified is what their files say" if counts else ""
+
+
 def _league(
-    summaries: Sequence["Summary"], protocol: Protocol | None, seal: str | None, init_device: str | None
+    summaries: Sequence["Summary"],
+    kind: str,
+    protocol: Protocol | None,
+    seal: str | None,
+    init_device: str | None,
 ) -> "League":
     """Returns the league of the newest evaluation that ranks and matches the options."""
     from vecparity.analysis.ranking import league_of
@@ -85,12 +105,12 @@ def _league(
     wanted += [f"of seal {seal}"] if seal else []
     wanted += [f"with weights drawn on {init_device}"] if init_device else []
     raise UsageError(
-        f"expected a recorded evaluation {' '.join([*wanted, 'with no setting overridden'])}, got none among "
-        f"{num_leagues} that can be ranked (vecparity history lists all)"
+        f"expected {kind} {' '.join([*wanted, 'with no setting overridden'])}, got none among "
+        f"{num_leagues} of {len(summaries)} that can be ranked"
     )
 
 
-def _show(standings: Sequence["Standing"], league: "League", format_: Format) -> None:
+def _show(standings: Sequence["Standing"], league: "League", of_strangers: str, format_: Format, wide: bool) -> None:
     if format_ == "json":
         places = [asdict(standing) | {"seeds": standing.seeds} for standing in standings]
         show_json(asdict(league) | {"standings": places})
@@ -98,9 +118,10 @@ def _show(standings: Sequence["Standing"], league: "League", format_: Format) ->
     secrets = f"sealed {league.seal[:16]}" if league.seal else "public seeds"
     records = [asdict(league) | _record(standing) for standing in standings]
     title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
-    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title)
-    if format_ != "csv" and (sentences := [sentence for standing in standings if (sentence := _why_no_rank(standing))]):
-        show("", *sentences)
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title, wide=wide)
+    sentences = [*map(_why_no_rank, standings), of_strangers]
+    if format_ != "csv" and any(sentences):
+        show("", *filter(None, sentences))
 
 
 def _why_no_rank(standing: "Standing") -> str:
@@ -160,18 +181,18 @@ def _record(standing: "Standing") -> dict[str, Any]:
 
 
 _COLUMNS = {
-    "place": Column("rank", is_number=True),
+    "place": Column("rank"),
     "strategy": Column("strategy"),
     **{
-        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, is_secondary=True)
-        for label in CONFIGURATIONS
+        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, rank=5 + number)
+        for number, label in enumerate(CONFIGURATIONS)
     },
     "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
-    "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True),
-    "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True),
-    "runs": Column("runs", is_number=True, is_secondary=True),
-    "seeds": Column("seeds"),
-    "verified": Column("verified"),
+    "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True, rank=3),
+    "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=1),
+    "runs": Column("runs", is_number=True, rank=9),
+    "seeds": Column("seeds", rank=4),
+    "verified": Column("verified", rank=2),
 }
 _CSV = {
     name: Column(name)

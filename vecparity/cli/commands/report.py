@@ -16,7 +16,8 @@ def report(
     """Write a report on evaluations: one HTML file that opens anywhere.
 
     Args:
-        what: Ids of vecparity history or JSON files; by default the evaluations of the newest recorded command.
+        what: Ids of vecparity history, latest for the newest, or JSON files; by default all evaluations that the
+            newest command recorded or reused, such as both sides of vecparity compare.
         output: The file to write.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
     """
