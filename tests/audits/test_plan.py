@@ -8,6 +8,7 @@ from conftest import ADVERSARIAL, RunEval
 
 from vecparity import Evaluation, evaluate, evaluate_many
 from vecparity.audits import plan
+from vecparity.cli.main import main
 from vecparity.errors import AuditFailedError, UsageError
 from vecparity.task.config import TaskConfig, task_config
 from vecparity.task.seeds import PublicSeeds, SealedSeeds, kept_key, key_digest, read_key, write_key
@@ -166,12 +167,16 @@ SEALED = "--num-hidden-secrets 2 --num-orderings 2 --max-steps 40 --hidden-width
 
 
 @pytest.mark.usefixtures("can_seal")
-def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(run_eval: RunEval, tmp_path: Path) -> None:
+def test_a_sealed_evaluation_can_be_repeated_by_who_has_the_key(
+    run_eval: RunEval, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     _, lines, err = run_eval(f"{SEALED} --sealed --output-dir {tmp_path}")
     content = json.loads((tmp_path / "eval_seed42.json").read_text())
     path = kept_key(content["provenance"]["seal"])
     assert f"the key is in {path} " in err
     assert path.stat().st_mode & 0o777 == 0o600
+    main(["show", "latest"])
+    assert str(path) in capsys.readouterr().out
     assert content["provenance"]["seal"] == key_digest(read_key(path))
     assert path.read_text().strip() not in (tmp_path / "eval_seed42.json").read_text()
     draw = content["provenance"]["draw"]

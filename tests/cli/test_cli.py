@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import RunCommand
+from conftest import SHORT_FLAGS, RunCommand
 
 from vecparity import Evaluation
 from vecparity.audits.finding import AuditFinding
@@ -264,3 +264,29 @@ def test_help_lists_every_command_and_needs_no_torch() -> None:
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     for name in ("eval", "history", "show"):
         assert f"│ {name} " in out
+
+
+def test_help_is_a_command_too(run_command: RunCommand) -> None:
+    assert run_command("help") == run_command("--help")
+    assert run_command("help", "show") == run_command("show", "--help")
+
+
+def test_help_of_eval_has_groups_examples_and_its_own_name(run_command: RunCommand) -> None:
+    status, text, _ = run_command("eval", "--help")
+    assert status == 0
+    assert text.split()[:3] == ["Usage:", "vecparity", "eval"]
+    assert text.count("vecparity eval mine.py") == 3
+    groups = ["What is evaluated", "Training", "Output", "Trust", "History", "Settings", "Limits"]
+    places = [text.index(f"─ {group} ") for group in groups[:5]]
+    assert places == sorted(places) and all(group in text for group in groups)
+    assert "('" not in text and "(42,)" not in text and "()" not in text
+
+
+def test_a_note_stands_in_the_history(run_command: RunCommand, tmp_path: Path) -> None:
+    short = SHORT_FLAGS.split()
+    history = ["--history", str(tmp_path / "history")]
+    status, _, _ = run_command("eval", *short, *history, "--note", "first try")
+    assert status == 0
+    assert "first try" in run_command("history", *history)[1]
+    status, _, err = run_command("eval", *short, "--no-history", "--note", "first try")
+    assert status == 2 and "--no-history cannot be combined with --note" in err

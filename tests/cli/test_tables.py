@@ -9,7 +9,7 @@ from vecparity.cli.output import PlainConsole
 
 
 def test_table_names_the_diverged(evaluation: Evaluation, diverged: Evaluation) -> None:
-    made = tables.table([("n32-k8", evaluation), ("n32-k8", diverged)])
+    made = tables.results([("n32-k8", evaluation), ("n32-k8", diverged)], "").whole()
     columns = [list(column.cells) for column in made.columns]
     assert columns[1] == ["isolated_cube", "diverges"]
     assert columns[4][1] == "1 runs diverged"

@@ -38,7 +38,7 @@ def read(line: str) -> tuple[Arguments, TaskConfig]:
         {},
         optional={
             "n_features": st.integers(20, 70),
-            "max_steps": st.integers(0, 200_000),
+            "max_steps": st.integers(1, 200_000),  # without a step the note says what to do
             "hidden_width": st.integers(1, 600),
             "early_stop_acc": st.floats(0, 2),
         },

@@ -87,6 +87,7 @@ class Arguments:
             default strategies that are not bundled are reported on, unless sealed.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
         no_history: Record nothing.
+        note: Words of yours that the history keeps with the evaluations.
         reuse: Reuse evaluations in the history with the same source, settings, engine and versions.
         list_strategies: Print the bundled strategies' names and stop.
         debug: Show a traceback with an error.
@@ -123,6 +124,7 @@ class Arguments:
     strategy_log: Annotated[Path | None, Trust] = None
     history: Annotated[Path | None, History] = None
     no_history: Annotated[Switch, History] = False
+    note: Annotated[str | None, History] = None
     reuse: Annotated[Switch, History] = False
     debug: Annotated[Switch, Other] = False
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Event, Thread
 from typing import IO, cast
 
+from rich.console import RenderableType
 from rich.progress import Task
-from rich.table import Table
 from rich.text import Text
 
 from vecparity.cli.messages import fail_to_print, say
@@ -86,7 +86,7 @@ class Display(ProgressTable):
         except OSError as error:
             self.status = fail_to_print(error)
 
-    def show(self, table: Table, *, always: bool = False) -> None:
+    def show(self, table: RenderableType, *, always: bool = False) -> None:
         """Shows a table if the display is live or it is shown always, on a terminal or not."""
         if self.is_live:
             self.console.print(table)

@@ -66,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:]
     debug = "--debug" in argv
     words = [argument for argument in argv if argument != "--debug"]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     if words[:1] == ["eval"]:
         return evaluate.main([*words[1:], *["--debug"] * debug])
     standard_streams.prepare()

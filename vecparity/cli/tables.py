@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from vecparity.cli.fitted_table import Column, FittedTable
 from vecparity.evaluation.result import Evaluation
 
@@ -29,11 +27,6 @@ def results(rows: Sequence[tuple[str, Evaluation]], remedy: str) -> FittedTable:
     """
     records = [_record(label, evaluation) for label, evaluation in rows]
     return FittedTable(records, _COLUMNS, is_boxed=False, remedy=remedy)
-
-
-def table(rows: Sequence[tuple[str, Evaluation]]) -> Table:
-    """Builds a table with all columns and one line for each labelled evaluation, whatever the width."""
-    return results(rows, "").whole()
 
 
 def _record(label: str, evaluation: Evaluation) -> dict[str, Any]:

@@ -62,6 +62,8 @@ def notes(evaluation: Evaluation) -> list[str]:
     if provenance.dtype != "float32":
         dtype = f"dtype=torch.{provenance.dtype}"
         sentences.append(f"It was trained in {provenance.dtype}, which only vecparity.evaluate(..., {dtype}) does.")
+    if evaluation.config.max_steps == 0:
+        sentences.append("It has no training step, which only vecparity.evaluate(..., max_steps=0) does.")
     return sentences
 
 

@@ -23,6 +23,7 @@ from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.files import make_writable
 from vecparity.history.recorder import Recorder, recorder, require_reusable
+from vecparity.history.records import require_note
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
@@ -99,10 +100,10 @@ def run(
             for job, evaluation in enumerate(evaluated):
                 rows.append((config.label, evaluation))
                 status = max(status, _settle(evaluation, paths.get((label, job))))
-            status = max(status, _record(records, evaluated, jobs))
+            status = max(status, _record(records, evaluated, jobs, arguments.note))
         if status != MachineError.exit_status:
             next(groups, None)  # all results are written: removes the checkpoints
-    display.show(tables.table(rows), always=len(jobs) > 1)
+    display.show(tables.results(rows, "vecparity history --wide shows all"), always=len(jobs) > 1)
     return status or display.status
 
 
@@ -160,8 +161,9 @@ def _output_paths(
 
 
 def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
-    if arguments.no_history and (arguments.history is not None or arguments.reuse):
-        flag = "--reuse" if arguments.reuse else f"--history {arguments.history}"
+    require_note(arguments.note)
+    if arguments.no_history and (arguments.history is not None or arguments.reuse or arguments.note):
+        flag = "--reuse" if arguments.reuse else "--note" if arguments.note else f"--history {arguments.history}"
         raise UsageError(f"--no-history cannot be combined with {flag}")
     return recorder(
         arguments.history,
@@ -172,10 +174,12 @@ def _recorder(arguments: Arguments) -> AbstractContextManager[Recorder]:
     )
 
 
-def _record(records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]]) -> int:
+def _record(
+    records: Recorder, evaluated: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]], note: str | None
+) -> int:
     """Records the evaluations, and returns an error's exit status or 0."""
     try:
-        for sentence in records.record(evaluated, jobs):
+        for sentence in records.record(evaluated, jobs, note):
             say(sentence)
     except MachineError as error:
         return fail(error)

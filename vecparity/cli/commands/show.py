@@ -123,6 +123,7 @@ def _facts(recorded: "Recorded") -> Table:
     from vecparity.evaluation.params import param_words
     from vecparity.evaluation.summary import verification
     from vecparity.history import reproduction
+    from vecparity.task.seeds import kept_key
 
     rows = Table(show_header=False, box=None)
     rows.add_column(no_wrap=True)
@@ -137,6 +138,8 @@ def _facts(recorded: "Recorded") -> Table:
         "params": " ".join(param_words(provenance.params)),
         "origin": "" if provenance.origin == "file" else provenance.origin,
     }
+    if provenance.seal is not None and (key := kept_key(provenance.seal)).exists():
+        facts |= {"key": str(key)}
     facts |= asdict(evaluation.config)
     facts |= {"score": verification(evaluation)}
     facts |= {f"audit: {found.name}": f"{found.verdict}: {found.summary}" for found in evaluation.findings}
