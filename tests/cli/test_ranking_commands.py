@@ -185,6 +185,19 @@ def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
 
 
+def test_compare_takes_every_setting(run: Run, tmp_path: Path) -> None:
+    flags = "--smoke --max-steps 30 --hidden-width 8 --num-orderings 1 --test-set-size 32 --format json"
+    out = run(compare, "isolated_cube", "default_4096", *flags.split(), "--history", str(tmp_path / "history"))
+    assert json.loads(out)[0]["config"] == "n32-k8"
+    with History(tmp_path / "history") as history:
+        configs = [recorded.evaluation.config for recorded in map(history.get, (1, 2))]
+        protocols = {entry.protocol for entry in history.entries()}
+    assert {(c.max_steps, c.hidden_width, c.num_orderings, c.num_hidden_secrets) for c in configs} == {(30, 8, 1, 2)}
+    assert protocols == {"custom"}
+    with pytest.raises(UsageError, match="expected isolated_cube #1 without --smoke, --max-steps"):
+        run(compare, "1", "2", "--smoke", "--max-steps", "30", "--history", str(tmp_path / "history"))
+
+
 def test_leaderboard_ranks_what_is_recorded(run: Run, at: str) -> None:
     out = run(leaderboard, "--history", at)
     assert out.startswith("protocol published, public seeds")

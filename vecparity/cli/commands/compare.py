@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity.cli.arguments import Seeds, Switch
+from vecparity.cli.arguments import Overrides, Seeds, Switch
 from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.cli.messages import warn
 from vecparity.cli.output import Format, show, show_json, show_records
 from vecparity.errors import UsageError
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
-from vecparity.task.config import CONFIGURATIONS, Protocol, task_config
+from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, protocol_name, task_config
 
 if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison
@@ -28,6 +28,7 @@ def compare(
     protocol: Protocol | None = None,
     config: Literal["n32-k8", "n50-k8", "n64-k8"] | None = None,
     all_configs: Switch = False,
+    smoke: Switch = False,
     seed: Annotated[Seeds, Parameter(show_default=False)] = (),
     per_secret: Switch = False,
     format_: Annotated[Format, Parameter(name="--format")] = "table",
@@ -36,6 +37,7 @@ def compare(
     history: Path | None = None,
     containment: Containment = "auto",
     require_containment: Level | None = None,
+    overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
     limits: Limits = Limits(),  # noqa: B008
 ) -> int:
     """Say whether strategies do better than the first, the baseline, and how sure that is.
@@ -47,6 +49,7 @@ def compare(
         protocol: The protocol for evaluating strategies: full or published. By default full.
         config: One of the benchmark's configurations, by default n32-k8.
         all_configs: All three configurations.
+        smoke: Short evaluations, to check that everything works.
         seed: Top-level seeds, whose secrets are pooled. By default 42.
         per_secret: Show each secret.
         format_: The output format. json has everything. In csv, an apostrophe marks texts that look like formulas.
@@ -55,6 +58,7 @@ def compare(
         history: The file in which evaluations are recorded; by default one in the user's data directory.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
+        overrides: Settings to evaluate strategies under.
         limits: Limits of each worker that runs a strategy.
     """
     from vecparity.evaluation.options import Options
@@ -65,12 +69,16 @@ def compare(
     if all_configs and config:
         raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
     references = resolve(what, history)
-    flags = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--seed": seed}
+    settings = {name: value for name, value in vars(overrides).items() if value is not None}
+    flags = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--smoke": smoke, "--seed": seed}
+    flags |= {f"--{name.replace('_', '-')}": True for name in settings}
     _require_own_settings(references, flags)
+    labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
+    chosen = protocol or "full"
     sides = _sides(
         references,
-        protocol or "full",
-        list(CONFIGURATIONS) if all_configs else [config or "n32-k8"],
+        protocol_name(chosen, smoke=smoke),
+        [task_config(label, protocol=chosen, smoke=smoke, **settings) for label in labels],
         seed or (42,),
         Options(containment=containment, require_containment=require_containment, limits=limits),
         reuse=not no_reuse,
@@ -94,8 +102,8 @@ def _require_own_settings(references: Sequence["Reference"], values: Mapping[str
 
 def _sides(
     references: Sequence["Reference"],
-    protocol: Protocol,
-    labels: Sequence[str],
+    protocol: str,
+    configs: Sequence[TaskConfig],
     seeds: Sequence[int],
     options: "Options",
     *,
@@ -108,7 +116,6 @@ def _sides(
     from vecparity.evaluation.result import Evaluation
     from vecparity.history.recorder import recorder
 
-    configs = [task_config(label, protocol=protocol) for label in labels]
     needs_history = not all(isinstance(reference.subject, Evaluation) for reference in references)
     with Interruption(), recorder(history, enabled=needs_history, reuse=reuse, warn=warn) as records:
         return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
