@@ -60,8 +60,10 @@ struct Workspace {
     // Computes z of every example of the batch, padded to whole vectors.
     void find_z(float b2) {
         network.forward(batch);
-        for (std::int64_t row = 0; row < batch.num_rows; ++row)
-            network.dz[row] = sum_of_lanes(network.z_lanes + row * kSumLanes) + b2;
+        // Of rows past the last, too, which are padding.
+        for (std::int64_t row = 0; row < batch.num_rows; row += kRowsSummed)
+            sums_of_lanes(network.z_lanes + row * kSumLanes, network.dz + row);
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) network.dz[row] += b2;
         for (std::int64_t example = 0; example < batch.num_examples; ++example)
             z[example] = network.dz[batch.shares_rows ? batch.row_of[example] : example];
         for (std::int64_t example = batch.num_examples; example < batch.max_rows; ++example) z[example] = 0;
@@ -99,6 +101,7 @@ struct Trainer {
     Sums train(const Shape& shape, const State& state, const Rows& rows, const Batches& batches,
                const Coefficients& by, bool all_features) {
         load_flat(shape, state, rows, all_features);
+        work.batch.pack_rows(work.features, rows, batches.num_steps * shape.batch_size);
         Sums sums = {0, 0, 0};
         // NaN once a weight is not finite: in torch, its product with an input of 0 makes the next loss NaN.
         Vector not_finite = times_zero(state.params, num_params(shape));
@@ -198,15 +201,15 @@ Sums train(const Shape& shape, const State& state, const Rows& rows, const Batch
 }
 
 std::int64_t count_correct(
-    const Shape& shape, const float* params, const Rows& rows, std::int64_t num_rows, void* scratch) {
+    const Shape& shape, const float* params, const Rows& rows, void* scratch) {
     Arena arena(scratch);
     Workspace<kNarrow> work(arena, shape);
     work.load_flat(params, shape, nullptr, true);
     std::int64_t correct = 0;
-    for (std::int64_t first = 0; first < num_rows; first += shape.batch_size) {
-        std::int64_t rest = num_rows - first;
+    for (std::int64_t first = 0; first < rows.count; first += shape.batch_size) {
+        std::int64_t rest = rows.count - first;
         std::int64_t count = rest < shape.batch_size ? rest : shape.batch_size;
-        Rows part = {rows.bits + first * shape.num_words, rows.labels + first, nullptr};
+        Rows part = {rows.bits + first * shape.num_words, rows.labels + first, nullptr, count};
         work.batch.read(work.features, part, nullptr, count);
         work.find_z(params[num_params(shape) - 1]);
         for (std::int64_t example = 0; example < count; example += kLanes) {

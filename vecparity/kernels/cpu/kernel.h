@@ -20,6 +20,7 @@ struct Rows {
     const std::uint64_t* bits;
     const std::uint8_t* labels;
     const std::uint64_t* used;
+    std::int64_t count;  // those that can be read; batches refer to no others
 };
 
 // A run's parameters and AdamW moments, flat: W1 [W, N], b1 [W], w2 [W], b2 [1].
@@ -58,8 +59,7 @@ struct Kernel {
     const char* name;
     std::size_t (*scratch_bytes)(const Shape&);
     Sums (*train)(const Shape&, const State&, const Rows&, const Batches&, const Coefficients&, void* scratch);
-    std::int64_t (*count_correct)(
-        const Shape&, const float* params, const Rows&, std::int64_t num_rows, void* scratch);
+    std::int64_t (*count_correct)(const Shape&, const float* params, const Rows&, void* scratch);
     void (*exp)(const float* x, float* y, std::int64_t count);
     void (*log)(const float* x, float* y, std::int64_t count);
     void (*fused)(const float* a, const float* b, const float* c, float* y, std::int64_t count);  // a * b + c

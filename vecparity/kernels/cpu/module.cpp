@@ -81,10 +81,12 @@ Shape checked_shape(std::int64_t n_features, std::int64_t hidden_width, std::siz
     return {n_features, (n_features + 63) / 64, hidden_width, static_cast<std::int64_t>(batch_size)};
 }
 
-// Checks that one run's batches refer to existing rows. Reading each index once costs little compared to training.
-void check_batches(
+// Checks that one run's batches refer to existing rows, and returns the number of rows up to the last of them. Reading
+// each index once costs little compared to training.
+std::int64_t check_batches(
     const std::int32_t* indices, const std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
     std::int64_t num_rows) {
+    std::int64_t num_read = 0;
     for (std::int64_t step = 0; step < num_steps; ++step, indices += batch_size) {
         require_within("lengths", lengths[step], 1, batch_size);
         std::uint32_t largest = 0;  // as unsigned, a negative index is huge
@@ -94,7 +96,9 @@ void check_batches(
         }
         if (static_cast<std::int64_t>(largest) >= num_rows)
             require_within("indices", static_cast<std::int32_t>(largest), 0, num_rows - 1);
+        num_read = num_read > largest ? num_read : static_cast<std::int64_t>(largest) + 1;
     }
+    return num_read;
 }
 
 const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
@@ -132,11 +136,12 @@ void advance(
     Scratch scratch(kernel.scratch_bytes(shape), threads);
     nb::gil_scoped_release unlocked;
     const std::int64_t num_rows = static_cast<std::int64_t>(bits.shape(0));
+    std::vector<std::int64_t> num_read(num_runs);
     // Check all runs before training any, so that a refused call changes nothing.
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int) {
         const std::size_t run = static_cast<std::size_t>(turn);
         require_within("first_row", first_row.data()[run], 0, num_rows - 1);
-        check_batches(
+        num_read[run] = check_batches(
             indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
             static_cast<std::int64_t>(num_steps), shape.batch_size, num_rows - first_row.data()[run]);
     });
@@ -149,7 +154,8 @@ void advance(
                 shape,
                 {params.data() + run * num_params, exp_avg.data() + run * num_params,
                  exp_avg_sq.data() + run * num_params},
-                {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words},
+                {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words,
+                 num_read[run]},
                 {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
                  static_cast<std::int64_t>(num_steps)},
                 {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
@@ -184,8 +190,8 @@ void count_correct(
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
         const std::size_t run = static_cast<std::size_t>(turn);
         correct.data()[run] = kernel.count_correct(
-            shape, params.data() + run * num_params, {words(bits[run].data()), labels[run].data(), nullptr},
-            static_cast<std::int64_t>(bits[run].shape(0)), scratch.of(thread));
+            shape, params.data() + run * num_params, {words(bits[run].data()), labels[run].data(), nullptr,
+            static_cast<std::int64_t>(bits[run].shape(0))}, scratch.of(thread));
     });
 }
 

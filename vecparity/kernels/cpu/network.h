@@ -89,13 +89,18 @@ struct Network {
         for (int v = 0; v < V; ++v) run[v] = Vector{};
         for (std::int64_t row = 0; row < batch.num_rows; ++row) {
             const std::uint16_t* offsets = batch.offsets + row * kGroupsInBlock;
-            for (int v = 0; v < V; ++v) delta[v] = where_positive(signs + row * V + v, splat(dz[row]));
-            add_to_entry(offsets[0], delta);
             if (!is_sorted) {
-                for (std::int64_t group = 1; group < batch.num_groups; ++group) add_to_entry(offsets[group], delta);
+                for (int v = 0; v < V; ++v) delta[v] = where_positive(signs + row * V + v, splat(dz[row]));
+                for (std::int64_t group = 0; group < batch.num_groups; ++group) add_to_entry(offsets[group], delta);
                 continue;
             }
-            for (int v = 0; v < V; ++v) run[v] += delta[v];
+            float* entry = entry_of(delta_tables, offsets[0]);
+            for (int v = 0; v < V; ++v) {
+                const Positive where = signs[row * V + v];
+                const Vector value = splat(dz[row]);
+                store(entry + v * kLanes, add_where_positive(load(entry + v * kLanes), where, value));
+                run[v] = add_where_positive(run[v], where, value);
+            }
             if (row + 1 < batch.num_rows && offsets[kGroupsInBlock + 1] == offsets[1]) continue;
             add_to_entry(offsets[1], run);
             for (int v = 0; v < V; ++v) run[v] = Vector{};
@@ -130,11 +135,18 @@ struct Network {
         for (int v = 0; v < V; ++v) w2[v] = load(params.w2(tile) + v * kLanes);
         const std::uint16_t* offsets = batch.offsets + block * batch.max_rows * kGroupsInBlock;
         const bool is_first = block == 0, is_last = block == batch.num_blocks - 1;
+        const bool is_pair = batch.num_groups == 2;
         Positive* signs = positive + tile * batch.max_rows * V;
         for (std::int64_t row = 0; row < batch.num_rows; ++row) {
             Vector h[V];
-            for (int v = 0; v < V; ++v) h[v] = is_first ? Vector{} : load(hidden + row * kUnits + v * kLanes);
-            add_entries<V>(tables, offsets + row * kGroupsInBlock, count, h);
+            if (is_pair) {
+                const float *first = entry_of(tables, offsets[row * kGroupsInBlock]),
+                            *second = entry_of(tables, offsets[row * kGroupsInBlock + 1]);
+                for (int v = 0; v < V; ++v) h[v] = load(first + v * kLanes) + load(second + v * kLanes);
+            } else {
+                for (int v = 0; v < V; ++v) h[v] = is_first ? Vector{} : load(hidden + row * kUnits + v * kLanes);
+                add_entries<V>(tables, offsets + row * kGroupsInBlock, count, h);
+            }
             if (!is_last) {
                 for (int v = 0; v < V; ++v) store(hidden + row * kUnits + v * kLanes, h[v]);
                 continue;
@@ -150,8 +162,12 @@ struct Network {
         }
     }
 
+    static float* entry_of(float* table, std::uint16_t offset) {
+        return reinterpret_cast<float*>(reinterpret_cast<char*>(table) + offset);
+    }
+
     void add_to_entry(std::uint16_t offset, const Vector (&delta)[V]) {
-        float* entry = reinterpret_cast<float*>(reinterpret_cast<char*>(delta_tables) + offset);
+        float* entry = entry_of(delta_tables, offset);
         for (int v = 0; v < V; ++v) store(entry + v * kLanes, load(entry + v * kLanes) + delta[v]);
     }
 
