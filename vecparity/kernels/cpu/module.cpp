@@ -101,6 +101,13 @@ std::int64_t check_batches(
     return num_read;
 }
 
+// Returns how many threads train one run, at most `most`: a power of two, since a team divides its slots evenly.
+int team_size(int threads, std::int64_t num_runs, int most) {
+    int size = 1;
+    while (2 * size <= most && 2 * size <= kSlots && 2 * size * num_runs <= threads) size *= 2;
+    return size;
+}
+
 const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
 
 void advance(
@@ -110,10 +117,11 @@ void advance(
     Array<const std::int64_t, 1> first_row, Array<const std::int64_t, 2> used, Array<const std::int64_t, 2> bits,
     Array<const std::uint8_t, 1> labels, Array<const std::int32_t, 3> indices, Array<const std::int32_t, 2> lengths,
     Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t n_features,
-    std::int64_t hidden_width, int threads, const std::string& level) {
+    std::int64_t hidden_width, int threads, int threads_per_run, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
     const Shape shape = checked_shape(n_features, hidden_width, indices.shape(2));
     require_within("threads", threads, 1, INT_MAX);
+    require_within("threads_per_run", threads_per_run, 1, INT_MAX);
     const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
     const std::size_t num_steps = indices.shape(1), num_words = bits.shape(1);
     require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
@@ -145,27 +153,50 @@ void advance(
             indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
             static_cast<std::int64_t>(num_steps), shape.batch_size, num_rows - first_row.data()[run]);
     });
-    for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
-        const std::size_t run = static_cast<std::size_t>(turn);
-        Sums sums = {0, 0, 0};
-        if (active.data()[run]) {
-            const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
-            sums = kernel.train(
-                shape,
-                {params.data() + run * num_params, exp_avg.data() + run * num_params,
-                 exp_avg_sq.data() + run * num_params},
-                {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words,
-                 num_read[run]},
-                {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
-                 static_cast<std::int64_t>(num_steps)},
-                {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
-                 step_size.data() + run * num_steps, root_correction2.data() + run * num_steps},
-                scratch.of(thread));
-            active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
-        }
+    std::vector<std::size_t> active_runs;
+    for (std::size_t run = 0; run < num_runs; ++run) {
+        if (active.data()[run])
+            active_runs.push_back(run);
+        else
+            loss.data()[run] = accuracy.data()[run] = 0, num_batches.data()[run] = 0;
+    }
+    const std::int64_t num_active = static_cast<std::int64_t>(active_runs.size());
+    const auto train = [&](std::int64_t turn, int thread, Team& team, int member) {
+        const std::size_t run = active_runs[static_cast<std::size_t>(turn)];
+        const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
+        const Sums sums = kernel.train(
+            shape,
+            {params.data() + run * num_params, exp_avg.data() + run * num_params, exp_avg_sq.data() + run * num_params},
+            {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words,
+             num_read[run]},
+            {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
+             static_cast<std::int64_t>(num_steps)},
+            {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
+             step_size.data() + run * num_steps, root_correction2.data() + run * num_steps},
+            scratch.of(thread), team, member);
+        if (member > 0) return;
+        active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
         loss.data()[run] = sums.loss;
         accuracy.data()[run] = sums.accuracy;
         num_batches.data()[run] = sums.num_batches;
+    };
+    const auto train_alone = [&](std::int64_t turn, int thread) {
+        Team alone = {1, 0, {}};
+        train(turn, thread, alone, 0);
+    };
+    const int size = team_size(threads, num_active, threads_per_run);
+    if (size == 1) {
+        for_each_parallel(num_active, threads, train_alone);
+        return;
+    }
+    std::vector<Team> teams(active_runs.size(), Team{size, 0, {}});
+    const int num_members = static_cast<int>(num_active) * size;
+    on_threads(num_members, [&](int thread, int count) {
+        if (count == num_members) {
+            train(thread / size, thread, teams[static_cast<std::size_t>(thread / size)], thread % size);
+        } else {  // some threads could not be started, and an incomplete team would wait for them forever
+            for (std::int64_t turn = thread; turn < num_active; turn += count) train_alone(turn, thread);
+        }
     });
 }
 
@@ -241,7 +272,7 @@ NB_MODULE(_native, module) {
         "one_minus_beta2"_a.noconvert(), "step_size"_a.noconvert(), "root_correction2"_a.noconvert(), "first_row"_a.noconvert(), "used"_a.noconvert(), "bits"_a.noconvert(),
         "labels"_a.noconvert(), "indices"_a.noconvert(), "lengths"_a.noconvert(), "loss"_a.noconvert(),
         "accuracy"_a.noconvert(), "num_batches"_a.noconvert(), "n_features"_a, "hidden_width"_a,
-        "threads"_a, "level"_a = "");
+        "threads"_a, "threads_per_run"_a = kSlots, "level"_a = "");
     module.def(
         "count_correct", count_correct, "params"_a.noconvert(), "bits"_a, "labels"_a, "correct"_a.noconvert(),
         "n_features"_a, "hidden_width"_a, "threads"_a, "level"_a = "");
