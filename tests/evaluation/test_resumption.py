@@ -15,6 +15,7 @@ from vecparity.evaluation import resumption
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Member
 from vecparity.history.recorder import Recorder
+from vecparity.training.engines import names as engine_names
 from vecparity.training.engines.names import EngineName
 from vecparity.training.progress import WindowClosed
 
@@ -51,6 +52,14 @@ def kept(directory: Path, **how: Any) -> Evaluation:
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
+
+
+def test_other_roundings_of_the_engine_are_not_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stopped(tmp_path / "kept", engine="vmap")
+    monkeypatch.setitem(engine_names._VERSIONS, "vmap", 2)
+    with pytest.warns(UserWarning, match=r"the nearest checkpoint is of another evaluation, .*engine_version"):
+        kept(tmp_path / "kept", resume=True, engine="vmap")
+    assert names(tmp_path / "kept") == before
 
 
 def test_what_is_done_is_discarded(tmp_path: Path, evaluation: Evaluation) -> None:

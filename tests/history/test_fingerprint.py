@@ -25,6 +25,7 @@ from vecparity.history.fingerprint import fingerprint
         ({"init_device": "cuda"}, False),
         ({"audit": "strict"}, False),
         ({"seal": "0" * 64}, False),
+        ({"engine_version": 9}, False),
         ({"params": {}}, True),
         ({"params": {"lr": 1}}, False),
     ],

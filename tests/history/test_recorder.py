@@ -23,6 +23,7 @@ from vecparity.evaluation import serialization
 from vecparity.history.database import VERSION
 from vecparity.history.store import History
 from vecparity.strategy.source import load
+from vecparity.training.engines import names as engine_names
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -50,6 +51,23 @@ def test_what_is_recorded_is_what_is_written(run_eval: RunEval, tmp_path: Path) 
     with History(tmp_path / "history") as history:
         recorded = serialization.dumps(history.get(1).evaluation)
     assert json.loads(recorded) == json.loads((tmp_path / "out" / "eval_seed42.json").read_text())
+
+
+def test_results_of_an_engine_that_rounded_otherwise_are_not_reused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ids() -> list[int]:
+        evaluate("isolated_cube", history=tmp_path / "history", reuse=True, **SHORT)
+        with History(tmp_path / "history") as history:
+            return [entry.id for entry in history.entries()]
+
+    first = ids()
+    assert ids() == first
+    monkeypatch.setitem(engine_names._VERSIONS, "native", 3)
+    monkeypatch.setitem(engine_names._VERSIONS, "vmap", 3)  # where native was not built
+    second = ids()
+    assert len(second) == len(first) + 1
+    assert ids() == second
 
 
 def test_without_a_history_nothing_is_recorded(

@@ -44,6 +44,7 @@ def arguments() -> Arguments:
         "n_features": FEATURES,
         "hidden_width": WIDTH,
         "threads": 1,
+        "threads_per_run": 1,
     }
 
 
@@ -76,6 +77,7 @@ ADVANCE: dict[str, tuple[Callable[[Arguments], None], str]] = {
     "width that wraps around": (with_value("hidden_width", 2**62), "hidden_width: .* got 4611686018427387904"),
     "no threads": (with_value("threads", 0), "threads: .* got 0"),
     "negative threads": (with_value("threads", -1), "threads: .* got -1"),
+    "no threads for a run": (with_value("threads_per_run", 0), "threads_per_run: .* got 0"),
     "no such level": (with_value("level", "sse9"), "no instruction set 'sse9'"),
 }
 

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 from vecparity import evaluate
 from vecparity.errors import MachineError, UsageError
 from vecparity.kernels.cpu import native
-from vecparity.task.config import TaskConfig
+from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.training.engines import vmap
-from vecparity.training.engines.native import NativeEngine
+from vecparity.training.engines.native import NativeEngine, _Pace
 from vecparity.training.runs import Run
 from vecparity.training.schedule import Schedule
 
@@ -179,6 +179,96 @@ def test_every_instruction_set_gives_the_same_bits(n_features: int, density: flo
         states.append(torch.stack([state_bits(ensemble, run) for run in range(len(runs))]))
     for level, state in zip(LEVELS, states, strict=True):
         assert torch.equal(state, states[0]), level
+
+
+@each_shape
+@pytest.mark.parametrize("hidden_width", [24, 100, 200, 512])
+@pytest.mark.parametrize("level", LEVELS)
+def test_threads_that_share_a_run_change_no_bit(level: str, hidden_width: int, n_features: int, density: float) -> None:
+    """Also where the network is too narrow for all of them, and with a run that diverges on one thread's units only."""
+    config = replace(CONFIG, n_features=n_features, hidden_width=hidden_width)
+    healthy = make_run(100, density, False, 1, config)
+    bias, weight = hidden_width * n_features, hidden_width * (n_features + 1)  # of the first unit
+    params = healthy.params.clone()
+    params[weight] = 0.0
+    ailing = replace(healthy, params=params, optimizer=OptimizerConfig(1e-3, 0.0, 0.9, 0.99))
+    states = []
+    for threads_per_run in (1, 2, 4):
+        engine = NativeEngine(threads=8, level=level, threads_per_run=threads_per_run)
+        ensemble = start([healthy, ailing], config=config)
+        ensemble.exp_avg[1, bias] = 3e38  # without a gradient: the first update overflows
+        metrics = [engine.advance(ensemble, window) for window in windows([healthy, ailing], [3, 9], config)]
+        sums = torch.stack([torch.stack([each.loss, each.accuracy, each.num_batches.double()]) for each in metrics])
+        states.append((torch.stack([state_bits(ensemble, run) for run in range(2)]), sums, ensemble.active))
+    assert states[0][1][:, 2].tolist() == [[3, 1], [9, 0]]
+    assert states[0][2].tolist() == [True, False]
+    for state, sums, active in states[1:]:
+        assert torch.equal(state, states[0][0])
+        assert torch.equal(sums.view(torch.int64), states[0][1].view(torch.int64))
+        assert torch.equal(active, states[0][2])
+
+
+def test_more_threads_than_cores_end_all_the_same() -> None:
+    """Threads that wait for one that has no core must let it have theirs."""
+    config = replace(CONFIG, hidden_width=512)
+    runs = [make_run(100, 1.0, False, seed, config) for seed in range(8)]
+    ensemble, alone = start(runs, config=config), start(runs, config=config)
+    for window in windows(runs, [30], config):
+        NativeEngine(threads=32, threads_per_run=4).advance(ensemble, window)
+        NativeEngine(threads=1).advance(alone, window)
+    assert torch.equal(ensemble.params, alone.params)
+
+
+def test_the_fastest_number_of_threads_per_run_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("vecparity.training.engines.native.perf_counter", lambda: clock[0])
+    pace, seconds = _Pace(), {4: 3.0, 2: 1.0, 1: 2.0}
+
+    def advance(most: int, num_windows: int) -> list[int]:
+        taken = []
+        for _ in range(num_windows):
+            with pace.measure((most,), most) as number:
+                clock[0] += seconds[number]
+            taken.append(number)
+        return taken
+
+    assert advance(4, 20) == [4, 2, 1, *[2] * 17]
+    seconds[2] = 4.0  # other work has come
+    assert set(advance(4, 2)[1:]) == {1}
+    assert advance(1, 3) == [1, 1, 1]
+    seconds[2] = 1.0  # and has gone, which is found out in time
+    assert advance(4, 200)[-1] == 2
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_update_is_as_near_to_float64_as_a_quotient(level: str) -> None:
+    """AdamW's denominator within two roundings, from the smallest second moments to infinite ones."""
+    config = replace(CONFIG, n_features=70, hidden_width=64)
+    run = replace(make_run(100, 0.0, False, 5, config), optimizer=OptimizerConfig(0.5, 0.0, 0.5, 0.75))
+    generator = torch.Generator().manual_seed(1)
+    ensemble = start([run], config=config)
+    shape, num_weights = ensemble.params.shape, 70 * 64  # of features that are never on: they have no gradient
+    exponents = torch.randint(-149, 128, shape, generator=generator).double()
+    ensemble.exp_avg_sq = (torch.rand(shape, generator=generator) * 2**exponents).float()
+    ensemble.exp_avg = torch.randn(shape, generator=generator)
+    ensemble.exp_avg_sq[0, :4] = torch.tensor([torch.inf, 0.0, 2.0**-149, 3.4e38])
+    ensemble.exp_avg[0, :4] = 1.0
+    ensemble.params.zero_()
+    before = (ensemble.exp_avg.double(), ensemble.exp_avg_sq.clone())
+    ensemble.step = 1  # so that the bias correction is sqrt(1 - 0.75^2), no power of two
+    for window in windows([run], [1], config):
+        by = ensemble.coefficients(1)
+        NativeEngine(level=level).advance(ensemble, window)
+    moment = (before[0] / 2)[0, :num_weights]  # exact
+    second = (before[1] * 0.75)[0, :num_weights]
+    assert torch.equal(ensemble.exp_avg_sq[0, :num_weights], second)
+    denominator = second.double().sqrt() / float(by.root_correction2) + 1e-8
+    expected = -moment * float(by.step_size) / denominator
+    found = ensemble.params[0, :num_weights].double()
+    assert found[0] == 0.0
+    # The root, the inverse, the fused product, the product of the step size and the quotient: five roundings, and one
+    # of the constant 1e-8; a float this small has an absolute error.
+    assert ((found - expected).abs() <= 6 * 2.0**-24 * expected.abs() + 2.0**-149).all()
 
 
 @each_shape

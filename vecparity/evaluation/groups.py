@@ -18,7 +18,7 @@ from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import draw_of, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
-from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.names import EngineName, version_of
 from vecparity.training.engines.select import choose_engine, device_name
 
 Recall = Callable[[TaskConfig, Provenance], Evaluation | None]
@@ -169,4 +169,5 @@ def _stamp(
         params=task.parameters.values,
         origin=task.strategy.origin,
         draw=draw_of(task.seeds),
+        engine_version=version_of(engine),
     )

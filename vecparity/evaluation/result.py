@@ -121,7 +121,8 @@ class Provenance:
     ``device`` is the model; ``device_type`` is ``cpu`` or ``cuda``. ``containment`` is the level in force while the
     strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key, and ``draw`` the nonce with which
     the key's owner can repeat it, or None for the key's common draw; ``params`` are the values of the
-    strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of.
+    strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of;
+    ``engine_version`` is the version of the engine's roundings (see `engines.names`).
     """
 
     vecparity: str
@@ -143,6 +144,7 @@ class Provenance:
     params: Params = field(default_factory=dict)
     origin: Origin = "file"
     draw: str | None = None
+    engine_version: Count = 1
 
     @property
     def title(self) -> str:

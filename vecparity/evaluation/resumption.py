@@ -18,7 +18,7 @@ from vecparity.task.config import TaskConfig
 from vecparity.task.seeds import SealedSeeds, draw_of, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.snapshot_coherence import Training, require
-from vecparity.training.engines.names import EngineName
+from vecparity.training.engines.names import EngineName, version_of
 from vecparity.training.engines.select import device_name
 from vecparity.training.runs import NO_EVALUATION, Run
 
@@ -181,6 +181,8 @@ def _identity(
         "torch": torch.__version__,
         "vecparity": _version.__version__,
     }
+    if (version := version_of(engine)) > 1:  # the first was recorded nowhere
+        identity["engine_version"] = version
     if devices[0].type == "cuda":  # kernels compile differently on another GPU model; the number of GPUs is irrelevant
         identity["gpu"] = " and ".join(sorted({device_name([device]) for device in devices}))
     if engine == "vmap":  # its rounding depends on more

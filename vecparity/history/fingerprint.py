@@ -17,7 +17,7 @@ def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
     Evaluations with the same digest repeat each other.
     """
     decides = asdict(config) | {name: value for name, value in asdict(provenance).items() if name not in _BESIDES}
-    for name in ("params", "draw"):  # earlier versions recorded none: their digests stay what they are
-        if not decides[name]:
+    for name, former in (("params", {}), ("draw", None), ("engine_version", 1)):
+        if decides[name] == former:  # earlier versions recorded none: their digests stay what they are
             del decides[name]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()

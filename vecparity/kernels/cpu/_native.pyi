@@ -31,6 +31,7 @@ def advance(
     n_features: int,
     hidden_width: int,
     threads: int,
+    threads_per_run: int = 4,
     level: str = "",
 ) -> None: ...
 def count_correct(

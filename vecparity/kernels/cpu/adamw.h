@@ -8,7 +8,7 @@ namespace vecparity {
 namespace {
 
 struct Step {
-    float decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root_correction2;
+    float decay, one_minus_beta1, beta2, one_minus_beta2, step_size, inverse_root_correction2;
 
     Step(const Coefficients& by, std::int64_t step)
         : decay(by.decay),
@@ -16,14 +16,19 @@ struct Step {
           beta2(by.beta2),
           one_minus_beta2(by.one_minus_beta2),
           step_size(by.step_size[step]),
-          root_correction2(by.root_correction2[step]) {}
+          inverse_root_correction2(1.0f / by.root_correction2[step]) {}
 
     // Updates one vector of parameters and its moments.
     void update(float* params, float* exp_avg, float* exp_avg_sq, Vector gradient, Vector& not_finite) const {
         Vector w = load(params), m = load(exp_avg), v = load(exp_avg_sq);
         m = fused(gradient - m, splat(one_minus_beta1), m);
         v = fused(gradient * one_minus_beta2, gradient, v * beta2);
-        w = w * decay - m * step_size / (square_root(v) / root_correction2 + 1e-8f);
+        // The inverse and the fused product are rounded once each, like the quotient and the sum in their place, so the
+        // denominator's error is at most as large: two roundings. Neither can overflow, or underflow to 0, where the
+        // quotient does not: root_correction2 lies between 1e-8 (beta2 is a double below 1) and 1. An infinite v gives
+        // an infinite denominator, and NaN gives NaN, as with a quotient.
+        Vector denominator = fused(square_root(v), splat(inverse_root_correction2), splat(1e-8f));
+        w = w * decay - m * step_size / denominator;
         not_finite += w * 0.0f;
         store(params, w);
         store(exp_avg, m);

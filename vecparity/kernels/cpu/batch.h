@@ -15,6 +15,7 @@ constexpr int kPatterns = 16;        // entries of a table
 constexpr int kGroupsInBlock = 16;   // tables in cache at a time, forward: 64 features
 constexpr int kRowGroupsInBlock = 8; // likewise backward: 32 rows
 constexpr int kFewFeatures = 8;      // up to here, equal rows are found by counting patterns
+constexpr std::int64_t kMostPacked = 1 << 15;  // rows of few features that are packed in advance
 
 struct Batch {
     std::int64_t num_examples;
@@ -24,7 +25,9 @@ struct Batch {
     std::int64_t num_groups;    // of features, at least 1
     std::int64_t num_blocks;
     bool shares_rows;
+    bool is_packed;             // whether packed_rows has all rows
     std::uint32_t* row_of;      // [example] if shares_rows
+    std::uint16_t* packed_rows; // [row of the dataset] its pattern, and its label in the upper byte
     std::uint64_t* bits;        // [row, word]
     float* labels;              // [example]
     std::uint16_t* offsets;     // [block, row, kGroupsInBlock]
@@ -37,6 +40,7 @@ struct Batch {
         max_rows = ceil_div(batch_size, kWordBits) * kWordBits;
         std::int64_t max_words = ceil_div(n_features, kWordBits);
         row_of = arena.take<std::uint32_t>(max_rows);
+        packed_rows = arena.take<std::uint16_t>(kMostPacked);
         bits = arena.take<std::uint64_t>(max_rows * max_words);
         labels = arena.take<float>(max_rows);
         offsets = arena.take<std::uint16_t>(max_words * max_rows * kGroupsInBlock);
@@ -50,24 +54,33 @@ struct Batch {
         num_groups = features.count ? ceil_div(features.count, kGroup) : 1;
         num_blocks = ceil_div(num_groups, kGroupsInBlock);
         shares_rows = features.count <= kFewFeatures;
+        is_packed = false;
         table_bytes = entry_bytes * kPatterns;
         for (std::uint32_t byte = 0; byte < 256; ++byte)
             pair[byte] = (byte & 15) * entry_bytes | ((byte >> 4) * entry_bytes + table_bytes) << 16;
     }
 
+    // Packs all rows in advance if they have few features and are read more than once in `num_reads` reads.
+    void pack_rows(const Features& features, const Rows& rows, std::int64_t num_reads) {
+        if (!shares_rows || rows.count > kMostPacked || rows.count > num_reads) return;
+        for (std::int64_t row = 0; row < rows.count; ++row) packed_rows[row] = pack(features, rows, row);
+        is_packed = true;
+    }
+
     // Reads the rows at `indices`, or rows 0, 1, ... if `indices` is null.
     void read(const Features& features, const Rows& rows, const std::int32_t* indices, std::int64_t count) {
         num_examples = num_rows = count;
+        for (std::int64_t example = count; example < max_rows; ++example) labels[example] = 0;
+        if (shares_rows) {
+            read_few(features, rows, indices);
+            return;
+        }
         for (std::int64_t example = 0; example < count; ++example) {
             std::int64_t row = indices ? indices[example] : example;
             features.pack(rows.bits + row * features.num_source_words, bits + example * row_words);
             labels[example] = rows.labels[row];
         }
-        for (std::int64_t example = count; example < max_rows; ++example) labels[example] = 0;
-        if (shares_rows) merge_rows();
         for (std::int64_t word = 0; word < row_words; ++word) find_offsets(word);
-        if (row_words == 0)  // no feature is ever on: every row looks up the empty entry
-            for (std::int64_t row = 0; row < num_rows; ++row) offsets[row * kGroupsInBlock] = 0;
     }
 
     // Computes row_offsets, for the gathering backward pass.
@@ -88,26 +101,35 @@ struct Batch {
     }
 
   private:
-    // Merges equal rows, and orders rows by their patterns.
-    void merge_rows() {
-        if (row_words == 0) {
-            num_rows = 1;
-            for (std::int64_t example = 0; example < num_examples; ++example) row_of[example] = 0;
-            return;
+    static std::uint16_t pack(const Features& features, const Rows& rows, std::int64_t row) {
+        std::uint64_t pattern = 0;  // stays 0 if no feature is ever on
+        features.pack(rows.bits + row * features.num_source_words, &pattern);
+        return static_cast<std::uint16_t>(pattern | static_cast<std::uint64_t>(rows.labels[row]) << kFewFeatures);
+    }
+
+    // Reads rows of few features: merges equal rows, and orders rows by their patterns.
+    void read_few(const Features& features, const Rows& rows, const std::int32_t* indices) {
+        constexpr std::uint32_t num_patterns = 1 << kFewFeatures;
+        std::uint8_t is_present[num_patterns] = {};
+        for (std::int64_t example = 0; example < num_examples; ++example) {
+            std::int64_t row = indices ? indices[example] : example;
+            std::uint32_t packed = is_packed ? packed_rows[row] : pack(features, rows, row);
+            labels[example] = static_cast<float>(packed >> kFewFeatures);
+            row_of[example] = packed % num_patterns;
+            is_present[packed % num_patterns] = 1;
         }
-        std::uint64_t is_present[(1 << kFewFeatures) / kWordBits] = {};
-        for (std::int64_t example = 0; example < num_examples; ++example)
-            is_present[bits[example] / kWordBits] |= std::uint64_t{1} << bits[example] % kWordBits;
-        std::uint32_t place[1 << kFewFeatures];
-        for (std::int64_t example = 0; example < num_examples; ++example)
-            row_of[example] = static_cast<std::uint32_t>(bits[example]);
+        std::uint32_t place[num_patterns];
         std::uint32_t count = 0;
-        for (std::uint64_t first = 0; first < 1 << kFewFeatures; first += kWordBits)
-            for (std::uint64_t rest = is_present[first / kWordBits]; rest; rest &= rest - 1) {
-                std::uint64_t pattern = first + static_cast<std::uint64_t>(__builtin_ctzll(rest));
+        for (std::uint32_t first = 0; first < num_patterns; first += 8) {
+            std::uint64_t eight;
+            __builtin_memcpy(&eight, is_present + first, sizeof eight);
+            for (; eight; eight &= eight - 1) {
+                std::uint32_t pattern = first + static_cast<std::uint32_t>(__builtin_ctzll(eight)) / 8;
                 place[pattern] = count;
-                bits[count++] = pattern;
+                __builtin_memcpy(offsets + count * kGroupsInBlock, pair + pattern, sizeof *pair);
+                ++count;
             }
+        }
         for (std::int64_t example = 0; example < num_examples; ++example) row_of[example] = place[row_of[example]];
         num_rows = count;
     }

@@ -50,21 +50,38 @@ struct Workspace {
         dz_of_row = arena.take<double>(batch.max_rows);
     }
 
-    void load_flat(const float* params, const Shape& shape, const std::uint64_t* used, bool all) {
+    void load_flat(
+        const float* params, const Shape& shape, const std::uint64_t* used, bool all, const Member& member) {
         features.choose(used, shape.n_features, all);
         batch.configure(features, V * kLanes * sizeof(float));
+        network.params.own(member, shape);
         network.params.load_flat(params, shape, features);
         network.clear();
     }
 
-    // Computes z of every example of the batch, padded to whole vectors.
-    void find_z(float b2) {
-        network.forward(batch);
-        for (std::int64_t row = 0; row < batch.num_rows; ++row)
-            network.dz[row] = sum_of_lanes(network.z_lanes + row * kSumLanes) + b2;
+    // Computes z of every example of the batch, padded to whole vectors. Returns whether all threads of the team had only
+    // finite parameters.
+    bool find_z(float b2, Member& member, bool is_finite) {
+        member.share(network.forward(batch, member), is_finite);
+        for (int other = 0; other < member.team_size(); ++other) is_finite &= member.shared_by(other).is_finite;
+        const float* of_slot[kSlots];
+        for (int slot = 0; slot < kSlots; ++slot) of_slot[slot] = member.shared_lanes(slot, network.z_size);
+        // Of rows past the last, too, which are padding.
+        for (std::int64_t row = 0; row < batch.num_rows; row += kRowsSummed) {
+            float lanes[kRowsSummed * kSumLanes];
+            for (std::int64_t i = 0; i < kRowsSummed * kSumLanes; i += kLanes) {
+                const std::int64_t at = row * kSumLanes + i;
+                Vector sum = load(of_slot[0] + at);
+                for (int slot = 1; slot < kSlots; ++slot) sum += load(of_slot[slot] + at);
+                store(lanes + i, sum);
+            }
+            sums_of_lanes(lanes, network.dz + row);
+        }
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) network.dz[row] += b2;
         for (std::int64_t example = 0; example < batch.num_examples; ++example)
             z[example] = network.dz[batch.shares_rows ? batch.row_of[example] : example];
         for (std::int64_t example = batch.num_examples; example < batch.max_rows; ++example) z[example] = 0;
+        return is_finite;
     }
 
     // Sums dz over the examples that share a row, and over all examples, in double precision because terms cancel.
@@ -97,23 +114,25 @@ struct Trainer {
     Trainer(Arena& arena, const Shape& shape) : work(arena, shape), optimizer(arena, shape) {}
 
     Sums train(const Shape& shape, const State& state, const Rows& rows, const Batches& batches,
-               const Coefficients& by, bool all_features) {
-        load_flat(shape, state, rows, all_features);
+               const Coefficients& by, bool all_features, Member& member) {
+        load_flat(shape, state, rows, all_features, member);
+        work.batch.pack_rows(work.features, rows, batches.num_steps * shape.batch_size);
         Sums sums = {0, 0, 0};
         // NaN once a weight is not finite: in torch, its product with an input of 0 makes the next loss NaN.
         Vector not_finite = times_zero(state.params, num_params(shape));
         for (std::int64_t step = 0; step < batches.num_steps; ++step) {
             std::int64_t count = batches.lengths[step];
             work.batch.read(work.features, rows, batches.indices + step * shape.batch_size, count);
-            work.find_z(optimizer.b2[0]);
+            bool is_finite = work.find_z(optimizer.b2[0], member, !any_nan(not_finite));
             Head batch_head = head(work.z, work.batch.labels, count, work.dz, work.log_likelihoods);
-            if (!__builtin_isfinite(batch_head.loss) || any_nan(not_finite)) break;
+            if (!__builtin_isfinite(batch_head.loss) || !is_finite) break;
             update(Step(by, step), not_finite);
             sums.loss += batch_head.loss;
             sums.accuracy += batch_head.accuracy;
             ++sums.num_batches;
         }
-        store_flat(shape, state, by.decay, sums.num_batches);
+        member.meet();  // no thread stores before all have loaded
+        store_flat(shape, state, by.decay, sums.num_batches, member.index() == 0);
         return sums;
     }
 
@@ -123,7 +142,7 @@ struct Trainer {
         float b2_gradient = work.share_dz();
         bool is_small = work.batch.num_groups <= kScatterGroups;
         if (!is_small) work.batch.transpose(work.features.count);
-        for (std::int64_t tile = 0; tile < network.params.count; ++tile) {
+        for (std::int64_t tile = network.params.first; tile < network.params.end; ++tile) {
             if (is_small)
                 network.scatter_gradient(work.batch, tile);
             else
@@ -135,8 +154,11 @@ struct Trainer {
 
     static constexpr std::int64_t kScatterGroups = 4;
 
-    void load_flat(const Shape& shape, const State& state, const Rows& rows, bool all_features) {
-        work.load_flat(state.params, shape, rows.used, all_features);
+    void load_flat(
+        const Shape& shape, const State& state, const Rows& rows, bool all_features, const Member& member) {
+        work.load_flat(state.params, shape, rows.used, all_features, member);
+        optimizer.exp_avg.own(member, shape);
+        optimizer.exp_avg_sq.own(member, shape);
         optimizer.exp_avg.load_flat(state.exp_avg, shape, work.features);
         optimizer.exp_avg_sq.load_flat(state.exp_avg_sq, shape, work.features);
         std::int64_t last = num_params(shape) - 1;
@@ -145,12 +167,19 @@ struct Trainer {
         optimizer.b2_exp_avg_sq = splat(state.exp_avg_sq[last]);
     }
 
-    void store_flat(const Shape& shape, const State& state, float decay, std::int64_t num_updates) const {
-        if (work.features.count < shape.n_features)
-            decay_weights(state.params, shape.hidden_width * shape.n_features, decay, num_updates);
-        work.network.params.store_flat(state.params, shape, work.features);
+    // Stores the state of this thread's units, and of b2 if it is to do so.
+    void store_flat(
+        const Shape& shape, const State& state, float decay, std::int64_t num_updates, bool stores_b2) const {
+        const Tiles<V>& params = work.network.params;
+        const std::int64_t first_unit = params.first * params.kUnits, end_unit = params.end * params.kUnits;
+        const std::int64_t num_units = (end_unit < shape.hidden_width ? end_unit : shape.hidden_width) - first_unit;
+        if (work.features.count < shape.n_features && num_units > 0)
+            decay_weights(
+                state.params + first_unit * shape.n_features, num_units * shape.n_features, decay, num_updates);
+        params.store_flat(state.params, shape, work.features);
         optimizer.exp_avg.store_flat(state.exp_avg, shape, work.features);
         optimizer.exp_avg_sq.store_flat(state.exp_avg_sq, shape, work.features);
+        if (!stores_b2) return;
         std::int64_t last = num_params(shape) - 1;
         state.params[last] = optimizer.b2[0];
         state.exp_avg[last] = optimizer.b2_exp_avg[0];
@@ -183,32 +212,35 @@ std::int64_t count_features(const std::uint64_t* used, const Shape& shape, bool 
 
 template <int V>
 Sums train_with(const Shape& shape, const State& state, const Rows& rows, const Batches& batches,
-                const Coefficients& by, void* scratch, bool all_features) {
+                const Coefficients& by, void* scratch, bool all_features, Member& member) {
     Arena arena(scratch);
     Trainer<V> trainer(arena, shape);
-    return trainer.train(shape, state, rows, batches, by, all_features);
+    return trainer.train(shape, state, rows, batches, by, all_features, member);
 }
 
 Sums train(const Shape& shape, const State& state, const Rows& rows, const Batches& batches, const Coefficients& by,
-           void* scratch) {
+           void* scratch, Team& team, int index) {
+    Member member(team, index);
     bool all = !can_skip_unused(shape, state, rows.used, by.decay);
     bool is_wide = count_features(rows.used, shape, all) <= kFeaturesOfWideTiles;
-    return is_wide ? train_with<kWide>(shape, state, rows, batches, by, scratch, all)
-                   : train_with<kNarrow>(shape, state, rows, batches, by, scratch, all);
+    return is_wide ? train_with<kWide>(shape, state, rows, batches, by, scratch, all, member)
+                   : train_with<kNarrow>(shape, state, rows, batches, by, scratch, all, member);
 }
 
 std::int64_t count_correct(
-    const Shape& shape, const float* params, const Rows& rows, std::int64_t num_rows, void* scratch) {
+    const Shape& shape, const float* params, const Rows& rows, void* scratch) {
     Arena arena(scratch);
     Workspace<kNarrow> work(arena, shape);
-    work.load_flat(params, shape, nullptr, true);
+    Team alone = {1, 0, {}};
+    Member member(alone, 0);
+    work.load_flat(params, shape, nullptr, true, member);
     std::int64_t correct = 0;
-    for (std::int64_t first = 0; first < num_rows; first += shape.batch_size) {
-        std::int64_t rest = num_rows - first;
+    for (std::int64_t first = 0; first < rows.count; first += shape.batch_size) {
+        std::int64_t rest = rows.count - first;
         std::int64_t count = rest < shape.batch_size ? rest : shape.batch_size;
-        Rows part = {rows.bits + first * shape.num_words, rows.labels + first, nullptr};
+        Rows part = {rows.bits + first * shape.num_words, rows.labels + first, nullptr, count};
         work.batch.read(work.features, part, nullptr, count);
-        work.find_z(params[num_params(shape) - 1]);
+        work.find_z(params[num_params(shape) - 1], member, true);
         for (std::int64_t example = 0; example < count; example += kLanes) {
             float p[kLanes];
             store(p, sigmoid(load(work.z + example)));

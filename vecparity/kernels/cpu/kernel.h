@@ -20,6 +20,7 @@ struct Rows {
     const std::uint64_t* bits;
     const std::uint8_t* labels;
     const std::uint64_t* used;
+    std::int64_t count;  // those that can be read; batches refer to no others
 };
 
 // A run's parameters and AdamW moments, flat: W1 [W, N], b1 [W], w2 [W], b2 [1].
@@ -53,13 +54,28 @@ struct Sums {
     std::int64_t num_batches;
 };
 
-// One compilation of the kernel. Scratch is 64-byte aligned, has `scratch_bytes`, and serves one thread at a time.
+// The parts in which z is summed, whatever the number of threads: the most threads that can train one run.
+constexpr int kSlots = 4;
+
+// The threads that train one run together (see team.h).
+struct Team {
+    struct alignas(64) Share {
+        const float* z_lanes;
+        bool is_finite;
+    };
+    int size;  // divides kSlots
+    alignas(64) std::int64_t num_arrivals;
+    Share shares[2][kSlots];
+};
+
+// One compilation of the kernel. Scratch is 64-byte aligned, has `scratch_bytes`, and serves one thread at a time. All
+// `member`s of a team, from 0, call `train` at the same time, each with its own scratch; all return the same.
 struct Kernel {
     const char* name;
     std::size_t (*scratch_bytes)(const Shape&);
-    Sums (*train)(const Shape&, const State&, const Rows&, const Batches&, const Coefficients&, void* scratch);
-    std::int64_t (*count_correct)(
-        const Shape&, const float* params, const Rows&, std::int64_t num_rows, void* scratch);
+    Sums (*train)(
+        const Shape&, const State&, const Rows&, const Batches&, const Coefficients&, void* scratch, Team&, int member);
+    std::int64_t (*count_correct)(const Shape&, const float* params, const Rows&, void* scratch);
     void (*exp)(const float* x, float* y, std::int64_t count);
     void (*log)(const float* x, float* y, std::int64_t count);
     void (*fused)(const float* a, const float* b, const float* c, float* y, std::int64_t count);  // a * b + c

@@ -81,10 +81,12 @@ Shape checked_shape(std::int64_t n_features, std::int64_t hidden_width, std::siz
     return {n_features, (n_features + 63) / 64, hidden_width, static_cast<std::int64_t>(batch_size)};
 }
 
-// Checks that one run's batches refer to existing rows. Reading each index once costs little compared to training.
-void check_batches(
+// Checks that one run's batches refer to existing rows, and returns the number of rows up to the last of them. Reading
+// each index once costs little compared to training.
+std::int64_t check_batches(
     const std::int32_t* indices, const std::int32_t* lengths, std::int64_t num_steps, std::int64_t batch_size,
     std::int64_t num_rows) {
+    std::int64_t num_read = 0;
     for (std::int64_t step = 0; step < num_steps; ++step, indices += batch_size) {
         require_within("lengths", lengths[step], 1, batch_size);
         std::uint32_t largest = 0;  // as unsigned, a negative index is huge
@@ -94,7 +96,16 @@ void check_batches(
         }
         if (static_cast<std::int64_t>(largest) >= num_rows)
             require_within("indices", static_cast<std::int32_t>(largest), 0, num_rows - 1);
+        num_read = num_read > largest ? num_read : static_cast<std::int64_t>(largest) + 1;
     }
+    return num_read;
+}
+
+// Returns how many threads train one run, at most `most`: a power of two, since a team divides its slots evenly.
+int team_size(int threads, std::int64_t num_runs, int most) {
+    int size = 1;
+    while (2 * size <= most && 2 * size <= kSlots && 2 * size * num_runs <= threads) size *= 2;
+    return size;
 }
 
 const std::uint64_t* words(const std::int64_t* bits) { return reinterpret_cast<const std::uint64_t*>(bits); }
@@ -106,10 +117,11 @@ void advance(
     Array<const std::int64_t, 1> first_row, Array<const std::int64_t, 2> used, Array<const std::int64_t, 2> bits,
     Array<const std::uint8_t, 1> labels, Array<const std::int32_t, 3> indices, Array<const std::int32_t, 2> lengths,
     Array<double, 1> loss, Array<double, 1> accuracy, Array<std::int64_t, 1> num_batches, std::int64_t n_features,
-    std::int64_t hidden_width, int threads, const std::string& level) {
+    std::int64_t hidden_width, int threads, int threads_per_run, const std::string& level) {
     const Kernel& kernel = kernel_of(level);
     const Shape shape = checked_shape(n_features, hidden_width, indices.shape(2));
     require_within("threads", threads, 1, INT_MAX);
+    require_within("threads_per_run", threads_per_run, 1, INT_MAX);
     const std::size_t num_runs = params.shape(0), num_params = params.shape(1);
     const std::size_t num_steps = indices.shape(1), num_words = bits.shape(1);
     require(static_cast<std::int64_t>(num_params) == hidden_width * (n_features + 2) + 1, "params: wrong length");
@@ -132,34 +144,59 @@ void advance(
     Scratch scratch(kernel.scratch_bytes(shape), threads);
     nb::gil_scoped_release unlocked;
     const std::int64_t num_rows = static_cast<std::int64_t>(bits.shape(0));
+    std::vector<std::int64_t> num_read(num_runs);
     // Check all runs before training any, so that a refused call changes nothing.
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int) {
         const std::size_t run = static_cast<std::size_t>(turn);
         require_within("first_row", first_row.data()[run], 0, num_rows - 1);
-        check_batches(
+        num_read[run] = check_batches(
             indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
             static_cast<std::int64_t>(num_steps), shape.batch_size, num_rows - first_row.data()[run]);
     });
-    for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
-        const std::size_t run = static_cast<std::size_t>(turn);
-        Sums sums = {0, 0, 0};
-        if (active.data()[run]) {
-            const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
-            sums = kernel.train(
-                shape,
-                {params.data() + run * num_params, exp_avg.data() + run * num_params,
-                 exp_avg_sq.data() + run * num_params},
-                {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words},
-                {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
-                 static_cast<std::int64_t>(num_steps)},
-                {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
-                 step_size.data() + run * num_steps, root_correction2.data() + run * num_steps},
-                scratch.of(thread));
-            active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
-        }
+    std::vector<std::size_t> active_runs;
+    for (std::size_t run = 0; run < num_runs; ++run) {
+        if (active.data()[run])
+            active_runs.push_back(run);
+        else
+            loss.data()[run] = accuracy.data()[run] = 0, num_batches.data()[run] = 0;
+    }
+    const std::int64_t num_active = static_cast<std::int64_t>(active_runs.size());
+    const auto train = [&](std::int64_t turn, int thread, Team& team, int member) {
+        const std::size_t run = active_runs[static_cast<std::size_t>(turn)];
+        const std::size_t start = static_cast<std::size_t>(first_row.data()[run]);
+        const Sums sums = kernel.train(
+            shape,
+            {params.data() + run * num_params, exp_avg.data() + run * num_params, exp_avg_sq.data() + run * num_params},
+            {words(bits.data()) + start * num_words, labels.data() + start, words(used.data()) + run * num_words,
+             num_read[run]},
+            {indices.data() + run * num_steps * indices.shape(2), lengths.data() + run * num_steps,
+             static_cast<std::int64_t>(num_steps)},
+            {decay.data()[run], one_minus_beta1.data()[run], beta2.data()[run], one_minus_beta2.data()[run],
+             step_size.data() + run * num_steps, root_correction2.data() + run * num_steps},
+            scratch.of(thread), team, member);
+        if (member > 0) return;
+        active.data()[run] = sums.num_batches == static_cast<std::int64_t>(num_steps);
         loss.data()[run] = sums.loss;
         accuracy.data()[run] = sums.accuracy;
         num_batches.data()[run] = sums.num_batches;
+    };
+    const auto train_alone = [&](std::int64_t turn, int thread) {
+        Team alone = {1, 0, {}};
+        train(turn, thread, alone, 0);
+    };
+    const int size = team_size(threads, num_active, threads_per_run);
+    if (size == 1) {
+        for_each_parallel(num_active, threads, train_alone);
+        return;
+    }
+    std::vector<Team> teams(active_runs.size(), Team{size, 0, {}});
+    const int num_members = static_cast<int>(num_active) * size;
+    on_threads(num_members, [&](int thread, int count) {
+        if (count == num_members) {
+            train(thread / size, thread, teams[static_cast<std::size_t>(thread / size)], thread % size);
+        } else {  // some threads could not be started, and an incomplete team would wait for them forever
+            for (std::int64_t turn = thread; turn < num_active; turn += count) train_alone(turn, thread);
+        }
     });
 }
 
@@ -184,8 +221,8 @@ void count_correct(
     for_each_parallel(static_cast<std::int64_t>(num_runs), threads, [&](std::int64_t turn, int thread) {
         const std::size_t run = static_cast<std::size_t>(turn);
         correct.data()[run] = kernel.count_correct(
-            shape, params.data() + run * num_params, {words(bits[run].data()), labels[run].data(), nullptr},
-            static_cast<std::int64_t>(bits[run].shape(0)), scratch.of(thread));
+            shape, params.data() + run * num_params, {words(bits[run].data()), labels[run].data(), nullptr,
+            static_cast<std::int64_t>(bits[run].shape(0))}, scratch.of(thread));
     });
 }
 
@@ -235,7 +272,7 @@ NB_MODULE(_native, module) {
         "one_minus_beta2"_a.noconvert(), "step_size"_a.noconvert(), "root_correction2"_a.noconvert(), "first_row"_a.noconvert(), "used"_a.noconvert(), "bits"_a.noconvert(),
         "labels"_a.noconvert(), "indices"_a.noconvert(), "lengths"_a.noconvert(), "loss"_a.noconvert(),
         "accuracy"_a.noconvert(), "num_batches"_a.noconvert(), "n_features"_a, "hidden_width"_a,
-        "threads"_a, "level"_a = "");
+        "threads"_a, "threads_per_run"_a = kSlots, "level"_a = "");
     module.def(
         "count_correct", count_correct, "params"_a.noconvert(), "bits"_a, "labels"_a, "correct"_a.noconvert(),
         "n_features"_a, "hidden_width"_a, "threads"_a, "level"_a = "");

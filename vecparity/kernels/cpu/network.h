@@ -26,7 +26,9 @@ struct Network {
     float* delta_tables;    // [kRowGroupsInBlock, kPatterns, unit]
     float* hidden;          // [row, unit], used if a row's groups need several blocks
     Positive* positive;     // [tile, row, V]
-    float* z_lanes;         // [row, kSumLanes]
+    float* z_lanes[2];      // [slot, row, kSumLanes], in turn
+    std::int64_t z_size;    // of a slot
+    std::int64_t slot_ends[kSlots];  // the tile behind each slot's last
     float* dz;              // [row], 0 in padding
     float* gradient;        // [feature + 1, unit]: G of one tile, with the bias last
 
@@ -37,7 +39,9 @@ struct Network {
         delta_tables = arena.take<float>(kRowGroupsInBlock * kTable);
         hidden = arena.take<float>(max_rows * kUnits);
         positive = arena.take<Positive>(params.count * max_rows * V);
-        z_lanes = arena.take<float>(max_rows * kSumLanes);
+        z_size = max_rows * kSumLanes;
+        for (float*& lanes : z_lanes) lanes = arena.take<float>(kSlots * z_size);
+        for (int slot = 0; slot < kSlots; ++slot) slot_ends[slot] = params.first_of_slot(slot + 1, shape);
         dz = arena.take<float>(max_rows);
         gradient = arena.take<float>((shape.n_features + 1) * kUnits);
     }
@@ -48,9 +52,22 @@ struct Network {
         for (std::int64_t i = 0; i < kRowGroupsInBlock * kTable; ++i) delta_tables[i] = 0;
     }
 
-    void forward(const Batch& batch) {
-        for (std::int64_t tile = 0; tile < params.count; ++tile)
-            for (std::int64_t block = 0; block < batch.num_blocks; ++block) forward_block(batch, tile, block);
+    // Computes the lanes of z, summed over each of this thread's slots, and returns them: [slot, row, kSumLanes].
+    const float* forward(const Batch& batch, const Member& member) {
+        float* const lanes = z_lanes[member.next_buffer()];
+        const std::int64_t size = batch.num_rows * kSumLanes;
+        const int first_slot = member.first_slot(), num_slots = member.end_slot() - first_slot;
+        std::int64_t tile = params.first;
+        for (int slot = 0; slot < num_slots; ++slot) {
+            float* of_slot = lanes + slot * z_size;
+            const std::int64_t first = tile, end = slot_ends[first_slot + slot];
+            if (first == end)  // the network is too narrow
+                for (std::int64_t i = 0; i < size; i += kLanes) store(of_slot + i, Vector{});
+            for (; tile < end; ++tile)
+                for (std::int64_t block = 0; block < batch.num_blocks; ++block)
+                    forward_block(batch, tile, block, of_slot, tile == first);
+        }
+        return lanes;
     }
 
     // For many features: takes rows in groups of four, and gathers G from tables of partial sums of their deltas.
@@ -80,32 +97,19 @@ struct Network {
 
     // For few features: scatters each row's deltas to the entries that the row looked up in the forward pass.
     void scatter_gradient(const Batch& batch, std::int64_t tile) {
-        for (std::int64_t i = 0; i < batch.num_groups * kTable; i += kLanes) store(delta_tables + i, Vector{});
-        const Positive* signs = positive + tile * batch.max_rows * V;
-        // Merged rows are ordered by their patterns, so rows with the same second group are consecutive: their deltas
-        // are summed before they are stored.
-        const bool is_sorted = batch.shares_rows && batch.num_groups == 2;
-        Vector delta[V], run[V];
-        for (int v = 0; v < V; ++v) run[v] = Vector{};
-        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
-            const std::uint16_t* offsets = batch.offsets + row * kGroupsInBlock;
-            for (int v = 0; v < V; ++v) delta[v] = where_positive(signs + row * V + v, splat(dz[row]));
-            add_to_entry(offsets[0], delta);
-            if (!is_sorted) {
-                for (std::int64_t group = 1; group < batch.num_groups; ++group) add_to_entry(offsets[group], delta);
-                continue;
-            }
-            for (int v = 0; v < V; ++v) run[v] += delta[v];
-            if (row + 1 < batch.num_rows && offsets[kGroupsInBlock + 1] == offsets[1]) continue;
-            add_to_entry(offsets[1], run);
-            for (int v = 0; v < V; ++v) run[v] = Vector{};
-        }
+        const std::int64_t num_groups = batch.num_groups;
+        for (std::int64_t i = 0; i < num_groups * kTable; i += kLanes) store(delta_tables + i, Vector{});
+        if (batch.shares_rows && num_groups == 2)
+            scatter_pairs(batch, tile);
+        else
+            scatter_rows(batch, tile);
         for (std::int64_t group = 0; group < batch.num_groups; ++group)
             for (std::int64_t i = 0; i < kUnits; i += kLanes) sum_entries_by_bit(group, i);
     }
 
   private:
-    void forward_block(const Batch& batch, std::int64_t tile, std::int64_t block) {
+    void forward_block(
+        const Batch& batch, std::int64_t tile, std::int64_t block, float* z_of_slot, bool is_first_tile) {
         const std::int64_t first_group = block * kGroupsInBlock;
         const std::int64_t rest = batch.num_groups - first_group;
         const std::int64_t count = rest < kGroupsInBlock ? rest : kGroupsInBlock;
@@ -126,32 +130,90 @@ struct Network {
                 if (group == 0 && first_group > 0) store(to, Vector{});
             }
         }
-        Vector w2[V];
-        for (int v = 0; v < V; ++v) w2[v] = load(params.w2(tile) + v * kLanes);
         const std::uint16_t* offsets = batch.offsets + block * batch.max_rows * kGroupsInBlock;
         const bool is_first = block == 0, is_last = block == batch.num_blocks - 1;
-        Positive* signs = positive + tile * batch.max_rows * V;
-        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
-            Vector h[V];
+        if (batch.num_groups == 2) {
+            finish_rows(batch, tile, z_of_slot, is_first_tile, [=](std::int64_t row, Vector (&h)[V]) {
+                const float *first = entry_of(tables, offsets[row * kGroupsInBlock]),
+                            *second = entry_of(tables, offsets[row * kGroupsInBlock + 1]);
+                for (int v = 0; v < V; ++v) h[v] = load(first + v * kLanes) + load(second + v * kLanes);
+            });
+            return;
+        }
+        const auto add_block = [=](std::int64_t row, Vector (&h)[V]) {
             for (int v = 0; v < V; ++v) h[v] = is_first ? Vector{} : load(hidden + row * kUnits + v * kLanes);
             add_entries<V>(tables, offsets + row * kGroupsInBlock, count, h);
-            if (!is_last) {
-                for (int v = 0; v < V; ++v) store(hidden + row * kUnits + v * kLanes, h[v]);
-                continue;
-            }
-            float* lanes = z_lanes + row * kSumLanes;
-            Vector z[kSumVectors];
-            for (int i = 0; i < kSumVectors; ++i) z[i] = tile ? load(lanes + i * kLanes) : Vector{};
+        };
+        if (is_last) {
+            finish_rows(batch, tile, z_of_slot, is_first_tile, add_block);
+            return;
+        }
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
+            Vector h[V];
+            add_block(row, h);
+            for (int v = 0; v < V; ++v) store(hidden + row * kUnits + v * kLanes, h[v]);
+        }
+    }
+
+    // Goes on from h, which `find_h` finds for each row: stores the signs of h, and adds to the lanes of z.
+    template <typename FindH>
+    void finish_rows(const Batch& batch, std::int64_t tile, float* lanes, bool is_first_tile, const FindH& find_h) {
+        Vector w2[V];
+        for (int v = 0; v < V; ++v) w2[v] = load(params.w2(tile) + v * kLanes);
+        Positive* signs = positive + tile * batch.max_rows * V;
+        const std::int64_t num_rows = batch.num_rows;
+        for (std::int64_t row = 0; row < num_rows; ++row, lanes += kSumLanes, signs += V) {
+            Vector h[V], z[kSumVectors];
+            find_h(row, h);
+            for (int i = 0; i < kSumVectors; ++i) z[i] = is_first_tile ? Vector{} : load(lanes + i * kLanes);
             for (int v = 0; v < V; ++v) {
-                h[v] = relu(h[v], signs + row * V + v);
+                h[v] = relu(h[v], signs + v);
                 z[v % kSumVectors] = fused(w2[v], h[v], z[v % kSumVectors]);
             }
             for (int i = 0; i < kSumVectors; ++i) store(lanes + i * kLanes, z[i]);
         }
     }
 
+    void scatter_rows(const Batch& batch, std::int64_t tile) {
+        const Positive* signs = positive + tile * batch.max_rows * V;
+        for (std::int64_t row = 0; row < batch.num_rows; ++row) {
+            const std::uint16_t* offsets = batch.offsets + row * kGroupsInBlock;
+            Vector delta[V];
+            for (int v = 0; v < V; ++v) delta[v] = where_positive(signs + row * V + v, splat(dz[row]));
+            for (std::int64_t group = 0; group < batch.num_groups; ++group) add_to_entry(offsets[group], delta);
+        }
+    }
+
+    // Merged rows are ordered by their patterns, so rows with the same second group are consecutive: their deltas are
+    // summed before they are stored.
+    void scatter_pairs(const Batch& batch, std::int64_t tile) {
+        const Positive* signs = positive + tile * batch.max_rows * V;
+        const std::uint16_t* offsets = batch.offsets;
+        float* const table = delta_tables;
+        const std::int64_t num_rows = batch.num_rows;
+        Vector run[V];
+        for (int v = 0; v < V; ++v) run[v] = Vector{};
+        for (std::int64_t row = 0; row < num_rows; ++row, offsets += kGroupsInBlock, signs += V) {
+            float* const entry = entry_of(table, offsets[0]);
+            const Vector value = splat(dz[row]);
+            Positive where[V];  // loaded before any store, which might change it for all that a compiler knows
+            std::memcpy(where, signs, sizeof where);
+            for (int v = 0; v < V; ++v) {
+                store(entry + v * kLanes, add_where_positive(load(entry + v * kLanes), where[v], value));
+                run[v] = add_where_positive(run[v], where[v], value);
+            }
+            if (row + 1 < num_rows && offsets[kGroupsInBlock + 1] == offsets[1]) continue;
+            add_to_entry(offsets[1], run);
+            for (int v = 0; v < V; ++v) run[v] = Vector{};
+        }
+    }
+
+    static float* entry_of(float* table, std::uint16_t offset) {
+        return reinterpret_cast<float*>(reinterpret_cast<char*>(table) + offset);
+    }
+
     void add_to_entry(std::uint16_t offset, const Vector (&delta)[V]) {
-        float* entry = reinterpret_cast<float*>(reinterpret_cast<char*>(delta_tables) + offset);
+        float* entry = entry_of(delta_tables, offset);
         for (int v = 0; v < V; ++v) store(entry + v * kLanes, load(entry + v * kLanes) + delta[v]);
     }
 

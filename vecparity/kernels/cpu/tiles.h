@@ -4,6 +4,7 @@
 
 #include "features.h"
 #include "kernel.h"
+#include "team.h"
 #include "vector.h"
 
 namespace vecparity {
@@ -16,11 +17,12 @@ struct Tiles {
     static constexpr std::int64_t kUnits = V * kLanes;
 
     std::int64_t count;
+    std::int64_t first, end;    // the tiles that this thread owns; the others have no values
     std::int64_t num_features;  // used ones
     float* values;              // [tile, num_features + 2, unit]
 
     Tiles(Arena& arena, std::int64_t hidden_width, std::int64_t n_features)
-        : count(ceil_div(hidden_width, kUnits)), num_features(n_features) {
+        : count(ceil_div(hidden_width, kUnits)), first(0), end(count), num_features(n_features) {
         values = arena.take<float>(count * (n_features + 2) * kUnits);
     }
 
@@ -30,10 +32,22 @@ struct Tiles {
     float* b1(std::int64_t tile) const { return row(tile, num_features); }
     float* w2(std::int64_t tile) const { return row(tile, num_features + 1); }
 
+    // The first tile of a slot (see team.h).
+    std::int64_t first_of_slot(std::int64_t slot, const Shape& shape) const {
+        static_assert(kBlockUnits % kUnits == 0, "a slot has whole tiles");
+        std::int64_t tile = first_unit_of_slot(slot, shape.hidden_width) / kUnits;
+        return tile < count ? tile : count;
+    }
+
+    void own(const Member& member, const Shape& shape) {
+        first = first_of_slot(member.first_slot(), shape);
+        end = first_of_slot(member.end_slot(), shape);
+    }
+
     void load_flat(const float* flat, const Shape& shape, const Features& features) {
         num_features = features.count;
         const float* b1_flat = flat + shape.hidden_width * shape.n_features;
-        for (std::int64_t tile = 0; tile < count; ++tile)
+        for (std::int64_t tile = first; tile < end; ++tile)
             for (std::int64_t i = 0; i < kUnits; ++i) {
                 std::int64_t unit = tile * kUnits + i;
                 bool is_padding = unit >= shape.hidden_width;
@@ -47,7 +61,7 @@ struct Tiles {
 
     void store_flat(float* flat, const Shape& shape, const Features& features) const {
         float* b1_flat = flat + shape.hidden_width * shape.n_features;
-        for (std::int64_t unit = 0; unit < shape.hidden_width; ++unit) {
+        for (std::int64_t unit = first * kUnits; unit < shape.hidden_width && unit < end * kUnits; ++unit) {
             std::int64_t tile = unit / kUnits, i = unit % kUnits;
             float* w1 = flat + unit * shape.n_features;
             for (std::int64_t feature = 0; feature < num_features; ++feature)

@@ -96,6 +96,30 @@ inline float sum_of_lanes(const float* lanes) {
     return static_cast<float>(sums[0]);
 }
 
+// Writes sum_of_lanes of several rows, kSumLanes apart, with the same roundings.
+constexpr int kRowsSummed = 8;
+
+inline void sums_of_lanes(const float* lanes, float* sums) {
+#if VECPARITY_LANES == 16
+    // As each sum of a row halves the row's vector, the halves of two rows are put together in one.
+    __m512d eight[8], four[4], two[2];
+    for (int row = 0; row < 8; ++row)
+        eight[row] = _mm512_cvtps_pd(_mm256_loadu_ps(lanes + row * kSumLanes)) +
+                     _mm512_cvtps_pd(_mm256_loadu_ps(lanes + row * kSumLanes + 8));
+    for (int i = 0; i < 4; ++i)
+        four[i] = _mm512_shuffle_f64x2(eight[i], eight[i + 4], 0x44) +
+                  _mm512_shuffle_f64x2(eight[i], eight[i + 4], 0xee);
+    for (int i = 0; i < 2; ++i)
+        two[i] = _mm512_shuffle_f64x2(four[i], four[i + 2], 0x88) + _mm512_shuffle_f64x2(four[i], four[i + 2], 0xdd);
+    // The rows are now in the order 0, 4, 2, 6 and 1, 5, 3, 7, two lanes each.
+    __m512d one = _mm512_unpacklo_pd(two[0], two[1]) + _mm512_unpackhi_pd(two[0], two[1]);
+    one = _mm512_permutexvar_pd(_mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7), one);
+    _mm256_storeu_ps(sums, _mm512_cvtpd_ps(one));
+#else
+    for (int row = 0; row < kRowsSummed; ++row) sums[row] = sum_of_lanes(lanes + row * kSumLanes);
+#endif
+}
+
 // relu and the lanes that are positive (or NaN, which passes through), stored in the least memory that is cheap to
 // load: a bit per lane if the instruction set has mask registers, else a byte.
 #if VECPARITY_LANES == 16
@@ -104,11 +128,15 @@ typedef std::uint16_t Positive;
 inline Vector relu(Vector v, Positive* is_positive) {
     __mmask16 mask = _mm512_cmp_ps_mask((__m512)v, _mm512_setzero_ps(), _CMP_NLE_UQ);
     *is_positive = mask;
-    return (Vector)_mm512_maskz_mov_ps(mask, (__m512)v);
+    return (Vector)_mm512_max_ps(_mm512_setzero_ps(), (__m512)v);  // the second if either is NaN
 }
 
 inline Vector where_positive(const Positive* from, Vector v) {
     return (Vector)_mm512_maskz_mov_ps(*from, (__m512)v);
+}
+
+inline Vector add_where_positive(Vector sum, Positive where, Vector v) {
+    return (Vector)_mm512_mask_add_ps((__m512)sum, where, (__m512)sum, (__m512)v);
 }
 #else
 typedef std::int8_t Positive __attribute__((vector_size(VECPARITY_LANES)));
@@ -122,6 +150,8 @@ inline Vector relu(Vector v, Positive* is_positive) {
 inline Vector where_positive(const Positive* from, Vector v) {
     return bits_as_floats(floats_as_bits(v) & __builtin_convertvector(*from, Integers));
 }
+
+inline Vector add_where_positive(Vector sum, Positive where, Vector v) { return sum + where_positive(&where, v); }
 #endif
 
 }  // namespace
