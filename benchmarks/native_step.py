@@ -76,10 +76,11 @@ def window_of(case: Case, num_steps: int) -> tuple[Callable[[], Ensemble], Windo
     initial = ensemble.params.clone()
 
     def restart() -> Ensemble:
-        # In place: the first use of new memory would be part of the window.
-        ensemble.params.copy_(initial)
-        ensemble.exp_avg.zero_()
-        ensemble.exp_avg_sq.zero_()
+        # In place: the first use of new memory would be part of the window. By NumPy: torch's threads would go on
+        # spinning on a core that a window's second thread needs.
+        ensemble.params.numpy()[:] = initial.numpy()
+        ensemble.exp_avg.numpy().fill(0)
+        ensemble.exp_avg_sq.numpy().fill(0)
         ensemble.step = 0
         return ensemble
 
