@@ -132,7 +132,9 @@ def test_a_name_that_cannot_be_printed(tmp_path: Path, name: str) -> None:
 
 
 def test_an_id_that_no_history_has(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="expected an id of vecparity history or a JSON file, got '9999") as raised:
+    with pytest.raises(
+        UsageError, match="expected an id of vecparity history, latest or a JSON file, got '9999"
+    ) as raised:
         existing(["9" * 5000], tmp_path / "history")
     assert len(str(raised.value)) < 300
 

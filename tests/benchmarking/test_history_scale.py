@@ -22,6 +22,6 @@ def test_the_history_is_a_leaderboards(tmp_path: Path) -> None:
 def test_all_commands_are_measured(tmp_path: Path) -> None:
     written = history_scale.main(count=30, repeats=1, output=tmp_path)
     content = json.loads(written.read_text())
-    assert (content["evaluations"], content["version"]) == (30, 2)
+    assert (content["evaluations"], content["version"]) == (30, 3)
     assert [each["command"] for each in content["measured"]] == list(history_scale.COMMANDS)
     assert all(each["seconds"] > 0 for each in content["measured"])

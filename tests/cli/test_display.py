@@ -48,7 +48,7 @@ def on_a_terminal(arguments: str, columns: int, **environment: str) -> bytes:
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_metric_lines_and_display_on_one_terminal(run_eval: RunEval, no_color: str) -> None:
     _, quiet, _ = run_eval(f"{SHORT_FLAGS} --all-configs")
-    written = on_a_terminal(f"{SHORT_FLAGS} --all-configs", 80, NO_COLOR=no_color)
+    written = on_a_terminal(f"{SHORT_FLAGS} --all-configs --log full", 80, NO_COLOR=no_color)
     pieces = re.split(rb"(?:\r\n|\r|\x1b\[[0-9;?]*[A-Za-z])+", written)
     assert [piece.decode() for piece in pieces if re.match(rb"[A-Z]+_[A-Z]+ ", piece)] == quiet
     for label in (b"n32-k8", b"n50-k8", b"n64-k8"):

@@ -106,6 +106,7 @@ class ProgressTable(Progress):
         # Engines that train one run after the other start at step 0 with each run.
         before = fields["step"] if closed.step > fields["step"] else 0
         last_accuracy, good_windows, config = fields["last_accuracy"], fields["good_windows"], fields["config"]
+        at = dict.fromkeys(closed.runs, closed.step)  # runs that train one after the other may have yet to begin
         for run, accuracy in zip(closed.runs, closed.accuracy, strict=True):
             is_good = closed.step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
             good_windows[run] = good_windows.get(run, 0) + 1 if is_good else 0
@@ -116,7 +117,9 @@ class ProgressTable(Progress):
         fields |= {
             "step": closed.step,
             "num_live": closed.num_live,
-            "run_steps_left": sum(_steps_left(config, closed, run, good_windows.get(run, 0)) for run in closed.live),
+            "run_steps_left": sum(
+                earliest_stop(config, at.get(run, 0), good_windows.get(run, 0)) - at.get(run, 0) for run in closed.live
+            ),
             "closed_at": self.get_time(),
         }
 
@@ -160,11 +163,6 @@ def earliest_stop(config: TaskConfig, step: int = 0, good_windows: int = 0) -> i
     first = max(step + 1, config.min_steps_before_stop, 1)
     first += -first % interval
     return min(config.max_steps, first + (config.early_stop_windows - good_windows - 1) * interval)
-
-
-def _steps_left(config: TaskConfig, closed: WindowClosed, run: int, good_windows: int) -> int:
-    step = closed.step if run in closed.runs else 0  # runs that train one after the other may have yet to begin
-    return earliest_stop(config, step, good_windows) - step
 
 
 def seconds_left(task: Task) -> float | None:
