@@ -6,8 +6,10 @@ python -m benchmarks.first_answer --old COMMIT
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
+import venv
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,11 @@ _TORCH = "import torch, os; os._exit(0)"
 
 
 def install(commit: str | None, directory: Path) -> Path:
-    """Installs the package of a commit, or of the working tree, and returns where it is."""
-    source, target = directory / "source", directory / "installed"
+    """Installs a commit, or the working tree, in an environment of its own, and returns the environment's Python.
+
+    All other packages are this environment's.
+    """
+    source, target = directory / "source", directory / "environment"
     source.mkdir(parents=True)
     if commit is None:
         files = subprocess.run(["git", "ls-files", "-z"], cwd=_ROOT, check=True, capture_output=True).stdout
@@ -34,22 +39,25 @@ def install(commit: str | None, directory: Path) -> Path:
     else:
         archive = subprocess.run(["git", "archive", commit], cwd=_ROOT, check=True, capture_output=True)
     subprocess.run(["tar", "-x"], cwd=source, input=archive.stdout, check=True)
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(source)]
+    venv.create(target, symlinks=True)
+    python = target / "bin" / "python"
+    (own,) = target.glob("lib/python*/site-packages")
+    (own / "packages.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(source)]
     subprocess.run(pip, check=True)
-    return target
+    return python
 
 
-def timed(where: Path, flags: list[str]) -> dict[str, float]:
+def timed(python: Path, flags: list[str]) -> dict[str, float]:
     """Runs one evaluation: seconds to the first window's line, to the last line and to the exit, and CPU seconds."""
-    command = [sys.executable, "-P", "-m", "vecparity.eval", "--no-history", *flags]
+    command = [str(python), "-P", "-m", "vecparity.eval", "--no-history", *flags]
     before, began = os.times(), time.perf_counter()
     first = last = 0.0
     with subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(where)},
-        cwd=where,
+        cwd=python.parent,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
