@@ -34,7 +34,7 @@ Switch = Annotated[bool, Parameter(negative=(), show_default=False)]
 
 LogMode = Literal["full", "digest", "final", "json"]
 
-# The help's groups, in order. Flags of one group that belong to no other stand in the task's.
+# The help's groups, in order.
 _TASK, _TRAINING, _OUTPUT, _TRUST, _HISTORY, _OTHER = (
     Group(name, sort_key=index)
     for index, name in enumerate(("What is evaluated", "Training", "Output", "Trust", "History", "Other"))
@@ -63,7 +63,7 @@ class Arguments:
         device: The training device. auto takes CUDA if available; cuda:1 is one of several GPUs, cuda:all takes all.
         init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads.
-        chunk_runs: The most runs that train together. Fewer need less memory.
+        chunk_runs: The most runs that vmap trains together. Fewer need less memory.
         log: full: every metric line. digest: the last few and the final lines. final: only the final lines. json: a
             line of JSON for each evaluation. By default final on a terminal, full elsewhere.
         progress: Show a live display on standard error; by default if standard error is a terminal.
@@ -170,7 +170,12 @@ def _parse(
         limits: The limits.
     """
     arguments = replace(arguments, strategy=(*strategies, *arguments.strategy))
-    return arguments, {name: value for name, value in vars(overrides).items() if value is not None}, limits
+    return arguments, given(overrides), limits
+
+
+def given(overrides: object) -> dict[str, Any]:
+    """Returns the settings that `Overrides` were given, by name."""
+    return {name: value for name, value in vars(overrides).items() if value is not None}
 
 
 def _names_first(argv: Sequence[str]) -> list[str]:

@@ -11,14 +11,12 @@ from rich.progress import Task
 from rich.text import Text
 
 from vecparity.cli.messages import fail_to_print, say
-from vecparity.cli.output import PlainConsole
+from vecparity.cli.output import PlainConsole, plain_text
 from vecparity.cli.progress_table import ProgressTable, duration, seconds_left, stage
 from vecparity.cli.standard_streams import Lossy
 from vecparity.task.config import TaskConfig
 
 _SECONDS_BETWEEN_LINES = 60.0
-# Width without a terminal, large enough that nothing is cut.
-_WIDTH = 1_000
 
 
 class Display(ProgressTable):
@@ -91,10 +89,7 @@ class Display(ProgressTable):
         if self.is_live:
             self.console.print(table)
         elif always:
-            plain = PlainConsole(width=_WIDTH)
-            with plain.capture() as captured:
-                plain.print(table)
-            Lossy(sys.stderr).write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+            Lossy(sys.stderr).write(plain_text(table))
 
     def _say_each_minute(self) -> None:
         while not self._is_over.wait(_SECONDS_BETWEEN_LINES):

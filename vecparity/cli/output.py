@@ -54,10 +54,15 @@ def show(*renderables: RenderableType, wide: bool = False) -> None:
     if sys.stdout.isatty():
         _print(PlainConsole(width=_WIDTH if wide else None), renderables)
         return
+    sys.stdout.write(plain_text(*renderables))
+
+
+def plain_text(*renderables: RenderableType) -> str:
+    """Returns Rich renderables as text for where there is no terminal: nothing is cut, and no line ends in blanks."""
     console = PlainConsole(width=_WIDTH)
     with console.capture() as captured:
         _print(console, renderables)
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().split("\n")[:-1]))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().split("\n")[:-1])
 
 
 def _print(console: Console, renderables: Sequence[RenderableType]) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
-from vecparity.training.progress import WindowClosed
+from vecparity.training.progress import WindowClosed, count_good_windows
 from vecparity.training.runs import Run
 
 Stage = Literal["waiting", "preparing", "training", "done"]
@@ -108,8 +108,7 @@ class ProgressTable(Progress):
         last_accuracy, good_windows, config = fields["last_accuracy"], fields["good_windows"], fields["config"]
         at = dict.fromkeys(closed.runs, closed.step)  # runs that train one after the other may have yet to begin
         for run, accuracy in zip(closed.runs, closed.accuracy, strict=True):
-            is_good = closed.step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
-            good_windows[run] = good_windows.get(run, 0) + 1 if is_good else 0
+            good_windows[run] = count_good_windows(config, closed.step, accuracy, good_windows.get(run, 0))
         last_accuracy |= zip(closed.runs, closed.accuracy, strict=True)
         fields["accuracy"] = sum(last_accuracy.values()) / max(1, len(last_accuracy))
         fields["curve"].append(fields["accuracy"])

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import NoReturn, TextIO
 
 # Plain substitutes for characters that the commands print. Rich itself replaces table lines that an encoding lacks.
-_PLAIN = {"—": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "≤": "<="} | dict(
+_PLAIN = {"—": "-", "·": "|", "…": "...", "±": "+/-", "×": "x", "≥": ">="} | dict(
     zip("▁▂▃▄▅▆▇█", "12345678", strict=True)
 )
 

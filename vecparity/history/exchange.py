@@ -25,7 +25,7 @@ from vecparity.evaluation import serialization
 from vecparity.history.changes import Imported, entries_of
 from vecparity.history.records import Entry, Recorded, listed_values, now
 from vecparity.history.store import History
-from vecparity.strategy.source import bundled, load
+from vecparity.strategy.source import bundled_digests, load
 
 _FORMAT = 1
 # Most bytes of a line: those of an evaluation, and more than any source has.
@@ -145,4 +145,4 @@ def _imported(line: bytes, path: Path, where: str) -> Imported:
 
 
 def _bundled_source(sha256: str) -> bytes | None:
-    return next((strategy.source for strategy in map(load, bundled()) if strategy.sha256 == sha256), None)
+    return next((load(name).source for name, digest in bundled_digests().items() if digest == sha256), None)

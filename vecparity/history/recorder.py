@@ -65,7 +65,7 @@ class Recorder:
         Args:
             evaluations: One for each job.
             jobs: Strategies with their seeds.
-            note: A person's words about all of them, see `store.require_note`.
+            note: A person's words about all of them, see `records.require_note`.
 
         Returns:
             Sentences that give the ids of all evaluations.

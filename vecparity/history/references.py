@@ -14,7 +14,7 @@ from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 
 # Python refuses to parse numbers of thousands of digits.
-_ID = "[0-9]{1,100}"
+ID = "[0-9]{1,100}"
 _LATEST = "latest"
 
 
@@ -39,7 +39,7 @@ def require_id(word: str) -> None:
     Raises:
         UsageError: It is neither.
     """
-    if not re.fullmatch(f"{_ID}|{_LATEST}", word):
+    if not re.fullmatch(f"{ID}|{_LATEST}", word):
         raise UsageError(f"expected an id of vecparity history, or {_LATEST}, got {brief(word)}")
 
 
@@ -70,7 +70,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     with ExitStack() as stack:
         opened: History | None = None  # opened once, since opening checks the whole file, and only for an id
         for word in words:
-            if re.fullmatch(f"{_ID}|{_LATEST}", word):
+            if re.fullmatch(f"{ID}|{_LATEST}", word):
                 opened = opened or stack.enter_context(History(history))
                 found = look_up(opened, word)
                 name = f"{found.evaluation.provenance.title} #{found.entry.id}"
@@ -96,6 +96,6 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
             recorded.require_entries()
             return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
     for word in words:
-        if not re.fullmatch(rf"{_ID}|{_LATEST}|.*\.json", word):
+        if not re.fullmatch(rf"{ID}|{_LATEST}|.*\.json", word):
             raise UsageError(f"expected an id of vecparity history, {_LATEST} or a JSON file, got {brief(word)}")
     return [found.subject for found in resolve(words, history) if isinstance(found.subject, Evaluation)]

@@ -138,7 +138,7 @@ class Progress:
     def may_stop(self, config: TaskConfig, step: int) -> bool:
         """Tells whether any run could stop at the window that closes at ``step``, once all earlier windows are read."""
         longest = max((self.good_windows[run] for run in self.live), default=0)
-        return _count_good(config, step, config.early_stop_acc, longest) >= config.early_stop_windows
+        return count_good_windows(config, step, config.early_stop_acc, longest) >= config.early_stop_windows
 
     def read(self, closed: UnreadWindow, config: TaskConfig) -> tuple[WindowClosed, list[int], list[int]]:
         """Waits for a closed window's metrics, and decides which runs continue.
@@ -160,7 +160,7 @@ class Progress:
                 continue
             loss, accuracy = losses[position] / num_steps, accuracies[position] / num_steps
             self.curves[run].append(closed.step, loss, accuracy)
-            self.good_windows[run] = _count_good(config, closed.step, accuracy, self.good_windows[run])
+            self.good_windows[run] = count_good_windows(config, closed.step, accuracy, self.good_windows[run])
             is_finished = self.good_windows[run] == config.early_stop_windows
             (finished if is_finished else remaining).append(position)
         shown = sorted(remaining + finished)
@@ -194,11 +194,12 @@ class Progress:
             loss = [self.curves[run].loss[window] for run in runs]
             accuracy = [self.curves[run].accuracy[window] for run in runs]
             for run, share in zip(runs, accuracy, strict=True):
-                good_windows[run] = _count_good(config, step, share, good_windows[run])
+                good_windows[run] = count_good_windows(config, step, share, good_windows[run])
             live = [run for run in runs if good_windows[run] < config.early_stop_windows]
             yield WindowClosed(step, runs, loss, accuracy, live, is_shown_again=True)
 
 
-def _count_good(config: TaskConfig, step: int, accuracy: float, before: int) -> int:
+def count_good_windows(config: TaskConfig, step: int, accuracy: float, before: int) -> int:
+    """Returns how many windows in sequence count towards stopping, at the close of one and given those before it."""
     is_good = step >= config.min_steps_before_stop and accuracy >= config.early_stop_acc
     return before + 1 if is_good else 0

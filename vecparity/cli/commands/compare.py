@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity.cli.arguments import Overrides, Seeds, Switch
+from vecparity.cli.arguments import Overrides, Seeds, Switch, given
 from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.cli.messages import warn
 from vecparity.cli.output import Format, show, show_json, show_records
@@ -69,7 +69,7 @@ def compare(
     if all_configs and config:
         raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
     references = resolve(what, history)
-    settings = {name: value for name, value in vars(overrides).items() if value is not None}
+    settings = given(overrides)
     flags = {"--protocol": protocol, "--config": config, "--all-configs": all_configs, "--smoke": smoke, "--seed": seed}
     flags |= {f"--{name.replace('_', '-')}": True for name in settings}
     _require_own_settings(references, flags)

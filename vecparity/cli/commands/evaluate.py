@@ -8,8 +8,8 @@ strategy is invalid; 4 the strategy failed, hit a limit or diverged; 5 a strict 
 import gc
 import sys
 import warnings
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from vecparity.audits.mode import audit_mode
@@ -71,14 +71,25 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
             count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
-        gc.disable()  # torch makes a million objects while it loads, and none of them is garbage
-        with passing("vecparity: loading torch"):
+        with _loading_torch():
             from vecparity.cli.commands.evaluate_jobs import run
 
+        return run(arguments, limits, plan, jobs, interruption)
+
+
+@contextmanager
+def _loading_torch() -> Iterator[None]:
+    """Says that torch is loaded, if it is not yet. Of a million objects that it makes, none is garbage to look for."""
+    if "torch" in sys.modules:
+        yield
+        return
+    gc.disable()
+    try:
+        with passing("vecparity: loading torch"):
+            yield
+    finally:
         gc.freeze()
         gc.enable()
-
-        return run(arguments, limits, plan, jobs, interruption)
 
 
 def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:

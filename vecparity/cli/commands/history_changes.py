@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from vecparity.cli.arguments import Switch
 from vecparity.cli.output import show
 from vecparity.errors import UsageError, brief
+from vecparity.history.references import ID
 
 if TYPE_CHECKING:
     from vecparity.history.changes import Imported
 
-# Python refuses to parse numbers of thousands of digits.
-_ID = "[0-9]{1,100}"
 _ALL = "all"
 
 
@@ -51,7 +50,7 @@ def tag_(*words: str, history: Path | None = None) -> int:
     from vecparity.history.records import require_note
     from vecparity.history.store import History
 
-    num_ids = next((number for number, word in enumerate(words) if not re.fullmatch(_ID, word)), len(words))
+    num_ids = next((number for number, word in enumerate(words) if not re.fullmatch(ID, word)), len(words))
     if not 0 < num_ids < len(words):
         actual = " ".join(words) or "nothing"
         raise UsageError(f'expected ids and then words, such as 12 13 "my baseline", got {brief(actual)}')
@@ -120,7 +119,7 @@ def _numbers(ids: Sequence[str]) -> list[int]:
     """Returns ids as numbers, each once."""
     if not ids:
         raise UsageError("expected ids of evaluations (vecparity history lists them), got none")
-    if invalid := [id_ for id_ in ids if not re.fullmatch(_ID, id_)]:
+    if invalid := [id_ for id_ in ids if not re.fullmatch(ID, id_)]:
         raise UsageError(f"expected ids of evaluations (vecparity history lists them), got {brief(invalid[0])}")
     return list(dict.fromkeys(map(int, ids)))
 
