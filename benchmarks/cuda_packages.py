@@ -2,7 +2,7 @@
 
 python3 -m benchmarks.cuda_packages fetch 3.12         wheels for that Python into wheelhouse/
 python3 -m benchmarks.cuda_packages install DIRECTORY  an environment of what this Python lacks of them
-python3 -m benchmarks.cuda_packages extension          the native extension, built or carried, into vecparity/
+python3 -m benchmarks.cuda_packages extension          the native extension, carried or built, into vecparity/
 
 Needs only Python and pip.
 """
@@ -114,7 +114,7 @@ def install(directory: Path) -> None:
 def install_extension(package: Path) -> None:
     """Puts the native extension into the package's directory, unless this Python already has one.
 
-    Builds the extension here if possible; otherwise takes it from a wheel of this package in wheelhouse/.
+    Takes it from a wheel of this package in wheelhouse/, which saves half a minute; otherwise builds it here.
 
     Raises:
         SystemExit: Neither is possible.
@@ -123,12 +123,19 @@ def install_extension(package: Path) -> None:
     if package == PACKAGE and not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
         print("the native extension is installed already")
         return
+    for wheel in WHEELHOUSE.glob("vecparity-*.whl"):
+        if extract(wheel, package):
+            # A carried extension may need another C++ library than this machine's.
+            if package != PACKAGE or not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
+                print(f"the native extension of {wheel.name} is in {package}")
+                return
+            print(f"the native extension of {wheel.name} does not load here")
     with tempfile.TemporaryDirectory() as built:
         options = ["--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", built]
         pip(sys.executable, "wheel", *options, str(ROOT))
-        for wheel in [*Path(built).glob("*.whl"), *WHEELHOUSE.glob("vecparity-*.whl")]:
+        for wheel in Path(built).glob("*.whl"):
             if extract(wheel, package):
-                print(f"the native extension of {wheel.name} is in {package}")
+                print(f"the native extension, built here, is in {package}")
                 return
     raise SystemExit("no native extension: it needs a C++ compiler, CMake, scikit-build-core and nanobind, or a wheel")
 

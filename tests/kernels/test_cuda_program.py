@@ -140,7 +140,7 @@ def test_few_runs_get_more_blocks_each(num_runs: int, blocks: int) -> None:
 
 def test_pieces_are_whole_windows_where_every_run_has_a_cluster() -> None:
     assert steps_in_piece(15, 250, 16) == 250
-    assert steps_in_piece(100, 250, 66) == 25
+    assert steps_in_piece(100, 250, 66) == 50  # of 8 pieces a cluster; 100 of 25 would be 16
     assert steps_in_piece(100, 9, 66) == 9
 
 

@@ -59,7 +59,7 @@ def make_engine(name: str) -> Any:
 @pytest.mark.parametrize("name", ["vmap", "triton", "cuda"])
 @pytest.mark.parametrize("case", CASES)
 def test_every_step_of_the_traces(case: str, name: str) -> None:
-    runs, config, expected = steady_trace(CASES, case) if name == "cuda" else (*trace_runs(CASES[case]), CASES[case])
+    runs, config, expected = steady_trace(CASES, case)
     ends = train(runs, config, make_engine(name), [CUDA], torch.float32, lambda closed: None)
     assert_follows_trace(expected, runs, ends)
 

@@ -72,8 +72,13 @@ DEVICE unsigned shift_in_sign(unsigned bits, float x) { return __funnelshift_l(b
 
 DEVICE int count_bits(unsigned long long word) { return __popcll(word); }
 
-// Returns 0xFFFF in each half of the word whose highest bit is set.
-DEVICE unsigned mask_of_signs(unsigned word) { return __byte_perm(word, 0, 0xBB99); }
+// Returns 0xFFFF in each half of the word whose highest bit is set: 8 in a selector copies a byte's sign, which
+// __byte_perm cannot ask for.
+DEVICE unsigned mask_of_signs(unsigned word) {
+    unsigned mask;
+    asm("prmt.b32 %0, %1, 0, 0xBB99;" : "=r"(mask) : "r"(word));
+    return mask;
+}
 
 // ---- A warp together
 
