@@ -19,7 +19,6 @@ from equivalence import (
     start,
     state_bits,
     steady_trace,
-    trace_runs,
     windows,
 )
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,36 +138,38 @@ def test_one_compilation_serves_windows_of_any_number_of_steps() -> None:
 
 
 COMPILE = """
-import triton, triton.language as tl
-from triton.backends.compiler import GPUTarget
-from triton.compiler import ASTSource
-from vecparity.kernels.triton.train_window import train_window
+import os
+from dataclasses import replace
 
-names = train_window.arg_names
-constants = dict(
-    n_features={n_features}, hidden_width=512, batch_size=128, row_words={row_words}, block_features={n_features},
-    block_rows=128, tile=64, eps=1e-8, dot_type=tl.bfloat16,
-)
-pointers = dict(active="u8", first_row="i64", bits="i32", labels="u8", indices="i32", lengths="i32", positive="i8",
-                losses="fp64", accuracies="fp64", counts="i64")
-types = {{name: "*" + pointers.get(name, "fp32") for name in names}} | {{"num_steps": "i32"}}
-types |= {{name: "constexpr" for name in constants}}
-source = ASTSource(
-    train_window, types, {{(names.index(name),): value for name, value in constants.items()}},
-    {{(index,): [["tt.divisibility", 16]] for index, name in enumerate(names) if types[name].startswith("*")}},
-)
-options = dict(num_warps=8, enable_fp_fusion=False)
-compiled = triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options)
-print(compiled.metadata.shared, "wgmma.mma_async" in compiled.asm["ptx"])
+from equivalence import CONFIG, make_run, start, windows
+
+os.environ["TRITON_INTERPRET"] = "0"  # the tests' own setting is 1
+import triton
+from triton.backends.compiler import GPUTarget
+from vecparity.kernels.triton.train_window import train_window
+from vecparity.training.engines.triton import TritonEngine
+
+class Hopper:
+    get_current_device = get_current_stream = lambda self, device=0: 0
+    get_current_target = lambda self: GPUTarget("cuda", 90, 32)
+
+triton.runtime.driver.set_active(Hopper())
+compiled, run = [], train_window.run
+train_window.run = lambda *given, warmup, **named: compiled.append(run(*given, warmup=True, **named))
+config = replace(CONFIG, n_features={n_features}, hidden_width=512, batch_size=128)
+made = make_run(200, 1.0, False, 1, config)
+(window,) = windows([made], [3], config)
+TritonEngine().advance(start([made], config=config), window)
+print(compiled[0].metadata.shared, "wgmma.mma_async" in compiled[0].asm["ptx"])
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("n_features", [64, 256])
 def test_it_compiles_for_hopper(n_features: int) -> None:
-    """Without a GPU: to its tensor cores' instructions, and within its shared memory."""
-    program = COMPILE.format(n_features=n_features, row_words=n_features // 32)
-    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    """Without a GPU: as the engine launches it, to its tensor cores' instructions, and within its shared memory."""
+    program = COMPILE.format(n_features=n_features)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
     made = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
     assert made.returncode == 0, made.stderr
     shared, uses_tensor_cores = made.stdout.split()

@@ -25,23 +25,23 @@ def _split(x, dot_type: tl.constexpr):
 
 @triton.jit
 def _update(
-    params, exp_avg, exp_avg_sq, at, mask, grad, decay, one_minus_beta1, beta2, one_minus_beta2, size, root, eps
+    parameters, exp_avg, exp_avg_sq, at, mask, grad, decay, one_minus_beta1, beta2, one_minus_beta2, size, root, eps
 ):
     """Updates the parameters at offsets ``at`` by AdamW, with the roundings of adamw.py."""
-    w = tl.load(params + at, mask=mask, other=0.0)
+    w = tl.load(parameters + at, mask=mask, other=0.0)
     m = tl.load(exp_avg + at, mask=mask, other=0.0)
     v = tl.load(exp_avg_sq + at, mask=mask, other=0.0)
     m = tl.fma(grad - m, one_minus_beta1, m)
     v = tl.fma(grad * one_minus_beta2, grad, v * beta2)
     w = w * decay - tl.div_rn(m * size, tl.div_rn(tl.sqrt_rn(v), root) + eps)
-    tl.store(params + at, w, mask=mask)
+    tl.store(parameters + at, w, mask=mask)
     tl.store(exp_avg + at, m, mask=mask)
     tl.store(exp_avg_sq + at, v, mask=mask)
 
 
 @triton.jit(do_not_specialize=["num_steps"])  # else windows of 1 step or of a multiple of 16 compile anew
 def train_window(
-    params,  # [run, param]: W1 [W, N], b1 [W], w2 [W], b2
+    parameters,  # [run, param]: W1 [W, N], b1 [W], w2 [W], b2
     exp_avg,  # [run, param]
     exp_avg_sq,  # [run, param]
     active,  # [run]
@@ -73,7 +73,7 @@ def train_window(
 ):
     run = tl.program_id(0).to(tl.int64)
     num_params: tl.constexpr = hidden_width * (n_features + 2) + 1
-    params += run * num_params
+    parameters += run * num_params
     exp_avg += run * num_params
     exp_avg_sq += run * num_params
     positive += run * hidden_width * block_rows
@@ -106,12 +106,12 @@ def train_window(
         )
         x = tl.reshape((words[:, :, None] >> bit[None, None, :]) & 1, (block_rows, block_features)).to(dot_type)
 
-        z = tl.zeros((block_rows,), dtype=tl.float32) + tl.load(params + num_params - 1)
+        z = tl.zeros((block_rows,), dtype=tl.float32) + tl.load(parameters + num_params - 1)
         for first in range(0, hidden_width, tile):
             unit = first + tl.arange(0, tile)
-            w1 = tl.load(params + unit[:, None] * n_features + feature[None, :], mask=is_feature, other=0.0)
-            b1 = tl.load(params + hidden_width * n_features + unit)
-            w2 = tl.load(params + hidden_width * (n_features + 1) + unit)
+            w1 = tl.load(parameters + unit[:, None] * n_features + feature[None, :], mask=is_feature, other=0.0)
+            b1 = tl.load(parameters + hidden_width * n_features + unit)
+            w2 = tl.load(parameters + hidden_width * (n_features + 1) + unit)
             high, middle, low = _split(w1, dot_type)
             h = tl.dot(low, tl.trans(x))
             h = tl.dot(middle, tl.trans(x), acc=h)
@@ -145,25 +145,25 @@ def train_window(
                 at_w1 = unit[:, None] * n_features + feature[None, :]
                 at_b1 = hidden_width * n_features + unit
                 at_w2 = hidden_width * (n_features + 1) + unit
-                w1 = tl.load(params + at_w1, mask=is_feature, other=0.0)
-                b1 = tl.load(params + at_b1)
-                w2 = tl.load(params + at_w2)
+                w1 = tl.load(parameters + at_w1, mask=is_feature, other=0.0)
+                b1 = tl.load(parameters + at_b1)
+                w2 = tl.load(parameters + at_w2)
                 grad_w2 = tl.sum(w1 * g, axis=1) + b1 * g_bias
                 _update(
-                    params, exp_avg, exp_avg_sq, at_w1, is_feature, w2[:, None] * g,
+                    parameters, exp_avg, exp_avg_sq, at_w1, is_feature, w2[:, None] * g,
                     by_decay, by_one_minus_beta1, by_beta2, by_one_minus_beta2, size, root, eps,
                 )  # fmt: skip
                 _update(
-                    params, exp_avg, exp_avg_sq, at_b1, unit < hidden_width, w2 * g_bias,
+                    parameters, exp_avg, exp_avg_sq, at_b1, unit < hidden_width, w2 * g_bias,
                     by_decay, by_one_minus_beta1, by_beta2, by_one_minus_beta2, size, root, eps,
                 )  # fmt: skip
                 _update(
-                    params, exp_avg, exp_avg_sq, at_w2, unit < hidden_width, grad_w2,
+                    parameters, exp_avg, exp_avg_sq, at_w2, unit < hidden_width, grad_w2,
                     by_decay, by_one_minus_beta1, by_beta2, by_one_minus_beta2, size, root, eps,
                 )  # fmt: skip
             last = num_params - 1 + tl.arange(0, 1)
             _update(
-                params, exp_avg, exp_avg_sq, last, last < num_params, tl.sum(dz) + tl.zeros((1,), dtype=tl.float32),
+                parameters, exp_avg, exp_avg_sq, last, last < num_params, tl.sum(dz) + tl.zeros((1,), dtype=tl.float32),
                 by_decay, by_one_minus_beta1, by_beta2, by_one_minus_beta2, size, root, eps,
             )  # fmt: skip
             is_right = is_row & ((p >= 0.5) == (y >= 0.5))
