@@ -28,8 +28,8 @@ from vecparity.training.schedule import Window
 # Bytes of parameters, moments, gradients and activations that train together on a CPU. A stack larger than the caches
 # is slower per run than a single run.
 _CPU_CHUNK_BYTES = 6 << 20
-# Rows of a test set predicted at a time, so that activations stay in cache.
-_TEST_ROWS = 1024
+# Rows of a test set predicted at a time: on a CPU so that activations stay in cache, else to launch few kernels.
+_CPU_TEST_ROWS, _TEST_ROWS = 1024, 1 << 16
 
 # On CUDA, windows of up to this many steps share one recording.
 _CAPTURED_STEPS = 250
@@ -77,12 +77,11 @@ class VmapEngine:
         self, params: Float[Tensor, "run param"], test_sets: Sequence[Dataset], hidden_width: int
     ) -> Float64[Tensor, " run"]:
         """See `Engine.test`."""
-        there = {id(data): data.to(params.device) for data in test_sets}  # runs share test sets
-        correct = [
-            _count_correct(run_params, there[id(data)], hidden_width)
-            for run_params, data in zip(params, test_sets, strict=True)
-        ]
-        return torch.stack(correct).cpu() / torch.tensor([data.num_examples for data in test_sets], dtype=torch.float64)
+        correct = torch.zeros(len(params), dtype=torch.int64, device=params.device)
+        num_rows = [data.num_examples for data in test_sets]
+        for data, runs in _by_test_set(test_sets):
+            _count_correct(correct, params, runs, data.to(params.device), hidden_width)
+        return correct.cpu() / torch.tensor(num_rows, dtype=torch.float64)
 
     def _advance_chunks(
         self, ensemble: Ensemble, window: Window, chunks: Sequence[slice]
@@ -189,15 +188,33 @@ def stacked_gradients(n_features: int, hidden_width: int) -> Gradients:
     return gradients
 
 
-def _count_correct(params: Float[Tensor, " param"], dataset: Dataset, hidden_width: int) -> Int64[Tensor, ""]:
-    """Counts the rows of a dataset that a network labels correctly (contract section 5), without synchronising."""
+def _by_test_set(test_sets: Sequence[Dataset]) -> list[tuple[Dataset, list[int]]]:
+    """Groups the indices of runs that share a test set."""
+    grouped: dict[int, list[int]] = {}
+    for run, data in enumerate(test_sets):
+        grouped.setdefault(id(data), []).append(run)
+    return [(test_sets[runs[0]], runs) for runs in grouped.values()]
+
+
+def _count_correct(
+    correct: Int64[Tensor, " run"],
+    params: Float[Tensor, "run param"],
+    runs: Sequence[int],
+    dataset: Dataset,
+    hidden_width: int,
+) -> None:
+    """Adds the numbers of rows that some networks label correctly (contract section 5), without synchronising.
+
+    Each network is evaluated by itself, so that its result does not depend on the others.
+    """
     network = build_skeleton(dataset.n_features, hidden_width)
-    parameters = unflatten(params, parameter_shapes(dataset.n_features, hidden_width))
-    correct = torch.zeros((), dtype=torch.int64, device=params.device)
-    for bits, labels in zip(dataset.bits.split(_TEST_ROWS), dataset.labels.split(_TEST_ROWS), strict=True):
-        p = functional_call(network, parameters, (unpack(bits, dataset.n_features, params.dtype),)).squeeze(-1)
-        correct += ((p >= 0.5) == labels.bool()).sum()
-    return correct
+    shapes = parameter_shapes(dataset.n_features, hidden_width)
+    num_rows = _CPU_TEST_ROWS if params.device.type == "cpu" else _TEST_ROWS
+    for bits, labels in zip(dataset.bits.split(num_rows), dataset.labels.split(num_rows), strict=True):
+        x, is_one = unpack(bits, dataset.n_features, params.dtype), labels.bool()
+        for run in runs:
+            p = functional_call(network, unflatten(params[run], shapes), (x,)).squeeze(-1)
+            correct[run] += ((p >= 0.5) == is_one).sum()
 
 
 def _default_chunk_runs(ensemble: Ensemble, window: Window) -> int:
