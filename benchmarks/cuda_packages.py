@@ -119,14 +119,13 @@ def install_extension(package: Path) -> None:
     Raises:
         SystemExit: Neither is possible.
     """
-    check = "from vecparity.kernels.cpu import native; raise SystemExit(not native.is_available())"
-    if package == PACKAGE and not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
+    if package == PACKAGE and extension_loads():
         print("the native extension is installed already")
         return
     for wheel in WHEELHOUSE.glob("vecparity-*.whl"):
         if extract(wheel, package):
             # A carried extension may need another C++ library than this machine's.
-            if package != PACKAGE or not subprocess.run([sys.executable, "-c", check], cwd=ROOT, check=False).returncode:
+            if package != PACKAGE or extension_loads():
                 print(f"the native extension of {wheel.name} is in {package}")
                 return
             print(f"the native extension of {wheel.name} does not load here")
@@ -138,6 +137,12 @@ def install_extension(package: Path) -> None:
                 print(f"the native extension, built here, is in {package}")
                 return
     raise SystemExit("no native extension: it needs a C++ compiler, CMake, scikit-build-core and nanobind, or a wheel")
+
+
+def extension_loads() -> bool:
+    """Tells whether this Python can load the native extension."""
+    code = "from vecparity.kernels.cpu import native; raise SystemExit(not native.is_available())"
+    return not subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode
 
 
 def extract(wheel: Path, package: Path) -> bool:

@@ -1,6 +1,7 @@
 """The runs of an evaluation, made from a strategy and a seed, as plain data without anything callable."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Protocol, runtime_checkable
@@ -104,12 +105,23 @@ def make_runs(
     """
     initial = initialise(jobs, config, num_orderings) if initial is None else initial
     runs = []
-    for job, (author, seeds) in enumerate(jobs):
-        for i, secret in enumerate(seeds.secrets(config)):
+    places = [(job, i, secret) for job, (_, seeds) in enumerate(jobs) for i, secret in enumerate(seeds.secrets(config))]
+
+    def test_set_of(place: tuple[int, int, Secret]) -> Dataset:
+        job, i, secret = place
+        return make_test_set(config, secret, jobs[job][1].test_set_seed(config, i))
+
+    background = ThreadPoolExecutor(1, "test sets")
+    try:
+        test_sets = background.map(test_set_of, places)  # while authors work in their own processes
+        for job, i, secret in places:
+            author, seeds = jobs[job]
             dataset = author.training_set(config, secret, seeds.dataset_seed(config, i))
-            test_set = make_test_set(config, secret, seeds.test_set_seed(config, i))
+            test_set = next(test_sets)
             for j in range(num_orderings or config.num_orderings):
                 params, optimizer = initial[job, i, j]
                 ordering_seed = seeds.ordering_seed(config, i, j)
                 runs.append(Run(job, i, j, params, optimizer, dataset, test_set, ordering_seed))
+    finally:
+        background.shutdown(cancel_futures=True)
     return runs
