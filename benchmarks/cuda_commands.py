@@ -248,7 +248,8 @@ def sanitizer(
     tools: list[dict[str, Any]] = []
     content = {"machine": machine.describe(), "engine": engine, "tools": tools}
     for tool in ("memcheck", "racecheck"):
-        command = [program, "--tool", tool, "--error-exitcode", "9"]
+        # NVIDIA's own bindings ask the driver for functions that it may lack, which is an error that they expect.
+        command = [program, "--tool", tool, "--error-exitcode", "9", "--report-api-errors", "no"]
         status, said = run_tool([*command, *steps_command(engine, device, n_features, runs, num_steps)])
         if found := NO_SANITIZER.search(said):
             skip(f"compute-sanitizer does not work here: {found.group(1)}")

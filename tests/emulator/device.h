@@ -102,6 +102,8 @@ inline int warp_count(bool is_set) {
         }));
 }
 
+inline void warp_barrier() { warp_count(false); }
+
 // Lane 4 * i + j gets two elements of each matrix: of row i the columns 2j and 2j + 1, or, transposed, of column i
 // the rows 2j and 2j + 1.
 template <bool Transposed>

@@ -1,6 +1,7 @@
 """The `cuda` engine around its kernel: sizes, compilation by NVRTC without a GPU, cached cubins, and refusals."""
 
 import re
+import subprocess
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -94,6 +95,18 @@ def test_it_compiles_within_its_registers_and_shared_memory(case: Case) -> None:
     )
     assert registers <= 255 and registers * plan.threads <= 65536
     assert spilled <= case.most_spilled
+
+
+@needs_nvrtc
+def test_masks_come_from_sign_bits(tmp_path: Path) -> None:
+    """8 in a selector's digit copies a byte's sign to all of its bits; CUDA's __byte_perm drops it without a word."""
+    knobs = pytest.importorskip("triton").knobs  # brings NVIDIA's disassembler
+    kernel = tmp_path / "kernel.cubin"
+    kernel.write_bytes(program.compile_kernel(Plan(32, 512, 128, 8, 32), "sm_90a").cubin)
+    command = [knobs.nvidia.cuobjdump.path, "--dump-sass", str(kernel)]
+    code = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    selectors = re.findall(r"\bPRMT \w+(?:\.reuse)?, \w+(?:\.reuse)?, (0x[0-9a-f]+), RZ", code)
+    assert "0xbb99" in selectors
 
 
 @needs_nvrtc

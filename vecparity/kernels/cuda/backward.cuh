@@ -97,6 +97,7 @@ DEVICE void update_tile(Tile& tile, const Gradients& gradients, Shared& shared, 
         sum = fmaf(b1, g, sum);
         by.update(b1, moments.x, moments.y, factor[half] * g);
         by.update(w2, moments.z, moments.w, sum * unscale);
+        warp_barrier();  // all four threads of the unit have read what they now write
         kept = moments;
     }
     split_weights(tile);

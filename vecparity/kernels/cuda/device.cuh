@@ -85,6 +85,7 @@ DEVICE unsigned mask_of_signs(unsigned word) {
 DEVICE float shuffle_xor(float x, int lanes) { return __shfl_xor_sync(~0u, x, lanes); }
 DEVICE unsigned warp_maximum(unsigned x) { return __reduce_max_sync(~0u, x); }
 DEVICE int warp_count(bool is_set) { return __popc(__ballot_sync(~0u, is_set)); }
+DEVICE void warp_barrier() { __syncwarp(); }
 
 // Loads four 8x8 matrices of fp16: lanes 8i to 8i + 7 hold the addresses of the rows of matrix i.
 DEVICE void load_matrices(unsigned (&to)[4], unsigned address) {
@@ -114,7 +115,7 @@ DEVICE void multiply_add(float (&sums)[4], const unsigned (&a)[4], unsigned b0, 
 DEVICE void block_barrier() { __syncthreads(); }
 
 DEVICE void cluster_barrier() {
-    __syncwarp();  // for `aligned`, after code for a single thread
+    warp_barrier();  // for `aligned`, after code for a single thread
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
