@@ -261,12 +261,15 @@ def test_the_readme_shows_a_gpus_figures_once_they_are_there(tmp_path: Path, mon
         "training_seconds": [0.25, 0.5],
     }
     write(tmp_path, "isolated_cube", MACHINE, measured=[evaluation])
+    medians = {"cuda": 7_500_000.0, "JAX": 500_000.0}
+    write(tmp_path, "jax", MACHINE, measured=[{"n_features": 64, "num_runs": 100, "medians": medians}])
     text = "\n".join(gpu_table.tables(tmp_path))
     for line in (
         "| 64 | 100 | 12.3 |",
         "| 64 | 1000 | failed |",
         "Microseconds a step of all runs, medians, on NVIDIA H0, PyTorch 2.99.",
         "| 64 | 100 | oracle | cuda 7,500.0x |",
+        "| 64 | 100 | JAX | cuda 15.0x |",
         "| isolated_cube | cuda | 200 | 1,750 | 0.8 s | 1.5 s | 5.0 s |",
     ):
         assert line in text.splitlines()
@@ -276,3 +279,8 @@ def test_the_readme_shows_a_gpus_figures_once_they_are_there(tmp_path: Path, mon
     shown = tables.render(tables.PAGES[1].read_text())
     assert text in shown
     assert empty not in shown
+    (sentence,) = tables.gpu_sentence()
+    assert sentence == (
+        "On one NVIDIA H0, 100 runs at N=64 take 12 µs a step: 7,500 times as fast as one after another on the same "
+        "GPU, 15 times as fast as JAX. The whole command takes 5.0 s, 1.5 s of it after the first window."
+    )
