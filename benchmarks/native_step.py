@@ -36,15 +36,17 @@ SLOWER = 0.93  # of the committed steps per gigaflop: below, a case counts as sl
 
 @dataclass(frozen=True)
 class StepCase:
-    """One run on some threads."""
+    """One run on some threads, timed after some steps of training."""
 
     name: str
     case: Case
     threads: int
+    steps_before: int = 0
 
 
 CASES = (
     StepCase("isolated_cube N=64", Case("isolated_cube", 64, 1), 1),
+    StepCase("isolated_cube N=64, after 2 000 steps", Case("isolated_cube", 64, 1), 1, steps_before=2_000),
     StepCase("isolated_cube N=32", Case("isolated_cube", 32, 1), 1),
     StepCase("uniform N=64", Case("uniform", 64, 1), 1),
     StepCase("uniform N=64, 2 threads", Case("uniform", 64, 1), 2),
@@ -69,23 +71,26 @@ def of_old_kernel(extension: ModuleType) -> NativeEngine:
     return engine
 
 
-def window_of(case: Case, num_steps: int) -> tuple[Callable[[], Ensemble], Window]:
-    """Returns a function that takes the case's ensemble back to before its first step, and the first window."""
-    runs, config = case.make()
+def window_of(case: StepCase, num_steps: int) -> tuple[Callable[[], Ensemble], Window]:
+    """Returns a function that takes the case's ensemble back to before the window that is timed, and that window."""
+    runs, config = case.case.make()
     ensemble = Ensemble.start(runs, config.hidden_width, CPU)
-    initial = ensemble.params.clone()
+    lengths = [case.steps_before, num_steps] if case.steps_before else [num_steps]
+    with Schedule.of(runs, config.batch_size, lengths) as schedule:
+        *earlier, window = schedule
+    for each in earlier:
+        NativeEngine().advance(ensemble, each)
+    state = ensemble.params, ensemble.exp_avg, ensemble.exp_avg_sq
+    before = [values.clone() for values in state]
 
     def restart() -> Ensemble:
         # In place: the first use of new memory would be part of the window. By NumPy: torch's threads would go on
         # spinning on a core that a window's second thread needs.
-        ensemble.params.numpy()[:] = initial.numpy()
-        ensemble.exp_avg.numpy().fill(0)
-        ensemble.exp_avg_sq.numpy().fill(0)
-        ensemble.step = 0
+        for values, kept in zip(state, before, strict=True):
+            values.numpy()[:] = kept.numpy()
+        ensemble.step = case.steps_before
         return ensemble
 
-    with Schedule.of(runs, config.batch_size, [num_steps]) as schedule:
-        window = next(schedule)
     return restart, window
 
 
@@ -107,7 +112,7 @@ def multiply_add_rate(rounds: int = 200_000) -> float:
 
 def measure(num_steps: int, repeats: int, old: ModuleType | None) -> dict[str, Any]:
     """Measures every case in turn, ``repeats`` times."""
-    windows = {each.name: window_of(each.case, num_steps) for each in CASES}
+    windows = {each.name: window_of(each, num_steps) for each in CASES}
     engines = {each.name: NativeEngine(threads=each.threads, threads_per_run=each.threads) for each in CASES}
     old_engine = None if old is None else of_old_kernel(old)
     fastest: dict[str, float] = {}

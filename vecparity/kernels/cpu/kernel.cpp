@@ -4,6 +4,7 @@
 #include "adamw.h"
 #include "head.h"
 #include "network.h"
+#include "subnormals.h"
 
 namespace vecparity {
 namespace {
@@ -137,7 +138,9 @@ struct Trainer {
     }
 
   private:
-    void update(const Step& step, Vector& not_finite) {
+    // Not inlined, so that the head, whose probabilities may be subnormal, is computed outside.
+    __attribute__((noinline)) void update(const Step& step, Vector& not_finite) {
+        const SubnormalsAreZero while_updating;
         Network<V>& network = work.network;
         float b2_gradient = work.share_dz();
         bool is_small = work.batch.num_groups <= kScatterGroups;
@@ -170,6 +173,7 @@ struct Trainer {
     // Stores the state of this thread's units, and of b2 if it is to do so.
     void store_flat(
         const Shape& shape, const State& state, float decay, std::int64_t num_updates, bool stores_b2) const {
+        const SubnormalsAreZero while_decaying;  // as in `update`
         const Tiles<V>& params = work.network.params;
         const std::int64_t first_unit = params.first * params.kUnits, end_unit = params.end * params.kUnits;
         const std::int64_t num_units = (end_unit < shape.hidden_width ? end_unit : shape.hidden_width) - first_unit;
