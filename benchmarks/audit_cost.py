@@ -31,7 +31,7 @@ def seconds(strategy: str, protocol: str, mode: str) -> float:
 
 @app.default
 def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str = "audit_cost") -> Path:
-    """Measures, prints and writes JSON into ``benchmarks/results/``.
+    """Measures, prints and writes JSON into ``benchmarks/own/``.
 
     Args:
         strategy: A bundled strategy or a file.

@@ -111,7 +111,7 @@ def _runs(author: Any, initial: Sequence[Any], part: Sequence[tuple[int, Secret]
 
 @app.default
 def main(*, only: str | None = None, output: str = "audit_pools") -> Path:
-    """Trains all pools and writes JSON into ``benchmarks/results/``.
+    """Trains all pools and writes JSON into ``benchmarks/own/``.
 
     Args:
         only: Train only the pools of this strategy.

@@ -245,7 +245,7 @@ _WITH_ROOM = ("overfit their rows", "learn half of the secrets")
 
 @app.default
 def main(*, honest: int = 10_000, cheats: int = 1_000, output: str = "audit_power") -> Path:
-    """Simulates, prints and writes JSON into ``benchmarks/results/``.
+    """Simulates, prints and writes JSON into ``benchmarks/own/``.
 
     Args:
         honest: Evaluations of each honest strategy; fewer of them for overlap.

@@ -70,7 +70,7 @@ _INSTEAD = {_IN_PROCESS: evaluate_in_process.__name__, _WITHOUT_FILTER: evaluate
 
 @app.default
 def main(*, strategy: str = "isolated_cube", repeats: int = 5, output: str | None = None) -> Path:
-    """Measures, prints and writes JSON into ``benchmarks/results/``.
+    """Measures, prints and writes JSON into ``benchmarks/own/``.
 
     Args:
         strategy: A bundled strategy or a file.

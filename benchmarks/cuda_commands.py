@@ -61,7 +61,7 @@ def skip(reason: str) -> NoReturn:
 
 
 @app.command
-def versions(*, device: DeviceName = "cuda", output: str = "versions", output_dir: Path = machine.RESULTS) -> None:
+def versions(*, device: DeviceName = "cuda", output: str = "versions", output_dir: Path = machine.OWN) -> None:
     """Writes a description of the machine: the GPU, versions of packages and programs, and the native extension.
 
     Args:
@@ -118,7 +118,7 @@ def compile_all(
     device: DeviceName = "cuda",
     n_features: Annotated[tuple[int, ...], Several] = (32, 50, 64),
     output: str = "compile",
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Compiles the cuda engine's kernels for all numbers of blocks in parallel, so that no other stage waits.
 
@@ -177,7 +177,7 @@ def ncu(
     runs: int = 100,
     num_steps: int = 25,
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Profiles the second launch of an engine's kernel.
 
@@ -231,7 +231,7 @@ def sanitizer(
     runs: int = 3,
     num_steps: int = 3,
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Checks a few steps for invalid accesses, then for races in shared memory.
 
@@ -262,7 +262,7 @@ def sanitizer(
 
 
 @app.command(name="tests")
-def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.RESULTS) -> None:
+def run_gpu_tests(*, output: str = "tests", output_dir: Path = machine.OWN) -> None:
     """Runs the tests that need a GPU, except the slow ones.
 
     Args:
@@ -302,7 +302,7 @@ def jax(
     runs: int = 100,
     repeats: int = 3,
     output: str = "throughput_jax",
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Measures throughput against JAX.
 

@@ -24,7 +24,7 @@ from benchmarks.stages import Stage
 ENGINES = ("cuda", "triton", "vmap")
 ONE_LAUNCH = ("cuda", "triton")  # engines whose window is a single kernel launch, as the tools need
 MOST_SECONDS = 540
-RESULTS = cuda_packages.ROOT / "benchmarks" / "results"
+OWN = cuda_packages.ROOT / "benchmarks" / "own"  # as machine.OWN, which needs packages
 REHEARSAL = cuda_packages.ROOT / "build" / "rehearsal"
 STAND_INS = cuda_packages.ROOT / "tests" / "stand_ins"
 REHEARSAL_SECONDS = 600  # time limit of a stage: this machine may be slow and busy
@@ -139,7 +139,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="scripts/bench_cuda", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write; by default benchmarks/results")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="where to write; by default benchmarks/own")
     parser.add_argument("--engine", nargs="+", choices=ENGINES, default=list(ENGINES), help="by default all")
     parser.add_argument("--stage", nargs="+", metavar="NAME", help="these only, of: " + ", ".join(LIMITS))
     parser.add_argument("--rehearse", action="store_true", help="on a CPU, in tiny sizes; writes to build/rehearsal")
@@ -148,7 +148,7 @@ def main() -> int:
     if options.wheels:
         cuda_packages.fetch(options.wheels)
         return 0
-    directory = (options.output or (REHEARSAL if options.rehearse else RESULTS)).absolute()
+    directory = (options.output or (REHEARSAL if options.rehearse else OWN)).absolute()
     os.chdir(cuda_packages.ROOT)
     with tempfile.TemporaryDirectory(prefix="vecparity-gpu-") as scratch:
         where = Path(scratch) / "environment"

@@ -90,7 +90,7 @@ def main(
     strategy: str = "isolated_cube",
     setting: Annotated[tuple[str, ...], Several] = (),
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> Path:
     """Measures, prints a table and writes ``<output-dir>/<output>.json``, again after each engine.
 

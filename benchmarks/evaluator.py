@@ -115,7 +115,7 @@ def measure_memory(count: int, audit: AuditMode) -> dict[str, float]:
 
 @app.default
 def main(*, repeats: int = 5, most: int = 1000, audit: AuditMode = "off", output: str = "evaluator") -> Path:
-    """Measures, prints and writes JSON into ``benchmarks/results/``.
+    """Measures, prints and writes JSON into ``benchmarks/own/``.
 
     Args:
         repeats: Measurements of each kind, in turn.

@@ -81,7 +81,7 @@ def import_torch() -> float:
 
 @app.default
 def main(*, old: str, repeats: int = 5, output: str = "first_answer") -> Path:
-    """Measures, prints and writes JSON into ``benchmarks/results/``; every figure is the least of its kind.
+    """Measures, prints and writes JSON into ``benchmarks/own/``; every figure is the least of its kind.
 
     Args:
         old: The commit to compare with.

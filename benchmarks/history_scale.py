@@ -141,7 +141,7 @@ def main(
     count: int = 50_000,
     repeats: int = 5,
     history: Path | None = None,
-    output: Path = machine.RESULTS,
+    output: Path = machine.OWN,
     name: str = "history_scale",
 ) -> Path:
     """Measures, prints a table and writes ``<output>/<name>.json``.

@@ -127,7 +127,7 @@ def main(
     windows: int = 30,
     output: str = "host",
 ) -> Path:
-    """Measures, prints a table and writes ``benchmarks/results/<output>.json``.
+    """Measures, prints a table and writes ``benchmarks/own/<output>.json``.
 
     Args:
         runs: Numbers of runs.

@@ -181,7 +181,7 @@ def times(
     num_steps: int = 250,
     repeats: int = 5,
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Measures first gradients against float64, then the time per step.
 
@@ -222,7 +222,7 @@ def traces(
     runs: int | None = None,
     max_steps: int | None = None,
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> None:
     """Measures the difference of each traced run's losses from the original's.
 

@@ -14,7 +14,8 @@ import vecparity
 from vecparity.files import write_whole
 from vecparity.machine import cpu_name
 
-RESULTS = Path(__file__).parent / "results"
+# The figures that README and guide show, and where commands write: git ignores the latter.
+RESULTS, OWN = (Path(__file__).parent / name for name in ("results", "own"))
 
 
 def cores() -> int:
@@ -45,7 +46,7 @@ def _commit() -> str | None:
     return done.stdout.strip() or None
 
 
-def save(name: str, content: dict[str, Any], directory: Path = RESULTS) -> Path:
+def save(name: str, content: dict[str, Any], directory: Path = OWN) -> Path:
     """Writes ``<directory>/<name>.json`` atomically, because this process may be killed at any time."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{name}.json"

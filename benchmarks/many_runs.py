@@ -26,7 +26,7 @@ def main(
     config: str = "n32-k8",
     num_steps: int = 64,
     output: str = "many_runs",
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> Path:
     """Evaluates the jobs, of 100 runs each, prints and writes ``<output-dir>/<output>.json``.
 

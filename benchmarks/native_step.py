@@ -169,7 +169,7 @@ def main(
     old_commit: str | None = None,
     against: Path | None = None,
     output: str = "native_step",
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> Path | None:
     """Measures and prints; writes ``<output-dir>/<output>.json``, unless it compares with a file.
 

@@ -5,6 +5,7 @@ python -m benchmarks.throughput
 All contenders are measured in turn in one run: on a shared machine only such ratios are meaningful.
 """
 
+import json
 import multiprocessing
 import statistics
 import time
@@ -32,7 +33,7 @@ GATE_STEPS = 10
 GATE_TOLERANCE = 1e-5
 SECONDS = 0.4  # approximate duration of a measurement
 
-app = App(help=__doc__)
+app = App(help=f"{__doc__}\nContenders: {', '.join(each.name for each in CONTENDERS)}.")
 Several = Parameter(consume_multiple=True)
 
 
@@ -140,6 +141,28 @@ def measure(
     }
 
 
+def ratios(rates: dict[str, list[float]]) -> dict[str, tuple[float, float, float]]:
+    """Returns the rate of the first of our engines divided by that of every other, each measured in turn.
+
+    Returns:
+        The median, the lowest and the highest ratio, by the other's name.
+    """
+    ours = next((each.name for each in CONTENDERS if each.name in rates), None)
+    found = {}
+    for name, theirs in rates.items():
+        if ours is not None and name != ours:
+            of_turns = [mine / other for mine, other in zip(rates[ours], theirs, strict=True)]
+            found[name] = (statistics.median(of_turns), min(of_turns), max(of_turns))
+    return found
+
+
+def summary(measured: dict[str, Any]) -> dict[str, Any]:
+    """Returns what the last line says of a case: run-steps per second, and what failed."""
+    kept = ("rows", "n_features", "num_runs", "problems")
+    medians = {name: round(rate, 1) for name, rate in measured["medians"].items()}
+    return {name: measured[name] for name in kept} | {"run_steps_per_second": medians}
+
+
 def describe(error: Exception) -> str:
     """Describes in one line why a contender has no rate."""
     first_line = (str(error).splitlines() or [""])[0]
@@ -164,11 +187,11 @@ def main(
     contender: Annotated[tuple[str, ...] | None, Several] = None,
     repeats: int = 5,
     output: str | None = None,
-    output_dir: Path = machine.RESULTS,
+    output_dir: Path = machine.OWN,
 ) -> Path:
     """Measures, prints a table and writes ``<output-dir>/<output>.json``, again after each case.
 
-    The exit status is 1 if a contender failed.
+    The last line is one of JSON, with the medians of all cases. The exit status is 1 if a contender failed.
 
     Args:
         device: The device that trains.
@@ -203,6 +226,9 @@ def main(
     columns = (*peers, *(each.name for each in chosen))
     for column in columns:
         table.add_column(column, justify="right")
+    spread = Table("rows", "N", "runs", "against", title="our first engine's rate, divided by that of others")
+    for column in ("median", "lowest", "highest", "dense flops", "state"):
+        spread.add_column(column, justify="right")
     failed: dict[str, None] = {}
     said: list[str] = []
     output = output or ("throughput" if device == "cpu" else "throughput_cuda")
@@ -223,11 +249,19 @@ def main(
             path = machine.save(output, content, output_dir)
             rates = (f"{medians[name]:,.0f}" if name in medians else "failed" for name in columns)
             table.add_row(case.rows, str(case.n_features), str(case.num_runs), *rates)
+            shares = [measured[-1]["share_of_limits"][name] for name in medians if name not in peers][:1]
+            for name, of_turns in ratios(measured[-1]["run_steps_per_second"]).items():
+                cells = [f"{ratio:.2f}" for ratio in of_turns]
+                cells += ["" if share is None else f"{share:.0%}" for each in shares for share in each.values()]
+                spread.add_row(case.rows, str(case.n_features), str(case.num_runs), name, *cells)
             failed |= dict.fromkeys(problems)
             said += [f"{case}: {name}: {problem}" for name, problem in problems.items()]
     console.print(table)
+    console.print(spread)
+    console.print("Dense flops and state: our engine's shares of this machine's limits (see the guide).")
     console.print("\n".join(said), soft_wrap=True, markup=False, highlight=False)
     console.print(f"written to {path}")
+    print(json.dumps({"benchmark": "throughput", "file": str(path), "cases": [summary(each) for each in measured]}))
     if failed:
         count = sum(1 for each in measured if each["problems"])
         raise SystemExit(f"{count} of {len(cases)} cases have a contender that failed: {', '.join(failed)}")

@@ -58,7 +58,7 @@ def largest_difference(run: Run, config: TaskConfig, losses: dict[int, float], n
 
 @app.default
 def main(*, case: str = "clean_noisy_cube_n64", run: int = 1, draws: int = 20, noise: float = 1e-7) -> Path:
-    """Measures and writes ``benchmarks/results/trace_sensitivity.json``.
+    """Measures and writes ``benchmarks/own/trace_sensitivity.json``.
 
     Args:
         case: The traced evaluation.
