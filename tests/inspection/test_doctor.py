@@ -97,14 +97,21 @@ def test_for_people_with_what_is_missing(
 
 @pytest.mark.parametrize("seconds_per_step", [0.001, 0.004])
 def test_an_engine_of_a_known_speed(monkeypatch: pytest.MonkeyPatch, seconds_per_step: float) -> None:
-    now = [0.0]
+    """Of which one window is disturbed, and the first of a length is slow."""
+    now, lengths = [0.0], []
 
     def advance(ensemble: Any, window: Any) -> SimpleNamespace:
-        now[0] += seconds_per_step * window.num_steps
+        slower = 1 if window.num_steps in lengths else 50
+        lengths.append(window.num_steps)
+        slower *= 4 if lengths.count(window.num_steps) == 4 else 1
+        now[0] += slower * seconds_per_step * window.num_steps
         return SimpleNamespace(loss=torch.zeros(ensemble.num_runs))
 
     make: Callable[..., SimpleNamespace] = lambda name, chunk_runs: SimpleNamespace(advance=advance)  # noqa: E731
     monkeypatch.setattr(speed, "make_engine", make)
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     measured = speed.measure("native", CPU)
-    assert measured.run_steps_per_second == pytest.approx(measured.num_runs / seconds_per_step)
+    rate = measured.num_runs / seconds_per_step
+    assert measured.run_steps_per_second == pytest.approx(rate)
+    assert measured.slowest == pytest.approx(rate / 4)
+    assert measured.fastest == pytest.approx(rate)

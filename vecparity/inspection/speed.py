@@ -17,8 +17,8 @@ from vecparity.training.ensemble import Ensemble
 from vecparity.training.runs import Run
 from vecparity.training.schedule import Schedule
 
-_NUM_WINDOWS = (3, 5)  # fewest and most
-_SECONDS = 0.6  # approximate total over all windows
+_NUM_WINDOWS = (5, 9)  # fewest and most
+_SECONDS = 0.6  # approximate total over all windows, if the fewest do not take longer
 _TRIAL_STEPS = 5
 _MOST_STEPS = 250  # `train` lets an engine take no more at a time
 _NUM_EXAMPLES = 4_096
@@ -33,10 +33,14 @@ class Speed:
     Attributes:
         num_runs: Number of runs that trained together.
         run_steps_per_second: The median of a few windows, after a warm-up.
+        slowest: The rate of the slowest window.
+        fastest: The rate of the fastest window.
     """
 
     num_runs: int
     run_steps_per_second: float
+    slowest: float
+    fastest: float
 
 
 def measure(name: EngineName, device: torch.device) -> Speed:
@@ -44,13 +48,15 @@ def measure(name: EngineName, device: torch.device) -> Speed:
     num_runs = 1 if name == "reference" else 64 if device.type == "cuda" else 2 * max(8, torch.get_num_threads())
     train = _by_reference(device) if name == "reference" else _by_engine(name, device, num_runs)
     train(_TRIAL_STEPS)  # loads, compiles and fills caches
-    per_step = train(_TRIAL_STEPS) / _TRIAL_STEPS
+    per_step = min(train(_TRIAL_STEPS) for _ in range(2)) / _TRIAL_STEPS
     fewest, most = _NUM_WINDOWS
     num_steps = max(1, min(_MOST_STEPS, round(_SECONDS / most / per_step)))
+    train(num_steps)  # a window of this length may be prepared anew
     seconds: list[float] = []
     while len(seconds) < fewest or (len(seconds) < most and sum(seconds) < _SECONDS):
         seconds.append(train(num_steps))
-    return Speed(num_runs, num_runs * num_steps / statistics.median(seconds))
+    rates = [num_runs * num_steps / each for each in seconds]
+    return Speed(num_runs, statistics.median(rates), min(rates), max(rates))
 
 
 def _by_engine(name: EngineName, device: torch.device, num_runs: int) -> Callable[[int], float]:

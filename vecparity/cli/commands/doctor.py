@@ -46,11 +46,13 @@ def _facts(found: "Diagnosis") -> Table:
 
 def _engines(engines: "Sequence[EngineDiagnosis]") -> Table:
     rows = _table("engine", "", "on")
-    for heading in ("run-steps/s", "runs"):
+    for heading in ("run-steps/s", "from", "to", "runs"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("", overflow="fold")
     for engine in engines:
-        speed = [f"{engine.speed.run_steps_per_second:,.0f}", str(engine.speed.num_runs)] if engine.speed else ["—", ""]
+        found = engine.speed
+        rates = [found.run_steps_per_second, found.slowest, found.fastest] if found else []
+        speed = [*(f"{rate:,.0f}" for rate in rates), str(found.num_runs)] if found else ["—", "", "", ""]
         note = engine.why_not or ", ".join(engine.levels)
         rows.add_row(engine.name, _auto(engine.is_auto), engine.device, *speed, note)
     return rows
