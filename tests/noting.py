@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from vecparity import Evaluation, TaskConfig
+from vecparity.evaluation.callbacks import Asked
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
@@ -13,11 +14,13 @@ class Noting:
     Attributes:
         told: What, in words.
         windows: All that closed.
+        asked_for: What strategies were asked for.
     """
 
     def __init__(self, told: list[str] | None = None) -> None:
         self.told = [] if told is None else told
         self.windows: list[WindowClosed] = []
+        self.asked_for: list[Asked] = []
 
     def __enter__(self) -> "Noting":
         return self
@@ -30,6 +33,9 @@ class Noting:
 
     def begin(self, config: TaskConfig) -> None:
         self._note(f"begin {config.label}")
+
+    def asked(self, asked: Asked) -> None:
+        self.asked_for.append(asked)
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         self._note(f"{len(runs)} prepared")

@@ -13,6 +13,7 @@ from rich.progress import Task
 
 from vecparity import Evaluation, TaskConfig, evaluate
 from vecparity.cli.progress_table import ProgressTable, earliest_stop, run_steps_per_second, seconds_left, stage
+from vecparity.evaluation.callbacks import Asked
 from vecparity.training.progress import WindowClosed
 
 
@@ -94,6 +95,16 @@ def test_a_training_from_its_beginning_to_its_end() -> None:
     assert progress.seconds_left(9.0) is None
     assert progress.task.elapsed == 7.0, "its duration stays"
     assert progress.speed == pytest.approx(500 / 3)
+
+
+def test_it_says_what_a_strategy_is_asked_for_until_it_trains() -> None:
+    table = ProgressTable([TaskConfig()], get_time=Clock(0.0))
+    table.begin(TaskConfig())
+    assert table._times() == "elapsed 0:00"
+    table.asked(Asked("isolated_cube", "networks", 1_000, 3_000))
+    assert table._times() == "elapsed 0:00, asking isolated_cube for networks, 1,000 of 3,000"
+    table.prepared(make_runs()[:1], "native")
+    assert table._times() == "elapsed 0:00"
 
 
 def test_speed_is_that_of_the_last_seconds() -> None:

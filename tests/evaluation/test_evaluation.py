@@ -1,6 +1,6 @@
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,9 +9,13 @@ from noting import Noting
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many
+from vecparity.audits import plan as audit_plan
 from vecparity.errors import DivergedError, UsageError
+from vecparity.evaluation.callbacks import Asked
 from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
+from vecparity.task.config import task_config
+from vecparity.task.seeds import PublicSeeds
 from vecparity.training.engines.names import EngineName
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -72,6 +76,26 @@ def test_many_strategies_and_seeds_share_an_ensemble(engine: EngineName, dtype: 
             tolerance = 0 if engine == "native" else 1e-12
             torch.testing.assert_close(ours.curve.loss, theirs.curve.loss, rtol=tolerance, atol=tolerance)
             assert ours.curve.accuracy == theirs.curve.accuracy
+
+
+@pytest.mark.parametrize(("audit", "calls"), [("off", 1), ("strict", 2)])
+def test_what_strategies_are_asked_for_is_told(
+    monkeypatch: pytest.MonkeyPatch, audit: Literal["off", "strict"], calls: int
+) -> None:
+    monkeypatch.setattr("vecparity.evaluation.pipeline._TICK_SECONDS", 0.002)
+    noting = Noting()
+    evaluate("isolated_cube", "n32-k8", audit=audit, followers=[noting], **SHORT)
+    config = task_config("n32-k8", **SHORT)
+    orderings, sealed = audit_plan.num_orderings(config, audit), audit_plan.num_sealed(PublicSeeds(42), config, audit)
+    own = config.num_hidden_secrets
+    networks = calls * own * orderings + (calls > 1) * sealed
+    data = calls * own + (calls > 1) * sealed
+    (*_, last) = noting.asked_for
+    assert last == Asked("isolated_cube", "data", data, data)
+    assert str(last) == f"isolated_cube for data, {data} of {data}"
+    assert {asked.of for asked in noting.asked_for if asked.what == "networks"} == {networks}
+    told = [(asked.what == "data", asked.number) for asked in noting.asked_for]
+    assert told == sorted(set(told)) and len(told) > 2
 
 
 def test_the_reference_is_an_engine_like_others() -> None:

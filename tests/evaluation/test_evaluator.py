@@ -11,6 +11,7 @@ from conftest import SHORT, STRATEGIES, RunEval
 
 from vecparity import Evaluation, Evaluator, Failure, History, Job, Strategy, TaskConfig, evaluate, task_config
 from vecparity.errors import DivergedError, InterruptedTrainingError, UsageError
+from vecparity.evaluation.callbacks import Asked
 from vecparity.evaluation.result import Evaluation as Result
 from vecparity.sandbox.limits import Limits
 from vecparity.training.progress import WindowClosed
@@ -206,6 +207,8 @@ class Watching:
         self.seen, self._window = seen, window
 
     def begin(self, config: TaskConfig) -> None: ...
+
+    def asked(self, asked: Asked) -> None: ...
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         self.seen += runs

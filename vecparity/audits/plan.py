@@ -93,9 +93,13 @@ class SealedRuns:
         count: Number of secrets.
         seed: The top-level seed.
         config: The settings.
+
+    Attributes:
+        count: Number of secrets.
     """
 
     def __init__(self, count: int, seed: int, config: TaskConfig) -> None:
+        self.count = count
         self._seeds, self._config = SealedSeeds(new_key(), seed), config
         self._secrets = self._seeds.secrets(replace(config, num_hidden_secrets=count)) if count else []
 

@@ -99,7 +99,7 @@ class Display(ProgressTable):
 
 def _in_words(task: Task) -> str:
     if stage(task) == "preparing":
-        return f"{task.description}: asking the strategy for networks and data"
+        return f"{task.description}: asking {task.fields.get('asked', 'the strategy for networks and data')}"
     words = "{step:,} of {max_steps:,}, {num_live} of {num_runs} runs live"
     if task.fields["curve"]:
         words += ", accuracy {accuracy:.3f}"

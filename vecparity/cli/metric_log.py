@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from vecparity.evaluation import metric_lines
+from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig
@@ -10,7 +11,7 @@ from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
 
-class MetricLog:
+class MetricLog(Follower):
     """Writes the first evaluation's metric lines during training, and the other evaluations' lines afterwards.
 
     A `Follower`, for each configuration in turn.

@@ -10,6 +10,7 @@ from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column, Table
 from rich.text import Text
 
+from vecparity.evaluation.callbacks import Asked
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed, count_good_windows
@@ -32,9 +33,9 @@ class ProgressTable(Progress):
 
     A task has no total: a run may stop early, and rich forgets its speed when a total changes. Its fields are
     ``config``, ``max_steps``, ``step`` (the furthest of any run; for runs that train one after the other, the present
-    run's) and ``curve``; from `prepared` on, ``num_runs``, ``num_live`` and the times ``trains_since`` and
-    ``closed_at``; after a window, ``accuracy`` (the mean over the runs of each run's ``last_accuracy``) and
-    ``run_steps_left`` (the fewest that are left).
+    run's) and ``curve``; once a strategy has been asked for something, ``asked``; from `prepared` on, ``num_runs``,
+    ``num_live`` and the times ``trains_since`` and ``closed_at``; after a window, ``accuracy`` (the mean over the runs
+    of each run's ``last_accuracy``) and ``run_steps_left`` (the fewest that are left).
 
     Args:
         configs: All configurations, in the order in which they will begin.
@@ -76,6 +77,8 @@ class ProgressTable(Progress):
 
     def _times(self) -> str:
         elapsed = f"elapsed {duration(self.get_time() - self._began)}"
+        if stage(self.current) == "preparing" and (asked := self.current.fields.get("asked")):
+            return f"{elapsed}, asking {asked}"
         left = self._seconds_left_in_all()
         return elapsed if left is None else f"{elapsed}, at least {duration(left)} left in all"
 
@@ -93,6 +96,10 @@ class ProgressTable(Progress):
         """See `Follower`."""
         self.current = next(self._waiting)
         self.start_task(self.current.id)
+
+    def asked(self, asked: Asked) -> None:
+        """See `Follower`."""
+        self.update(self.current.id, asked=asked)
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""

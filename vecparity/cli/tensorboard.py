@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vecparity.cli.messages import say
 from vecparity.errors import UsageError
+from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.result import Evaluation, RunCurve
 from vecparity.files import make_writable
 from vecparity.strategy.source import Strategy
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 Point = tuple[float, float]  # loss and accuracy
 
 
-class TensorBoardLog:
+class TensorBoardLog(Follower):
     """Writes each evaluation's curves to a directory of its own, which TensorBoard shows as a run.
 
     The curves are written at the end for runs that train one after the other and for evaluations taken from the

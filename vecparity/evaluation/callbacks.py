@@ -1,7 +1,8 @@
 """Callbacks that report the progress of a command's evaluations."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
@@ -9,21 +10,52 @@ from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request to a strategy, and how far all requests are.
+
+    Attributes:
+        strategy: The strategy's name.
+        what: Initial networks, or training sets.
+        number: The number of networks or training sets asked for so far, those of all tasks together.
+        of: Their number in all. Those that a call for another task has made already are not asked for.
+    """
+
+    strategy: str
+    what: Literal["networks", "data"]
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.strategy} for {self.what}, {self.number:,} of {self.of:,}"
+
+
 @runtime_checkable
 class Follower(Protocol):
-    """Receives the progress of one configuration after another; the evaluations of a configuration train together."""
+    """Receives the progress of one configuration after another; the evaluations of a configuration train together.
+
+    A class that inherits from it does nothing in the methods that it does not define.
+    """
 
     def begin(self, config: TaskConfig) -> None:
         """Called before the next configuration's strategies make data and networks."""
+        return
+
+    def asked(self, asked: Asked) -> None:
+        """Called while the configuration waits for its strategies, whenever they are asked for something else."""
+        return
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """Called when the configuration's runs are ready for the engine, in the order that windows use."""
+        return
 
     def window(self, closed: WindowClosed) -> None:
         """Called when a window closes."""
+        return
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """Called when the configuration's evaluations are done."""
+        return
 
 
 class Followers:
@@ -36,6 +68,11 @@ class Followers:
         """See `Follower`."""
         for follower in self._followers:
             follower.begin(config)
+
+    def asked(self, asked: Asked) -> None:
+        """See `Follower`."""
+        for follower in self._followers:
+            follower.asked(asked)
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""

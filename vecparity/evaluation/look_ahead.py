@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from vecparity.evaluation import modules
+from vecparity.evaluation.callbacks import Asked
 from vecparity.evaluation.groups import Group, Planned, Recall, batches, group, plan, plan_or_fail
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
@@ -75,6 +76,11 @@ class LookAhead:
         self._stack = stack
         stack.callback(self._end_preparing)
         self._coming = self._plan_all()
+
+    @property
+    def asked(self) -> Asked | None:
+        """The request that a strategy is answering, or answered last; None before the first."""
+        return self._preparation.asked
 
     def next(self) -> "tuple[Planned, Future[Prepared] | None] | None":
         """Plans the next group and begins to prepare it; returns None after the last."""

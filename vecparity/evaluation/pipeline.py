@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -12,7 +13,7 @@ import torch
 
 from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
-from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.callbacks import Asked, Follower
 from vecparity.evaluation.gathering import gather
 from vecparity.evaluation.groups import Planned, Recall
 from vecparity.evaluation.job import Failure, Outcome, Task
@@ -125,7 +126,14 @@ class Pipeline:
             while coming is not None:
                 planned, future = coming
                 coming = plans.next()
-                outcomes = self._evaluate(planned, future, follower, stop_requested, began, fails_fast=fails_fast)
+                outcomes = self._evaluate(
+                    planned,
+                    partial(_wait, future, plans, follower, stop_requested),
+                    follower,
+                    stop_requested,
+                    began,
+                    fails_fast=fails_fast,
+                )
                 is_safe = settle(outcomes)
                 yield outcomes
                 if is_safe and not fails_fast and planned.checkpoints is not None:
@@ -139,7 +147,7 @@ class Pipeline:
     def _evaluate(
         self,
         planned: Planned,
-        future: "Future[Prepared] | None",
+        wait: Callable[[], Prepared],
         follower: Follower,
         stop_requested: StopRequested,
         began: float,
@@ -151,7 +159,7 @@ class Pipeline:
         outcomes: dict[int, Outcome] = dict(planned.known)
         failures = dict(planned.failures)
         if planned.missing:
-            prepared = planned.kept or _wait(future, stop_requested)
+            prepared = planned.kept or wait()
             failures |= prepared.failures
             try:
                 outcomes |= self._train(planned, prepared, follower, stop_requested, began)
@@ -206,14 +214,21 @@ class Pipeline:
         return engine
 
 
-def _wait(future: "Future[Prepared] | None", stop_requested: StopRequested) -> Prepared:
+def _wait(
+    future: "Future[Prepared] | None", plans: LookAhead, follower: Follower, stop_requested: StopRequested
+) -> Prepared:
+    """Waits for a group's runs, and tells meanwhile what its strategies are asked for."""
     assert future is not None
+    told: Asked | None = None
     while True:
         try:
             return future.result(timeout=_TICK_SECONDS)
         except TimeoutError:
             if future.done():
                 raise
+        if (asked := plans.asked) is not None and asked != told:
+            told = asked
+            follower.asked(asked)
         if stop_requested():
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
 

@@ -3,13 +3,15 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
+from typing import Literal
 
 from vecparity.audits import plan as audit_plan
 from vecparity.audits.findings import dataset_digest, network_digests
 from vecparity.audits.plan import Audit, SealedRuns
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, StrategyFailedError, VecparityError
+from vecparity.evaluation.callbacks import Asked
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
@@ -59,12 +61,16 @@ class Preparation:
         pool: Runs the strategies.
         log: Receives what strategies print.
         fails_fast: Whether to raise the first error of a strategy, instead of going on without its task.
+
+    Attributes:
+        asked: What a strategy is being asked for, or was last; None before the first call.
     """
 
     def __init__(self, pool: Pool, log: StrategyLog, *, fails_fast: bool) -> None:
         self._pool, self._log, self._fails_fast = pool, log, fails_fast
         self._shared, self._shared_again = Shared(keeps_all=True), Shared(keeps_all=False)
         self._is_stopped = False
+        self.asked: Asked | None = None
 
     def stop(self) -> None:
         """Makes no further calls; the thread that makes them gets an error before the next."""
@@ -81,6 +87,7 @@ class Preparation:
         for shared in (self._shared, self._shared_again):
             shared.begin(member.task for members in batch for member in members)
         calls = [[TaskCalls(member, *self._sandboxes(member.task)) for member in members] for members in batch]
+        self._expect("networks", sum(task.num_networks for task in chain.from_iterable(calls)))
         for task in chain.from_iterable(calls):
             self._attempt(task, task.begin)
         for task in chain.from_iterable(calls):
@@ -89,6 +96,7 @@ class Preparation:
 
     def finish(self, calls: "Sequence[TaskCalls]", config: TaskConfig) -> Prepared:
         """Makes the training sets of one ensemble; raises what `begin` does."""
+        self._expect("data", sum(task.num_datasets for task in calls))
         for task in calls:
             self._attempt(task, task.make_runs, shows_secrets=True)
         for task in calls:
@@ -109,12 +117,21 @@ class Preparation:
 
     def _sandboxes(self, task: Task) -> tuple[Author, Author | None, "Shared"]:
         strategy, arguments = task.strategy, task.parameters.arguments
-
-        author = SharedCalls(Sandbox(self._pool, strategy, arguments), task, self._shared)
+        note = partial(self._note, strategy.name)
+        author = SharedCalls(Sandbox(self._pool, strategy, arguments), task, self._shared, note)
         if task.audit == "off":
             return author, None, self._shared
-        repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again)
+        repeater = SharedCalls(Sandbox(self._pool, strategy, arguments, again=True), task, self._shared_again, note)
         return author, repeater, self._shared
+
+    def _expect(self, what: Literal["networks", "data"], count: int) -> None:
+        self._what: Literal["networks", "data"] = what
+        self._number, self._of = 0, count
+
+    def _note(self, strategy: str, count: int) -> None:
+        """Notes that a strategy is asked for so many more networks or training sets."""
+        self._number += count
+        self.asked = Asked(strategy, self._what, self._number, self._of)
 
     def _attempt(self, calls: "TaskCalls", step: Callable[[], None], *, shows_secrets: bool = False) -> None:
         if calls.error is not None:
@@ -158,6 +175,19 @@ class TaskCalls:
         self.digests: dict[str, str] = {}
         self._initial: Mapping[tuple[int, int, int], Initial] = {}
         self._sealed_initial: Sequence[Initial] = []
+
+    @property
+    def num_networks(self) -> int:
+        """The number of networks that `begin` and `begin_again` ask for."""
+        task = self.member.task
+        own = audit_plan.num_orderings(task.config, task.audit) * task.config.num_hidden_secrets
+        return own if self.repeater is None else 2 * own + self._sealed.count
+
+    @property
+    def num_datasets(self) -> int:
+        """The number of training sets that `make_runs` and `make_datasets_again` ask for."""
+        own = self.member.task.config.num_hidden_secrets
+        return own if self.repeater is None else 2 * own + self._sealed.count
 
     def begin(self) -> None:
         """Initialises the networks of the runs, and of the sealed runs for an audit."""

@@ -1,6 +1,6 @@
 """Calls of strategies that several tasks of a batch share: made once, for all of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -50,14 +50,16 @@ class SharedCalls:
         sandbox: Makes the calls.
         task: The task.
         shared: The results.
+        note: Called before each call with the number of networks or training sets that it makes.
     """
 
-    def __init__(self, sandbox: Sandbox, task: Task, shared: Shared) -> None:
-        self._sandbox, self._task, self._shared = sandbox, task, shared
+    def __init__(self, sandbox: Sandbox, task: Task, shared: Shared, note: Callable[[int], None]) -> None:
+        self._sandbox, self._task, self._shared, self._note = sandbox, task, shared, note
 
     def initialise(self, config: TaskConfig, run_seeds: Sequence[int]) -> Sequence[Initial]:
         """See `Author`."""
         call = _networks(self._task, config, run_seeds)
+        self._note(len(run_seeds))
         if call not in self._shared.networks and (variants := self._variants()):
             self._initialise_variants(config, run_seeds, variants)
         if call in self._shared.networks:
@@ -87,6 +89,7 @@ class SharedCalls:
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """See `Author`."""
         call = (calls_of(self._task, "make_dataset"), config, secret, dataset_seed)
+        self._note(1)
         dataset = self._shared.datasets.get(call)
         if dataset is None:
             dataset = self._shared.datasets[call] = self._sandbox.training_set(config, secret, dataset_seed)

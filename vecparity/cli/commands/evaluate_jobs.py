@@ -16,7 +16,7 @@ from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.errors import MachineError, UsageError, visible
 from vecparity.evaluation import serialization
-from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.job import evaluations, to_tasks
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
@@ -29,7 +29,6 @@ from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
 from vecparity.task.seeds import kept_key, key_digest, new_key, read_key, write_key
-from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 
 
@@ -119,20 +118,14 @@ def _title(jobs: Sequence[tuple[Strategy, int]]) -> str:
     return f"{visible(', '.join(names))}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}"
 
 
-class _Training:
+class _Training(Follower):
     """Marks the interruption as one that can keep the training, while a resumable engine trains. A `Follower`."""
 
     def __init__(self, interruption: Interruption) -> None:
         self._interruption = interruption
 
-    def begin(self, config: TaskConfig) -> None:
-        pass
-
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         self._interruption.can_be_kept = engine != "reference"
-
-    def window(self, closed: WindowClosed) -> None:
-        pass
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         self._interruption.can_be_kept = False
