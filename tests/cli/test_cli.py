@@ -137,7 +137,7 @@ def test_params_are_told(run_command: RunCommand, tmp_path: Path, evaluation: Ev
     with History(at, create=True) as history:
         params = replace(evaluation.provenance, params={"lr": 0.5, "name": "a b"})
         history.add(replace(evaluation, provenance=params), load("isolated_cube"), "a")
-    assert "│ isolated_cube lr=0.5 name=a b │" in run_command("history", "--history", at)[1]
+    assert "  isolated_cube lr=0.5 name=a b  " in run_command("history", "--history", at)[1]
     (record,) = json.loads(run_command("history", "--history", at, "--format", "json")[1])
     assert (record["strategy"], record["params"]) == ("isolated_cube", {"lr": 0.5, "name": "a b"})
     (row,) = csv.DictReader(io.StringIO(run_command("history", "--history", at, "--format", "csv")[1]))

@@ -202,7 +202,17 @@ def test_a_text_is_shortened_in_the_middle(text: str, width: int, short: str) ->
 
 def test_a_table_without_records_has_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
     show_records([], {"strategy": Column("strategy"), "seed": Column("seed", rank=1)}, "table")
-    assert "┃ strategy ┃ seed ┃" in capsys.readouterr().out
+    assert capsys.readouterr().out == "strategy  seed\n"
+
+
+def test_without_a_terminal_readers_pay_for_no_lines_and_no_empty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    columns = {
+        "strategy": Column("strategy"),
+        "note": Column("notes", rank=2),
+        "seed": Column("seed", is_number=True, rank=1),
+    }
+    show_records([{"strategy": "a b", "note": "", "seed": 7}, {"strategy": "c", "seed": 42}], columns, "table")
+    assert capsys.readouterr().out == "strategy  seed\na b          7\nc           42\n"
 
 
 def test_numbers_are_never_shortened() -> None:

@@ -83,6 +83,18 @@ class FittedTable:
         """Returns the table with all columns, whatever the width."""
         return self._table(dict(enumerate(self._widths)))
 
+    def plain(self) -> Table:
+        """Returns the table for where there is no terminal, and readers pay for characters.
+
+        It has no lines around the cells, and no columns of rank 1 or more in which every cell is empty.
+        """
+        widths = {
+            index: self._widths[index]
+            for index, column in enumerate(self._columns)
+            if not (column.rank and self._cells and all(row[index] in ("", _MISSING) for row in self._cells))
+        }
+        return self._with_rows(Table(box=None, padding=(0, 2, 0, 0), pad_edge=False), widths)
+
     def _fitting(self, width: int) -> dict[int, int]:
         """Returns the width of each column that is shown in a table of some width, by its index."""
         widths = {index: self._widths[index] for index, column in enumerate(self._columns) if not column.rank}
@@ -103,7 +115,10 @@ class FittedTable:
         return sum(widths.values()) + (3 * len(widths) + 1 if self._is_boxed else len(widths))
 
     def _table(self, widths: Mapping[int, int]) -> Table:
-        table = Table() if self._is_boxed else Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+        boxed = Table() if self._is_boxed else Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+        return self._with_rows(boxed, widths)
+
+    def _with_rows(self, table: Table, widths: Mapping[int, int]) -> Table:
         for index in widths:
             column = self._columns[index]
             table.add_column(column.heading, justify="right" if column.is_number else "left", no_wrap=True)

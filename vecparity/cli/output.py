@@ -102,7 +102,9 @@ def show_records(
     elif format_ == "markdown":
         sys.stdout.write(_markdown(records, columns) + "\n")
     else:
-        show(*([title if wide else _folded(title)] if title else []), FittedTable(records, columns), wide=wide)
+        table = FittedTable(records, columns)
+        titles = [title if wide else _folded(title)] if title else []
+        show(*titles, table if sys.stdout.isatty() else table.plain(), wide=wide)
 
 
 def _folded(title: str) -> RenderableType:

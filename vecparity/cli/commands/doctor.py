@@ -46,13 +46,15 @@ def _facts(found: "Diagnosis") -> Table:
 
 def _engines(engines: "Sequence[EngineDiagnosis]") -> Table:
     rows = _table("engine", "", "on")
-    for heading in ("run-steps/s", "from", "to", "runs"):
+    for heading in ("run-steps/s", "±", "runs"):
         rows.add_column(heading, justify="right", no_wrap=True)
     rows.add_column("", overflow="fold")
     for engine in engines:
-        found = engine.speed
-        rates = [found.run_steps_per_second, found.slowest, found.fastest] if found else []
-        speed = [*(f"{rate:,.0f}" for rate in rates), str(found.num_runs)] if found else ["—", "", "", ""]
+        speed = ["—", "", ""]
+        if (found := engine.speed) is not None:
+            median = found.run_steps_per_second
+            spread = max(found.fastest - median, median - found.slowest) / median
+            speed = [f"{median:,.0f}", f"{spread:.0%}", str(found.num_runs)]
         note = engine.why_not or ", ".join(engine.levels)
         rows.add_row(engine.name, _auto(engine.is_auto), engine.device, *speed, note)
     return rows
