@@ -151,7 +151,8 @@ def _record(standing: "Standing") -> dict[str, Any]:
         "place": _place(standing),
         "strategy": standing.strategy,
         "sha256": standing.sha256,
-        "accuracy": standing.accuracy,
+        "accuracy": standing.accuracy_text if standing.is_published else standing.accuracy,
+        "accuracy_text": standing.accuracy_text,
         "accuracy_low": interval and interval.low,
         "accuracy_high": interval and interval.high,
         "accuracy_interval": interval and [interval.low, interval.high],
@@ -170,8 +171,8 @@ def _record(standing: "Standing") -> dict[str, Any]:
     for label, figures in standing.configurations.items():
         interval = figures.interval
         record |= {
-            label: [figures.accuracy, figures.mean_steps],
-            f"{label}_accuracy": figures.accuracy,
+            label: figures.text,
+            f"{label}_accuracy": figures.as_published[0] if figures.as_published else figures.accuracy,
             f"{label}_low": interval and interval.low,
             f"{label}_high": interval and interval.high,
             f"{label}_steps": figures.mean_steps,
@@ -184,10 +185,10 @@ _COLUMNS = {
     "place": Column("rank"),
     "strategy": Column("strategy"),
     **{
-        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, rank=5 + number)
+        label: Column(label, is_number=True, rank=5 + number)
         for number, label in enumerate(CONFIGURATIONS)
     },
-    "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
+    "accuracy_text": Column("accuracy", is_number=True),
     "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True, rank=3),
     "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=1),
     "runs": Column("runs", is_number=True, rank=9),
