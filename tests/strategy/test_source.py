@@ -71,6 +71,6 @@ def test_files_of_one_name_are_named_after_as_many_directories_as_tell_them_apar
         "multi_epoch",
     ]
     twice = [tmp_path / "link.py", tmp_path / "b" / "other.py"]
-    with pytest.raises(UsageError, match="each strategy once, got .*other.py' twice"):
+    with pytest.raises(UsageError, match=r"each strategy once, got .*other\.py' twice"):
         source.load_all(twice)
     assert [strategy.name for strategy in source.load_all(twice, each_once=False)] == ["link", "other"]

@@ -91,6 +91,26 @@ class Standing:
         return None if self.accuracy is None else f"{self.accuracy:.{self._digits}f}"
 
     @property
+    def place(self) -> str:
+        """The rank, or the reasons why there is none."""
+        if self.is_published:
+            return "published"
+        against = ["no score"] if self.why_no_score else []
+        against += ["incomplete"] if self.lacks else []
+        against += ["unverified"] if self.why_unverified else []
+        against += [f"fails {', '.join(self.failed_audits)}"] if self.failed_audits else []
+        return "; ".join(against) or str(self.rank or "")
+
+    @property
+    def why_no_rank(self) -> str:
+        """The sentence about what a rank takes; empty if there is a rank, or none to be had."""
+        if self.why_no_score:
+            return f"no rank: {self.why_no_score}"
+        lacking = [self.lacks] if self.lacks else []
+        lacking += [f"{self.why_unverified} ({self.verify_with} verifies it)"] if self.why_unverified else []
+        return f"no rank: {self.strategy}: {'; '.join(lacking)}" if lacking else ""
+
+    @property
     def _digits(self) -> int:
         published = [figures.as_published[0] for figures in self.configurations.values() if figures.as_published]
         return min((len(accuracy.partition(".")[2]) for accuracy in published), default=DIGITS)
