@@ -46,6 +46,13 @@ class OptionKeywords(TypedDict, total=False):
     resume: bool
 
 
+class _OfConfiguration:
+    """The default of a setting, as a signature shows it."""
+
+    def __repr__(self) -> str:
+        return "<as in config>"
+
+
 class EvaluationKeywords(OptionKeywords, total=False):
     """The fields of `Options` and of `TaskConfig`."""
 
@@ -67,8 +74,6 @@ class EvaluationKeywords(OptionKeywords, total=False):
 def shows(keywords: type) -> Callable[[Function], Function]:
     """Returns a decorator that lists the keywords in a function's signature, as `help` and notebooks show it.
 
-    The default of a setting is shown as ``...``: it is the configuration's.
-
     Args:
         keywords: `OptionKeywords` or `EvaluationKeywords`, the function's ``**`` argument.
     """
@@ -76,7 +81,7 @@ def shows(keywords: type) -> Callable[[Function], Function]:
 
     def default(name: str) -> object:
         if name not in options:
-            return ...
+            return _OfConfiguration()
         factory = options[name].default_factory
         return options[name].default if factory is MISSING else factory()
 
