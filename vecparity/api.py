@@ -108,8 +108,8 @@ def evaluate(
     """
     own, settings = divided(options, evaluate)
     jobs = [Job(strategy, label, seed, params, protocol, smoke, settings) for label in _labels(config)]
-    made = _together(jobs, followers, history, reuse=reuse, progress=progress, options=own)
-    return made if config == "all" else made[0]
+    evaluations = _together(jobs, followers, history, reuse=reuse, progress=progress, options=own)
+    return evaluations if config == "all" else evaluations[0]
 
 
 @shows(EvaluationKeywords)
@@ -152,12 +152,12 @@ def evaluate_many(
     pairs = [_pair(job) for job in as_list("jobs", jobs, "pairs of a strategy and a seed")]
     if not pairs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
-    made = [
+    every = [
         Job(strategy, label, seed, {}, protocol, smoke, settings)
         for label in _labels(config)
         for strategy, seed in pairs
     ]
-    return _together(made, followers, history, reuse=reuse, progress=progress, options=own)
+    return _together(every, followers, history, reuse=reuse, progress=progress, options=own)
 
 
 def _together(

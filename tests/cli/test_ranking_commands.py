@@ -24,7 +24,7 @@ from vecparity.cli.main import main
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.history.store import History
-from vecparity.strategy.source import Strategy
+from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS
 
 Run = Callable[..., str]
@@ -183,6 +183,18 @@ def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     assert ["no worse" in each["verdict"] for each in first] == [True]
     assert all(each[figure]["interval"]["low"] <= each[figure]["difference"] for each in first for figure in FIGURES)
     assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
+
+
+def test_compare_tells_files_of_one_name_apart(run: Run, tmp_path: Path) -> None:
+    files = [tmp_path / directory / "mine.py" for directory in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(load("default_4096").source.decode() + f"# {file.parent.name}\n")
+    flags = "--smoke --max-steps 30 --hidden-width 8 --num-orderings 1 --test-set-size 32 --format json"
+    out = run(compare, *map(str, files), *flags.split(), "--history", str(tmp_path / "history"))
+    assert [json.loads(out)[0][side]["name"] for side in ("first", "second")] == ["a-mine", "b-mine"]
+    with History(tmp_path / "history") as history:
+        assert sorted(entry.strategy for entry in history.entries()) == ["a-mine", "b-mine"]
 
 
 def test_compare_takes_every_setting(run: Run, tmp_path: Path) -> None:

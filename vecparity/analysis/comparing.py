@@ -58,8 +58,8 @@ def compare(baseline: Side, /, *others: Side, names: Sequence[str] | None = None
     first, *rest = described(sides, names)
     of_first, *of_rest = map(by_secret, sides)
     config = sides[0][0].config.label
-    made = [_compared(config, first, second, of_first, own) for second, own in zip(rest, of_rest, strict=True)]
-    return made[0] if len(made) == 1 else Comparisons(made)
+    comparisons = [_compared(config, first, second, of_first, own) for second, own in zip(rest, of_rest, strict=True)]
+    return comparisons[0] if len(comparisons) == 1 else Comparisons(comparisons)
 
 
 def _compared(

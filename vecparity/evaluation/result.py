@@ -189,17 +189,17 @@ class Evaluation:
     @property
     def in_words(self) -> str:
         """One line: what was evaluated, and the score or why there is none."""
-        made = self.provenance
-        sealed = ", sealed" if made.seal else ""
-        subject = f"{made.title}, {self.config.label}, protocol {made.protocol}, seed {made.seed}{sealed}"
+        provenance = self.provenance
+        subject = f"{provenance.title}, {self.config.label}, protocol {provenance.protocol}, seed {provenance.seed}"
+        subject += ", sealed" if provenance.seal else ""
         if self.diverged:
             return visible(f"{subject}: no score, {len(self.diverged)} of {len(self.curves)} runs diverged")
         failed = f", fails {', '.join(self.failed_audits)}" if self.failed_findings else ""
         if self.why_no_score:
             return visible(f"{subject}: no score{failed}")
-        got = self.metrics
-        score = f"accuracy {got.test_accuracy:.6f} ± {got.test_accuracy_std:.6f}, {got.mean_steps:,.0f} steps"
-        return visible(f"{subject}: {score}, {got.num_runs} runs{failed}")
+        metrics = self.metrics
+        accuracy = f"accuracy {metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
+        return visible(f"{subject}: {accuracy}, {metrics.mean_steps:,.0f} steps, {metrics.num_runs} runs{failed}")
 
     @property
     def failed_findings(self) -> list[AuditFinding]:
