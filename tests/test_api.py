@@ -15,10 +15,11 @@ from conftest import SHORT
 from made import published
 
 import vecparity
-from vecparity import Evaluation, Evaluations, Options, TaskConfig, evaluate, evaluate_many
+from vecparity import Evaluation, Evaluations, Options, Strategy, TaskConfig, evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.evaluation.keywords import EvaluationKeywords
 from vecparity.sandbox.limits import Limits
+from vecparity.strategy.source import load
 from vecparity.task.config import CONFIGURATIONS
 
 
@@ -72,6 +73,16 @@ def test_all_configurations(tmp_path: Path) -> None:
         (label, name) for label in CONFIGURATIONS for name, _ in jobs
     ]
     assert many[::2] == every, "taken from the history"
+
+
+def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for directory in ("a", "b"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "mine.py").write_text(load("default_4096").source.decode() + f"# {directory}")
+    first, second = tmp_path / "a" / "mine.py", str(tmp_path / "b" / "mine.py")
+    jobs: list[tuple[str | Path | Strategy, int]] = [(first, 1), (load("one_pass"), 1), (first, 2), (second, 1)]
+    names = [each.provenance.strategy for each in evaluate_many(jobs, **SHORT | {"max_steps": 1})]
+    assert names == ["a-mine", "one_pass", "a-mine", "b-mine"]
 
 
 def test_several_evaluations_are_a_line_each(evaluation: Evaluation) -> None:

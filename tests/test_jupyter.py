@@ -125,12 +125,12 @@ class Notebook:
 
     @property
     def num_updates(self) -> int:
-        """How often something that is displayed was replaced."""
+        """The number of times that something displayed was replaced."""
         return self._client.num_updates
 
     @property
     def outputs(self) -> list[Any]:
-        """What stands below the newest cell."""
+        """The outputs below the newest cell."""
         outputs: list[Any] = self._notebook.cells[-1].outputs
         return outputs
 

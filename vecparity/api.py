@@ -21,7 +21,7 @@ from vecparity.history.store import History
 from vecparity.progress.notebook import NotebookProgress, is_notebook
 from vecparity.report import notebook
 from vecparity.strategy.parameters import Value
-from vecparity.strategy.source import Strategy
+from vecparity.strategy.source import Strategy, load_all
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig
 
 __all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard"]
@@ -129,6 +129,7 @@ def evaluate_many(
 
     Args:
         jobs: Strategies (a bundled name, a file, or a loaded strategy), each paired with the seed of its evaluation.
+            Files that share a name are named after their directories, too.
         config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), ``all`` for these three, or settings, used unchanged.
         protocol: ``full`` or ``published``; only with a label.
         smoke: The short settings on top of the protocol; only with a label.
@@ -149,7 +150,7 @@ def evaluate_many(
         MachineError: A single run does not fit into memory, or strategies cannot be contained as requested.
     """
     own, settings = divided(options, evaluate_many)
-    pairs = [_pair(job) for job in as_list("jobs", jobs, "pairs of a strategy and a seed")]
+    pairs = _loaded([_pair(job) for job in as_list("jobs", jobs, "pairs of a strategy and a seed")])
     if not pairs:
         raise UsageError("jobs must be at least one strategy with a seed, got none")
     every = [
@@ -179,6 +180,12 @@ def _together(
 
 def _labels(config: str | TaskConfig) -> list[str | TaskConfig]:
     return [*CONFIGURATIONS] if config == "all" else [config]
+
+
+def _loaded(pairs: Sequence[tuple[str | Path | Strategy, int]]) -> list[tuple[Strategy, int]]:
+    """Reads the strategies that are not loaded yet; those of one file name get distinct names."""
+    files = iter(load_all([given for given, _ in pairs if not isinstance(given, Strategy)], each_once=False))
+    return [(given if isinstance(given, Strategy) else next(files), seed) for given, seed in pairs]
 
 
 def _pair(job: tuple[str | Path | Strategy, int]) -> tuple[str | Path | Strategy, int]:
