@@ -141,6 +141,7 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
             {"max_stepps": 3},
             "evaluate_many has no argument 'max_stepps' (is max_steps meant?); help(vecparity.evaluate_many) lists all",
         ),
+        ({"progress": 1}, "progress must be True or False, got 1"),
         ({"folowers": []}, "evaluate_many has no argument 'folowers' (is followers meant?)"),
         ({"\x1b[31m": 1}, "evaluate_many has no argument '\\x1b[31m'; help("),
     ],
