@@ -26,8 +26,8 @@ from torch import Tensor
 from benchmarks import machine
 from benchmarks.cases import CPU, Case
 from vecparity.cli.metric_log import MetricLog
-from vecparity.cli.progress_table import ProgressTable
 from vecparity.evaluation.callbacks import Followers
+from vecparity.progress.table import ProgressTable
 from vecparity.strategy.source import load
 from vecparity.task.config import TaskConfig
 from vecparity.task.dataset import Dataset

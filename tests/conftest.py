@@ -57,7 +57,7 @@ _BEHIND_THE_BORDER = [
     "training.runs",
     "training.schedule",
     "training.checkpoints.snapshot",
-    "cli.progress_table",
+    "progress.table",
     "training.loop",
     "analysis.by_secret",
     "analysis.difference",
@@ -225,7 +225,8 @@ def can_seal() -> None:
 @pytest.fixture(scope="session")
 def evaluation() -> Evaluation:
     """Four short runs of a bundled strategy."""
-    return evaluate("isolated_cube", **SHORT)
+    made: Evaluation = evaluate("isolated_cube", **SHORT)
+    return made
 
 
 @pytest.fixture(scope="session")

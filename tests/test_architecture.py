@@ -17,7 +17,7 @@ PACKAGE = Path(vecparity.__file__).parent
 # A package may import those before it. The top's modules stand among them.
 ORDER = (
     *("_version", "errors", "files", "machine"),
-    *("task", "strategy", "sandbox", "kernels", "training", "audits", "evaluation"),
+    *("task", "strategy", "sandbox", "kernels", "training", "audits", "evaluation", "progress"),
     *("history", "analysis", "report", "inspection"),
     *("evaluator", "api", "__init__", "cli", "eval", "__main__"),
 )

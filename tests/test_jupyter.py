@@ -1,5 +1,6 @@
 """A notebook of a real Jupyter kernel: its cells define strategies, evaluate them contained, and are interrupted."""
 
+import re
 import signal
 import threading
 import time
@@ -72,6 +73,28 @@ hangs = Strategy.from_functions(
 next(evaluator.map([Job(hangs, smoke=True, settings=settings)]))
 """
 CLOSE = "evaluator.close()"
+PROGRESS = """
+import vecparity
+settings = dict(max_steps=20_000, log_interval=20, hidden_width=32, test_set_size=100, early_stop_acc=2.0)
+vecparity.evaluate("isolated_cube", "all", smoke=True, **settings)
+"""
+QUIET = """
+vecparity.evaluate("isolated_cube", progress=False, smoke=True, **settings | {"max_steps": 40})
+"""
+
+
+class _Client(NotebookClient):
+    """A client that counts the updates of what is displayed.
+
+    Attributes:
+        num_updates: Their number since the kernel started.
+    """
+
+    num_updates = 0
+
+    def process_message(self, message: Any, cell: Any, index: int) -> Any:
+        self.num_updates += message["msg_type"] == "update_display_data"
+        return super().process_message(message, cell, index)
 
 
 class Notebook:
@@ -79,7 +102,7 @@ class Notebook:
 
     def __init__(self) -> None:
         self._notebook = nbformat.v4.new_notebook()
-        self._client = NotebookClient(self._notebook, timeout=300, kernel_name="python3")
+        self._client = _Client(self._notebook, timeout=300, kernel_name="python3")
         self._kernel = self._client.setup_kernel()
         self._kernel.__enter__()
 
@@ -99,6 +122,17 @@ class Notebook:
             threading.Thread(target=self._interrupt, args=[cell]).start()
         self._client.execute_cell(cell, len(self._notebook.cells) - 1)
         return "".join(output.get("text", "") for output in cell.outputs)
+
+    @property
+    def num_updates(self) -> int:
+        """The number of times that something displayed was replaced."""
+        return self._client.num_updates
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The outputs below the newest cell."""
+        outputs: list[Any] = self._notebook.cells[-1].outputs
+        return outputs
 
     def _interrupt(self, cell: Any) -> None:
         await_that(lambda: bool(cell.outputs))
@@ -134,3 +168,20 @@ def test_cells_define_evaluate_and_are_interrupted(notebook: Notebook) -> None:
         assert notebook.run(AGAIN) == "True\n", "the kernel, the evaluator and its answers are as before"
     notebook.run(CLOSE)
     await_that(lambda: notebook.processes() == [])
+
+
+@pytest.mark.slow
+def test_progress_is_one_display_that_is_updated(notebook: Notebook) -> None:
+    began = time.monotonic()
+    notebook.run(PROGRESS)
+    seconds = time.monotonic() - began
+    progress, shown = notebook.outputs
+    assert (progress.output_type, shown.output_type) == ("display_data", "execute_result")
+    for label in ("n32-k8", "n50-k8", "n64-k8"):  # the display began with the first being prepared
+        assert re.search(rf"{label}.*done 0:\d\d.* 20,000/20,000 ", re.sub("<[^>]*>", "", progress.data["text/html"]))
+    assert shown.data["text/html"].count("<table") == 1
+    assert shown.data["text/plain"].startswith("<3 evaluations:")
+    assert 3 * 3 <= notebook.num_updates + 1 <= 3 * 3 + 4 * seconds, "at the turns, and four a second between them"
+    notebook.run(QUIET)
+    assert [output.output_type for output in notebook.outputs] == ["execute_result"]
+    assert "<Evaluation of isolated_cube" in notebook.outputs[0].data["text/plain"]

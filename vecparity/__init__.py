@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 from vecparity._version import __version__
 
 if TYPE_CHECKING:
-    from vecparity.analysis.comparison import compare
+    from vecparity.analysis.comparing import compare
+    from vecparity.analysis.comparison import Comparison, Comparisons
+    from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
     from vecparity.api import Evaluator, evaluate, evaluate_many
     from vecparity.evaluation.callbacks import Follower
+    from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
     from vecparity.evaluation.options import Options
     from vecparity.evaluation.result import Evaluation
@@ -23,12 +26,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Check",
+    "Comparison",
+    "Comparisons",
     "Evaluation",
+    "Evaluations",
     "Evaluator",
     "Failure",
     "Follower",
     "History",
     "Job",
+    "Leaderboard",
     "OptimizerConfig",
     "Options",
     "Strategy",
@@ -48,22 +55,26 @@ __all__ = [
 # Loaded on first access: importing torch takes a second, in which the command already starts its workers' server.
 _WHERE = {
     "Check": "inspection.checking",
+    "Comparison": "api",
+    "Comparisons": "api",
     "Evaluation": "api",
+    "Evaluations": "api",
     "Evaluator": "api",
     "Failure": "evaluation.job",
     "Follower": "evaluation.callbacks",
     "History": "api",
     "Job": "evaluation.job",
+    "Leaderboard": "api",
     "OptimizerConfig": "task.config",
     "Options": "evaluation.options",
     "Strategy": "strategy.source",
     "TaskConfig": "task.config",
-    "compare": "analysis.comparison",
+    "compare": "api",
     "diagnose": "inspection.doctor",
     "check": "inspection.checking",
     "evaluate": "api",
     "evaluate_many": "api",
-    "leaderboard": "analysis.ranking",
+    "leaderboard": "api",
     "parity_labels": "task.dataset",
     "task_config": "task.config",
     "write_report": "report",

@@ -4,14 +4,15 @@ import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
-from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
+from vecparity.evaluation.evaluations import Evaluations
 from vecparity.evaluation.job import Failure, Job, Outcome, Task, evaluations, to_task
+from vecparity.evaluation.keywords import OptionKeywords, require_known, shows
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
@@ -49,23 +50,22 @@ class Evaluator:
         MachineError: Strategies cannot be contained as requested.
     """
 
+    @shows(OptionKeywords)
     def __init__(
         self,
         *,
         followers: Sequence[Follower] = (),
         history: History | str | Path | None = None,
         reuse: bool = False,
-        **options: Any,
+        **options: Unpack[OptionKeywords],
     ) -> None:
-        _require_bool("reuse", reuse)
+        require_known(options, Evaluator)
+        require_bool("reuse", reuse)
         if reuse and history is None:
             raise UsageError("reuse needs a history to take evaluations from, got none")
-        known = {option.name for option in fields(Options)}
-        for name in options:
-            if name not in known:
-                raise UsageError(f"no option {name!r}: the options are {', '.join(sorted(known))}")
         self._follower = Followers(_followers(followers))
-        self._options = Options(**options)
+        accepted: dict[str, Any] = {**options}  # `Options` converts them
+        self._options = Options(**accepted)
         if reuse:
             require_reusable(self._options)
         self._reuse = reuse
@@ -135,11 +135,11 @@ class Evaluator:
                         outcome = Failure(task.job, problem, outcome)
                     yield task.index, task.job, outcome
 
-    def together(self, jobs: Sequence[Job]) -> list[Evaluation]:
-        """Evaluates jobs of one configuration in a single ensemble; raises the first error."""
+    def together(self, jobs: Sequence[Job]) -> Evaluations:
+        """Evaluates jobs, those of equal settings in a single ensemble; raises the first error."""
         tasks = [to_task(index, job, self._options) for index, job in enumerate(jobs)]
-        ((*outcomes,),) = self._run(tasks, most_runs=None, fails_fast=True)
-        return evaluations(outcomes)
+        outcomes = [pair for group in self._run(tasks, most_runs=None, fails_fast=True) for pair in group]
+        return Evaluations(evaluations(sorted(outcomes, key=lambda pair: pair[0].index)))
 
     def _run(
         self, tasks: Sequence[Task], *, most_runs: int | None, fails_fast: bool
@@ -201,6 +201,6 @@ def as_list(name: str, given: Iterable[Item], expected: str) -> list[Item]:
     return list(given)
 
 
-def _require_bool(name: str, given: bool) -> None:
+def require_bool(name: str, given: bool) -> None:
     if not isinstance(given, bool):
         raise UsageError(f"{name} must be True or False, got {given!r}")

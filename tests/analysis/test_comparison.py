@@ -7,7 +7,7 @@ import pytest
 from made import changed, diverged, made, published
 from scipy import stats
 
-from vecparity import Evaluation, compare, evaluate
+from vecparity import Comparison, Comparisons, Evaluation, compare, evaluate
 from vecparity.analysis.difference import Tally
 from vecparity.analysis.intervals import Interval
 from vecparity.audits.finding import AuditFinding
@@ -163,6 +163,57 @@ def test_one_name_twice_is_told_apart() -> None:
     assert other.second.name == "multi_epoch (cdcdcdcd)"
     assert compare(public, changed(public, seed=43)).second.name == "multi_epoch (seed 43)"
     assert compare(public, public).second.name == "multi_epoch"
+
+
+def test_several_are_compared_with_the_baseline_each_as_by_itself() -> None:
+    slow, fast = published("multi_epoch"), published("isolated_cube")
+    other = changed(fast, seed=43)
+    several = compare(slow, fast, other)
+    assert isinstance(several, Comparisons)
+    assert [each.second.name for each in several] == ["isolated_cube (seed 42)", "isolated_cube (seed 43)"]
+    for each, second in zip(several, (fast, other), strict=True):
+        alone = compare(slow, second)
+        assert isinstance(alone, Comparison)
+        assert replace(each, second=replace(each.second, name="isolated_cube")) == alone
+    named = compare(slow, fast, other, names=("a", "b", "c"))
+    assert [(each.first.name, each.second.name) for each in named] == [("a", "b"), ("a", "c")]
+    with pytest.raises(UsageError, match="a baseline and at least one other to compare with it, got one"):
+        compare(slow)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="names must be 3, one for each side, got"):
+        compare(slow, fast, other, names=("a", "b"))
+    with pytest.raises(UsageError, match="one configuration on each side of a comparison, got n32-k8, n50-k8"):
+        compare([slow, published("multi_epoch", "n50-k8")], fast)
+
+
+def test_three_sides_of_one_name_have_as_long_names_as_it_takes() -> None:
+    one = published("multi_epoch")
+    sources = [one, changed(one, seed=43), changed(one, strategy_sha256="cd" * 32)]
+    digest = one.provenance.strategy_sha256[:8]
+    several = compare(*sources)
+    assert [several[0].first.name, *(each.second.name for each in several)] == [
+        f"multi_epoch ({digest}) (seed 42)",
+        f"multi_epoch ({digest}) (seed 43)",
+        "multi_epoch (cdcdcdcd) (seed 42)",
+    ]
+
+
+def test_a_comparison_shows_a_row_for_each_strategy_and_the_verdicts() -> None:
+    several = compare(published("multi_epoch"), published("isolated_cube"), changed(published("isolated_cube"), seed=7))
+    title, heading, first, second, *verdicts = repr(several).splitlines()
+    assert title == "n32-k8, baseline: multi_epoch; a change is from it"
+    assert heading.split()[:4] == ["strategy", "secrets", "accuracy", "change"]
+    assert " ".join(first.split()) == "isolated_cube (seed 42) 5 1.0000 +0.4837 5 / 0 / 0 1,750 -17,133 5 / 0 / 0"
+    assert " ".join(second.split()) == "isolated_cube (seed 7) 5 1.0000 +0.4837 1,750 -17,133"
+    assert verdicts == [each.verdict for each in several]
+    assert len({len(line) for line in (heading, first)}) == 1
+    cheat = replace(
+        changed(published("isolated_cube"), engine="vmap"), findings=[AuditFinding("overlap", False, "", {})]
+    )
+    differing = compare(published("multi_epoch"), cheat)
+    assert repr(differing).splitlines()[-2:] == [
+        "made differently: engine vmap against native",
+        "isolated_cube fails overlap",
+    ]
 
 
 @pytest.mark.parametrize("secrets", [1, 2])

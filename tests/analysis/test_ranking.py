@@ -334,6 +334,24 @@ def test_intervals_are_students_of_all_secrets() -> None:
     )
 
 
+def test_a_leaderboard_shows_a_row_for_each_strategy_and_what_it_lacks() -> None:
+    best = [audited(published("isolated_cube", label)) for label in CONFIGURATIONS]
+    board = leaderboard([*best, made("new\x1b[2J", [[(1_750, 0.9)] * 3] * 5)])
+    assert (board.league.protocol, len(board)) == ("published", 2)
+    board += published_results()
+    title, heading, first, second, *published_rows, note = repr(board).splitlines()
+    assert title == "protocol published, public seeds, float32, weights drawn on cpu"
+    assert heading.split() == ["rank", "strategy", *CONFIGURATIONS, "accuracy", "steps", "verified"]
+    assert (
+        " ".join(first.split()) == "1 isolated_cube 1.0000 / 1,750 1.0000 / 1,750 1.0000 / 1,750 1.0000 1,750 audited"
+    )
+    assert " ".join(second.split()) == "incomplete; unverified new\\x1b[2J 0.9000 / 1,750"
+    assert " ".join(published_rows[0].split()) == (
+        "published one_pass 0.747 / 30,000 0.500 / 30,000 0.502 / 30,000 0.583 30,000"
+    )
+    assert note.startswith("no rank: new\\x1b[2J: no evaluation of n50-k8, n64-k8")
+
+
 def test_published_results_rank_nothing() -> None:
     standings = published_results()
     assert [standing.strategy for standing in standings][:2] == ["one_pass", "multi_epoch"]

@@ -9,7 +9,7 @@ from conftest import ADVERSARIAL
 from vecparity import Evaluation, evaluate
 from vecparity.analysis.ranking import leaderboard
 from vecparity.sandbox import levels
-from vecparity.task.config import CONFIGURATIONS, TaskConfig, task_config
+from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig, task_config
 from vecparity.task.seeds import SealedSeeds
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -27,9 +27,10 @@ WAYS = {
 KEY = bytes(range(32))
 
 
-def near(way: str, cheats: int, protocol: str, **settings: int) -> Evaluation:
+def near(way: str, cheats: int, protocol: Protocol, **settings: int) -> Evaluation:
     options: dict[str, Any] = {"max_steps": 2000, "test_set_size": 2048, "hidden_width": 256, "audit": "report"}
-    return evaluate(NEAR, params={"way": way, "cheats": cheats}, protocol=protocol, **options | settings)  # type: ignore[arg-type]
+    made: Evaluation = evaluate(NEAR, params={"way": way, "cheats": cheats}, protocol=protocol, **options | settings)
+    return made
 
 
 def failed(evaluation: Evaluation) -> set[str]:
@@ -53,7 +54,7 @@ def test_complements_of_the_test_set_gain_next_to_nothing() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("cheats", "protocol"), [(1, "published"), (4, "published"), (1, "full"), (7, "full")])
 @pytest.mark.parametrize("way", ["one_bit", "three_bits"])
-def test_cheating_on_some_of_the_secrets_is_found(way: str, cheats: int, protocol: str) -> None:
+def test_cheating_on_some_of_the_secrets_is_found(way: str, cheats: int, protocol: Protocol) -> None:
     evaluation = near(way, cheats, protocol, num_orderings=1)
     assert failed(evaluation) >= WAYS[way]
     (fresh,) = (finding for finding in evaluation.findings if finding.name == "fresh-test")

@@ -233,4 +233,4 @@ def test_draws_that_make_no_sense(run_eval: RunEval, tmp_path: Path, flags: str,
 
 def test_no_such_audit() -> None:
     with pytest.raises(UsageError, match="audit must be one of off, report, strict, got 'lax'"):
-        evaluate("isolated_cube", audit="lax")
+        evaluate("isolated_cube", audit="lax")  # type: ignore[call-overload]

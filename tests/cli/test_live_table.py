@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from vecparity import TaskConfig
-from vecparity.cli.progress_table import ProgressTable, duration, sparkline
+from vecparity.progress.table import ProgressTable, duration, sparkline
 from vecparity.training.progress import WindowClosed
 
 ACCURACIES = st.lists(st.floats(0, 1), max_size=200)

@@ -25,7 +25,7 @@ from vecparity.cli.main import main
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
 from vecparity.history.store import History
-from vecparity.strategy.source import Strategy
+from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import CONFIGURATIONS
 
 Run = Callable[..., str]
@@ -191,6 +191,18 @@ def test_strategies_are_evaluated_once(run: Run, tmp_path: Path) -> None:
     assert ["as many steps" in each["verdict"] or "fewer steps" in each["verdict"] for each in first] == [True]
 
 
+def test_compare_tells_files_of_one_name_apart(run: Run, tmp_path: Path) -> None:
+    files = [tmp_path / directory / "mine.py" for directory in ("a", "b")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_text(load("default_4096").source.decode() + f"# {file.parent.name}\n")
+    flags = "--smoke --max-steps 30 --hidden-width 8 --num-orderings 1 --test-set-size 32 --format json"
+    out = run(compare, *map(str, files), *flags.split(), "--history", str(tmp_path / "history"))
+    assert [json.loads(out)[0][side]["name"] for side in ("first", "second")] == ["a-mine", "b-mine"]
+    with History(tmp_path / "history") as history:
+        assert sorted(entry.strategy for entry in history.entries()) == ["a-mine", "b-mine"]
+
+
 def test_compare_takes_every_setting(run: Run, tmp_path: Path) -> None:
     flags = "--smoke --max-steps 30 --hidden-width 8 --num-orderings 1 --test-set-size 32 --format json"
     out = run(compare, "isolated_cube", "default_4096", *flags.split(), "--history", str(tmp_path / "history"))
@@ -285,14 +297,22 @@ def test_seeds_and_init_devices_can_be_chosen(run: Run, at: str) -> None:
     assert len(table(run(*arguments, "--init-device", "cpu"))) == 3
 
 
-def test_published_results_stand_below(run: Run, at: str) -> None:
-    out = run(leaderboard, "--history", at, "--published", "--format", "markdown")
-    lines = [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if line.startswith("|")]
-    assert lines[2] == ["1", "isolated_cube", "1.0000 / 1,750"]
+def test_published_results_stand_below_with_the_digits_that_were_published(run: Run, at: str) -> None:
+    arguments = leaderboard, "--history", at, "--published"
+    out = run(*arguments, "--format", "markdown")
+    lines = [[cell.strip() for cell in line.split("|")[1:7]] for line in out.splitlines() if line.startswith("|")]
+    assert lines[2][:3] == ["1", "isolated_cube", "1.0000 / 1,750"]
     assert lines[5:7] == [
-        ["published", "one_pass", "0.7470 / 30,000"],
-        ["published", "multi_epoch", "0.5060 / 18,817"],
+        ["published", "one_pass", "0.747 / 30,000", "0.500 / 30,000", "0.502 / 30,000", "0.583"],
+        ["published", "multi_epoch", "0.506 / 18,817", "0.498 / 8,933", "0.504 / 6,650", "0.503"],
     ]
+    rows = {row["strategy"]: row for row in table(run(*arguments, "--format", "csv")) if row["is_published"] == "True"}
+    assert [rows["one_pass"][f"{label}_accuracy"] for label in CONFIGURATIONS] == ["0.747", "0.500", "0.502"]
+    assert rows["isolated_cube"]["n32-k8_accuracy"] == "1.000"
+    content = json.loads(run(*arguments, "--format", "json"))
+    (decayless,) = (each for each in content["standings"] if each["strategy"] == "no_weight_decay")
+    figures = decayless["configurations"]["n32-k8"]
+    assert (figures["accuracy"], figures["as_published"]) == (0.861, ["0.861", "29517"])
 
 
 def test_the_newest_evaluation_says_what_is_ranked(run: Run, tmp_path: Path) -> None:

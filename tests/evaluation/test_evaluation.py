@@ -161,7 +161,13 @@ def test_of_many_diverged_runs_a_line_names_three(evaluation: Evaluation) -> Non
         ),
         ({"device": "tpu"}, "device must be one of auto, cpu, cuda, cuda:0 (or another number), cuda:all, got 'tpu'"),
         ({"chunk_runs": 0}, "chunk_runs must be at least 1, got 0"),
-        ({"max_stepps": 3}, "'max_stepps' is not a setting"),
+        (
+            {"max_stepps": 3},
+            "evaluate_many has no argument 'max_stepps' (is max_steps meant?); help(vecparity.evaluate_many) lists all",
+        ),
+        ({"progress": 1}, "progress must be True or False, got 1"),
+        ({"folowers": []}, "evaluate_many has no argument 'folowers' (is followers meant?)"),
+        ({"\x1b[31m": 1}, "evaluate_many has no argument '\\x1b[31m'; help("),
     ],
 )
 def test_wrong_use_is_refused(arguments: dict[str, Any], said: str) -> None:

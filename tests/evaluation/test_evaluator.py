@@ -156,8 +156,10 @@ def test_what_is_no_job(evaluator: Evaluator) -> None:
 
 
 def test_an_option_that_is_none() -> None:
-    with pytest.raises(UsageError, match="no option 'max_steps': the options are audit, checkpoint"):
-        Evaluator(max_steps=5)
+    with pytest.raises(UsageError, match=r"Evaluator has no argument 'max_steps' \(a setting belongs to a Job"):
+        Evaluator(max_steps=5)  # type: ignore[call-arg]
+    with pytest.raises(UsageError, match=r"'engin' \(is engine meant\?\); help\(vecparity.Evaluator\) lists all"):
+        Evaluator(engin="native")  # type: ignore[call-arg]
     with pytest.raises(UsageError, match="threads must be at least 1, got 0"):
         Evaluator(threads=0)
 

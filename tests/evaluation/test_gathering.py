@@ -9,6 +9,7 @@ from vecparity.evaluation import serialization
 from vecparity.evaluation.gathering import by_feature
 from vecparity.strategy.source import load
 from vecparity.task.seeds import PublicSeeds
+from vecparity.training.engines.names import EngineName
 
 
 def test_the_dataset_is_told_by_feature(evaluation: Evaluation) -> None:
@@ -22,7 +23,7 @@ def test_the_dataset_is_told_by_feature(evaluation: Evaluation) -> None:
 
 
 @pytest.mark.parametrize("engine", ["native", "vmap", "reference"])
-def test_the_first_layer_of_a_run_that_takes_no_step_is_the_initial_one(engine: str) -> None:
+def test_the_first_layer_of_a_run_that_takes_no_step_is_the_initial_one(engine: EngineName) -> None:
     made = evaluate("default_4096", engine=engine, **SHORT | {"max_steps": 0})
     assert [(layer.secret_index, layer.order_index) for layer in made.first_layers] == [(0, 0), (0, 1), (1, 0), (1, 1)]
     torch.manual_seed(42_001_001)
@@ -40,7 +41,7 @@ def test_engines_agree_on_the_first_layer() -> None:
 
 @pytest.mark.usefixtures("served")
 @pytest.mark.parametrize("engine", ["native", "reference"])
-def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: str) -> None:
+def test_weights_whose_sum_is_no_float32_have_a_mean(tmp_path: Path, engine: EngineName) -> None:
     source = Path(load("default_4096").path).read_text().replace("def init_model", "def unused")
     huge = "\n\ndef init_model(model, config):\n    model[0].weight.data.fill_(-3e38)\n"
     (tmp_path / "huge.py").write_text(source + huge)

@@ -20,7 +20,7 @@ from vecparity.evaluation.options import Options
 def test_what_has_a_text_may_be_given_as_one(tmp_path: Path) -> None:
     told = Noting()
     texts: dict[str, Any] = {"checkpoint": f"{tmp_path}/kept", "strategy_log": f"{tmp_path}/log", "dtype": "float64"}
-    evaluation = evaluate("isolated_cube", **texts, followers=iter([told]), **SHORT)  # type: ignore[arg-type]
+    evaluation = evaluate("isolated_cube", **texts, followers=iter([told]), **SHORT)  # type: ignore[call-overload]
     assert evaluation.provenance.dtype == "float64"
     assert (tmp_path / "log").exists()
     assert told.windows
@@ -110,9 +110,9 @@ _ONE = object()
         (compare, (_ONE, 3), r"expected evaluations \(as evaluate returns them\), got 3"),
         (compare, (None, _ONE), "expected evaluations .*, got None"),
         (compare, (_ONE, Path("a.json")), "expected evaluations .*, got PosixPath"),
-        (partial(compare, names=3), (_ONE, _ONE), "names must be two, one for each side, got 3"),  # type: ignore[arg-type]
-        (partial(compare, names=("a",)), (_ONE, _ONE), "names must be two, one for each side, got"),  # type: ignore[arg-type]
-        (partial(compare, names="ab"), (_ONE, _ONE), "names must be two, one for each side, got 'ab'"),  # type: ignore[arg-type]
+        (partial(compare, names=3), (_ONE, _ONE), "names must be 2, one for each side, got 3"),
+        (partial(compare, names=("a",)), (_ONE, _ONE), "names must be 2, one for each side, got"),
+        (partial(compare, names="ab"), (_ONE, _ONE), "names must be 2, one for each side, got 'ab'"),
         (leaderboard, (None,), "expected evaluations .*, got None"),
         (leaderboard, ([3],), "expected evaluations .*, got 3"),
         (write_report, ("a.json", "r.html"), "expected evaluations .*, got 'a.json'"),

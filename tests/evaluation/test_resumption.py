@@ -46,8 +46,9 @@ def stopped(directory: Path, **how: Any) -> list[str]:
 
 
 def kept(directory: Path, **how: Any) -> Evaluation:
-    how = {"checkpoint_seconds": 0} | SHORT | how
-    return evaluate("isolated_cube", checkpoint=directory, **how)
+    options: dict[str, Any] = {"checkpoint_seconds": 0} | SHORT | how
+    evaluation: Evaluation = evaluate("isolated_cube", checkpoint=directory, **options)
+    return evaluation
 
 
 def names(directory: Path) -> list[str]:

@@ -42,6 +42,22 @@ def test_what_words_mean(at: Path, evaluation: Evaluation) -> None:
     assert isinstance(chosen.subject, Strategy)
 
 
+def test_files_of_one_name_have_the_names_of_their_directories(tmp_path: Path, evaluation: Evaluation) -> None:
+    for directory in ("a", "b"):
+        (tmp_path / directory).mkdir()
+        (tmp_path / directory / "mine.py").write_text(load("isolated_cube").source.decode() + f"# {directory}\n")
+        serialization.save(evaluation, tmp_path / directory / "result.json")
+    files = [tmp_path / directory / name for name in ("mine.py", "result.json") for directory in ("a", "b")]
+    references = resolve([*map(str, files), "multi_epoch", str(files[0])], None)
+    assert [reference.name for reference in references] == [
+        *("a-mine", "b-mine", "isolated_cube (a/result.json)", "isolated_cube (b/result.json)"),
+        *("multi_epoch", "a-mine"),
+    ]
+    assert [reference.name for reference in resolve([str(files[1])], None)] == ["mine"]
+    assert isinstance(strategy := references[1].subject, Strategy)
+    assert (strategy.name, strategy.path) == ("b-mine", str(files[1]))
+
+
 def test_no_words_are_the_newest_command(at: Path) -> None:
     assert len(existing([], at)) == 2
     assert len(existing(["1", str(at.parent / "result.json"), "3"], at)) == 3

@@ -55,3 +55,22 @@ def test_a_name_that_cannot_be_printed_is_refused(tmp_path: Path, name: str) -> 
     with pytest.raises(UsageError, match="strategy must be a file whose name can be printed, got ") as raised:
         source.load(tmp_path / name)
     assert str(raised.value).isprintable()
+
+
+def test_files_of_one_name_are_named_after_as_many_directories_as_tell_them_apart(tmp_path: Path) -> None:
+    for place in ("a/lab/mine", "b/lab/mine", "b/other"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"{place}.py").write_text(place)
+    (tmp_path / "b" / "other.txt").write_text("another suffix")
+    (tmp_path / "link.py").symlink_to(tmp_path / "b" / "other.py")
+    files = ["a/lab/mine.py", "b/lab/mine.py", "b/other.py", "b/other.txt"]
+    loaded = source.load_all([tmp_path / file for file in files])
+    assert [strategy.name for strategy in loaded] == ["a-lab-mine", "b-lab-mine", "other.py", "other.txt"]
+    assert [strategy.name for strategy in source.load_all([tmp_path / "link.py", "multi_epoch"])] == [
+        "link",
+        "multi_epoch",
+    ]
+    twice = [tmp_path / "link.py", tmp_path / "b" / "other.py"]
+    with pytest.raises(UsageError, match=r"each strategy once, got .*other\.py' twice"):
+        source.load_all(twice)
+    assert [strategy.name for strategy in source.load_all(twice, each_once=False)] == ["link", "other"]

@@ -1,15 +1,14 @@
-"""Compares two strategies on one configuration."""
+"""Comparisons of strategies on one configuration, as `comparing` makes them."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vecparity.analysis import verdict
-from vecparity.analysis.by_secret import BySecret, SecretFigures, by_secret
-from vecparity.analysis.contenders import Contender, described, pooled, require_same_settings
-from vecparity.analysis.difference import Difference, difference
-from vecparity.errors import UsageError
-from vecparity.evaluation.result import Evaluation
+from vecparity.analysis.by_secret import SecretFigures
+from vecparity.analysis.contenders import Contender
+from vecparity.analysis.difference import Difference
+from vecparity.analysis.text_table import Heading, TextTable
 
 
 @dataclass(frozen=True)
@@ -24,7 +23,7 @@ class ComparedSecret:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The second side compared with the first.
+    """The second side compared with the first; shows itself as a table and its verdict.
 
     Attributes:
         config: The configuration's label.
@@ -35,6 +34,8 @@ class Comparison:
         steps: Steps until a run stopped; fewer is better.
         secrets: All secrets, ordered by seed and secret; with none in common, the first side's before the second's.
     """
+
+    __module__ = "vecparity"  # the public module, from which pickle imports the class with its attached method
 
     config: str
     first: Contender
@@ -77,6 +78,13 @@ class Comparison:
             if first_values[name] != second_values[name]
         }
 
+    @property
+    def made_differently_in_words(self) -> str:
+        """`made_differently` as one line, in the order of the verdict: the second side against the first; or empty."""
+        fields = self.made_differently.items()
+        words = [f"{name} {', '.join(second)} against {', '.join(first)}" for name, (first, second) in fields]
+        return f"made differently: {'; '.join(words)}" if words else ""
+
     def as_json(self) -> dict[str, Any]:
         """Returns all fields and derived properties as plain values."""
         return asdict(self) | {
@@ -85,66 +93,76 @@ class Comparison:
             "verdict": self.verdict,
         }
 
+    def __repr__(self) -> str:
+        return str(self.as_table())
 
-def compare(
-    first: Evaluation | Sequence[Evaluation],
-    second: Evaluation | Sequence[Evaluation],
-    *,
-    names: tuple[str, str] | None = None,
-) -> Comparison:
-    """Compares two strategies, secret by secret on the secrets that both have.
+    def as_table(self) -> TextTable:
+        """Returns a row for the second side, and the verdict."""
+        return _table([self])
 
-    Both have the secrets of their common seeds, if they were drawn under the same seal and draw. A secret's figures are
-    means over its orderings, so the result is the mean over runs paired by seed, secret and ordering. With no secrets
-    in common, each side's secrets are treated as an independent sample of all secrets.
+    if TYPE_CHECKING:
+        # `api` attaches this: reports import comparisons, not the reverse.
+        def _repr_html_(self, /) -> str: ...
 
-    Args:
-        first: The baseline: one evaluation, or several of one strategy under different seeds, which are pooled.
-        second: The evaluations to compare with the baseline, with the same settings.
-        names: Names of the sides; by default the strategies' names, made distinct.
 
-    Raises:
-        UsageError: A side has no evaluations, mixes strategies or seals, or has two evaluations of one seed; or the
-            settings differ.
-        DivergedError: A run diverged: there is no score.
-        AuditFailedError: A strict audit failed: there is no score.
-    """
-    if names is not None and not (isinstance(names, tuple | list) and list(map(type, names)) == [str, str]):
-        raise UsageError(f"names must be two, one for each side, got {names!r}")
-    first_side, second_side = pooled(first), pooled(second)
-    require_same_settings([*first_side, *second_side])
-    first_secrets, second_secrets = by_secret(first_side), by_secret(second_side)
-    common = [key for key in first_secrets if key in second_secrets]
-    sides = described(first_side, second_side, names)
-    before = [first_secrets[key] for key in common or first_secrets]
-    after = [second_secrets[key] for key in common or second_secrets]
-    return Comparison(
-        config=first_side[0].config.label,
-        first=sides[0],
-        second=sides[1],
-        num_common=len(common),
-        accuracy=difference(
-            [secret.accuracy for secret in before],
-            [secret.accuracy for secret in after],
-            is_paired=bool(common),
-            more_is_better=True,
-        ),
-        steps=difference(
-            [secret.steps for secret in before],
-            [secret.steps for secret in after],
-            is_paired=bool(common),
-            more_is_better=False,
-        ),
-        secrets=_compared_secrets(first_secrets, second_secrets, bool(common)),
+class Comparisons(list[Comparison]):
+    """Comparisons of several strategies with one baseline, which show themselves as one table and their verdicts."""
+
+    __module__ = "vecparity"  # see `Comparison`
+
+    def __repr__(self) -> str:
+        return str(self.as_table()) if self else "<no comparisons>"
+
+    def as_table(self) -> TextTable:
+        """Returns a row for each strategy, and the verdicts."""
+        return _table(self)
+
+    if TYPE_CHECKING:
+
+        def _repr_html_(self, /) -> str: ...
+
+
+_COLUMNS = (
+    Heading("strategy"),
+    Heading("secrets", is_number=True),
+    Heading("accuracy", is_number=True),
+    Heading("change", is_number=True),
+    Heading("won / lost / tied", is_number=True),
+    Heading("steps", is_number=True),
+    Heading("change", is_number=True),
+    Heading("won / lost / tied", is_number=True),
+)
+
+
+def _table(comparisons: Sequence[Comparison]) -> TextTable:
+    baseline = comparisons[0].first
+    failing = {
+        side.name: side.failed_audits
+        for each in comparisons
+        for side in (each.first, each.second)
+        if side.failed_audits
+    }
+    return TextTable(
+        title=f"{comparisons[0].config}, baseline: {baseline.name}; a change is from it",
+        columns=_COLUMNS,
+        rows=[_cells(comparison) for comparison in comparisons],
+        notes=[
+            *(note for each in comparisons for note in (each.verdict, each.made_differently_in_words) if note),
+            *(f"{name} fails {', '.join(audits)}" for name, audits in failing.items()),
+        ],
     )
 
 
-def _compared_secrets(first_secrets: BySecret, second_secrets: BySecret, is_paired: bool) -> list[ComparedSecret]:
-    if is_paired:
-        return [
-            ComparedSecret(*key[:2], first_secrets.get(key), second_secrets.get(key))
-            for key in sorted(first_secrets.keys() | second_secrets.keys())
-        ]
-    return [ComparedSecret(*key[:2], secret, None) for key, secret in first_secrets.items()] + [
-        ComparedSecret(*key[:2], None, secret) for key, secret in second_secrets.items()
+def _cells(comparison: Comparison) -> list[str]:
+    accuracy, steps = comparison.accuracy, comparison.steps
+    return [
+        comparison.second.name,
+        str(comparison.num_common or comparison.second.num_secrets),
+        *(f"{accuracy.second:.4f}", f"{accuracy.difference:+.4f}", _tally(accuracy)),
+        *(f"{steps.second:,.0f}", f"{steps.difference:+,.0f}", _tally(steps)),
     ]
+
+
+def _tally(difference: Difference) -> str:
+    tally = difference.tally
+    return f"{tally.wins} / {tally.losses} / {tally.ties}" if tally else ""

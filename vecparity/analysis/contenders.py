@@ -1,4 +1,4 @@
-"""The two sides of a comparison, with their names."""
+"""The sides of comparisons, with their names."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ class Contender:
     """One side of a comparison.
 
     Attributes:
-        name: The strategy's name and parameters, with a distinguishing suffix if both sides have the same.
+        name: The strategy's name and parameters, with a distinguishing suffix if several sides have the same.
         sha256: Digest of its source.
         params: Values of its keyword parameters.
         seeds: Top-level seeds, ascending.
@@ -42,7 +42,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
     """Returns one side's evaluations, ordered by seed.
 
     Raises:
-        UsageError: There are no evaluations, they mix strategies or seals, or two have the same seed.
+        UsageError: There are no evaluations, they mix strategies, configurations or seals, or two have the same seed.
     """
     side = listed(evaluations)
     if not side:
@@ -56,6 +56,7 @@ def pooled(evaluations: Evaluation | Sequence[Evaluation]) -> list[Evaluation]:
                 for provenance in provenances
             },
         ),
+        ("configuration", {evaluation.config.label: evaluation.config.label for evaluation in side}),
         ("seal", {provenance.seal: provenance.seal or "public seeds" for provenance in provenances}),
     ):
         if len(values) > 1:
@@ -84,25 +85,26 @@ def require_same_settings(evaluations: Sequence[Evaluation]) -> None:
                 )
 
 
-def described(
-    first: Sequence[Evaluation], second: Sequence[Evaluation], names: tuple[str, str] | None = None
-) -> tuple[Contender, Contender]:
-    """Returns both sides, under the given names or else under distinct names if anything distinguishes the sides."""
-    if names is not None:
-        return _contender(names[0], first), _contender(names[1], second)
-    sides = first, second
+def described(sides: Sequence[Sequence[Evaluation]], names: Sequence[str] | None = None) -> list[Contender]:
+    """Returns all sides, under the given names or else under distinct names if anything distinguishes the sides."""
+    return [_contender(name, side) for name, side in zip(names or _distinct(sides), sides, strict=True)]
+
+
+def _distinct(sides: Sequence[Sequence[Evaluation]]) -> list[str]:
+    """Returns the sides' titles; equal ones with the first suffix that tells them apart, or else with several."""
     ways = [
-        ["" for _ in sides],
         [f" ({side[0].provenance.strategy_sha256[:8]})" for side in sides],
         [f" (seed {', '.join(map(str, _seeds(side)))})" for side in sides],
         [f" (sealed {seal[:8]})" if (seal := side[0].provenance.seal) else " (public)" for side in sides],
     ]
-    for way in ways:
-        candidates = [side[0].provenance.title + distinction for side, distinction in zip(sides, way, strict=True)]
-        if candidates[0] != candidates[1]:
-            return _contender(candidates[0], first), _contender(candidates[1], second)
-    name = first[0].provenance.title
-    return _contender(name, first), _contender(name, second)
+    names = [side[0].provenance.title for side in sides]
+    for name in {name for name in names if names.count(name) > 1}:
+        equal = [index for index, other in enumerate(names) if other == name]
+        differing = [way for way in ways if len({way[index] for index in equal}) > 1]
+        enough = [way for way in differing if len({way[index] for index in equal}) == len(equal)]
+        for index in equal:
+            names[index] += "".join(way[index] for way in enough[:1] or differing)
+    return names
 
 
 def _contender(name: str, side: Sequence[Evaluation]) -> Contender:

@@ -6,29 +6,13 @@ from dataclasses import astuple, dataclass, field, replace
 from itertools import groupby
 
 from vecparity.analysis.intervals import Interval, interval
+from vecparity.analysis.leaderboard import Leaderboard, League
 from vecparity.analysis.standings import ConfigurationFigures, Standing, means
 from vecparity.errors import UsageError
 from vecparity.evaluation.result import Evaluation, listed
 from vecparity.evaluation.summary import Summary, summarize, why_unverified
 from vecparity.history.reproduction import auditing_command
-from vecparity.task.config import CONFIGURATIONS, Protocol
-
-
-@dataclass(frozen=True)
-class League:
-    """The conditions that evaluations must share to be ranked together.
-
-    Attributes:
-        protocol: The protocol, with no setting overridden.
-        seal: Digest of the seal, or None for public seeds.
-        dtype: Type of parameters, moments and gradients.
-        init_device: Device on which ``init_model`` drew.
-    """
-
-    protocol: Protocol
-    seal: str | None
-    dtype: str = "float32"
-    init_device: str = "cpu"
+from vecparity.task.config import CONFIGURATIONS
 
 
 @dataclass
@@ -68,7 +52,7 @@ class RankedSource:
 
 def leaderboard(
     evaluations: Iterable[Evaluation | Summary], league: League | None = None, seeds: Sequence[int] | None = None
-) -> list[Standing]:
+) -> Leaderboard:
     """Ranks strategies by mean test accuracy over the three configurations, then by the fewest mean steps.
 
     Each entry is one source with its parameters. It is complete if some seeds were evaluated on all three
@@ -98,7 +82,8 @@ def leaderboard(
         raise UsageError(f"expected an evaluation that can be ranked ({expected}), got {len(candidates)} that cannot")
     ranking = entries(candidates, league, seeds)
     names = [entry.strategy for entry in ranking]
-    return _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
+    standings = _ranked([_standing(entry, is_alone=names.count(entry.strategy) == 1) for entry in ranking])
+    return Leaderboard(standings, league)
 
 
 def _summaries(evaluations: Iterable[Evaluation | Summary]) -> list[Summary]:

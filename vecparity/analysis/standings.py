@@ -2,11 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from statistics import fmean
 
 from vecparity.analysis.intervals import Interval
 from vecparity.evaluation.params import Params
 from vecparity.evaluation.summary import Verified
+
+# Decimals of an evaluation's accuracy.
+DIGITS = 4
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class ConfigurationFigures:
         mean_steps: Mean steps until a run stopped.
         num_runs: Number of runs over all seeds.
         seeds: Top-level seeds, ascending.
+        as_published: Accuracy and steps with the digits of a published result; None for an evaluation's.
     """
 
     accuracy: float
@@ -26,6 +31,13 @@ class ConfigurationFigures:
     mean_steps: float
     num_runs: int
     seeds: list[int]
+    as_published: tuple[str, str] | None = None
+
+    @property
+    def text(self) -> str:
+        """Accuracy and steps for people; a published result has its own digits."""
+        accuracy, steps = self.as_published or (f"{self.accuracy:.{DIGITS}f}", f"{self.mean_steps:.0f}")
+        return f"{accuracy} / {Decimal(steps):,}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,36 @@ class Standing:
     def seeds(self) -> list[int]:
         """The seeds of all configurations, ascending."""
         return sorted({seed for figures in self.configurations.values() for seed in figures.seeds})
+
+    @property
+    def accuracy_text(self) -> str | None:
+        """The mean accuracy for people, with no more digits than a published result has."""
+        return None if self.accuracy is None else f"{self.accuracy:.{self._digits}f}"
+
+    @property
+    def place(self) -> str:
+        """The rank, or the reasons why there is none."""
+        if self.is_published:
+            return "published"
+        against = ["no score"] if self.why_no_score else []
+        against += ["incomplete"] if self.lacks else []
+        against += ["unverified"] if self.why_unverified else []
+        against += [f"fails {', '.join(self.failed_audits)}"] if self.failed_audits else []
+        return "; ".join(against) or str(self.rank or "")
+
+    @property
+    def why_no_rank(self) -> str:
+        """The sentence about what a rank takes; empty if there is a rank, or none to be had."""
+        if self.why_no_score:
+            return f"no rank: {self.why_no_score}"
+        lacking = [self.lacks] if self.lacks else []
+        lacking += [f"{self.why_unverified} ({self.verify_with} verifies it)"] if self.why_unverified else []
+        return f"no rank: {self.strategy}: {'; '.join(lacking)}" if lacking else ""
+
+    @property
+    def _digits(self) -> int:
+        published = [figures.as_published[0] for figures in self.configurations.values() if figures.as_published]
+        return min((len(accuracy.partition(".")[2]) for accuracy in published), default=DIGITS)
 
 
 def means(configurations: Mapping[str, ConfigurationFigures]) -> tuple[float, float]:

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from vecparity.cli.messages import fail_to_print, say
 from vecparity.cli.output import PlainConsole, plain_text
-from vecparity.cli.progress_table import ProgressTable, duration, seconds_left, stage
 from vecparity.cli.standard_streams import Lossy
+from vecparity.progress.table import ProgressTable, duration, seconds_left, stage
 from vecparity.task.config import TaskConfig
 
 _SECONDS_BETWEEN_LINES = 60.0

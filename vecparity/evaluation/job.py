@@ -97,7 +97,7 @@ def to_task(index: int, job: Job, options: Options) -> Task:
     if not isinstance(job, Job):
         raise UsageError(f"expected a Job, got {brief(job)}")
     strategy = job.strategy if isinstance(job.strategy, Strategy) else load(job.strategy)
-    config, protocol = _settings(job)
+    config, protocol = settings_of(job)
     return Task(
         index=index,
         job=job,
@@ -138,7 +138,12 @@ def evaluations(outcomes: Iterable[tuple[Task, Outcome]]) -> list[Evaluation]:
     return [outcome for _, outcome in outcomes if isinstance(outcome, Evaluation)]
 
 
-def _settings(job: Job) -> tuple[TaskConfig, str]:
+def settings_of(job: Job) -> tuple[TaskConfig, str]:
+    """Returns a job's settings, and the protocol's name in the provenance.
+
+    Raises:
+        UsageError: The job's configuration, protocol or settings are invalid.
+    """
     if not isinstance(job.smoke, bool):
         raise UsageError(f"smoke must be True or False, got {job.smoke!r}")
     if isinstance(job.config, TaskConfig):

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from vecparity.audits.finding import AuditFinding
 from vecparity.audits.mode import AuditMode
-from vecparity.errors import AuditFailedError, DivergedError, UsageError
+from vecparity.errors import AuditFailedError, DivergedError, UsageError, visible
 from vecparity.evaluation.params import Params, identity, title
 from vecparity.sandbox.levels import Level
 from vecparity.strategy.source import Origin
@@ -182,6 +182,24 @@ class Evaluation:
     first_layers: list[FirstLayer]
     findings: list[AuditFinding]
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        return f"<Evaluation of {self.in_words}>"
+
+    @property
+    def in_words(self) -> str:
+        """One line: what was evaluated, and the score or why there is none."""
+        provenance = self.provenance
+        subject = f"{provenance.title}, {self.config.label}, protocol {provenance.protocol}, seed {provenance.seed}"
+        subject += ", sealed" if provenance.seal else ""
+        if self.diverged:
+            return visible(f"{subject}: no score, {len(self.diverged)} of {len(self.curves)} runs diverged")
+        failed = f", fails {', '.join(self.failed_audits)}" if self.failed_findings else ""
+        if self.why_no_score:
+            return visible(f"{subject}: no score{failed}")
+        metrics = self.metrics
+        accuracy = f"accuracy {metrics.test_accuracy:.6f} ± {metrics.test_accuracy_std:.6f}"
+        return visible(f"{subject}: {accuracy}, {metrics.mean_steps:,.0f} steps, {metrics.num_runs} runs{failed}")
 
     @property
     def failed_findings(self) -> list[AuditFinding]:

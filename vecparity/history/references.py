@@ -1,5 +1,6 @@
 """Resolves the arguments of commands: ids of the history, JSON files, strategies."""
 
+import os
 import re
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.records import Recorded
 from vecparity.history.store import History
-from vecparity.strategy.source import Strategy, load
+from vecparity.strategy.source import Strategy, distinct_ends, load_all
 
 # Python refuses to parse numbers of thousands of digits.
 ID = "[0-9]{1,100}"
@@ -59,29 +60,37 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
     Args:
         words: The arguments. Digits are an id of the history, ``latest`` is its newest evaluation, a name ending in
             ``.json`` is an evaluation's file, and anything else is a bundled strategy or a strategy's file (``./12``
-            and ``./latest`` are also files).
+            and ``./latest`` are also files). Files that share a name are named after their directories, too.
         history: The history's file, or None for the default.
 
     Raises:
         UsageError: An argument does not exist or cannot be read.
         MachineError: The history is damaged.
     """
+    files = distinct_ends(Path(os.path.abspath(word)) for word in words if word.endswith(".json"))
+    strategies = iter(load_all([word for word in words if not _is_evaluation(word)], each_once=False))
     references = []
     with ExitStack() as stack:
         opened: History | None = None  # opened once, since opening checks the whole file, and only for an id
         for word in words:
-            if re.fullmatch(f"{ID}|{_LATEST}", word):
+            if not _is_evaluation(word):
+                strategy = next(strategies)
+                references.append(Reference(strategy.name, strategy))
+            elif word.endswith(".json"):
+                evaluation = serialization.load(Path(word))
+                file = files[Path(os.path.abspath(word))]
+                references.append(Reference(f"{evaluation.provenance.title} ({file})", evaluation))
+            else:
                 opened = opened or stack.enter_context(History(history))
                 found = look_up(opened, word)
                 name = f"{found.evaluation.provenance.title} #{found.entry.id}"
                 references.append(Reference(name, found.evaluation, found.entry.id))
-            elif word.endswith(".json"):
-                evaluation = serialization.load(Path(word))
-                references.append(Reference(f"{evaluation.provenance.title} ({Path(word).name})", evaluation))
-            else:
-                loaded = load(word)
-                references.append(Reference(loaded.name, loaded))
     return references
+
+
+def _is_evaluation(word: str) -> bool:
+    """Returns True if the word means an evaluation that exists, and no strategy."""
+    return re.fullmatch(rf"{ID}|{_LATEST}|.*\.json", word, re.DOTALL) is not None
 
 
 def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
@@ -96,6 +105,6 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
             recorded.require_entries()
             return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
     for word in words:
-        if not re.fullmatch(rf"{ID}|{_LATEST}|.*\.json", word):
+        if not _is_evaluation(word):
             raise UsageError(f"expected an id of vecparity history, {_LATEST} or a JSON file, got {brief(word)}")
     return [found.subject for found in resolve(words, history) if isinstance(found.subject, Evaluation)]

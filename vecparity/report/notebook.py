@@ -1,23 +1,33 @@
-"""One evaluation as a fragment of HTML, for notebooks."""
+"""Results as fragments of HTML, for notebooks: one evaluation, several, comparisons, leaderboards.
+
+The fragments use the notebook's text colour, light or dark; their style affects nothing outside them.
+"""
 
 import hashlib
+from collections.abc import Sequence
+from typing import Protocol
 
 from markupsafe import Markup
 
+from vecparity.analysis.text_table import TextTable
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
 from vecparity.report import figures
 from vecparity.report.page import environment
 from vecparity.report.series import tell_apart
+from vecparity.report.small_curves import small_curves
 from vecparity.report.svg import drawing
 
 
-def fragment(evaluation: Evaluation, /) -> str:
-    """Returns the figures and, if Matplotlib is installed, the learning curves.
+class Tabular(Protocol):
+    """A result that shows itself as a table of texts."""
 
-    The fragment uses the notebook's text colour, light or dark; its style affects nothing outside the fragment.
-    """
+    def as_table(self) -> TextTable: ...
+
+
+def fragment(evaluation: Evaluation, /) -> str:
+    """Returns the figures and, if Matplotlib is installed, the learning curves."""
     series = tell_apart([evaluation])
     prefix = f"vecparity-{hashlib.sha256(serialization.dumps(evaluation)).hexdigest()[:8]}"
     pictures: list[tuple[str, Markup]] = []
@@ -33,3 +43,14 @@ def fragment(evaluation: Evaluation, /) -> str:
         missing = str(error)
     template = environment().get_template("notebook.html.j2")
     return template.render(every=series, pictures=pictures, missing=missing)
+
+
+def evaluations(every: Sequence[Evaluation], /) -> str:
+    """Returns one table with a row for each evaluation, its figures and two small curves."""
+    rows = list(zip(every, small_curves(every), strict=True))
+    return environment().get_template("notebook.evaluations.html.j2").render(rows=rows)
+
+
+def tabulated(shown: Tabular, /) -> str:
+    """Returns the table of comparisons or of a leaderboard, with the sentences below it."""
+    return environment().get_template("notebook.table.html.j2").render(table=shown.as_table())

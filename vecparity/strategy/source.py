@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache, cached_property
@@ -151,31 +151,42 @@ def _meant(path: Path) -> str:
     return f" (is {visible(likely[0])} meant?)" if likely else ""
 
 
-def load_all(names_or_paths: Sequence[str | Path]) -> list[Strategy]:
+def load_all(names_or_paths: Sequence[str | Path], *, each_once: bool = True) -> list[Strategy]:
     """Reads several strategies; those whose files share a name are named after their directories, too.
+
+    Args:
+        names_or_paths: Bundled strategies' names, and files.
+        each_once: True if a strategy that is given twice is an error.
 
     Raises:
         UsageError: See `load`; or a strategy is given twice.
     """
     strategies = [load(name) for name in names_or_paths]
-    places = [Path(os.path.realpath(strategy.path)) for strategy in strategies]
-    for index, place in enumerate(places):
-        if place in places[:index]:
+    files = [os.path.realpath(strategy.path) for strategy in strategies]
+    for index, file in enumerate(files):
+        if each_once and file in files[:index]:
             raise UsageError(f"expected each strategy once, got {str(names_or_paths[index])!r} twice")
+    places = [Path(os.path.abspath(strategy.path)) for strategy in strategies]
+    stems = {place: place.with_suffix("") for place in places}
+    names = {place: stem if list(stems.values()).count(stem) == 1 else place for place, stem in stems.items()}
+    ends = distinct_ends(names.values())
     return [
-        replace(strategy, name=_distinct_name(place, [other for other in places if other.stem == place.stem]))
+        replace(strategy, name=visible("-".join(part.strip(os.sep) for part in ends[names[place]].parts)))
         for strategy, place in zip(strategies, places, strict=True)
     ]
 
 
-def _distinct_name(place: Path, namesakes: Sequence[Path]) -> str:
-    """Returns the file's name, behind as many directories as tell it from its namesakes."""
-    parts = [path.with_suffix("").parts for path in namesakes]
-    own = place.with_suffix("").parts
+def distinct_ends(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Returns the end of each path: its name, behind as many directories as tell it from others of the same name."""
+    every = dict.fromkeys(paths)
+    return {path: _distinct_end(path, [other for other in every if other.name == path.name]) for path in every}
+
+
+def _distinct_end(path: Path, namesakes: Sequence[Path]) -> Path:
     length = 1
-    while sum(other[-length:] == own[-length:] for other in parts) > 1:
+    while sum(other.parts[-length:] == path.parts[-length:] for other in namesakes) > 1:
         length += 1
-    return visible("-".join(part.strip(os.sep) for part in own[-length:]))
+    return Path(*path.parts[-length:])
 
 
 def read(path: Path) -> bytes:

@@ -122,7 +122,7 @@ def _sides(
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:
-    from vecparity.analysis.comparison import compare
+    from vecparity.analysis.comparing import compare
 
     names = first.short_name, second.short_name
     return [
@@ -145,18 +145,13 @@ def _show(comparisons: Sequence["Comparison"], first: str, per_secret: bool, for
     show_records(summaries, MARKDOWN if format_ == "markdown" else TABLE, format_, title, wide=wide)
     for comparison in comparisons:
         show("", comparison.verdict)
-        if differing := comparison.made_differently:
-            show(f"made differently: {'; '.join(_differing(*values) for values in differing.items())}")
+        if differing := comparison.made_differently_in_words:
+            show(differing)
     for name, audits in _failing(comparisons).items():
         show("", f"fails {', '.join(audits)}: {name}")
     if per_secret:
         show("")
         show_records(secrets, SECRETS, format_, wide=wide)
-
-
-def _differing(name: str, values: tuple[Sequence[str], Sequence[str]]) -> str:
-    """Describes a field's values on both sides, in the order of verdicts: the second side against the first."""
-    return f"{name} {', '.join(values[1])} against {', '.join(values[0])}"
 
 
 def _failing(comparisons: Sequence["Comparison"]) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from vecparity.evaluation.params import params_key
 from vecparity.task.config import CONFIGURATIONS, Protocol
 
 if TYPE_CHECKING:
-    from vecparity.analysis.ranking import League
+    from vecparity.analysis.leaderboard import League
     from vecparity.analysis.standings import Standing
     from vecparity.evaluation.summary import Summary
 
@@ -115,43 +115,22 @@ def _show(standings: Sequence["Standing"], league: "League", of_strangers: str, 
         places = [asdict(standing) | {"seeds": standing.seeds} for standing in standings]
         show_json(asdict(league) | {"standings": places})
         return
-    secrets = f"sealed {league.seal[:16]}" if league.seal else "public seeds"
     records = [asdict(league) | _record(standing) for standing in standings]
-    title = f"protocol {league.protocol}, {secrets}, {league.dtype}, weights drawn on {league.init_device}"
-    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, title, wide=wide)
-    sentences = [*map(_why_no_rank, standings), of_strangers]
+    show_records(records, _CSV if format_ == "csv" else _COLUMNS, format_, league.in_words, wide=wide)
+    sentences = [*(standing.why_no_rank for standing in standings), of_strangers]
     if format_ != "csv" and any(sentences):
         show("", *filter(None, sentences))
-
-
-def _why_no_rank(standing: "Standing") -> str:
-    """Returns the sentence about what a rank takes; empty if there is a rank, or none to be had."""
-    if standing.why_no_score:
-        return f"no rank: {standing.why_no_score}"
-    lacking = [standing.lacks] if standing.lacks else []
-    lacking += [f"{standing.why_unverified} ({standing.verify_with} verifies it)"] if standing.why_unverified else []
-    return f"no rank: {standing.strategy}: {'; '.join(lacking)}" if lacking else ""
-
-
-def _place(standing: "Standing") -> str | int | None:
-    """Returns the rank, or the reasons why there is none."""
-    if standing.is_published:
-        return "published"
-    against = ["no score"] if standing.why_no_score else []
-    against += ["incomplete"] if standing.lacks else []
-    against += ["unverified"] if standing.why_unverified else []
-    against += [f"fails {', '.join(standing.failed_audits)}"] if standing.failed_audits else []
-    return "; ".join(against) or standing.rank
 
 
 def _record(standing: "Standing") -> dict[str, Any]:
     interval = standing.interval
     record = {
         "rank": standing.rank,
-        "place": _place(standing),
+        "place": standing.place,
         "strategy": standing.strategy,
         "sha256": standing.sha256,
-        "accuracy": standing.accuracy,
+        "accuracy": standing.accuracy_text if standing.is_published else standing.accuracy,
+        "accuracy_text": standing.accuracy_text,
         "accuracy_low": interval and interval.low,
         "accuracy_high": interval and interval.high,
         "accuracy_interval": interval and [interval.low, interval.high],
@@ -170,8 +149,8 @@ def _record(standing: "Standing") -> dict[str, Any]:
     for label, figures in standing.configurations.items():
         interval = figures.interval
         record |= {
-            label: [figures.accuracy, figures.mean_steps],
-            f"{label}_accuracy": figures.accuracy,
+            label: figures.text,
+            f"{label}_accuracy": figures.as_published[0] if figures.as_published else figures.accuracy,
             f"{label}_low": interval and interval.low,
             f"{label}_high": interval and interval.high,
             f"{label}_steps": figures.mean_steps,
@@ -183,11 +162,8 @@ def _record(standing: "Standing") -> dict[str, Any]:
 _COLUMNS = {
     "place": Column("rank"),
     "strategy": Column("strategy"),
-    **{
-        label: Column(label, lambda figures: f"{figures[0]:.4f} / {figures[1]:,.0f}", is_number=True, rank=5 + number)
-        for number, label in enumerate(CONFIGURATIONS)
-    },
-    "accuracy": Column("accuracy", lambda share: f"{share:.4f}", is_number=True),
+    **{label: Column(label, is_number=True, rank=5 + number) for number, label in enumerate(CONFIGURATIONS)},
+    "accuracy_text": Column("accuracy", is_number=True),
     "accuracy_interval": Column("95% interval", lambda ends: f"{ends[0]:.4f} to {ends[1]:.4f}", is_number=True, rank=3),
     "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=1),
     "runs": Column("runs", is_number=True, rank=9),

@@ -12,8 +12,8 @@ from noting import Noting
 from rich.progress import Task
 
 from vecparity import Evaluation, TaskConfig, evaluate
-from vecparity.cli.progress_table import ProgressTable, earliest_stop, run_steps_per_second, seconds_left, stage
 from vecparity.evaluation.callbacks import Asked
+from vecparity.progress.table import ProgressTable, earliest_stop, run_steps_per_second, seconds_left, stage
 from vecparity.training.progress import WindowClosed
 
 

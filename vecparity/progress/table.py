@@ -1,4 +1,4 @@
-"""The progress of a command's configurations: tasks of `rich.progress`, whose completed steps are run-steps."""
+"""The progress of evaluations' configurations: tasks of `rich.progress`, whose completed steps are run-steps."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise

@@ -1,0 +1,1 @@
+"""The progress of evaluations that are running, for people."""
