@@ -63,8 +63,8 @@ def test_results_of_an_engine_that_rounded_otherwise_are_not_reused(
 
     first = ids()
     assert ids() == first
-    monkeypatch.setitem(engine_names._VERSIONS, "native", 3)
-    monkeypatch.setitem(engine_names._VERSIONS, "vmap", 3)  # where native was not built
+    monkeypatch.setitem(engine_names._VERSIONS, "native", 9)
+    monkeypatch.setitem(engine_names._VERSIONS, "vmap", 9)  # where native was not built
     second = ids()
     assert len(second) == len(first) + 1
     assert ids() == second
