@@ -213,6 +213,10 @@ def test_without_a_terminal_readers_pay_for_no_lines_and_no_empty_columns(capsys
     }
     show_records([{"strategy": "a b", "note": "", "seed": 7}, {"strategy": "c", "seed": 42}], columns, "table")
     assert capsys.readouterr().out == "strategy  seed\na b          7\nc           42\n"
+    show_records([{"strategy": "a b", "seed": 7}, {"strategy": "c", "seed": 7}], columns, "table")
+    assert capsys.readouterr().out == "all: seed 7\nstrategy\na b\nc\n"
+    show_records([{"strategy": "a b", "seed": 7}], columns, "table")
+    assert capsys.readouterr().out == "strategy  seed\na b          7\n"
 
 
 def test_numbers_are_never_shortened() -> None:

@@ -140,7 +140,7 @@ def test_words_stand_beside_evaluations(run: Run, at: Path, run_command: RunComm
     assert out == "tagged 1 (mine, n32-k8, seed 42): my baseline\ntagged 2 (mine, n32-k8, seed 7): my baseline\n"
     run("tag", "3", "[red]it's =1+2")
     listed = run_command("history", "--history", str(at))[1]
-    assert listed.count("  my baseline ") == 2 and "[red]it's =1+2; no curves" in listed and "  a note " in listed
+    assert listed.count("  my baseline\n") == 2 and "[red]it's =1+2; no curves" in listed and "  a note\n" in listed
     assert "note my baseline" in " ".join(run_command("show", "1", "--history", str(at))[1].split())
     after = everything(at)
     assert [found.entry.note for found in after] == ["my baseline", "my baseline", "[red]it's =1+2", None, "a note"]

@@ -12,6 +12,7 @@ from rich.text import Text
 from vecparity.errors import visible
 
 _MISSING = "—"
+_EMPTY = {"", _MISSING}
 _ELLIPSIS = "…"
 # Cells to which a name is shortened at least: a terminal too narrow for that cuts the lines.
 _SHORTEST = 5
@@ -83,17 +84,23 @@ class FittedTable:
         """Returns the table with all columns, whatever the width."""
         return self._table(dict(enumerate(self._widths)))
 
-    def plain(self) -> Table:
+    def plain(self) -> list[RenderableType]:
         """Returns the table for where there is no terminal, and readers pay for characters.
 
-        It has no lines around the cells, and no columns of rank 1 or more in which every cell is empty.
+        It has no lines around the cells. Of columns of rank 1 or more those in which every cell is empty are left out,
+        and what is the same in every row is said once, above.
         """
-        widths = {
-            index: self._widths[index]
-            for index, column in enumerate(self._columns)
-            if not (column.rank and self._cells and all(row[index] in ("", _MISSING) for row in self._cells))
-        }
-        return self._with_rows(Table(box=None, padding=(0, 2, 0, 0), pad_edge=False), widths)
+        widths, same = {}, []
+        for index, column in enumerate(self._columns):
+            values = {row[index] for row in self._cells}
+            if column.rank and self._cells and values <= _EMPTY:
+                continue
+            if column.rank and len(self._cells) > 1 and len(values) == 1:
+                same.append(f"{column.heading} {values.pop()}")
+            else:
+                widths[index] = self._widths[index]
+        table = self._with_rows(Table(box=None, padding=(0, 2, 0, 0), pad_edge=False), widths)
+        return [f"all: {', '.join(same)}", table] if same else [table]
 
     def _fitting(self, width: int) -> dict[int, int]:
         """Returns the width of each column that is shown in a table of some width, by its index."""
