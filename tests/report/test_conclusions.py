@@ -45,7 +45,7 @@ def test_the_best_is_named_with_what_is_real() -> None:
     assert conclusions.verdict == [
         "better has the highest mean test accuracy of 2 strategies: 0.9994 in 1,875 steps. "
         "It learns the parity on n32-k8.",
-        "Against worse, the next: accuracy higher, fewer steps on n32-k8.",
+        "Against worse: accuracy higher, fewer steps on n32-k8.",
     ]
     assert conclusions.comparisons == [compare(worse, better, names=("worse", "better"))]
 
@@ -69,12 +69,12 @@ def test_configurations_of_the_same_words_stand_together_and_the_baseline_is_tol
 def test_the_same_figures_have_no_best() -> None:
     first, second = concluded(made("one", GOOD), made("two", GOOD)).verdict
     assert first.startswith("one and two have the same mean test accuracy in as many steps: 0.9994")
-    assert second == "Against two, the next: accuracy no worse, no real difference, as many steps on n32-k8."
+    assert second == "Against two: accuracy no worse, no real difference, as many steps on n32-k8."
 
 
 def test_few_secrets_tell_nothing() -> None:
     (_, second) = concluded(made("one", GOOD[:2]), made("two", HALF[:2])).verdict
-    assert second == "Against two, the next: too few secrets to tell on n32-k8."
+    assert second == "Against two: too few secrets to tell on n32-k8."
     # Without an interval, chance is told by the mean.
     assert "is not clearly better than chance on n32-k8" in concluded(made("one", [[(9, 0.55)]] * 2)).verdict[0]
     assert "learns the parity in part on n32-k8" in concluded(made("one", [[(9, 0.65)]] * 2)).verdict[0]

@@ -231,7 +231,7 @@ def test_nothing_is_cut_off_at_360_pixels(browser: Browser, diverged: Evaluation
     page.locator("figure svg text").first.evaluate("text => text.textContent = 'W'.repeat(99)")
     page.locator("h1").evaluate("title => title.style.width = '400px'")
     assert page.evaluate(OUTSIDE) == ["W" * 99]
-    assert page.evaluate(WIDE) == ["H1"]
+    assert "H1" in page.evaluate(WIDE)
 
 
 def test_a_long_name_is_whole_where_the_pointer_rests(browser: Browser, tmp_path: Path) -> None:

@@ -29,9 +29,11 @@ def texts(picture: str | None) -> list[str]:
 def test_where_runs_stopped_is_drawn_above_the_medians(evaluation: Evaluation, diverged: Evaluation) -> None:
     early = replace(evaluation, config=replace(evaluation.config, max_steps=1000))
     picture = learning_curves(tell_apart([early, diverged]), "loss", "p")
-    marks = re.findall(r'style="fill: var\(--series-\d\); stroke: var\(--paper.*?</g>', picture)
-    assert [mark.count("<use") for mark in marks] == [4, 1]
-    assert picture.rindex("stroke-width: 1.9") < picture.index(marks[0])
+    with_edge = r'style="fill: var\(--series-\d\); stroke: var\(--paper'
+    stopped, diverged_at = re.finditer(with_edge, picture)
+    assert picture.count("<use", stopped.start(), diverged_at.start()) == 4 + 1
+    assert picture[picture.rindex("<", 0, diverged_at.start()) :].startswith("<use")
+    assert picture.rindex("stroke-width: 1.9") < stopped.start()
 
 
 def test_one_run_that_never_trained_has_whole_ticks() -> None:

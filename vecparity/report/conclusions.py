@@ -56,7 +56,8 @@ def _verdict(results: Sequence[StrategyResult]) -> list[str]:
     if len(ranked) == 1:
         return [*_alone(ranked[0]), *left_out]
     best, second, *_ = ranked
-    sentences = [_lead(best, second, len(ranked)), f"Against {second.name}, the next: {_against(second, best)}."]
+    place = ", the next" if len(ranked) > 2 else ""
+    sentences = [_lead(best, second, len(ranked)), f"Against {second.name}{place}: {_against(second, best)}."]
     if not results[0].obstacle and results[0] not in (best, second):
         sentences.append(f"Against {results[0].name}, the baseline: {_against(results[0], best)}.")
     return [*sentences, *left_out]

@@ -10,8 +10,8 @@ from vecparity.report.hover import describe_marks
 from vecparity.report.strategy_results import StrategyResult
 from vecparity.report.svg import INK, to_svg
 
-# Share of the range of N over which the strategies' marks are spread, so that their intervals do not overlap.
-_SPREAD = 0.08
+# Share of the range of N between two strategies' marks, and most of it that all take: intervals stand side by side.
+_BETWEEN, _MOST_SPREAD = 0.025, 0.3
 
 
 def accuracy_by_n(results: Sequence[StrategyResult], prefix: str) -> Markup | None:
@@ -24,7 +24,7 @@ def accuracy_by_n(results: Sequence[StrategyResult], prefix: str) -> Markup | No
         return None
     figure, axes = new_figure(2.9)
     values = sorted({n for _, _, labels in lines for n in labels})
-    step = _SPREAD * (values[-1] - values[0]) / len(results)
+    step = min(_BETWEEN, _MOST_SPREAD / len(results)) * (values[-1] - values[0])
     for number, size, labels in lines:
         result, entry = results[number], results[number].series[0]
         figures = [result.figures[label] for label in labels.values()]
