@@ -105,6 +105,14 @@ def test_runs_without_windows_and_features_of_the_secret_only() -> None:
     assert "features; there are no others" in html([all_secret])
 
 
+def test_one_without_curves_stands_beside_one_that_has_them(evaluation: Evaluation) -> None:
+    pruned = [replace(run, curve=Curve([], [], [])) for run in evaluation.curves]
+    text = html([evaluation, changed(replace(evaluation, curves=pruned), strategy="pruned")])
+    assert "<figcaption>Training loss</figcaption><svg" in text
+    assert "pruned, secret 1, ordering 1: accuracy" in text
+    assert "pruned, secret 1, ordering 1: loss" not in text
+
+
 @pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_tells_no_feature() -> None:
     sealed = evaluate("isolated_cube", seal_key=new_key(), **SHORT)

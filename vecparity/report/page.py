@@ -121,7 +121,7 @@ def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]]
     """
     middle: Median = median(evaluation)
     rows = list(zip(middle.step, middle.loss, middle.accuracy, middle.live, strict=True))
-    stride = -(-len(rows) // _MOST_ROWS)
+    stride = max(1, -(-len(rows) // _MOST_ROWS))
     last = rows[-1:] if (len(rows) - 1) % stride else []
     return [*rows[::stride], *last], stride
 
