@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import ViewportSize, sync_playwright
 
 import vecparity
+from vecparity.task.config import CONFIGURATIONS
 
 PICTURE = Path(__file__).parent.parent / "vecparity" / "guide" / "report.png"
 _SIZE = ViewportSize(width=1100, height=1000)
@@ -18,7 +19,11 @@ _SIZE = ViewportSize(width=1100, height=1000)
 def main() -> None:
     """Evaluates, writes the report, and takes a screenshot of its first screen."""
     jobs = [("isolated_cube", 42), ("clean_noisy_cube", 42)]
-    evaluations = vecparity.evaluate_many(jobs, "n32-k8", protocol="published")
+    evaluations = [
+        evaluation
+        for label in CONFIGURATIONS
+        for evaluation in vecparity.evaluate_many(jobs, label, protocol="published")
+    ]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         report = Path(directory) / "report.html"
         vecparity.write_report(evaluations, report)

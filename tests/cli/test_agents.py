@@ -1,4 +1,4 @@
-"""What an agent reads while it works, in pipes, where characters are what it pays for."""
+"""The characters that an agent reads while it works in pipes, where they are what it pays for."""
 
 import os
 import subprocess

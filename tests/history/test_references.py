@@ -59,8 +59,10 @@ def test_files_of_one_name_have_the_names_of_their_directories(tmp_path: Path, e
 
 
 def test_no_words_are_the_newest_command(at: Path) -> None:
-    assert len(existing([], at)) == 2
-    assert len(existing(["1", str(at.parent / "result.json"), "3"], at)) == 3
+    assert len(existing([], at)[0]) == 2
+    evaluations, sources = existing(["1", str(at.parent / "result.json"), "3"], at)
+    assert len(evaluations) == 3
+    assert sources == [load("isolated_cube").source] * 2, "a JSON file has no source"
 
 
 def test_the_latest_is_the_evaluation_that_was_recorded_last(
@@ -68,7 +70,7 @@ def test_the_latest_is_the_evaluation_that_was_recorded_last(
 ) -> None:
     (latest,) = resolve(["latest"], at)
     assert (latest.name, latest.subject, latest.id) == ("isolated_cube #3", evaluation, 3)
-    assert existing(["latest"], at) == [evaluation]
+    assert existing(["latest"], at) == ([evaluation], [load("isolated_cube").source])
     status, out, _ = run_command("show", "latest", "--history", str(at))
     assert status == 0 and ["evaluation", "3"] in [line.split() for line in out.splitlines()]
     for word, said in (
@@ -97,7 +99,7 @@ def test_both_sides_of_a_comparison_are_the_newest(at: Path, evaluation: Evaluat
     assert ids_of_newest() == [2, 3]
     compare_sides("1", "default_4096")
     assert ids_of_newest() == [1, 4]
-    assert [each.provenance.strategy for each in existing([], at)] == ["isolated_cube", "default_4096"]
+    assert [each.provenance.strategy for each in existing([], at)[0]] == ["isolated_cube", "default_4096"]
     compare_sides("2", "default_4096")  # nothing is recorded
     assert ids_of_newest() == [2, 4]
     compare_sides("4", "isolated_cube", "default_4096")

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,10 @@ from vecparity.report.series import tell_apart
 from vecparity.report.words import layer_sentence
 from vecparity.task.seeds import new_key
 from vecparity.training.curve import Curve
+
+
+def changed(evaluation: Evaluation, **provenance: Any) -> Evaluation:
+    return replace(evaluation, provenance=replace(evaluation.provenance, **provenance))
 
 
 def ids(text: str) -> Counter[str]:
@@ -100,6 +105,14 @@ def test_runs_without_windows_and_features_of_the_secret_only() -> None:
     assert "features; there are no others" in html([all_secret])
 
 
+def test_one_without_curves_stands_beside_one_that_has_them(evaluation: Evaluation) -> None:
+    pruned = [replace(run, curve=Curve([], [], [])) for run in evaluation.curves]
+    text = html([evaluation, changed(replace(evaluation, curves=pruned), strategy="pruned")])
+    assert "<figcaption>Training loss</figcaption><svg" in text
+    assert "pruned, secret 1, ordering 1: accuracy" in text
+    assert "pruned, secret 1, ordering 1: loss" not in text
+
+
 @pytest.mark.usefixtures("can_seal")
 def test_a_sealed_evaluation_tells_no_feature() -> None:
     sealed = evaluate("isolated_cube", seal_key=new_key(), **SHORT)
@@ -114,18 +127,58 @@ def test_a_sealed_evaluation_tells_no_feature() -> None:
 def test_differences_of_settings_are_said(evaluation: Evaluation) -> None:
     wider = evaluate("isolated_cube", **SHORT | {"hidden_width": 40})
     text = html([evaluation, wider])
-    assert "Not the same settings: hidden_width A 32, B 40</p>" in text
+    assert (
+        "Not the same settings: hidden_width isolated_cube (hidden_width 32) 32, isolated_cube (hidden_width 40) 40</p>"
+        in text
+    )
     assert text.count("Not the same settings") == 1
     assert "Not the same settings" not in html([evaluation, evaluation])
 
 
-def test_letters_are_a_jobs_own_over_configurations(evaluation: Evaluation) -> None:
+def test_names_are_a_strategys_own_over_configurations(evaluation: Evaluation) -> None:
     other = replace(evaluation, config=replace(evaluation.config, n_features=50))
-    reseeded = replace(evaluation, provenance=replace(evaluation.provenance, seed=7))
-    assert [one.letter for one in tell_apart([evaluation, other, reseeded, evaluation])] == ["A", "A", "B", "C"]
-    many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(30)]
-    assert [one.letter for one in tell_apart(many)][24:] == ["Y", "Z", "AA", "AB", "AC", "AD"]
-    assert len({(one.number, one.dashes) for one in tell_apart(many)[:24]}) == 24
+    renamed = changed(evaluation, strategy="second")
+    series = tell_apart([evaluation, other, renamed])
+    assert [one.name for one in series] == ["isolated_cube", "isolated_cube", "second"]
+    assert [one.number for one in series] == [0, 0, 1]
+    many = tell_apart([changed(evaluation, strategy=f"strategy {number}") for number in range(48)])
+    assert len({one.number for one in many[:12]}) == 12
+    assert len({(one.number, one.style) for one in many}) == 48
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"seed": 7}, ["isolated_cube, seed 42", "isolated_cube, seed 7"]),
+        ({"strategy_sha256": "0" * 64}, ["isolated_cube ({sha})", "isolated_cube (00000000)"]),
+        ({"seal": "ab" * 32}, ["isolated_cube (public)", "isolated_cube (sealed abababab)"]),
+        ({}, ["isolated_cube (evaluation 1)", "isolated_cube (evaluation 2)"]),
+    ],
+)
+def test_evaluations_of_one_name_are_told_apart_by_what_differs(
+    evaluation: Evaluation, change: dict[str, Any], names: list[str]
+) -> None:
+    sha = evaluation.provenance.strategy_sha256[:8]
+    series = tell_apart([evaluation, changed(evaluation, **change)])
+    assert [one.name for one in series] == [name.format(sha=sha) for name in names]
+    assert [one.strategy for one in series] == (
+        ["isolated_cube"] * 2 if "seed" in change else [one.name for one in series]
+    )
+
+
+def test_long_names_are_shortened_in_the_middle_and_stay_distinct(evaluation: Evaluation) -> None:
+    long = [f"a_strategy_{middle}_with_a_long_name" for middle in ("first", "other", "again")]
+    series = tell_apart([changed(evaluation, strategy=name) for name in long])
+    assert [one.name for one in series] == long
+    assert [one.short for one in series] == [
+        "a_strategy_f…a_long_name",
+        "a_strategy_o…a_long_name",
+        "a_strategy_a…a_long_name",
+    ]
+    alike = tell_apart([changed(evaluation, strategy=f"a_strategy_whose_{middle}_is_long_name") for middle in "ab"])
+    assert [one.short for one in alike] == ["a_strategy_w…s_long_name", "a_strategy_w…s_long_name (2)"]
+    text = html([one.evaluation for one in series])
+    assert f'<span title="{long[0]}">a_strategy_f…a_long_name</span>' in text
 
 
 def test_params_are_told(evaluation: Evaluation) -> None:
@@ -133,9 +186,8 @@ def test_params_are_told(evaluation: Evaluation) -> None:
         replace(evaluation, provenance=replace(evaluation.provenance, params={"lr": lr, "name": "<b>"}))
         for lr in (0.01, 0.02)
     )
-    assert [one.letter for one in tell_apart([slow, fast])] == ["A", "B"]
     text = html([slow, fast])
-    assert "isolated_cube lr=0.01 name=&lt;b&gt;, seed 42" in text
+    assert "isolated_cube lr=0.01 name=&lt;b&gt;" in text
     assert "<td>lr=0.02 name=&lt;b&gt;</td>" in text
     assert "--param lr=0.02 --param &#39;name=&lt;b&gt;&#39;" in text
 
@@ -162,9 +214,9 @@ def test_the_data_within_is_rounded_and_its_figures_are_not(evaluation: Evaluati
 
 @pytest.mark.slow
 def test_that_colours_repeat_is_said(evaluation: Evaluation) -> None:
-    many = [replace(evaluation, provenance=replace(evaluation.provenance, seed=seed)) for seed in range(7)]
+    many = [changed(evaluation, seed=seed) for seed in range(13)]
     assert "There are more evaluations than colours" in html(many)
-    assert "There are more evaluations than colours" not in html(many[:6])
+    assert "There are more evaluations than colours" not in html(many[:12])
 
 
 def test_medians_are_over_live_runs(evaluation: Evaluation) -> None:

@@ -16,6 +16,7 @@ from vecparity.report import write_report
 
 # Columns of the table of provenance, before the parameters and the digest of the source.
 MADE = ("vecparity", "torch", "python", "engine", "device", "dtype", "containment", "audit")
+NAMES = ["multi_epoch", "default_4096"]
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +37,24 @@ def test_every_table_is_the_jsons(varied: list[Evaluation], tmp_path: Path) -> N
         sets = table(watched.page, "training sets")
         sentences = watched.page.locator(".measured li").all_inner_texts()
         made = table(watched.page, "provenance")
-        for number, (letter, ours) in enumerate(zip("AB", content, strict=True)):
-            check_medians(table(watched.page, f"medians of {letter}"), ours)
-            check_accuracies(table(watched.page, f"test accuracies of {letter}"), ours)
-            check_training_sets(sets[number], table(watched.page, f"training sets of {letter}"), ours)
-            check_features(watched.page, letter, ours)
-            check_sentence(sentences[number], letter, ours)
+        for number, (name, ours) in enumerate(zip(NAMES, content, strict=True)):
+            check_medians(table(watched.page, f"medians of {name}"), ours)
+            check_accuracies(table(watched.page, f"test accuracies of {name}"), ours)
+            check_training_sets(sets[number], table(watched.page, f"training sets of {name}"), ours)
+            check_features(watched.page, name, ours)
+            check_sentence(sentences[number], name, ours)
             by = ours["provenance"]
-            assert made[number] == [letter, "n32-k8", *(by[name] for name in MADE), "—", by["strategy_sha256"]]
+            assert made[number] == [name, "n32-k8", *(by[column] for column in MADE), "—", by["strategy_sha256"]]
         words = {True: "passed", False: "failed", None: "undecided"}
-        found = [["A", "n32-k8", each["name"], words[each["passed"]], each["summary"]] for each in content[0]["audit"]]
+        found = [
+            ["multi_epoch", "n32-k8", each["name"], words[each["passed"]], each["summary"]]
+            for each in content[0]["audit"]
+        ]
         assert len(found) > 3
         assert table(watched.page, "audits") == found
         assert watched.page.locator("section[aria-labelledby=audits] p").all_inner_texts() == [
-            "A n32-k8: unverified (audits not made or undecided: fresh-test, cross-pairing, foresight)",
-            "B n32-k8: unverified (not audited)",
+            "multi_epoch, n32-k8: unverified (audits not made or undecided: fresh-test, cross-pairing, foresight)",
+            "default_4096, n32-k8: unverified (not audited)",
         ]
 
 
@@ -90,7 +94,7 @@ def check_training_sets(over_all: list[str], shown: list[list[str]], ours: dict[
         assert [ends[0], ends[-1]] == pytest.approx([min(values), max(values)], abs=5.1e-4)
 
 
-def check_features(page: Page, letter: str, ours: dict[str, Any]) -> None:
+def check_features(page: Page, strategy: str, ours: dict[str, Any]) -> None:
     """The tables beneath the heat maps."""
     secrets = [data["secret"] for data in ours["datasets"]]
     densities = [(str(data["secret_index"]), data["secret"], data["density"]["each"]) for data in ours["datasets"]]
@@ -103,7 +107,7 @@ def check_features(page: Page, letter: str, ours: dict[str, Any]) -> None:
         for layer in ours["first_layers"]
     ]
     for what, expected in (("densities", densities), ("mean |weight|", weights)):
-        name = f"{what} of {letter} by feature"
+        name = f"{what} of {strategy} by feature"
         shown = table(page, name)
         assert [row[0] for row in shown] == [place for place, _, _ in expected]
         for row, (_, _, values) in zip(shown, expected, strict=True):
@@ -114,10 +118,10 @@ def check_features(page: Page, letter: str, ours: dict[str, Any]) -> None:
         assert bold == [sorted(secret) for _, secret, _ in expected]
 
 
-def check_sentence(shown: str, letter: str, ours: dict[str, Any]) -> None:
+def check_sentence(shown: str, name: str, ours: dict[str, Any]) -> None:
     weights = [layer["mean_abs_weight"] for layer in ours["first_layers"]]
     secret, others = (np.mean([weight[of] for weight in weights]) for of in ("secret", "others"))
-    told = re.fullmatch(rf"{letter} (\S+) on the secret's features, (\S+) on the others: (\S+)( times)? as much", shown)
+    told = re.fullmatch(rf"{name}: (\S+) on the secret's features, (\S+) on the others: (\S+)( times)? as much", shown)
     assert told
     assert [float(told[1]), float(told[2])] == pytest.approx([secret, others], rel=6e-4)
     assert 1 if told[3] == "about" else float(told[3]) == pytest.approx(secret / others, rel=6e-3)

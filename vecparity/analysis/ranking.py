@@ -108,7 +108,7 @@ def _standing(entry: RankedSource, *, is_alone: bool) -> Standing:
         rank=None,
         strategy=entry.strategy if is_alone else f"{entry.strategy} ({entry.newest.strategy_sha256[:8]})",
         sha256=entry.newest.strategy_sha256,
-        configurations={label: _figures(on_one) for label, on_one in scored.items()},
+        configurations={label: figures_of(on_one) for label, on_one in scored.items()},
         accuracy=_accuracy(everything) if has_place else None,
         interval=_of_accuracies(samples) if has_place else None,
         mean_steps=_mean_steps(everything) if has_place else None,
@@ -147,7 +147,8 @@ def _scored(entry: RankedSource) -> tuple[dict[str, list[Summary]], bool]:
     }, is_complete
 
 
-def _figures(summaries: Sequence[Summary]) -> ConfigurationFigures:
+def figures_of(summaries: Sequence[Summary]) -> ConfigurationFigures:
+    """Returns one strategy's figures on one configuration; each of the summaries has a score and a seed of its own."""
     return ConfigurationFigures(
         accuracy=_accuracy(summaries),
         interval=_of_accuracies([_accuracies(summaries)]),

@@ -24,12 +24,13 @@ def in_words(accuracy: Difference, steps: Difference, num_secrets: int) -> str:
         changes = f"accuracy {_share(accuracy.difference)}, {_count(steps.difference)} steps"
         return f"too few secrets to tell, {num_secrets} of at least {LEAST_SECRETS} ({changes})"
     return (
-        f"{_accuracy(accuracy)} ({_share(accuracy.difference)}, {_ends(accuracy, _share)}), "
-        f"{_steps(steps)} ({_count(steps.difference)} steps, {_ends(steps, _count)})"
+        f"{accuracy_in_words(accuracy)} ({_share(accuracy.difference)}, {_ends(accuracy, _share)}), "
+        f"{steps_in_words(steps)} ({_count(steps.difference)} steps, {_ends(steps, _count)})"
     )
 
 
-def _accuracy(accuracy: Difference) -> str:
+def accuracy_in_words(accuracy: Difference) -> str:
+    """Says whether a difference in accuracy is real, as `in_words` does; not for too few secrets."""
     if accuracy.is_real:
         return "accuracy higher" if accuracy.difference > 0 else "accuracy lower"
     if accuracy.interval is None or accuracy.interval.low < -NO_WORSE_MARGIN:
@@ -38,7 +39,8 @@ def _accuracy(accuracy: Difference) -> str:
     return f"accuracy no worse{margin}, no real difference"
 
 
-def _steps(steps: Difference) -> str:
+def steps_in_words(steps: Difference) -> str:
+    """Says whether a difference in steps is real, as `in_words` does; not for too few secrets."""
     if steps.is_none:
         return "as many steps"
     if steps.is_real:

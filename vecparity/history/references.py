@@ -27,11 +27,13 @@ class Reference:
         name: The name for people.
         subject: The evaluation or the strategy.
         id: The evaluation's id in the history, or None if it is not from there.
+        source: The source of the evaluation's strategy, or None if the history does not have it.
     """
 
     name: str
     subject: Evaluation | Strategy
     id: int | None = None
+    source: bytes | None = None
 
 
 def require_id(word: str) -> None:
@@ -84,7 +86,7 @@ def resolve(words: Sequence[str], history: Path | None) -> list[Reference]:
                 opened = opened or stack.enter_context(History(history))
                 found = look_up(opened, word)
                 name = f"{found.evaluation.provenance.title} #{found.entry.id}"
-                references.append(Reference(name, found.evaluation, found.entry.id))
+                references.append(Reference(name, found.evaluation, found.entry.id, found.source))
     return references
 
 
@@ -93,8 +95,11 @@ def _is_evaluation(word: str) -> bool:
     return re.fullmatch(rf"{ID}|{_LATEST}|.*\.json", word, re.DOTALL) is not None
 
 
-def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
+def existing(words: Sequence[str], history: Path | None) -> tuple[list[Evaluation], list[bytes]]:
     """Looks up existing evaluations; without any words, the evaluations that the newest command recorded or reused.
+
+    Returns:
+        The evaluations, and the sources of their strategies that the history has.
 
     Raises:
         UsageError: A word does not name an evaluation, or nothing is recorded.
@@ -103,8 +108,11 @@ def existing(words: Sequence[str], history: Path | None) -> list[Evaluation]:
     if not words:
         with History(history) as recorded:
             recorded.require_entries()
-            return [found.evaluation for found in recorded.evaluations(recorded.newest_command())]
+            newest = recorded.evaluations(recorded.newest_command())
+        return [found.evaluation for found in newest], [found.source for found in newest if found.source is not None]
     for word in words:
         if not _is_evaluation(word):
             raise UsageError(f"expected an id of vecparity history, {_LATEST} or a JSON file, got {brief(word)}")
-    return [found.subject for found in resolve(words, history) if isinstance(found.subject, Evaluation)]
+    references = resolve(words, history)
+    evaluations = [found.subject for found in references if isinstance(found.subject, Evaluation)]
+    return evaluations, [found.source for found in references if found.source is not None]

@@ -1,6 +1,6 @@
 """Reports on evaluations: one HTML file that opens anywhere, without a network."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from vecparity.errors import MachineError, UsageError
@@ -11,12 +11,16 @@ from vecparity.report.page import html
 __all__ = ["html", "write_report"]
 
 
-def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Path) -> None:
+def write_report(
+    evaluations: Evaluation | Sequence[Evaluation], path: str | Path, sources: Collection[bytes] = ()
+) -> None:
     """Writes the report on evaluations to one file.
 
     Args:
         evaluations: One, or several in any order; evaluations with the same N and K are drawn together.
+            Other strategies are compared with that of the first.
         path: The file to write. If writing fails, the file keeps its earlier content.
+        sources: Sources of the evaluations' strategies, to be shown; those of bundled strategies need not be given.
 
     Raises:
         UsageError: There are no evaluations, Matplotlib is not installed, or the path names no file.
@@ -25,7 +29,7 @@ def write_report(evaluations: Evaluation | Sequence[Evaluation], path: str | Pat
     path = to_path(path, "the report's path")
     if not path.name:
         raise UsageError(f"the report must be written to a file, got {str(path)!r}")
-    text = html(listed(evaluations))
+    text = html(listed(evaluations), sources)
     try:
         write_whole(path, text.encode())
     except OSError as error:

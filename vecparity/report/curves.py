@@ -9,9 +9,9 @@ import numpy as np
 from vecparity.evaluation.result import Evaluation
 
 # Points in one picture over all runs, and points of one run. More would be invisible and make the page too large.
-_MOST_POINTS = 9_000
+_MOST_POINTS = 5_000
 _MOST_OF_A_RUN = 160
-_FEWEST_OF_A_RUN = 16
+_FEWEST_OF_A_RUN = 8
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,9 @@ def thinned(values: Sequence[float] | np.ndarray, most: int) -> list[int]:
         stretch = values[begin:end]
         indices |= {begin + int(np.argmin(stretch)), begin + int(np.argmax(stretch))}
     return sorted(indices)
+
+
+def evenly_thinned(count: int, most: int) -> list[int]:
+    """Returns at most about ``most`` positions among ``count``, evenly spaced, with the first and the last."""
+    positions = np.linspace(0, count - 1, min(count, max(most, 2))).round()
+    return sorted({int(position) for position in positions})

@@ -11,27 +11,31 @@ from vecparity.evaluation.result import Evaluation
 
 # Decimals of curves, densities and weights: those of metric lines. All digits would double the page.
 _DIGITS = 6
-# Most points of an evaluation's curves in a report: more would make the file too large to send.
-_MOST_POINTS = 10_500
+# Most points of all curves in a report, and fewest of an evaluation's: more would make the file too large to send.
+_MOST_POINTS = 24_000
+_FEWEST_OF_ONE = 1_000
 
 
 def embedded(evaluations: Sequence[Evaluation]) -> Markup:
     """Writes the evaluations' `serialization.to_document` documents as a JSON list for a ``<script>`` of data.
 
     Curves, densities and weights are rounded to 6 decimals; metrics and results are unchanged.
-    If an evaluation's curves have more than 10 500 points, only every n-th window is kept, with n in ``curves.every``;
-    `serialization.from_document` reads such a document too. Every ``<`` is escaped, so that a strategy's name cannot
-    end the element.
+    If all curves together have more than about 24 000 points, only every n-th window is kept, with n in
+    ``curves.every``; `serialization.from_document` reads such a document too. Every ``<`` is escaped, so that a
+    strategy's name cannot end the element.
     """
-    text = json.dumps([_thinned(evaluation) for evaluation in evaluations], allow_nan=False, separators=(",", ":"))
+    most = max(_FEWEST_OF_ONE, _MOST_POINTS // len(evaluations))
+    text = json.dumps(
+        [_thinned(evaluation, most) for evaluation in evaluations], allow_nan=False, separators=(",", ":")
+    )
     return Markup(text.replace("<", r"\u003c"))
 
 
-def _thinned(evaluation: Evaluation) -> dict[str, Any]:
+def _thinned(evaluation: Evaluation, most: int) -> dict[str, Any]:
     content = serialization.to_document(evaluation)
     curves = content["curves"]
     points = sum(len(losses) for losses in curves["loss"])
-    every = max(1, -(-points // _MOST_POINTS))
+    every = max(1, -(-points // most))
     thinned = {"step": curves["step"][::every]}
     thinned |= {name: [_rounded(values[::every]) for values in curves[name]] for name in ("loss", "accuracy")}
     for part, by_feature in (("datasets", "density"), ("first_layers", "mean_abs_weight")):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from vecparity.evaluation.result import Evaluation
+from vecparity.evaluation.result import ByFeature, Evaluation
+from vecparity.report.hover import describe_marks
 from vecparity.report.svg import INK, to_svg
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ def density(evaluation: Evaluation, prefix: str) -> Markup | None:
         [(data.secret_index, None) for data in evaluation.datasets],
         ("feature (dots: the secret's)", "share of rows in which the feature is on"),
         prefix,
+        [
+            f"secret {data.secret_index}: density {data.density.secret:.4g} of its features{_of_others(data.density)}"
+            for data in evaluation.datasets
+        ],
         marks=marks,
     )
 
@@ -73,6 +78,7 @@ def _heat_map(
     places: Sequence[tuple[int, int | None]],
     words: tuple[str, str],
     prefix: str,
+    texts: Sequence[str] = (),
     marks: Sequence[tuple[int, int]] = (),
     border: int | None = None,
 ) -> Markup:
@@ -89,6 +95,9 @@ def _heat_map(
         "aspect": "auto",
     }
     axes.imshow(values, vmin=0, vmax=most, **look)
+    for row, text in enumerate(texts):
+        (bar,) = axes.barh(row, num_features, height=1.0, left=-0.5, color="none")
+        describe_marks(bar, text)
     axes.plot(
         [feature for _, feature in marks],
         [row for row, _ in marks],
@@ -104,6 +113,8 @@ def _heat_map(
     rows_are = _name_rows(axes, places, int((height - _BESIDE_ROWS) / _PER_LABEL))
     scale.imshow(np.linspace(0, most, 64)[None], extent=(0, most, 0, 1), **look)
     scale.set(xlabel=words[1], yticks=[])
+    axes.set_xlim(-0.5, num_features - 0.5)
+    axes.set_ylim(num_rows - 0.5, -0.5)
     for panel in (axes, scale):
         panel.grid(visible=False)
         _frame(panel)
@@ -127,6 +138,10 @@ def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int
     for rows in list(blocks.values())[1:]:
         axes.axhline(rows[0] - 0.5, color=INK, linewidth=0.4, alpha=0.5)
     return "run"
+
+
+def _of_others(values: ByFeature) -> str:
+    return "" if values.others is None else f", {values.others:.4g} of the others"
 
 
 def _stride(count: int, most: int) -> int:

@@ -13,7 +13,7 @@ from vecparity.analysis.text_table import TextTable
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
 from vecparity.evaluation.result import Evaluation
-from vecparity.report import figures
+from vecparity.report.learning_curves import CURVES, learning_curves
 from vecparity.report.page import environment
 from vecparity.report.series import tell_apart
 from vecparity.report.small_curves import small_curves
@@ -36,8 +36,8 @@ def fragment(evaluation: Evaluation, /) -> str:
         with drawing():
             if any(run.curve.step for run in evaluation.curves):
                 pictures = [
-                    (f"Training {quantity}", figures.learning_curves(series, quantity, f"{prefix}-{quantity}"))
-                    for quantity in figures.CURVES
+                    (f"Training {quantity}", learning_curves(series, quantity, f"{prefix}-{quantity}"))
+                    for quantity in CURVES
                 ]
     except UsageError as error:
         missing = str(error)

@@ -1,6 +1,6 @@
 """The report's page: fills the template with pictures and tables of each configuration."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,10 +10,17 @@ from vecparity.errors import UsageError, visible
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.summary import verification
 from vecparity.history import reproduction
-from vecparity.report import feature_tables, figures, heat_maps, words
+from vecparity.report import feature_tables, heat_maps, words
+from vecparity.report.conclusions import conclude
 from vecparity.report.curves import Median, median, points_per_run
 from vecparity.report.embedded import embedded
-from vecparity.report.series import Series, tell_apart
+from vecparity.report.learning_curves import learning_curves
+from vecparity.report.run_pictures import ends, first_layers
+from vecparity.report.secret_pictures import accuracies, losses
+from vecparity.report.series import Series, shortened, tell_apart
+from vecparity.report.sources import listings
+from vecparity.report.strategy_picture import accuracy_by_n
+from vecparity.report.strategy_results import strategy_results
 from vecparity.report.svg import drawing
 
 # Most rows of a table of medians.
@@ -31,7 +38,9 @@ class Section:
     series: list[Series]
     loss: Markup | None
     accuracy: Markup | None
-    steps: Markup
+    accuracies: Markup
+    losses: Markup | None
+    ends: Markup
     first_layers: Markup | None
     densities: list[Markup | None]
     weights: list[Markup | None]
@@ -42,11 +51,13 @@ class Section:
         return len({entry.number for entry in self.series}) < len(self.series)
 
 
-def html(evaluations: Sequence[Evaluation]) -> str:
+def html(evaluations: Sequence[Evaluation], sources: Collection[bytes] = ()) -> str:
     """Returns the report as one self-contained page.
 
     Args:
-        evaluations: In any order; evaluations with the same N and K are shown together.
+        evaluations: In any order; evaluations with the same N and K are shown together. Strategies are compared with
+            that of the first.
+        sources: Sources of the evaluations' strategies, as far as they are known; those of bundled strategies are.
 
     Raises:
         UsageError: There are no evaluations, or Matplotlib is not installed.
@@ -59,8 +70,18 @@ def html(evaluations: Sequence[Evaluation]) -> str:
         sections = [
             _section(label, [entry for entry in every if entry.evaluation.config.label == label]) for label in labels
         ]
+        results = strategy_results(every)
+        by_n = accuracy_by_n(results, "strategies")
     template = environment().get_template("report.html.j2")
-    return template.render(every=every, sections=sections, embedded=embedded(evaluations))
+    return template.render(
+        every=every,
+        sections=sections,
+        results=results,
+        conclusions=conclude(results),
+        by_n=by_n,
+        listings=listings(results, sources),
+        embedded=embedded(evaluations),
+    )
 
 
 def environment() -> Environment:
@@ -82,7 +103,9 @@ def environment() -> Environment:
         "reproduction": reproduction,
         "medians": medians,
         "feature_tables": feature_tables,
+        "shortened": shortened,
     }
+    templates.filters["shortened"] = shortened
     return templates
 
 
@@ -98,7 +121,7 @@ def medians(evaluation: Evaluation) -> tuple[list[tuple[int, float, float, int]]
     """
     middle: Median = median(evaluation)
     rows = list(zip(middle.step, middle.loss, middle.accuracy, middle.live, strict=True))
-    stride = -(-len(rows) // _MOST_ROWS)
+    stride = max(1, -(-len(rows) // _MOST_ROWS))
     last = rows[-1:] if (len(rows) - 1) % stride else []
     return [*rows[::stride], *last], stride
 
@@ -111,12 +134,12 @@ def _section(label: str, series: list[Series]) -> Section:
     return Section(
         label=label,
         series=series,
-        loss=figures.learning_curves(series, "loss", f"{label}-loss") if has_curves else None,
-        accuracy=figures.learning_curves(series, "accuracy", f"{label}-accuracy") if has_curves else None,
-        steps=figures.steps(series, f"{label}-steps"),
-        first_layers=figures.first_layers(series, f"{label}-layers")
-        if any(e.first_layers for e in evaluations)
-        else None,
+        loss=learning_curves(series, "loss", f"{label}-loss") if has_curves else None,
+        accuracy=learning_curves(series, "accuracy", f"{label}-accuracy") if has_curves else None,
+        accuracies=accuracies(series, f"{label}-accuracies"),
+        losses=losses(series, f"{label}-losses") if has_curves else None,
+        ends=ends(series, f"{label}-ends"),
+        first_layers=first_layers(series, f"{label}-layers") if any(e.first_layers for e in evaluations) else None,
         densities=[heat_maps.density(evaluation, f"{label}-density-{i}") for i, evaluation in enumerate(evaluations)],
         weights=[
             heat_maps.weights(evaluation, most, f"{label}-weights-{i}") for i, evaluation in enumerate(evaluations)

@@ -1,14 +1,22 @@
-"""The letter, colour and line style of each evaluation, the same throughout a report."""
+"""The name, colour, marker and line style of each evaluation, the same throughout a report."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count
 
+from vecparity.errors import visible
+from vecparity.evaluation.params import params_key
 from vecparity.evaluation.result import Evaluation
 from vecparity.report.svg import SERIES
 
-# Lengths on and off, in line widths: they distinguish lines without colours too.
+# Lengths on and off, in line widths, and markers: they distinguish series without colours too.
 _DASHES = ((), (5.0, 2.0), (1.5, 1.5), (6.0, 1.5, 1.5, 1.5))
+_MARKERS = ("o", "s", "^", "D")
+# Most characters of a name beside a picture; a longer one is shortened in the middle, where names differ least.
+_MOST_CHARACTERS = 24
+# Settings that make a configuration, which do not make another strategy.
+_OF_CONFIGURATION = {"n_features", "secret_size"}
 
 
 @dataclass(frozen=True)
@@ -16,15 +24,19 @@ class Series:
     """One evaluation as it is drawn.
 
     Attributes:
-        letter: Its name in pictures.
+        strategy: Name of its strategy with the parameters, distinct from the report's other strategies.
+        name: The strategy's name, with the seed if the report has the strategy under several seeds.
+        short: The name of at most 24 characters, distinct from the report's other series.
         number: Index of its colour.
-        dashes: Dashes of its line, empty for a solid line.
+        style: Index of its line style and marker.
         evaluation: The evaluation.
     """
 
-    letter: str
+    strategy: str
+    name: str
+    short: str
     number: int
-    dashes: tuple[float, ...]
+    style: int
     evaluation: Evaluation
 
     @property
@@ -32,31 +44,109 @@ class Series:
         return SERIES[self.number]
 
     @property
+    def marker(self) -> str:
+        return _MARKERS[self.style]
+
+    @property
+    def dashes(self) -> tuple[float, ...]:
+        """Dashes of its line in line widths, empty for a solid line."""
+        return _DASHES[self.style]
+
+    @property
     def line_style(self) -> tuple[float, tuple[float, ...]] | str:
         return (0.0, self.dashes) if self.dashes else "solid"
 
-    @property
-    def name(self) -> str:
-        provenance = self.evaluation.provenance
-        return f"{provenance.title}, seed {provenance.seed}"
-
 
 def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
-    """Assigns letters in order; one strategy, parameters, seed and seal have one letter over configurations."""
-    letters: dict[tuple[object, ...], int] = {}
+    """Names evaluations and gives them colours, in order; the same over configurations.
+
+    One source with its parameters, seal and settings is one strategy; it has a series for each seed, or for each time
+    that it was evaluated.
+    """
+    strategies = _strategy_names(evaluations)
+    seeds: dict[str, set[int]] = {}
+    for strategy, evaluation in zip(strategies, evaluations, strict=True):
+        seeds.setdefault(strategy, set()).add(evaluation.provenance.seed)
+    places = [
+        (strategy, evaluation.provenance.seed) for strategy, evaluation in zip(strategies, evaluations, strict=True)
+    ]
+    names = {
+        (strategy, seed): f"{strategy}, seed {seed}" if len(seeds[strategy]) > 1 else strategy
+        for strategy, seed in places
+    }
+    shorts = dict(zip(names, _distinct([shortened(name) for name in names.values()]), strict=True))
+    numbers = {place: number for number, place in enumerate(names)}
+    return [
+        Series(place[0], names[place], shorts[place], *_look(numbers[place]), evaluation)
+        for place, evaluation in zip(places, evaluations, strict=True)
+    ]
+
+
+def by_strategy(series: Iterable[Series]) -> dict[str, list[Series]]:
+    """Returns each strategy's series, in order."""
+    strategies: dict[str, list[Series]] = {}
+    for entry in series:
+        strategies.setdefault(entry.strategy, []).append(entry)
+    return strategies
+
+
+def run_name(entry: Series, secret: int, ordering: int) -> str:
+    """Names one of a series' runs."""
+    return f"{entry.name}, {place(secret, ordering)}"
+
+
+def shortened(name: str) -> str:
+    """Returns a name of at most 24 characters, shortened in the middle if it is longer."""
+    head, tail = _MOST_CHARACTERS // 2, _MOST_CHARACTERS // 2 - 1
+    return name if len(name) <= _MOST_CHARACTERS else f"{name[:head]}…{name[-tail:]}"
+
+
+def place(secret: int, ordering: int) -> str:
+    """Names a run within its evaluation."""
+    return f"secret {secret}, ordering {ordering}"
+
+
+def _look(number: int) -> tuple[int, int]:
+    """Returns the indices of a series' colour and style; both together repeat after 48 series."""
+    return number % len(SERIES), (number + number // len(SERIES)) % len(_DASHES)
+
+
+def _strategy_names(evaluations: Sequence[Evaluation]) -> list[str]:
+    """Returns each evaluation's strategy: its title, with what sets it apart from other strategies of that title."""
     seen: Counter[tuple[object, ...]] = Counter()
-    series = []
+    keys = []
     for evaluation in evaluations:
         provenance = evaluation.provenance
-        whose = (provenance.strategy, provenance.identity, provenance.seed, provenance.seal)
-        seen[evaluation.config.label, whose] += 1
-        number = letters.setdefault((*whose, seen[evaluation.config.label, whose]), len(letters))
-        # 12 is a multiple of both counts: without the quotient, styles would repeat after 12 series
-        colour, dashes = number % len(SERIES), _DASHES[(number + number // 12) % len(_DASHES)]
-        series.append(Series(_letter(number), colour, dashes, evaluation))
-    return series
+        key = provenance.title, params_key(provenance.params), *_distinctions(evaluation)
+        place = (*key, evaluation.config.label, provenance.seed)
+        seen[place] += 1
+        keys.append((*key, f"evaluation {seen[place]}"))
+    titles: dict[str, dict[tuple[str, ...], None]] = {}
+    for key in keys:
+        titles.setdefault(key[0], {})[key] = None
+    named: dict[tuple[str, ...], str] = {}
+    for title, alike in titles.items():
+        differing = [column for column in range(2, len(keys[0])) if len({key[column] for key in alike}) > 1]
+        for key in alike:
+            distinction = ", ".join(key[column] for column in differing)
+            named[key] = visible(f"{title} ({distinction})" if distinction else title)
+    return [dict(zip(named, _distinct(list(named.values())), strict=True))[key] for key in keys]
 
 
-def _letter(number: int) -> str:
-    """Returns A to Z, then AA, AB and so on."""
-    return (_letter(number // 26 - 1) if number >= 26 else "") + chr(ord("A") + number % 26)
+def _distinctions(evaluation: Evaluation) -> list[str]:
+    provenance = evaluation.provenance
+    settings = asdict(evaluation.config)
+    return [
+        provenance.strategy_sha256[:8],
+        f"sealed {provenance.seal[:8]}" if provenance.seal else "public",
+        *(f"{name} {value}" for name, value in settings.items() if name not in _OF_CONFIGURATION),
+    ]
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Numbers names that occur before, from 2 on."""
+    distinct: list[str] = []
+    for name in names:
+        numbered = (f"{name} ({number})" if number > 1 else name for number in count(1))
+        distinct.append(next(candidate for candidate in numbered if candidate not in distinct))
+    return distinct

@@ -1,12 +1,13 @@
 """Figures as text for a report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 
+from vecparity.analysis.difference import Difference
 from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation
-from vecparity.report.series import Series
+from vecparity.report.series import Series, place
 
 MISSING = "—"
 # Figures below the first are shown as "less than"; figures from the second on have no fraction.
@@ -56,11 +57,11 @@ def cells(evaluation: Evaluation) -> list[list[Cell]]:
     config = evaluation.config
     rows = [[Cell(MISSING, "no such run", None)] * config.num_orderings for _ in range(config.num_hidden_secrets)]
     for run in evaluation.results:
-        title = f"{_place(run.secret_index, run.order_index)}: accuracy {run.test_accuracy:.6f}, {run.steps:,} steps"
+        title = f"{place(run.secret_index, run.order_index)}: accuracy {run.test_accuracy:.6f}, {run.steps:,} steps"
         shade = round(10 * min(1.0, max(0.0, 2 * run.test_accuracy - 1)))
         rows[run.secret_index][run.order_index] = Cell(f"{run.test_accuracy:.4f}", title, shade)
     for broken in evaluation.diverged:
-        title = f"{_place(broken.secret_index, broken.order_index)}: diverged at step {broken.step:,}"
+        title = f"{place(broken.secret_index, broken.order_index)}: diverged at step {broken.step:,}"
         rows[broken.secret_index][broken.order_index] = Cell("diverged", title, None)
     return rows
 
@@ -100,10 +101,37 @@ def differences(series: list[Series]) -> str:
         asdict(entry.evaluation.config) | {"protocol": entry.evaluation.provenance.protocol} for entry in series
     ]
     return "; ".join(
-        f"{name} " + ", ".join(f"{entry.letter} {of_one[name]}" for entry, of_one in zip(series, settings, strict=True))
+        f"{name} " + ", ".join(f"{entry.name} {of_one[name]}" for entry, of_one in zip(series, settings, strict=True))
         for name in settings[0]
         if len({of_one[name] for of_one in settings}) > 1
     )
+
+
+def wall_time(series: Sequence[Series]) -> str:
+    """Says how long a configuration's evaluations took; those that were trained together have the same time."""
+    names_by_seconds: dict[float, list[str]] = {}
+    for entry in series:
+        names_by_seconds.setdefault(entry.evaluation.provenance.wall_seconds, []).append(entry.name)
+    if len(names_by_seconds) == 1:
+        together = ", all evaluations together" if len(series) > 1 else ""
+        return f"Wall time: {next(iter(names_by_seconds)):.1f} s{together}."
+    times = "; ".join(f"{' and '.join(names)} {seconds:.1f} s" for seconds, names in names_by_seconds.items())
+    return f"Wall time: {times}."
+
+
+def difference(difference: Difference, form: str) -> str:
+    """Returns a difference with its interval, and whether it is real."""
+    if difference.is_real is None:
+        return f"{difference.difference:{form}} (too few secrets to tell)"
+    interval = difference.interval
+    ends = f"{interval.low:{form}} to {interval.high:{form}}" if interval else "no interval"
+    return f"{difference.difference:{form}} ({ends}), {'real' if difference.is_real else 'not real'}"
+
+
+def tally(difference: Difference) -> str:
+    """Returns the numbers of secrets that were won, lost and tied; a dash if the secrets are not the same."""
+    counts = difference.tally
+    return f"{counts.wins}, {counts.losses}, {counts.ties}" if counts else MISSING
 
 
 def _plain(weight: float) -> str:
@@ -123,7 +151,3 @@ def _times(ratio: float) -> str:
     if rounded < _LEAST:
         return f"less than {_LEAST} times"
     return f"{rounded:,.0f} times" if rounded >= _WHOLE else f"{rounded:g} times"
-
-
-def _place(secret: int, ordering: int) -> str:
-    return f"secret {secret}, ordering {ordering}"

@@ -24,8 +24,8 @@ def report(
     from vecparity.history.references import existing
     from vecparity.report import write_report
 
-    evaluations = existing(what, history)
-    write_report(evaluations, output)
+    evaluations, sources = existing(what, history)
+    write_report(evaluations, output, sources)
     count = "1 evaluation" if len(evaluations) == 1 else f"{len(evaluations)} evaluations"
     show(f"{output}: {count}, {output.stat().st_size / 1e3:,.0f} kB")
     return 0
