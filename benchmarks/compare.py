@@ -59,7 +59,7 @@ class Figure:
 def figures(content: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Figure]]:
     """Yields what a file measured, with its places: fractions and bytes. What names an entry belongs to its place."""
     if isinstance(content, dict):
-        named = tuple(f"{content[name]}" for name in _NAMES if isinstance(content.get(name), str | int))
+        named = _names(content)
         for key, value in content.items():
             is_setting = key == "machine" or (isinstance(value, int) and "bytes" not in key)
             if key not in _NAMES and not is_setting:
@@ -68,10 +68,18 @@ def figures(content: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[s
         if content and all(is_number(value) for value in content):
             yield place, Figure(tuple(map(float, content)))
         else:
-            for value in content:
-                yield from figures(value, place)
+            names = [_names(value) for value in content]
+            for index, value in enumerate(content):  # numbered where names do not tell the entries apart
+                yield from figures(value, place if names.count(names[index]) == 1 else (*place, f"#{index}"))
     elif is_number(content):
         yield place, Figure((float(content),))
+
+
+def _names(content: Any) -> tuple[str, ...]:
+    """Returns what names an entry of a list."""
+    if not isinstance(content, dict):
+        return ()
+    return tuple(f"{content[name]}" for name in _NAMES if isinstance(content.get(name), str | int))
 
 
 def is_number(value: object) -> bool:

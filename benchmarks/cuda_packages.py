@@ -8,6 +8,7 @@ Needs only Python and pip.
 """
 
 import argparse
+import hashlib
 import shutil
 import site
 import subprocess
@@ -21,6 +22,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 WHEELHOUSE = ROOT / "wheelhouse"
+# Beside the wheel of this package, the digest of the sources that it was built from.
+_SOURCES = "extension-sources.sha256"
 PACKAGE = ROOT / "vecparity" / "kernels" / "cpu"
 # Large packages that a machine with a GPU already has, chosen for its driver. CMake is a program there.
 PRESENT = ("torch", "triton", "numpy", "scipy")
@@ -75,6 +78,8 @@ def fetch(python_version: str) -> None:
         print(f"python{python_version} is not here: the native extension will need a C++ compiler and CMake there")
     elif pip(found, "wheel", "--no-deps", "--wheel-dir", str(WHEELHOUSE), str(ROOT)):
         raise SystemExit(f"pip cannot build vecparity's wheel for Python {python_version}")
+    else:
+        (WHEELHOUSE / _SOURCES).write_text(digest_of_sources())
 
 
 def install(directory: Path) -> None:
@@ -122,8 +127,12 @@ def install_extension(package: Path) -> None:
     if package == PACKAGE and extension_loads():
         print("the native extension is installed already")
         return
+    kept = WHEELHOUSE / _SOURCES
+    is_current = kept.is_file() and kept.read_text() == digest_of_sources()
     for wheel in WHEELHOUSE.glob("vecparity-*.whl"):
-        if extract(wheel, package):
+        if not is_current:
+            print(f"{wheel.name} is of other sources than these")
+        elif extract(wheel, package):
             # A carried extension may need another C++ library than this machine's.
             if package != PACKAGE or extension_loads():
                 print(f"the native extension of {wheel.name} is in {package}")
@@ -137,6 +146,12 @@ def install_extension(package: Path) -> None:
                 print(f"the native extension, built here, is in {package}")
                 return
     raise SystemExit("no native extension: it needs a C++ compiler, CMake, scikit-build-core and nanobind, or a wheel")
+
+
+def digest_of_sources() -> str:
+    """Returns the digest of the native extension's sources."""
+    paths = sorted(path for path in PACKAGE.iterdir() if path.suffix in (".cpp", ".h", ".txt"))
+    return hashlib.sha256(b"".join(path.name.encode() + path.read_bytes() for path in paths)).hexdigest()
 
 
 def extension_loads() -> bool:

@@ -115,6 +115,11 @@ def test_results_come_back_from_a_pickle_and_show_themselves(evaluation: Evaluat
     assert done.stdout.decode() == f"{name}\n{shown!r}\n"
 
 
+@pytest.mark.parametrize("empty", [Evaluations(), vecparity.Comparisons()])
+def test_what_is_empty_shows_itself(empty: Any) -> None:
+    assert "<table" in empty._repr_html_() and repr(empty).startswith("<")
+
+
 ATTACHED = "assert Evaluation.to_dataframe and Evaluation._repr_html_"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import compare
+from benchmarks import compare, machine
 
 
 def rates(native: list[float], oracle: list[float], processor: str = "one") -> dict[str, Any]:
@@ -45,10 +45,21 @@ def test_small_differences_and_other_figures_are_left_out(
         compare.main(*files, only="cuda")
 
 
-def test_committed_results_have_figures() -> None:
-    for path in sorted(compare.Path("benchmarks/results").glob("*.json")):
-        if path.name not in ("gpu_versions.json", "gpu_sanitizer_cuda.json"):
-            assert dict(compare.figures(json.loads(path.read_text()))), path
+def test_entries_that_no_name_tells_apart_are_numbered() -> None:
+    content = {"kernels": [{"blocks": 1, "seconds": 1.0}, {"blocks": 2, "seconds": 9.0}]}
+    assert {place: figure.median for place, figure in compare.figures(content)} == {
+        ("kernels", "#0", "seconds"): 1.0,
+        ("kernels", "#1", "seconds"): 9.0,
+    }
+
+
+def test_every_committed_figure_has_a_place_of_its_own() -> None:
+    paths = sorted(machine.RESULTS.glob("*.json"))
+    assert len(paths) > 20
+    for path in paths:
+        found = [place for place, _ in compare.figures(json.loads(path.read_text()))]
+        assert len(found) == len(set(found)), path
+        assert found or path.name in ("gpu_versions.json", "gpu_sanitizer_cuda.json"), path
 
 
 @pytest.mark.parametrize("text", ["not json", "[1.0]"])

@@ -215,6 +215,13 @@ def test_without_a_terminal_readers_pay_for_no_lines_and_no_empty_columns(capsys
     assert capsys.readouterr().out == "strategy  seed\na b          7\nc           42\n"
     show_records([{"strategy": "a b", "seed": 7}, {"strategy": "c", "seed": 7}], columns, "table")
     assert capsys.readouterr().out == "all: seed 7\nstrategy\na b\nc\n"
+    show_records([{"strategy": "a b", "seed": 7}, {"strategy": "c", "seed": 7}], columns, "table", wide=True)
+    assert capsys.readouterr().out == "strategy  notes  seed\na b       —         7\nc         —         7\n"
+    posing = [{"strategy": name, "note": "x, accuracy 1.0", "seed": 7} for name in ("mine  1.000", "other")]
+    show_records(posing, columns, "table")
+    assert capsys.readouterr().out == (
+        "all: seed 7\nstrategy    notes\nmine 1.000  x, accuracy 1.0\nother       x, accuracy 1.0\n"
+    )
     show_records([{"strategy": "a b", "seed": 7}], columns, "table")
     assert capsys.readouterr().out == "strategy  seed\na b          7\n"
 

@@ -39,6 +39,12 @@ def test_one_strategy_is_told_by_configuration() -> None:
     assert figures.endswith("0 of 10 runs at 0.99 or above on n64-k8.")
 
 
+def test_one_strategy_without_a_score_somewhere_says_so() -> None:
+    verdict = concluded(made("one", GOOD), made("one", GOOD, "n50-k8"), diverged(made("one", GOOD, "n64-k8"))).verdict
+    assert verdict[0].startswith("one learns the parity on n32-k8 and n50-k8, in ")
+    assert verdict[1].endswith(" on n50-k8. Not to be ranked: no score on n64-k8.")
+
+
 def test_the_best_is_named_with_what_is_real() -> None:
     worse, better = made("worse", HALF), made("better", GOOD)
     conclusions = concluded(worse, better)

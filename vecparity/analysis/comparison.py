@@ -115,7 +115,7 @@ class Comparisons(list[Comparison]):
 
     def as_table(self) -> TextTable:
         """Returns a row for each strategy, and the verdicts."""
-        return _table(self)
+        return _table(self) if self else TextTable("no comparisons", [], [], [])
 
     if TYPE_CHECKING:
 

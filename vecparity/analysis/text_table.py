@@ -1,5 +1,6 @@
 """A small table of texts: how a comparison or a leaderboard shows itself where it is only named."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,10 +34,16 @@ class TextTable:
     notes: Sequence[str]
 
     def __str__(self) -> str:
-        rows = [[visible(text) for text in row] for row in ([column.text for column in self.columns], *self.rows)]
+        texts = [[column.text for column in self.columns], *self.rows]
+        rows = [[_one_blank(visible(text)) for text in row] for row in texts]
         widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
         lines = ["  ".join(map(_padded, row, widths, self.columns)).rstrip() for row in rows]
         return "\n".join([visible(self.title), *lines, *map(visible, self.notes)])
+
+
+def _one_blank(text: str) -> str:
+    """Makes runs of blanks one: several part columns."""
+    return re.sub(" {2,}", " ", text)
 
 
 def _padded(text: str, width: int, column: Heading) -> str:

@@ -1,5 +1,6 @@
 """A table of records that fits the terminal: minor columns are left out first, then long names are shortened."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from vecparity.errors import visible
 
 _MISSING = "—"
 _EMPTY = {"", _MISSING}
+_WORD = re.compile(r"[\w+-][\w.,+:-]*( [\d:]+)?", re.ASCII)
 _ELLIPSIS = "…"
 # Cells to which a name is shortened at least: a terminal too narrow for that cuts the lines.
 _SHORTEST = 5
@@ -64,7 +66,7 @@ class FittedTable:
         self._remedy = remedy
         self._cells = [
             [
-                _MISSING if (value := record.get(name)) is None else visible(column.shown(value))
+                _MISSING if (value := record.get(name)) is None else _one_blank(visible(column.shown(value)))
                 for name, column in columns.items()
             ]
             for record in records
@@ -84,21 +86,26 @@ class FittedTable:
         """Returns the table with all columns, whatever the width."""
         return self._table(dict(enumerate(self._widths)))
 
-    def plain(self) -> list[RenderableType]:
+    def plain(self, *, whole: bool = False) -> list[RenderableType]:
         """Returns the table for where there is no terminal, and readers pay for characters.
 
         It has no lines around the cells. Of columns of rank 1 or more those in which every cell is empty are left out,
-        and what is the same in every row is said once, above.
+        and a word or number that is the same in every row is said once, above.
+
+        Args:
+            whole: True for all columns.
         """
         widths, same = {}, []
         for index, column in enumerate(self._columns):
             values = {row[index] for row in self._cells}
-            if column.rank and self._cells and values <= _EMPTY:
-                continue
-            if column.rank and len(self._cells) > 1 and len(values) == 1:
-                same.append(f"{column.heading} {values.pop()}")
-            else:
-                widths[index] = self._widths[index]
+            if column.rank and self._cells and not whole:
+                if values <= _EMPTY:
+                    continue
+                # A text of several words could pose as other columns.
+                if len(self._cells) > 1 and len(values) == 1 and _WORD.fullmatch(next(iter(values))):
+                    same.append(f"{column.heading} {values.pop()}")
+                    continue
+            widths[index] = self._widths[index]
         table = self._with_rows(Table(box=None, padding=(0, 2, 0, 0), pad_edge=False), widths)
         return [f"all: {', '.join(same)}", table] if same else [table]
 
@@ -132,6 +139,11 @@ class FittedTable:
         for row in self._cells:
             table.add_row(*(shortened(row[index], width) for index, width in widths.items()))
         return table
+
+
+def _one_blank(text: str) -> str:
+    """Makes runs of blanks one: several part columns where there are no lines between cells."""
+    return re.sub(" {2,}", " ", text)
 
 
 def shortened(text: str, width: int) -> str:

@@ -104,7 +104,7 @@ def show_records(
     else:
         table = FittedTable(records, columns)
         titles = [title if wide else _folded(title)] if title else []
-        show(*titles, *([table] if sys.stdout.isatty() else table.plain()), wide=wide)
+        show(*titles, *([table] if sys.stdout.isatty() else table.plain(whole=wide)), wide=wide)
 
 
 def _folded(title: str) -> RenderableType:

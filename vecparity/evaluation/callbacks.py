@@ -17,8 +17,9 @@ class Asked:
     Attributes:
         strategy: The strategy's name.
         what: Initial networks, or training sets.
-        number: The number of networks or training sets asked for so far, those of all tasks together.
-        of: Their number in all. Those that a call for another task has made already are not asked for.
+        number: The number of networks or training sets asked for so far, those of all tasks together. Those that a call
+            for another task has made already count as well.
+        of: The most that there can be: tasks may turn out to share them, or fail.
     """
 
     strategy: str

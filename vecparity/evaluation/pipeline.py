@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -221,14 +221,12 @@ def _wait(
     assert future is not None
     told: Asked | None = None
     while True:
-        try:
-            return future.result(timeout=_TICK_SECONDS)
-        except TimeoutError:
-            if future.done():
-                raise
+        done, _ = wait([future], timeout=_TICK_SECONDS)
         if (asked := plans.asked) is not None and asked != told:
             told = asked
             follower.asked(asked)
+        if done:
+            return future.result()
         if stop_requested():
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
 

@@ -63,7 +63,7 @@ class Preparation:
         fails_fast: Whether to raise the first error of a strategy, instead of going on without its task.
 
     Attributes:
-        asked: What a strategy is being asked for, or was last; None before the first call.
+        asked: What a strategy is being asked for, or was last; None before the first request for an ensemble.
     """
 
     def __init__(self, pool: Pool, log: StrategyLog, *, fails_fast: bool) -> None:
@@ -127,6 +127,7 @@ class Preparation:
     def _expect(self, what: Literal["networks", "data"], count: int) -> None:
         self._what: Literal["networks", "data"] = what
         self._number, self._of = 0, count
+        self.asked = None
 
     def _note(self, strategy: str, count: int) -> None:
         """Notes that a strategy is asked for so many more networks or training sets."""

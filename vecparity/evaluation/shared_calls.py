@@ -50,7 +50,7 @@ class SharedCalls:
         sandbox: Makes the calls.
         task: The task.
         shared: The results.
-        note: Called before each call with the number of networks or training sets that it makes.
+        note: Called with each number of networks or training sets that is asked for, made before or not.
     """
 
     def __init__(self, sandbox: Sandbox, task: Task, shared: Shared, note: Callable[[int], None]) -> None:

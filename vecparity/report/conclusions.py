@@ -73,10 +73,10 @@ def _alone(result: StrategyResult) -> list[str]:
     if not result.figures:
         return [f"{result.name} has no score: {result.obstacle}."]
     steps = means(result.figures)[1]
-    fails = f" Not to be ranked: it {result.obstacle}." if result.obstacle.startswith("fails") else ""
+    obstacle = f" Not to be ranked: {result.obstacle}." if result.obstacle else ""
     return [
         f"{result.name} {_learning(result)}, in {steps:,.0f} steps on average.",
-        f"Test accuracy: {_listed([f'{_accuracy(result, label)} on {label}' for label in result.figures])}.{fails}",
+        f"Test accuracy: {_listed([f'{_accuracy(result, label)} on {label}' for label in result.figures])}.{obstacle}",
     ]
 
 

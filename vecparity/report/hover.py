@@ -30,6 +30,8 @@ def add_titles(root: ElementTree.Element) -> None:
         texts = json.loads(element.attrib.pop("id").removeprefix(_PREFIX))
         marks = list(element.iter("use")) or (element.findall("path") if len(texts) > 1 else [element])
         element.set("pointer-events", "all")
+        if len(marks) != len(texts):  # Matplotlib draws no marker that is off the canvas: which are left is not said
+            continue
         for mark, text in zip(marks, texts, strict=True):
             if text:
                 title = ElementTree.Element("title")

@@ -19,7 +19,7 @@ from vecparity.report.run_pictures import ends, first_layers
 from vecparity.report.secret_pictures import accuracies, losses
 from vecparity.report.series import Series, shortened, tell_apart
 from vecparity.report.sources import listings
-from vecparity.report.strategy_picture import accuracy_by_n
+from vecparity.report.strategy_picture import accuracy_by_n, has_line
 from vecparity.report.strategy_results import strategy_results
 from vecparity.report.svg import drawing
 
@@ -103,7 +103,7 @@ def environment() -> Environment:
         "reproduction": reproduction,
         "medians": medians,
         "feature_tables": feature_tables,
-        "shortened": shortened,
+        "has_line": has_line,
     }
     templates.filters["shortened"] = shortened
     return templates

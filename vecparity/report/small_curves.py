@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from vecparity.evaluation.result import Evaluation
+from vecparity.report.axes import LEAST_LOSS
 from vecparity.report.curves import Median, median, thinned
 
 _WIDTH, _HEIGHT = 120, 26
 _MOST_POINTS = 60
 # The lowest accuracy that is drawn apart from lower ones: a little below chance.
 _LEAST_ACCURACY = 0.4
-_LEAST_LOSS = 1e-6
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def small_curves(evaluations: Sequence[Evaluation]) -> list[SmallCurves]:
 
 
 def _logarithms(middle: Median) -> list[float]:
-    return [math.log10(max(loss, _LEAST_LOSS)) for loss in middle.loss]
+    return [math.log10(max(loss, LEAST_LOSS)) for loss in middle.loss]
 
 
 def _picture(

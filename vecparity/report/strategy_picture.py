@@ -60,6 +60,11 @@ def accuracy_by_n(results: Sequence[StrategyResult], prefix: str) -> Markup | No
     return to_svg(figure, prefix, "mean test accuracy against N with 95% intervals, one line a strategy")
 
 
+def has_line(result: StrategyResult) -> bool:
+    """Tells whether `accuracy_by_n` shows a strategy."""
+    return any(True for _ in _lines(result))
+
+
 def _lines(result: StrategyResult) -> Iterator[tuple[int, dict[int, str]]]:
     """Yields each K of a strategy with the labels of its configurations by N, where there are two or more."""
     sizes: dict[int, dict[int, str]] = {}

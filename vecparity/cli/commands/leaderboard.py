@@ -153,7 +153,7 @@ def _record(standing: "Standing") -> dict[str, Any]:
             f"{label}_accuracy": figures.as_published[0] if figures.as_published else figures.accuracy,
             f"{label}_low": interval and interval.low,
             f"{label}_high": interval and interval.high,
-            f"{label}_steps": figures.mean_steps,
+            f"{label}_steps": figures.as_published[1] if figures.as_published else figures.mean_steps,
             f"{label}_runs": figures.num_runs,
         }
     return record

@@ -28,8 +28,10 @@ from vecparity.training.schedule import Window
 # Bytes of parameters, moments, gradients and activations that train together on a CPU. A stack larger than the caches
 # is slower per run than a single run.
 _CPU_CHUNK_BYTES = 6 << 20
-# Rows of a test set predicted at a time: on a CPU so that activations stay in cache, else to launch few kernels.
+# Rows of a test set predicted at a time: on a CPU so that activations stay in cache, else to launch few kernels, within
+# some bytes of hidden units.
 _CPU_TEST_ROWS, _TEST_ROWS = 1024, 1 << 16
+_TEST_BYTES = 256 << 20
 
 # On CUDA, windows of up to this many steps share one recording.
 _CAPTURED_STEPS = 250
@@ -209,7 +211,9 @@ def _count_correct(
     """
     network = build_skeleton(dataset.n_features, hidden_width)
     shapes = parameter_shapes(dataset.n_features, hidden_width)
-    num_rows = _CPU_TEST_ROWS if params.device.type == "cpu" else _TEST_ROWS
+    num_rows = _CPU_TEST_ROWS
+    if params.device.type != "cpu":
+        num_rows = max(num_rows, min(_TEST_ROWS, _TEST_BYTES // (hidden_width * params.element_size())))
     for bits, labels in zip(dataset.bits.split(num_rows), dataset.labels.split(num_rows), strict=True):
         x, is_one = unpack(bits, dataset.n_features, params.dtype), labels.bool()
         for run in runs:
