@@ -4,6 +4,7 @@ A message is one printable line, whatever names and words it repeats, and says w
 where. Only notes have several lines.
 """
 
+import re
 from functools import partial
 from typing import Any
 
@@ -89,6 +90,11 @@ def visible(text: str) -> str:
     characters that no encoding has.
     """
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def visible_cell(text: str) -> str:
+    """Returns the text as one `visible` line without runs of blanks, which part cells where there are no lines."""
+    return re.sub(" {2,}", " ", visible(text))
 
 
 def printable(text: str, most: int = _MOST_CHARACTERS) -> str:

@@ -1,12 +1,11 @@
 """A small table of texts: how a comparison or a leaderboard shows itself where it is only named."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from vecparity.errors import visible
+from vecparity.errors import visible, visible_cell
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,10 @@ class TextTable:
 
     def __str__(self) -> str:
         texts = [[column.text for column in self.columns], *self.rows]
-        rows = [[_one_blank(visible(text)) for text in row] for row in texts]
+        rows = [list(map(visible_cell, row)) for row in texts]
         widths = [max(map(cell_len, texts)) for texts in zip(*rows, strict=True)]
         lines = ["  ".join(map(_padded, row, widths, self.columns)).rstrip() for row in rows]
         return "\n".join([visible(self.title), *lines, *map(visible, self.notes)])
-
-
-def _one_blank(text: str) -> str:
-    """Makes runs of blanks one: several part columns."""
-    return re.sub(" {2,}", " ", text)
 
 
 def _padded(text: str, width: int, column: Heading) -> str:

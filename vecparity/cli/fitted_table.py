@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vecparity.errors import visible
+from vecparity.errors import visible_cell
 
 _MISSING = "—"
 _EMPTY = {"", _MISSING}
@@ -66,7 +66,7 @@ class FittedTable:
         self._remedy = remedy
         self._cells = [
             [
-                _MISSING if (value := record.get(name)) is None else _one_blank(visible(column.shown(value)))
+                _MISSING if (value := record.get(name)) is None else visible_cell(column.shown(value))
                 for name, column in columns.items()
             ]
             for record in records
@@ -139,11 +139,6 @@ class FittedTable:
         for row in self._cells:
             table.add_row(*(shortened(row[index], width) for index, width in widths.items()))
         return table
-
-
-def _one_blank(text: str) -> str:
-    """Makes runs of blanks one: several part columns where there are no lines between cells."""
-    return re.sub(" {2,}", " ", text)
 
 
 def shortened(text: str, width: int) -> str:

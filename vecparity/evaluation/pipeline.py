@@ -147,7 +147,7 @@ class Pipeline:
     def _evaluate(
         self,
         planned: Planned,
-        wait: Callable[[], Prepared],
+        await_prepared: Callable[[], Prepared],
         follower: Follower,
         stop_requested: StopRequested,
         began: float,
@@ -159,7 +159,7 @@ class Pipeline:
         outcomes: dict[int, Outcome] = dict(planned.known)
         failures = dict(planned.failures)
         if planned.missing:
-            prepared = planned.kept or wait()
+            prepared = planned.kept or await_prepared()
             failures |= prepared.failures
             try:
                 outcomes |= self._train(planned, prepared, follower, stop_requested, began)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from vecparity.evaluation.result import DivergedRun, RunCurve, RunResult
 from vecparity.report.axes import LEAST_LOSS, new_figure, scale_accuracies, scale_losses
 from vecparity.report.hover import describe_marks
 from vecparity.report.series import Series, run_name
@@ -33,28 +34,14 @@ def accuracies(series: Sequence[Series], prefix: str) -> Markup:
     figure, axes = new_figure(2.9)
     for number, entry in enumerate(series):
         marks = [
-            _Mark(
-                run.secret_index,
-                run.order_index,
-                run.test_accuracy,
-                f"{run_name(entry, run.secret_index, run.order_index)}: accuracy {run.test_accuracy:.6f}, "
-                f"{run.steps:,} steps",
-            )
+            _mark(entry, run, run.test_accuracy, f"accuracy {run.test_accuracy:.6f}, {run.steps:,} steps")
             for run in entry.evaluation.results
         ]
         _draw_by_secret(axes, series, number, marks)
     scale_accuracies(axes)
     lowest = axes.get_ylim()[0]
     for number, entry in enumerate(series):
-        crosses = [
-            _Mark(
-                run.secret_index,
-                run.order_index,
-                lowest,
-                f"{run_name(entry, run.secret_index, run.order_index)}: diverged at step {run.step:,}",
-            )
-            for run in entry.evaluation.diverged
-        ]
+        crosses = [_mark(entry, run, lowest, f"diverged at step {run.step:,}") for run in entry.evaluation.diverged]
         _draw_by_secret(axes, series, number, crosses, marker="x")
     axes.set_ylim(bottom=lowest)
     axes.axhline(0.5, color=INK, linewidth=0.6, linestyle=(0, (4, 3)), alpha=0.6)
@@ -68,12 +55,11 @@ def losses(series: Sequence[Series], prefix: str) -> Markup:
     figure, axes = new_figure(2.9)
     for number, entry in enumerate(series):
         marks = [
-            _Mark(
-                run.secret_index,
-                run.order_index,
+            _mark(
+                entry,
+                run,
                 max(run.curve.loss[-1], LEAST_LOSS),
-                f"{run_name(entry, run.secret_index, run.order_index)}: loss {run.curve.loss[-1]:.4g} "
-                f"at step {run.curve.step[-1]:,}",
+                f"loss {run.curve.loss[-1]:.4g} at step {run.curve.step[-1]:,}",
             )
             for run in entry.evaluation.curves
             if run.curve.step
@@ -82,6 +68,11 @@ def losses(series: Sequence[Series], prefix: str) -> Markup:
     scale_losses(axes)
     _scale_secrets(axes, series)
     return to_svg(figure, prefix, "training loss in the last window of every run, by secret")
+
+
+def _mark(entry: Series, run: RunResult | DivergedRun | RunCurve, value: float, words: str) -> _Mark:
+    place = run.secret_index, run.order_index
+    return _Mark(*place, value, f"{run_name(entry, *place)}: {words}")
 
 
 def _draw_by_secret(

@@ -1,6 +1,7 @@
 """Sizes of one compilation of the kernel: padding, and the division of a run among warps and blocks."""
 
 from dataclasses import dataclass
+from functools import cache
 from math import ceil
 
 _TILE_UNITS = 16
@@ -159,6 +160,7 @@ def choose(candidates: list[Plan], num_runs: int, multiprocessors: int) -> Plan:
     return roomy[-1] if roomy else candidates[0]
 
 
+@cache  # an engine asks for every window
 def steps_in_piece(num_runs: int, num_steps: int, num_clusters: int) -> int:
     """Returns the steps that a cluster computes for a run at a time, so that all clusters end about together.
 
