@@ -21,11 +21,14 @@ if TYPE_CHECKING:
     from vecparity.inspection.doctor import diagnose
     from vecparity.report import write_report
     from vecparity.strategy.source import Strategy
+    from vecparity.strategy.space import Choice, Range
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
+    from vecparity.tuning.results import Search, Sweep
 
 __all__ = [
     "Check",
+    "Choice",
     "Comparison",
     "Comparisons",
     "Evaluation",
@@ -38,7 +41,10 @@ __all__ = [
     "Leaderboard",
     "OptimizerConfig",
     "Options",
+    "Range",
+    "Search",
     "Strategy",
+    "Sweep",
     "TaskConfig",
     "__version__",
     "check",
@@ -55,6 +61,7 @@ __all__ = [
 # Loaded on first access: importing torch takes a second, in which the command already starts its workers' server.
 _WHERE = {
     "Check": "inspection.checking",
+    "Choice": "strategy.space",
     "Comparison": "api",
     "Comparisons": "api",
     "Evaluation": "api",
@@ -67,7 +74,10 @@ _WHERE = {
     "Leaderboard": "api",
     "OptimizerConfig": "task.config",
     "Options": "evaluation.options",
+    "Range": "strategy.space",
+    "Search": "tuning.results",
     "Strategy": "strategy.source",
+    "Sweep": "tuning.results",
     "TaskConfig": "task.config",
     "compare": "api",
     "diagnose": "inspection.doctor",

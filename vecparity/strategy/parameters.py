@@ -74,7 +74,7 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
                 f"its parameters are {', '.join(names)}" if names else "its functions have no keyword-only arguments"
             )
             raise UsageError(f"{strategy.path}: no parameter {brief(name)}: {known}")
-        _require_value(name, value)
+        require_value(name, value)
     defaults = {
         name: default for parameters in declared.values() for name, default in parameters.items() if default is not None
     }
@@ -90,7 +90,7 @@ def _is_changed(name: str, default: Value | None, given: Mapping[str, Value]) ->
     return name in given and (type(given[name]), given[name]) != (type(default), default)
 
 
-def _require_value(name: str, value: object) -> None:
+def require_value(name: str, value: object) -> None:
     is_plain = isinstance(value, bool | int | float | str)
     if isinstance(value, float) and not math.isfinite(value):
         is_plain = False
@@ -135,7 +135,7 @@ def _literal_of(text: str) -> Value | None:
 def _literal(default: ast.expr) -> Value | None:
     try:
         value = ast.literal_eval(default)
-        _require_value("", value)
+        require_value("", value)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, UsageError):
         return None
     assert isinstance(value, bool | int | float | str)

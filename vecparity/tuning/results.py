@@ -1,0 +1,123 @@
+"""The results of searches and sweeps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from vecparity.errors import VecparityError
+from vecparity.evaluation.result import Evaluation
+from vecparity.strategy.parameters import Value
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.space import Space
+from vecparity.task.config import TaskConfig
+
+# complete: all runs were made. dropped: a race ended it early. failed: it has no score, and ``error`` says why.
+TrialState = Literal["complete", "dropped", "failed"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting of the parameters, and what came of it.
+
+    Attributes:
+        number: The trial's number in its study, from 0.
+        params: The values of the parameters that the search varies, by name.
+        state: What became of it.
+        accuracy: Mean test accuracy over the runs that were made, or None if it failed.
+        mean_steps: Mean number of steps of the same runs, or None.
+        num_runs: The number of these runs: fewer than all if a race dropped it, 0 if it failed.
+        error: The reason why it has no score, or None.
+    """
+
+    number: int
+    params: Mapping[str, Value]
+    state: TrialState
+    accuracy: float | None
+    mean_steps: float | None
+    num_runs: int
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class Winner:
+    """One of the best trials, evaluated anew on secrets that the search has not seen.
+
+    Attributes:
+        trial: The trial.
+        strategy: The strategy with the trial's values as its defaults.
+        evaluations: Its evaluations, one for each configuration that could be evaluated.
+        errors: The reasons why a configuration has no score, by its label.
+    """
+
+    trial: Trial
+    strategy: Strategy
+    evaluations: list[Evaluation]
+    errors: Mapping[str, VecparityError]
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search's trials and winners.
+
+    Attributes:
+        strategy: The strategy as it was given.
+        config: The settings of every trial.
+        protocol: The protocol's name, as in provenance.
+        seed: The top-level seed of every trial.
+        space: The ranges of the parameters, by name.
+        sampler: The sampler's name.
+        trials: All finished trials, in the order of their numbers.
+        winners: The best trials, evaluated anew: the best of these first.
+        importances: Each parameter's share in what tells the best trials from the others, by name (PED-ANOVA); empty
+            if there are too few trials to tell.
+        seconds: The wall time of the search, without earlier sittings of the same study.
+    """
+
+    strategy: Strategy
+    config: TaskConfig
+    protocol: str
+    seed: int
+    space: Space
+    sampler: str
+    trials: list[Trial]
+    winners: list[Winner]
+    importances: Mapping[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of a sweep's grid.
+
+    Attributes:
+        values: The value on each axis, by the axis's name.
+        evaluation: The evaluation, or None if the cell failed.
+        error: The reason why the cell has no score, or None.
+    """
+
+    values: Mapping[str, Value]
+    evaluation: Evaluation | None
+    error: VecparityError | None = None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep's cells.
+
+    Attributes:
+        strategy: The strategy.
+        axes: The values of each axis in order, by its name: a parameter of the strategy, or a setting.
+        config: The settings of every cell, before those on axes.
+        protocol: The protocol's name, as in provenance.
+        seed: The top-level seed of every cell.
+        cells: The cells, the last axis varying fastest.
+        seconds: The wall time.
+    """
+
+    strategy: Strategy
+    axes: Mapping[str, tuple[Value, ...]]
+    config: TaskConfig
+    protocol: str
+    seed: int
+    cells: list[Cell]
+    seconds: float
