@@ -55,8 +55,9 @@ class Range:
         return Range(float(self.low), float(self.high), self.log)
 
     def __contains__(self, value: object) -> bool:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high and not (self.is_whole and isinstance(value, float))
+        if not isinstance(value, int | float) or isinstance(value, bool) or (self.is_whole and isinstance(value, float)):
+            return False
+        return self.low <= value <= self.high
 
     def __str__(self) -> str:
         return f"{self.low}:{self.high}" + (":log" if self.log else "")
