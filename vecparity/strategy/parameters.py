@@ -48,9 +48,14 @@ def parse(texts: Sequence[str]) -> dict[str, Value]:
             raise UsageError(f"param must be NAME=VALUE, as in lr=0.01, got {brief(text)}")
         if name in given:
             raise UsageError(f"param {name} is given twice, as {brief(given[name])} and {brief(value)}")
-        literal = _literal_of(value)
-        given[name] = value if literal is None else literal
+        given[name] = read_value(value)
     return given
+
+
+def read_value(text: str) -> Value:
+    """Reads a value: a number, True, False, or else text."""
+    literal = _literal_of(text)
+    return text if literal is None else literal
 
 
 def written(name: str, value: Value) -> str:
