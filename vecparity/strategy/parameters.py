@@ -119,25 +119,33 @@ def _declared(source: bytes) -> dict[str, dict[str, Value | None]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return declared
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name in FUNCTIONS:
-            arguments = statement.args
-            declared[statement.name] = {
-                argument.arg: _literal(default)
-                for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-                if default is not None
-            }
+    for function, arguments in signatures(tree).items():
+        declared[function] = {
+            argument.arg: literal(default)
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            if default is not None
+        }
     return declared
+
+
+def signatures(tree: ast.Module) -> dict[str, ast.arguments]:
+    """Returns the arguments of each function that a source defines: those of its last definition, as in Python."""
+    return {
+        statement.name: statement.args
+        for statement in tree.body
+        if isinstance(statement, ast.FunctionDef) and statement.name in FUNCTIONS
+    }
 
 
 def _literal_of(text: str) -> Value | None:
     try:
-        return _literal(ast.parse(text, mode="eval").body)
+        return literal(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def _literal(default: ast.expr) -> Value | None:
+def literal(default: ast.expr) -> Value | None:
+    """Returns the value of an expression that is a literal and can be a parameter's value; None for any other."""
     try:
         value = ast.literal_eval(default)
         require_value("", value)
