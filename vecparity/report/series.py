@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from itertools import count
 
 from vecparity.errors import visible
@@ -20,24 +20,16 @@ _OF_CONFIGURATION = {"n_features", "secret_size"}
 
 
 @dataclass(frozen=True)
-class Series:
-    """One evaluation as it is drawn.
+class Look:
+    """The colour, marker and line style of a line.
 
     Attributes:
-        strategy: Name of its strategy with the parameters, distinct from the report's other strategies.
-        name: The strategy's name, with the seed if the report has the strategy under several seeds.
-        short: The name of at most 24 characters, distinct from the report's other series.
         number: Index of its colour.
         style: Index of its line style and marker.
-        evaluation: The evaluation.
     """
 
-    strategy: str
-    name: str
-    short: str
     number: int
     style: int
-    evaluation: Evaluation
 
     @property
     def colour(self) -> str:
@@ -55,6 +47,28 @@ class Series:
     @property
     def line_style(self) -> tuple[float, tuple[float, ...]] | str:
         return (0.0, self.dashes) if self.dashes else "solid"
+
+
+@dataclass(frozen=True)
+class Series(Look):
+    """One evaluation as it is drawn.
+
+    Attributes:
+        strategy: Name of its strategy with the parameters, distinct from the report's other strategies.
+        name: The strategy's name, with the seed if the report has the strategy under several seeds.
+        short: The name of at most 24 characters, distinct from the report's other series.
+        evaluation: The evaluation.
+    """
+
+    strategy: str
+    name: str
+    short: str
+    evaluation: Evaluation
+
+
+def look(number: int) -> Look:
+    """Returns the look of one line among several; looks repeat after 48."""
+    return Look(number % len(SERIES), (number + number // len(SERIES)) % len(_DASHES))
 
 
 def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
@@ -77,7 +91,7 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
     shorts = dict(zip(names, _distinct([shortened(name) for name in names.values()]), strict=True))
     numbers = {place: number for number, place in enumerate(names)}
     return [
-        Series(place[0], names[place], shorts[place], *_look(numbers[place]), evaluation)
+        Series(*astuple(look(numbers[place])), place[0], names[place], shorts[place], evaluation)
         for place, evaluation in zip(places, evaluations, strict=True)
     ]
 
@@ -104,11 +118,6 @@ def shortened(name: str) -> str:
 def place(secret: int, ordering: int) -> str:
     """Names a run within its evaluation."""
     return f"secret {secret}, ordering {ordering}"
-
-
-def _look(number: int) -> tuple[int, int]:
-    """Returns the indices of a series' colour and style; both together repeat after 48 series."""
-    return number % len(SERIES), (number + number // len(SERIES)) % len(_DASHES)
 
 
 def _strategy_names(evaluations: Sequence[Evaluation]) -> list[str]:
