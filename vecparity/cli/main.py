@@ -27,6 +27,12 @@ _COMMANDS = {
         "0: of identical strategies, accuracy in about 1 of 20 comparisons and steps in about 1 of 20, so that either "
         "is in about 1 of 10."
     ),
+    "search": (
+        "Look for the best values of a strategy's parameters.\n\n"
+        "    vecparity search mine.py --tune lr=1e-3:1e-1:log wd=0:1 --trials 200 --study mine.db -o best.py\n\n"
+        "All trials share secrets, orderings and seeds, and many train together. The best are evaluated anew, on "
+        "secrets that the search has not seen. Needs pip install 'vecparity[search]'."
+    ),
     "report": "Write a report on evaluations: one HTML file.",
     "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",

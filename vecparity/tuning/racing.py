@@ -5,7 +5,7 @@ throws the best away. A race trains every run to its end, and compares trials on
 is a test of paired samples (Wilcoxon's signed ranks).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vecparity.task.config import TaskConfig
@@ -50,7 +50,7 @@ def is_lost(challenger: Sequence[Pair], best: Sequence[Pair], config: TaskConfig
     return study.pruner.prune(study, trial)
 
 
-def _by_step(pairs: Sequence[Pair], config: TaskConfig) -> Mapping[int, float]:
+def _by_step(pairs: Sequence[Pair], config: TaskConfig) -> dict[int, float]:
     """Returns the objective of each run, with the pair's number in place of what Optuna calls a step."""
     return {
         pair.secret_index * config.num_orderings + pair.order_index: objective_of_pair(pair, config) for pair in pairs

@@ -1,5 +1,6 @@
 """Optuna's samplers by name, and its distributions for the ranges of parameters."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
 from vecparity.errors import UsageError
@@ -13,18 +14,16 @@ SamplerName = Literal["tpe", "cmaes", "gp", "random"]
 
 
 def require_optuna() -> None:
-    """Checks that the extra ``search`` is installed, and has Optuna speak of problems only.
+    """Checks that the extra ``search`` is installed, and has Optuna log problems only.
 
     Raises:
         UsageError: It is not installed.
     """
-    try:
-        import cmaes  # noqa: F401  Optuna imports it when a sampler first needs it
-        import optuna
-    except ImportError as error:
-        raise UsageError(
-            f"a search needs Optuna and cmaes: pip install 'vecparity[search]' ({error.name} is not installed)"
-        ) from error
+    missing = [name for name in ("optuna", "cmaes") if find_spec(name) is None]  # Optuna imports the other when it must
+    if missing:
+        raise UsageError(f"a search needs {' and '.join(missing)}, not installed here: pip install 'vecparity[search]'")
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -60,7 +60,7 @@ def search(
     history: History | str | Path | None = None,
     **options: Unpack[EvaluationKeywords],
 ) -> Search:
-    """Looks for the values of a strategy's parameters that reach the highest accuracy, and among equals in fewest steps.
+    """Looks for the values of a strategy's parameters that reach the highest accuracy, then in the fewest steps.
 
     All trials have the same secrets, orderings and seeds, so that they differ by their values alone. Each is bitwise
     what `evaluate` gives with the same ``params`` and ``seed``. The first is the strategy as it is. Trials are not
@@ -113,9 +113,9 @@ def search(
     loaded = strategy if isinstance(strategy, Strategy) else load(strategy)
     job = Job(loaded, config, seed, params, protocol, smoke, settings)
     task_config, protocol_words = settings_of(job)
-    told = [each for each in as_list("followers", followers, "a sequence of followers")]
+    told = as_list("followers", followers, "a sequence of followers")
     every = Options(**own)
-    rescoring = Rescoring(job, params, every, history, told)
+    rescoring = Rescoring(job, every, history, told)
     with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
         ranges = resolve_space(loaded, evaluator.space(loaded), space, params)
         make_sampler(sampler, ranges, seed)  # it may suit no such space
@@ -139,6 +139,7 @@ def search(
         winners=winners,
         importances=importances,
         seconds=time.perf_counter() - began,
+        params=dict(params),
     )
 
 

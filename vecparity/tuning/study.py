@@ -170,7 +170,7 @@ class Study:
             stack.callback(lock.release)
             lock.acquire()
             _require_study(self._path)
-            storage = optuna.storages.RDBStorage(URL.create("sqlite", database=str(self._path.absolute())))
+            storage = optuna.storages.RDBStorage(str(URL.create("sqlite", database=str(self._path.absolute()))))
             stack.callback(storage.remove_session)
             return optuna.create_study(study_name=_NAME, storage=storage, direction="maximize", load_if_exists=True)
         except (SQLAlchemyError, OSError, sqlite3.Error) as error:

@@ -16,6 +16,7 @@ from vecparity.evaluation.result import Evaluation
 from vecparity.evaluator import Evaluator
 from vecparity.history.store import History
 from vecparity.sandbox import levels
+from vecparity.sandbox.levels import Containment, Level
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.rewriting import with_defaults
 from vecparity.strategy.source import Strategy
@@ -32,15 +33,13 @@ class Rescoring:
     """The way in which winners are evaluated.
 
     Attributes:
-        job: A job of the search; its strategy and its parameters' values are replaced.
-        fixed: Values of parameters that the search did not vary.
+        job: The job of every trial, without the values that varied.
         options: The search's options; without a key of theirs, one is drawn, and not kept.
         history: The history to record the evaluations in, if any.
         followers: Objects to notify of the progress.
     """
 
     job: Job
-    fixed: Mapping[str, Value]
     options: Options
     history: History | str | Path | None
     followers: Sequence[Follower]
@@ -64,8 +63,12 @@ class Rescoring:
         if not trials:
             return []
         options, seed = self._secrecy()
-        strategies = [self._with_defaults(trial) for trial in trials]
-        jobs = [replace(config, strategy=own, params={}, seed=seed) for config in self.configs for own in strategies]
+        answers = [self._with_values(trial) for trial in trials]
+        jobs = [
+            replace(config, strategy=own, params=values, seed=seed)
+            for config in self.configs
+            for own, values in answers
+        ]
         evaluations: list[list[Evaluation]] = [[] for _ in trials]
         errors: list[dict[str, VecparityError]] = [{} for _ in trials]
         with Evaluator(followers=self.followers, history=self.history, **vars(options)) as evaluator:
@@ -77,25 +80,30 @@ class Rescoring:
                     raise outcome.error
                 else:
                     errors[place][str(jobs[index].config)] = outcome.error
-        found = zip(trials, strategies, evaluations, errors, strict=True)
-        return sorted((Winner(*each) for each in found), key=_rank)
+        found = zip(trials, answers, evaluations, errors, strict=True)
+        return sorted((Winner(trial, own, good, bad) for trial, (own, _), good, bad in found), key=_rank)
 
     def _secrecy(self) -> tuple[Options, int]:
         """Returns options and a seed for secrets that nobody has seen, or at least not the search."""
         own = self.options
-        needs_cuda = own.init_device == "cuda"
-        try:
-            levels.choose(own.containment, own.require_containment, needs_cuda=needs_cuda, is_sealed=True)
-        except UsageError:
-            if own.seal_key is not None:
-                raise
+        if own.seal_key is None and not can_seal(own.containment, own.require_containment, own.init_device):
             return own, next(seed for seed in range(self.job.seed + 1, self.job.seed + 3) if seed != RANKED_SEED)
         return replace(own, seal_key=own.seal_key or new_key()), RANKED_SEED
 
-    def _with_defaults(self, trial: Trial) -> Strategy:
-        own = self.job.strategy
+    def _with_values(self, trial: Trial) -> tuple[Strategy, Mapping[str, Value]]:
+        """Returns the strategy with a trial's values as its defaults; if it has no source, the values beside it."""
+        own, values = self.job.strategy, {**self.job.params, **trial.params}
         assert isinstance(own, Strategy)
-        return with_defaults(own, {**self.fixed, **trial.params})
+        return (own, values) if own.origin == "pickle" else (with_defaults(own, values), {})
+
+
+def can_seal(containment: Containment, require_containment: Level | None, init_device: str = "cpu") -> bool:
+    """Tells whether the containment that `Options` of these fields would have can keep a key from strategies."""
+    try:
+        levels.choose(containment, require_containment, needs_cuda=init_device == "cuda", is_sealed=True)
+    except UsageError:
+        return False
+    return True
 
 
 def _rank(winner: Winner) -> tuple[float, ...]:
