@@ -20,6 +20,7 @@ from vecparity.history.recorder import Recorder, require_reusable
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy, load
 from vecparity.strategy.space import Space
+from vecparity.task.config import OptimizerConfig
 
 Item = TypeVar("Item")
 
@@ -104,6 +105,10 @@ class Evaluator:
             MachineError: The sandbox does not work.
         """
         return self._pipeline.space(strategy if isinstance(strategy, Strategy) else load(strategy))
+
+    def optimizer_config(self, job: Job) -> OptimizerConfig:
+        """Returns the hyperparameters of a job's first run. For errors see `space`."""
+        return self._pipeline.optimizer_config(to_task(0, job, self._options))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yields the outcome of each job, in order, as soon as the earlier ones are done.

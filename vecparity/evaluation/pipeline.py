@@ -27,7 +27,7 @@ from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Space
-from vecparity.task.config import TaskConfig
+from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.training import reference
 from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
@@ -98,6 +98,13 @@ class Pipeline:
         """
         with self._resources.log.noted(strategy.sha256):
             return Sandbox(self._resources.pool, strategy, {}).space(TaskConfig())
+
+    def optimizer_config(self, task: Task) -> OptimizerConfig:
+        """Returns the hyperparameters of a task's first run; raises what `space` does."""
+        sandbox = Sandbox(self._resources.pool, task.strategy, task.parameters.arguments)
+        with self._resources.log.noted(task.strategy.sha256):
+            ((_, optimizer),) = sandbox.initialise(task.config, [task.seeds.run_seed(task.config, 0, 0)])
+        return optimizer
 
     def run(
         self,

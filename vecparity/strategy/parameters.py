@@ -71,8 +71,8 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
         UsageError: The strategy has no such parameter, or a value is not a finite number, a truth value or a short line
             of text.
     """
-    declared = _declared(strategy.source)
-    names = sorted({name for parameters in declared.values() for name in parameters})
+    functions = declared(strategy.source)
+    names = sorted({name for parameters in functions.values() for name in parameters})
     for name, value in given.items():
         if name not in names:
             known = (
@@ -81,11 +81,14 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
             raise UsageError(f"{strategy.path}: no parameter {brief(name)}: {known}")
         require_value(name, value)
     defaults = {
-        name: default for parameters in declared.values() for name, default in parameters.items() if default is not None
+        name: default
+        for parameters in functions.values()
+        for name, default in parameters.items()
+        if default is not None
     }
     arguments = {
         function: {name: given[name] for name, default in parameters.items() if _is_changed(name, default, given)}
-        for function, parameters in declared.items()
+        for function, parameters in functions.items()
     }
     return Parameters(dict(sorted({**defaults, **given}.items())), arguments)
 
@@ -109,23 +112,23 @@ def require_value(name: str, value: object) -> None:
 
 
 @cache
-def _declared(source: bytes) -> dict[str, dict[str, Value | None]]:
+def declared(source: bytes) -> dict[str, dict[str, Value | None]]:
     """Reads each function's parameters and defaults; None stands for a default that is not a literal.
 
     A source that does not parse has none: the worker that executes it explains why.
     """
-    declared: dict[str, dict[str, Value | None]] = {function: {} for function in FUNCTIONS}
+    functions: dict[str, dict[str, Value | None]] = {function: {} for function in FUNCTIONS}
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return declared
+        return functions
     for function, arguments in signatures(tree).items():
-        declared[function] = {
+        functions[function] = {
             argument.arg: literal(default)
             for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
             if default is not None
         }
-    return declared
+    return functions
 
 
 def signatures(tree: ast.Module) -> dict[str, ast.arguments]:

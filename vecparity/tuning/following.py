@@ -1,5 +1,6 @@
 """The progress of a search, beside that of its evaluations."""
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from vecparity.evaluation.callbacks import Follower
@@ -21,3 +22,8 @@ class SearchFollower(Follower, Protocol):
     def rescoring(self, count: int) -> None:
         """Called before so many of the best trials are evaluated anew."""
         return
+
+
+def search_followers(followers: Sequence[Follower]) -> list[SearchFollower]:
+    """Returns those followers that are told of a search's own progress, too."""
+    return [follower for follower in followers if isinstance(follower, SearchFollower)]

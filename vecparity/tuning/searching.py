@@ -2,32 +2,30 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Unpack
 
-from vecparity.errors import MachineError, UsageError, VecparityError
+from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
-from vecparity.evaluation.job import Failure, Job, settings_of
+from vecparity.evaluation.job import Job, settings_of
 from vecparity.evaluation.keywords import EvaluationKeywords, divided, shows
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.params import params_key
-from vecparity.evaluation.result import Evaluation
 from vecparity.evaluator import Evaluator, as_list, require_bool
 from vecparity.files import to_path
 from vecparity.history.store import History
 from vecparity.strategy.parameters import Value, resolve
 from vecparity.strategy.source import Strategy, load
-from vecparity.strategy.space import Choice, Range, Space
+from vecparity.strategy.space import Choice, Range
 from vecparity.task.config import Protocol, TaskConfig
-from vecparity.tuning.following import SearchFollower
-from vecparity.tuning.objective import objective, pairs
-from vecparity.tuning.racing import is_lost, stages
+from vecparity.tuning.following import search_followers
 from vecparity.tuning.ranges import resolve_space
-from vecparity.tuning.results import Search, Trial
+from vecparity.tuning.results import Search
 from vecparity.tuning.sampling import SamplerName, make_sampler, require_optuna
-from vecparity.tuning.study import Outcome, Study
+from vecparity.tuning.study import Study
+from vecparity.tuning.trials import Loop
+from vecparity.tuning.tunable import tunable
 from vecparity.tuning.winners import RANKED_SEED, Rescoring
 
 # Options that have no meaning for trials, with the reason.
@@ -115,21 +113,30 @@ def search(
     task_config, protocol_words = settings_of(job)
     told = as_list("followers", followers, "a sequence of followers")
     every = Options(**own)
-    rescoring = Rescoring(job, every, history, told)
     with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
-        ranges = resolve_space(loaded, evaluator.space(loaded), space, params)
+        declared = evaluator.space(loaded)
+        varied = tunable(job, [*space, *params], evaluator)
+        job = replace(job, strategy=varied)
+        ranges = resolve_space(varied, declared, space, params)
         make_sampler(sampler, ranges, seed)  # it may suit no such space
-        identity = _identity(job, task_config, protocol_words, ranges, race=race)
+        identity = {
+            "strategy": varied.sha256,
+            "seed": seed,
+            "protocol": protocol_words,
+            **asdict(task_config),
+            "space": {name: str(given) for name, given in ranges.items()},
+            "params": dict(params),
+            "race": race,
+        }
         with Study(None if study is None else to_path(study, "study"), identity, ranges, sampler, seed) as kept:
-            kept.first(resolve(loaded, params).values)
-            loop = _Loop(kept, evaluator, job, task_config, told, race=race)
-            loop.run(trials, batch)
+            kept.first(resolve(varied, params).values)
+            Loop(kept, evaluator, job, task_config, told, race=race).run(trials, batch)
             best, finished, importances = kept.ranked(rescore), kept.trials, kept.importances()
-    for follower in _search_followers(told):
+    for follower in search_followers(told):
         follower.rescoring(len(best))
-    winners = rescoring.evaluate(best)
+    winners = Rescoring(job, every, history, told).evaluate(best)
     return Search(
-        strategy=loaded,
+        strategy=varied,
         config=task_config,
         protocol=protocol_words,
         seed=seed,
@@ -141,109 +148,3 @@ def search(
         seconds=time.perf_counter() - began,
         params=dict(params),
     )
-
-
-@dataclass
-class _Loop:
-    """Asks for trials, evaluates them, and tells what came of them.
-
-    Attributes:
-        study: The trials.
-        evaluator: Evaluates them.
-        job: The job of every trial, without the values that vary.
-        config: The settings of every trial.
-        followers: Objects to notify of the progress.
-        race: Whether trials begin with a few of their runs.
-    """
-
-    study: Study
-    evaluator: Evaluator
-    job: Job
-    config: TaskConfig
-    followers: Sequence[Follower]
-    race: bool = field(kw_only=True)
-
-    def run(self, trials: int, batch: int) -> None:
-        """Makes trials until there are so many, of all sittings.
-
-        Raises:
-            VecparityError: All trials of the first batch failed, or the machine did.
-        """
-        for trial in self.study.trials:
-            self._note(trial)
-        while (finished := len(self.study.trials)) < trials:
-            for follower in _search_followers(self.followers):
-                follower.asking(finished, trials)
-            errors = self._make(self.study.ask(min(batch, trials - finished)))
-            if errors and self.study.best() is None and not finished:
-                raise errors[0]
-
-    def _make(self, asked: Sequence[tuple[int, dict[str, Value]]]) -> list[VecparityError]:
-        """Makes the trials of one batch, those with the same values once; returns the errors of those that failed."""
-        known, best = self.study.known(), self.study.best()
-        by_values: dict[str, list[int]] = {}
-        live: dict[str, dict[str, Value]] = {}
-        for number, values in asked:
-            key = params_key(values)
-            by_values.setdefault(key, []).append(number)
-            if key in known:
-                self._tell([by_values[key].pop()], known[key])
-            else:
-                live[key] = values
-        errors = []
-        for stage in stages(self.config) if self.race and best is not None else [self.config]:
-            jobs = {key: self._job(values, stage) for key, values in live.items()}
-            keys = {id(job): key for key, job in jobs.items()}
-            for job, outcome in self.evaluator.as_completed(jobs.values()):
-                key = keys[id(job)]
-                if isinstance(outcome, Failure):
-                    if isinstance(outcome.error, MachineError):
-                        raise outcome.error
-                    errors.append(outcome.error)
-                    self._tell(by_values[key], Outcome("failed", error=str(outcome.error)))
-                elif stage == self.config:
-                    self._tell(by_values[key], self._complete(outcome))
-                elif best is not None and is_lost(pairs(outcome), best.pairs, self.config):
-                    metrics = outcome.metrics
-                    dropped = Outcome("dropped", None, metrics.test_accuracy, metrics.mean_steps, pairs(outcome))
-                    self._tell(by_values[key], dropped)
-                else:
-                    continue
-                del live[key]
-        return errors
-
-    def _job(self, values: Mapping[str, Value], stage: TaskConfig) -> Job:
-        fewer = {name: getattr(stage, name) for name in ("num_hidden_secrets", "num_orderings")}
-        settings = {**self.job.settings, **(fewer if stage != self.config else {})}
-        return replace(self.job, params={**self.job.params, **values}, settings=settings)
-
-    def _complete(self, evaluation: Evaluation) -> Outcome:
-        metrics = evaluation.metrics
-        value = objective(metrics.test_accuracy, metrics.mean_steps, self.config)
-        return Outcome("complete", value, metrics.test_accuracy, metrics.mean_steps, pairs(evaluation))
-
-    def _tell(self, numbers: Sequence[int], outcome: Outcome) -> None:
-        for number in numbers:
-            self._note(self.study.tell(number, outcome))
-
-    def _note(self, trial: Trial) -> None:
-        for follower in _search_followers(self.followers):
-            follower.told(trial)
-
-
-def _search_followers(followers: Sequence[Follower]) -> list[SearchFollower]:
-    return [follower for follower in followers if isinstance(follower, SearchFollower)]
-
-
-def _identity(job: Job, config: TaskConfig, protocol: str, space: Space, *, race: bool) -> dict[str, Any]:
-    """Returns everything that decides what a trial's figures mean, as plain values by name."""
-    assert isinstance(job.strategy, Strategy)
-    return {
-        "strategy": job.strategy.sha256,
-        "seed": job.seed,
-        "protocol": protocol,
-        **asdict(config),
-        "space": {name: str(given) for name, given in space.items()},
-        "params": dict(job.params),
-        "race": race,
-    }

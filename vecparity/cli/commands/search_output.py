@@ -36,7 +36,7 @@ def _sentences(found: Search) -> Iterator[str]:
         best = ranked[0]
         yield (
             f"best in the search: trial {best.number}, accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, "
-            f"with --param {' '.join(param_words(best.params))}"
+            f"with {' '.join(param_words(best.params))}"
         )
     else:
         yield "no trial has a score"

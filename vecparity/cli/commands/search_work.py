@@ -126,6 +126,8 @@ def _require_files(strategy: Strategy, output: Path | None, report: Path | None)
 
 def _is_variant(other: Strategy, strategy: Strategy) -> bool:
     """Tells whether one strategy is another with other defaults, as an earlier search wrote it."""
+    if other.source.startswith(strategy.source.rstrip()):  # with parameters that it did not have
+        return True
     try:
         return with_defaults(strategy, parameters.resolve(other, {}).values).source == other.source
     except UsageError:  # other parameters
@@ -138,7 +140,7 @@ def _interrupted(trials: Sequence[Trial], study: Path | None) -> int:
     best = max(complete, key=lambda trial: (trial.accuracy, -(trial.mean_steps or 0.0)), default=None)
     words = f"interrupted after {len(trials)} trials"
     if best is not None:
-        words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with --param "
+        words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with "
         words += " ".join(param_words(best.params))
     if study is None:
         say(f"{words} (--study FILE keeps trials)")
