@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 
 from vecparity.errors import visible
@@ -89,9 +89,9 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         for strategy, seed in places
     }
     shorts = dict(zip(names, _distinct([shortened(name) for name in names.values()]), strict=True))
-    numbers = {place: number for number, place in enumerate(names)}
+    looks = {place: look(number) for number, place in enumerate(names)}
     return [
-        Series(*astuple(look(numbers[place])), place[0], names[place], shorts[place], evaluation)
+        Series(looks[place].number, looks[place].style, place[0], names[place], shorts[place], evaluation)
         for place, evaluation in zip(places, evaluations, strict=True)
     ]
 
