@@ -55,7 +55,11 @@ class Range:
         return Range(float(self.low), float(self.high), self.log)
 
     def __contains__(self, value: object) -> bool:
-        if not isinstance(value, int | float) or isinstance(value, bool) or (self.is_whole and isinstance(value, float)):
+        if (
+            not isinstance(value, int | float)
+            or isinstance(value, bool)
+            or (self.is_whole and isinstance(value, float))
+        ):
             return False
         return self.low <= value <= self.high
 
