@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison, Comparisons
     from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
-    from vecparity.api import Evaluator, evaluate, evaluate_many
+    from vecparity.api import Evaluator, evaluate, evaluate_many, sweep
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
@@ -54,6 +54,7 @@ __all__ = [
     "evaluate_many",
     "leaderboard",
     "parity_labels",
+    "sweep",
     "task_config",
     "write_report",
 ]
@@ -77,7 +78,7 @@ _WHERE = {
     "Range": "strategy.space",
     "Search": "tuning.results",
     "Strategy": "strategy.source",
-    "Sweep": "tuning.results",
+    "Sweep": "api",
     "TaskConfig": "task.config",
     "compare": "api",
     "diagnose": "inspection.doctor",
@@ -86,6 +87,7 @@ _WHERE = {
     "evaluate_many": "api",
     "leaderboard": "api",
     "parity_labels": "task.dataset",
+    "sweep": "api",
     "task_config": "task.config",
     "write_report": "report",
 }

@@ -1,4 +1,9 @@
-"""Uniform random rows of any number: how much data, width and training does a parity need?"""
+"""Uniform random rows: how many does a parity need, with how wide a network?
+
+A network starts dense, or with `active_inputs` inputs for each hidden unit (Edelman et al., arXiv 2309.03800: 2).
+"""
+
+import math
 
 import torch
 from torch import nn
@@ -6,11 +11,16 @@ from torch import nn
 from vecparity import TaskConfig, parity_labels
 
 
-def init_model(model: nn.Sequential, config: TaskConfig) -> None:
+def init_model(model: nn.Sequential, config: TaskConfig, *, active_inputs: int = 0) -> None:
     nn.init.xavier_uniform_(model[0].weight, gain=nn.init.calculate_gain("relu"))
     nn.init.zeros_(model[0].bias)
     nn.init.xavier_uniform_(model[2].weight)
     nn.init.zeros_(model[2].bias)
+    if active_inputs:
+        is_active = torch.rand(config.hidden_width, config.n_features).argsort(dim=1) < active_inputs
+        with torch.no_grad():
+            # Scale as if there were no other inputs.
+            model[0].weight.mul_(is_active * math.sqrt(config.n_features / active_inputs))
 
 
 def make_dataset(
