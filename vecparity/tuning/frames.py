@@ -142,7 +142,7 @@ def _between_secrets(evaluation: Evaluation) -> tuple[float, float] | None:
     found = interval([[figures.accuracy for figures in by_secret([evaluation]).values()]], [1.0])
     if found is None:
         return None
-    found = found.within(0, 1)
+    found = found.within(0.0, 1.0)
     return found.low, found.high
 
 
