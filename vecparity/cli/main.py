@@ -27,6 +27,10 @@ _COMMANDS = {
         "0: of identical strategies, accuracy in about 1 of 20 comparisons and steps in about 1 of 20, so that either "
         "is in about 1 of 10."
     ),
+    "sweep": (
+        "Evaluate a strategy at every point of a grid.\n\n"
+        "    vecparity sweep mine.py --over lr=0.001,0.01 --over hidden_width=128:1024:4:log --csv runs.csv"
+    ),
     "report": "Write a report on evaluations: one HTML file.",
     "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",
