@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison, Comparisons
     from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
-    from vecparity.api import Evaluator, evaluate, evaluate_many
+    from vecparity.api import Evaluator, evaluate, evaluate_many, sweep
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
@@ -56,6 +56,7 @@ __all__ = [
     "leaderboard",
     "parity_labels",
     "search",
+    "sweep",
     "task_config",
     "write_report",
 ]
@@ -79,7 +80,7 @@ _WHERE = {
     "Range": "strategy.space",
     "Search": "tuning.results",
     "Strategy": "strategy.source",
-    "Sweep": "tuning.results",
+    "Sweep": "api",
     "TaskConfig": "task.config",
     "compare": "api",
     "diagnose": "inspection.doctor",
@@ -89,6 +90,7 @@ _WHERE = {
     "leaderboard": "api",
     "parity_labels": "task.dataset",
     "search": "tuning.searching",
+    "sweep": "api",
     "task_config": "task.config",
     "write_report": "report",
 }

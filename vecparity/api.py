@@ -23,8 +23,11 @@ from vecparity.report import notebook
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load_all
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig
+from vecparity.tuning import frames
+from vecparity.tuning.results import Sweep
+from vecparity.tuning.sweeping import sweep
 
-__all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard"]
+__all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard", "sweep"]
 
 # Attached here because these modules import what they show; callers get every result through this module.
 Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
@@ -33,6 +36,8 @@ Evaluations._repr_html_ = notebook.evaluations  # type: ignore[method-assign]
 Comparison._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Comparisons._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Leaderboard._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
+Sweep.runs, Sweep.summary = property(frames.runs), property(frames.summary)  # type: ignore[method-assign, assignment]
+Sweep.as_table, Sweep._repr_html_ = frames.as_table, notebook.tabulated  # type: ignore[method-assign, assignment]
 
 
 @overload

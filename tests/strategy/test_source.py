@@ -8,7 +8,7 @@ from vecparity.errors import UsageError
 from vecparity.strategy import source
 
 
-def test_the_seven_bundled_strategies() -> None:
+def test_the_eight_bundled_strategies() -> None:
     assert source.bundled() == [
         "clean_noisy_cube",
         "default_4096",
@@ -17,6 +17,7 @@ def test_the_seven_bundled_strategies() -> None:
         "multi_epoch",
         "no_weight_decay",
         "one_pass",
+        "random_rows",
     ]
 
 

@@ -1,5 +1,6 @@
 """Evaluations as data frames."""
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 from vecparity.errors import UsageError
@@ -44,22 +45,32 @@ def to_dataframe(evaluation: Evaluation, /, what: What = "runs") -> "pd.DataFram
     """
     if what not in _COLUMNS:
         raise UsageError(f"what must be one of {', '.join(_COLUMNS)}, got {what!r}")
+    pandas = import_pandas()
+    rows = _runs(evaluation) if what == "runs" else _curves(evaluation)
+    columns = _COLUMNS[what]
+    frame: pd.DataFrame = pandas.DataFrame(rows, columns=columns).astype({name: _TYPES[name] for name in columns})
+    provenance = evaluation.provenance
+    frame.insert(0, "strategy", pandas.Series(provenance.strategy, index=frame.index, dtype="str"))
+    frame.insert(1, "seed", pandas.Series(provenance.seed, index=frame.index, dtype="int64"))
+    frame.insert(2, "configuration", pandas.Series(evaluation.config.label, index=frame.index, dtype="str"))
+    for place, (name, value) in enumerate(sorted(provenance.params.items()), start=3):
+        frame.insert(place, f"param_{name}", value)
+    return frame
+
+
+def import_pandas() -> ModuleType:
+    """Returns the module pandas, which is an extra.
+
+    Raises:
+        UsageError: It is not installed.
+    """
     try:
         import pandas as pd
     except ImportError as error:
         raise UsageError(
             "a data frame needs pandas, which is not installed: pip install 'vecparity[pandas]'"
         ) from error
-    rows = _runs(evaluation) if what == "runs" else _curves(evaluation)
-    columns = _COLUMNS[what]
-    frame = pd.DataFrame(rows, columns=columns).astype({name: _TYPES[name] for name in columns})
-    provenance = evaluation.provenance
-    frame.insert(0, "strategy", pd.Series(provenance.strategy, index=frame.index, dtype="str"))
-    frame.insert(1, "seed", pd.Series(provenance.seed, index=frame.index, dtype="int64"))
-    frame.insert(2, "configuration", pd.Series(evaluation.config.label, index=frame.index, dtype="str"))
-    for place, (name, value) in enumerate(sorted(provenance.params.items()), start=3):
-        frame.insert(place, f"param_{name}", value)
-    return frame
+    return pd
 
 
 def _runs(evaluation: Evaluation) -> list[tuple[Any, ...]]:

@@ -33,6 +33,10 @@ _COMMANDS = {
         "All trials share secrets, orderings and seeds, and many train together. The best are evaluated anew, on "
         "secrets that the search has not seen. Needs pip install 'vecparity[search]'."
     ),
+    "sweep": (
+        "Evaluate a strategy at every point of a grid.\n\n"
+        "    vecparity sweep mine.py --over lr=0.001,0.01 --over hidden_width=128:1024:4:log --csv runs.csv"
+    ),
     "report": "Write a report on evaluations: one HTML file.",
     "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",

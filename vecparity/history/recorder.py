@@ -80,7 +80,8 @@ class Recorder:
         reused = []
         sentences = []
         for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
-            if entry := self._entries.get(id(evaluation)):
+            # Removed: a later evaluation may have the same id once this one is gone.
+            if entry := self._entries.pop(id(evaluation), None):
                 reused.append(entry.id)
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
                 sentences.append(f"{whose}: reused evaluation {entry.id}, recorded {entry.recorded_at}")

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 
 from vecparity.errors import UsageError
-from vecparity.strategy.parameters import declared
+from vecparity.strategy.parameters import declared, names_of
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig
 
@@ -22,7 +22,7 @@ def get_optimizer_config(config, *, {arguments}):
 
 def missing_parameters(strategy: Strategy, names: Iterable[str]) -> list[str]:
     """Returns those of AdamW's numbers among names that are not parameters of the strategy yet."""
-    own = {name for parameters in declared(strategy.source).values() for name in parameters}
+    own = names_of(strategy)
     return [name for name in OPTIMIZER_NAMES if name in names and name not in own]
 
 

@@ -72,7 +72,7 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
             of text.
     """
     functions = declared(strategy.source)
-    names = sorted({name for parameters in functions.values() for name in parameters})
+    names = names_of(strategy)
     for name, value in given.items():
         if name not in names:
             known = (
@@ -91,6 +91,11 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
         for function, parameters in functions.items()
     }
     return Parameters(dict(sorted({**defaults, **given}.items())), arguments)
+
+
+def names_of(strategy: Strategy) -> list[str]:
+    """Returns the names of a strategy's parameters, in alphabetical order."""
+    return sorted({name for parameters in declared(strategy.source).values() for name in parameters})
 
 
 def _is_changed(name: str, default: Value | None, given: Mapping[str, Value]) -> bool:

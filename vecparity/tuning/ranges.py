@@ -53,9 +53,9 @@ def resolve_space(strategy: Strategy, declared: Space, tuned: Space, fixed: Mapp
     for name in tuned:
         if name in fixed:
             raise UsageError(f"expected {name} with either a range or a value, got {tuned[name]} and {fixed[name]!r}")
-    # Values stand for the ranges, so that unknown names get the errors of unknown parameters.
-    defaults = resolve(strategy, dict(fixed) | dict.fromkeys(tuned, 0)).values | resolve(strategy, fixed).values
     space = {name: given for name, given in {**declared, **tuned}.items() if name not in fixed}
+    resolve(strategy, {**fixed, **dict.fromkeys(space, 0)})  # what is no parameter gets the error of an unknown one
+    defaults = resolve(strategy, fixed).values
     if not space:
         known = f"its parameters are {', '.join(sorted(defaults))}" if defaults else "it has no keyword-only arguments"
         raise UsageError(

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vecparity.errors import VecparityError
+from vecparity.errors import VecparityError, visible
 from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.rewriting import with_defaults
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Space
 from vecparity.task.config import TaskConfig
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from vecparity.analysis.text_table import TextTable
 
 # complete: all runs were made. dropped: a race ended it early. failed: it has no score, and ``error`` says why.
 TrialState = Literal["complete", "dropped", "failed"]
@@ -114,23 +119,25 @@ class Cell:
 
     Attributes:
         values: The value on each axis, by the axis's name.
-        evaluation: The evaluation, or None if the cell failed.
+        evaluation: The evaluation without its curves, or None if the cell failed.
         error: The reason why the cell has no score, or None.
+        without_score: The evaluation of a failed cell, if it was made: a run diverged, or a strict audit failed.
     """
 
     values: Mapping[str, Value]
     evaluation: Evaluation | None
     error: VecparityError | None = None
+    without_score: Evaluation | None = None
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep's cells.
+    """A sweep's cells. In a notebook it shows itself as a table with a row for each cell.
 
     Attributes:
         strategy: The strategy.
         axes: The values of each axis in order, by its name: a parameter of the strategy, or a setting.
-        config: The settings of every cell, before those on axes.
+        config: The settings of the first cell: those of every cell, but for the ones on axes.
         protocol: The protocol's name, as in provenance.
         seed: The top-level seed of every cell.
         cells: The cells, the last axis varying fastest.
@@ -144,3 +151,23 @@ class Sweep:
     seed: int
     cells: list[Cell]
     seconds: float
+
+    __module__ = "vecparity"  # the public module, from which pickle imports the class with its attached methods
+
+    def __repr__(self) -> str:
+        failed = sum(cell.evaluation is None for cell in self.cells)
+        axes = " x ".join(f"{len(values)} {name}" for name, values in self.axes.items())
+        lost = f", {failed} without a score" if failed else ""
+        return visible(f"<Sweep of {self.strategy.name} over {axes}: {len(self.cells)} cells{lost}>")
+
+    if TYPE_CHECKING:
+        # `api` attaches these: frames and reports import sweeps, not the reverse.
+        @property
+        def runs(self) -> "pd.DataFrame": ...
+
+        @property
+        def summary(self) -> "pd.DataFrame": ...
+
+        def as_table(self) -> TextTable: ...
+
+        def _repr_html_(self, /) -> str: ...

@@ -50,7 +50,7 @@ def make_sampler(name: SamplerName, space: Space, seed: int) -> "BaseSampler":
         random = samplers.RandomSampler(seed=seed)
         return samplers.CmaEsSampler(seed=seed, independent_sampler=random, warn_independent_sampling=False)
     if name == "gp":
-        return samplers.GPSampler(seed=seed, deterministic_objective=True)
+        return samplers.GPSampler(seed=seed)
     if name == "random":
         return samplers.RandomSampler(seed=seed)
     raise UsageError(f"sampler must be one of tpe, cmaes, gp, random, got {name!r}")

@@ -1,0 +1,150 @@
+"""A sweep's figures: records of its runs and of its cells, as plain values, as data frames and as a table."""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from vecparity.analysis.by_secret import by_secret
+from vecparity.analysis.frames import import_pandas
+from vecparity.analysis.intervals import interval
+from vecparity.analysis.text_table import Heading, TextTable
+from vecparity.evaluation.result import Evaluation
+from vecparity.tuning.results import Cell, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A run that misses fewer test rows than this share knows the parity.
+SOLVED = 0.99
+
+# The columns behind those of the axes, with pandas' types: a failed cell has no figures.
+RUN_COLUMNS = {
+    "secret_index": "Int64",
+    "order_index": "Int64",
+    "steps": "Int64",
+    "test_accuracy": "float64",
+    "diverged": "boolean",
+    "error": "object",
+}
+SUMMARY_COLUMNS = {
+    "test_accuracy": "float64",
+    "accuracy_low": "float64",
+    "accuracy_high": "float64",
+    "mean_steps": "float64",
+    "share_solved": "float64",
+    "num_runs": "Int64",
+    "error": "object",
+}
+
+Record = dict[str, Any]
+
+
+def run_records(sweep: Sweep) -> list[Record]:
+    """Returns a record for each run, ordered by cell, secret and ordering; a cell without runs has one with its error.
+
+    A record has the value on each axis by the axis's name (behind ``param_`` if a figure has the same name), and
+    the figures: ``steps`` (for a diverged run, until its loss was not finite), ``test_accuracy`` and ``diverged``.
+    """
+    names = axis_names(sweep, RUN_COLUMNS)
+    return [
+        {**dict(zip(names, cell.values.values(), strict=True)), **figures, "error": _error(cell)}
+        for cell in sweep.cells
+        for figures in _runs(cell)
+    ]
+
+
+def summary_records(sweep: Sweep) -> list[Record]:
+    """Returns a record for each cell, in order.
+
+    A record has the value on each axis as in `run_records`, and the figures: ``test_accuracy``, the mean over the runs;
+    ``accuracy_low`` and ``accuracy_high``, its 95% interval over the secrets, or None where there is none (see
+    `analysis.intervals`); ``mean_steps``; ``share_solved``, the share of runs with a test accuracy of at least 0.99;
+    ``num_runs``; and ``error``, the reason why a cell has no figures.
+    """
+    names = axis_names(sweep, SUMMARY_COLUMNS)
+    return [{**dict(zip(names, cell.values.values(), strict=True)), **_summary(cell)} for cell in sweep.cells]
+
+
+def axis_names(sweep: Sweep, columns: Iterable[str]) -> list[str]:
+    """Returns a name for each axis that no other column has."""
+    return [f"param_{name}" if name in columns else name for name in sweep.axes]
+
+
+def runs(sweep: Sweep) -> "pd.DataFrame":
+    """Makes a tidy pandas frame with a row for each run; this function is `Sweep.runs`. For its columns see
+    `run_records`.
+
+    Raises:
+        UsageError: pandas is not installed.
+    """
+    return _frame(run_records(sweep), axis_names(sweep, RUN_COLUMNS), RUN_COLUMNS)
+
+
+def summary(sweep: Sweep) -> "pd.DataFrame":
+    """Makes a pandas frame with a row for each cell; this function is `Sweep.summary`. For its columns see
+    `summary_records`.
+
+    Raises:
+        UsageError: pandas is not installed.
+    """
+    return _frame(summary_records(sweep), axis_names(sweep, SUMMARY_COLUMNS), SUMMARY_COLUMNS)
+
+
+def as_table(sweep: Sweep) -> TextTable:
+    """Returns the cells' figures as a table of texts."""
+    columns = [*map(Heading, sweep.axes), *(Heading(text, is_number=True) for text in ("accuracy", "95%", "steps"))]
+    rows = [_texts(record, list(sweep.axes)) for record in summary_records(sweep)]
+    return TextTable(repr(sweep)[1:-1], columns, rows, [])
+
+
+def _texts(record: Record, names: Sequence[str]) -> list[str]:
+    values = [str(value) for value in list(record.values())[: len(names)]]
+    if record["error"] is not None:
+        return [*values, "no score", "", ""]
+    low, high = record["accuracy_low"], record["accuracy_high"]
+    between = "" if low is None else f"{low:.4f} to {high:.4f}"
+    return [*values, f"{record['test_accuracy']:.4f}", between, f"{record['mean_steps']:,.0f}"]
+
+
+def _frame(records: Sequence[Record], names: Sequence[str], types: dict[str, str]) -> "pd.DataFrame":
+    frame: pd.DataFrame = import_pandas().DataFrame(records, columns=[*names, *types])
+    return frame.astype(types)
+
+
+def _runs(cell: Cell) -> list[Record]:
+    evaluation = cell.evaluation or cell.without_score
+    if evaluation is None:
+        return [dict.fromkeys(RUN_COLUMNS)]
+    finished = [(run.secret_index, run.order_index, run.steps, run.test_accuracy, False) for run in evaluation.results]
+    diverged = [(run.secret_index, run.order_index, run.step, None, True) for run in evaluation.diverged]
+    every = sorted([*finished, *diverged], key=lambda run: run[:2])
+    return [dict(zip(RUN_COLUMNS, (*run, None), strict=True)) for run in every]
+
+
+def _summary(cell: Cell) -> Record:
+    if cell.evaluation is None:
+        return {**dict.fromkeys(SUMMARY_COLUMNS), "num_runs": 0, "error": _error(cell)}
+    between = _between_secrets(cell.evaluation)
+    accuracies = [run.test_accuracy for run in cell.evaluation.results]
+    metrics = cell.evaluation.metrics
+    return {
+        "test_accuracy": metrics.test_accuracy,
+        "accuracy_low": between and between[0],
+        "accuracy_high": between and between[1],
+        "mean_steps": metrics.mean_steps,
+        "share_solved": fmean(accuracy >= SOLVED for accuracy in accuracies),
+        "num_runs": metrics.num_runs,
+        "error": None,
+    }
+
+
+def _between_secrets(evaluation: Evaluation) -> tuple[float, float] | None:
+    found = interval([[figures.accuracy for figures in by_secret([evaluation]).values()]], [1.0])
+    if found is None:
+        return None
+    found = found.within(0.0, 1.0)
+    return found.low, found.high
+
+
+def _error(cell: Cell) -> str | None:
+    return None if cell.error is None else str(cell.error)
