@@ -3,9 +3,9 @@
 python -m benchmarks.search
 
 The first compares 64 trials of a search with 64 calls of `evaluate`, each in an evaluator of its own: `isolated_cube`
-in the smoke settings of N=32, contained, without audits on either side, with equal results required. The second takes the strategy that `vecparity
-new` writes, with its dataset made isolated (all features outside the secret are 0), and searches at the published
-protocol of N=32; its winners are evaluated under a fresh seal on all three configurations.
+in the smoke settings of N=32, contained, without audits on either side, with equal results required. The second takes
+the strategy that `vecparity new` writes, with its dataset made isolated (all features outside the secret are 0), and
+searches at the published protocol of N=32; its winners are evaluated under a fresh seal on all three configurations.
 """
 
 import time

@@ -32,6 +32,7 @@ from vecparity.sandbox.protocol import ENDED, HEADER, ForgedError, Request
 from vecparity.sandbox.start import Ahead
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.strategy.space import Space
 from vecparity.task import dataset as data
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset
@@ -168,7 +169,7 @@ def test_networks_of_another_length_are_refused(change: int) -> None:
 
 
 def test_ranges_make_the_trip_unchanged() -> None:
-    space = {"lr": Range(1e-3, 0.1, log=True), "rows": Range(1, 2**62), "é": Choice(True, 0.5, "a", -3)}
+    space: Space = {"lr": Range(1e-3, 0.1, log=True), "rows": Range(1, 2**62), "é": Choice(True, 0.5, "a", -3)}
     (payload,) = protocol.encode_space(space)
     asked = Request(BUNDLED, CONFIG, Limits(), 1)
     assert (asked.reply_kind, len(payload) <= asked.most_reply_bytes) == (b"S", True)

@@ -86,11 +86,11 @@ def test_the_same_parameter_of_two_functions_has_one_range() -> None:
         (", a: Annotated[float, Range(0, 1)] = 0.1", r"mine.py:5: .*a keyword-only argument, got one on a \(put it"),
         (
             ", *, a: 'Annotated[float, Rang(0, 1)]' = 0.1",
-            "the annotation of a cannot be evaluated: NameError: name 'Ra",
+            "the annotation of a cannot be evaluated: NameError",
         ),
         (
             ", *, a: Annotated[float, Range(1, 0)] = 0.1",
-            "mine.py:5: does not load: UsageError: Range: low must be below",
+            "mine.py:5: does not load: UsageError: Range: low must",
         ),
     ],
 )

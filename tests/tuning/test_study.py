@@ -9,6 +9,7 @@ optuna = pytest.importorskip("optuna", reason="needs pip install 'vecparity[sear
 
 from vecparity import Choice, Range  # noqa: E402
 from vecparity.errors import MachineError, UsageError  # noqa: E402
+from vecparity.strategy.parameters import Value  # noqa: E402
 from vecparity.strategy.space import Space  # noqa: E402
 from vecparity.tuning.objective import Pair  # noqa: E402
 from vecparity.tuning.sampling import SamplerName, require_optuna  # noqa: E402
@@ -31,7 +32,8 @@ def study(path: Path | None = None, space: Space = SPACE, sampler: SamplerName =
     return Study(path, {**IDENTITY, **change}, space, sampler, 1)
 
 
-def complete(value: float) -> Outcome:
+def complete(value: Value) -> Outcome:
+    assert isinstance(value, float)
     return Outcome("complete", value, value, 100.0, [Pair(0, 0, value, 100)])
 
 

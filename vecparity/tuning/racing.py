@@ -5,6 +5,7 @@ throws the best away. A race trains every run to its end, and compares trials on
 is a test of paired samples (Wilcoxon's signed ranks).
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -41,13 +42,16 @@ def is_lost(challenger: Sequence[Pair], best: Sequence[Pair], config: TaskConfig
     """
     import optuna
 
-    study = optuna.create_study(direction="maximize", pruner=optuna.pruners.WilcoxonPruner(p_threshold=_LEVEL))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # tests hold what it does here
+        pruner = optuna.pruners.WilcoxonPruner(p_threshold=_LEVEL)
+    study = optuna.create_study(direction="maximize")
     values = _by_step(best, config)
     mean = sum(values.values()) / len(values)
     study.add_trial(optuna.trial.create_trial(value=mean, intermediate_values=values))
     state = optuna.trial.TrialState.RUNNING
     trial = optuna.trial.create_trial(state=state, intermediate_values=_by_step(challenger, config))
-    return study.pruner.prune(study, trial)
+    return pruner.prune(study, trial)
 
 
 def _by_step(pairs: Sequence[Pair], config: TaskConfig) -> dict[int, float]:
