@@ -109,10 +109,9 @@ def run_name(entry: Series, secret: int, ordering: int) -> str:
     return f"{entry.name}, {place(secret, ordering)}"
 
 
-def shortened(name: str) -> str:
-    """Returns a name of at most 24 characters, shortened in the middle if it is longer."""
-    head, tail = _MOST_CHARACTERS // 2, _MOST_CHARACTERS // 2 - 1
-    return name if len(name) <= _MOST_CHARACTERS else f"{name[:head]}…{name[-tail:]}"
+def shortened(name: str, most: int = _MOST_CHARACTERS) -> str:
+    """Returns a name of at most so many characters, an even number, shortened in the middle if it is longer."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
 
 
 def place(secret: int, ordering: int) -> str:

@@ -18,7 +18,7 @@ from vecparity.tuning import search_pictures as pictures
 from vecparity.tuning.embedding import evaluation_in_brief
 from vecparity.tuning.results import Search, Trial
 from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, outcomes, verdict
-from vecparity.tuning.value_axes import in_short
+from vecparity.tuning.value_axes import in_short, tell_apart
 
 _MOST_BEST = 20
 # Most values of a choice that the table of ranges names.
@@ -104,7 +104,7 @@ def _ranges(space: Space) -> dict[str, str]:
         else:
             left_out = len(each.values) - _MOST_LISTED
             more = f" and {left_out} more" if left_out > 0 else ""
-            found[name] = f"one of {', '.join(map(in_short, each.values[:_MOST_LISTED]))}{more}"
+            found[name] = f"one of {', '.join(tell_apart(each.values)[:_MOST_LISTED])}{more}"
     return found
 
 

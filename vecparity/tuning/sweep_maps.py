@@ -13,7 +13,7 @@ from vecparity.report.series import shortened
 from vecparity.report.svg import INK, SERIES, to_svg
 from vecparity.strategy.parameters import Value
 from vecparity.tuning.sweep_figures import CellFigures, Point, Quantity, grouped, in_words, key, point
-from vecparity.tuning.value_axes import are_numbers, in_short, tell_apart, upright_height
+from vecparity.tuning.value_axes import are_numbers, column_labels, in_short, tell_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def heat_map(
     groups = grouped(every, down, across)
     points = [[point(groups.get(key(row, column), []), quantity) for column in axes[across]] for row in axes[down]]
     num_rows, num_columns = len(axes[down]), len(axes[across])
-    upright = upright_height(tell_apart(axes[across]), _MOST_CHARACTERS)
+    labels, upright = column_labels(axes[across], _MOST_CHARACTERS)
     height = upright + min(_MOST_HEIGHT, max(_LEAST_HEIGHT, _BESIDE_ROWS + _PER_ROW * num_rows))
     figure = Figure(figsize=(WIDTH, height))
     panel, scale = figure.subplots(2, height_ratios=[height - 0.75, 0.09])
@@ -74,8 +74,12 @@ def heat_map(
         _write_numbers(panel, values, quantity)
     _mark_empty(panel, points)
     _describe(panel, points, axes, (down, across), quantity)
-    _name_values(panel, axes, (down, across), is_upright=upright > 0)
-    draw_scale(scale, *ends, "mean test accuracy" if quantity == "accuracy" else "mean steps")
+    _name_rows(panel, axes[down])
+    ticks = range(0, num_columns, stride(num_columns, _MOST_COLUMN_LABELS))
+    panel.set_xticks(ticks, [labels[tick] for tick in ticks], rotation=90 if upright else 0)
+    panel.set_xlim(-0.5, num_columns - 0.5)
+    panel.set(ylabel=shortened(down), xlabel=shortened(across))
+    _draw_scale(scale, ends, quantity)
     for each in (panel, scale):
         frame(each)
     return to_svg(figure, prefix, f"heat map of {quantity}: {down} down, {across} across")
@@ -128,15 +132,19 @@ def _describe(
     describe_marks(cells, *texts)
 
 
-def _name_values(
-    panel: "Axes", axes: Mapping[str, tuple[Value, ...]], names: tuple[str, str], *, is_upright: bool
-) -> None:
-    rows, columns = (tell_apart(axes[name]) for name in names)
-    ticks = range(0, len(rows), stride(len(rows), _MOST_ROW_LABELS))
-    panel.set_yticks(ticks, [rows[tick] for tick in ticks])
-    ticks = range(0, len(columns), stride(len(columns), _MOST_COLUMN_LABELS))
-    panel.set_xticks(ticks, [columns[tick] for tick in ticks], rotation=90 if is_upright else 0)
-    panel.set(ylabel=shortened(names[0]), xlabel=shortened(names[1]))
-    panel.set_xlim(-0.5, len(columns) - 0.5)
-    ends = (-0.5, len(rows) - 0.5)
-    panel.set_ylim(*(ends if are_numbers(axes[names[0]]) else ends[::-1]))
+def _name_rows(panel: "Axes", values: Sequence[Value]) -> None:
+    """Labels rows, from below if they are numbers, and limits the axis to them."""
+    labels = tell_apart(values)
+    ticks = range(0, len(labels), stride(len(labels), _MOST_ROW_LABELS))
+    panel.set_yticks(ticks, [labels[tick] for tick in ticks])
+    ends = (-0.5, len(labels) - 0.5)
+    panel.set_ylim(*(ends if are_numbers(values) else ends[::-1]))
+
+
+def _draw_scale(scale: "Axes", ends: tuple[float, float], quantity: Quantity) -> None:
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    draw_scale(scale, *ends, "mean test accuracy" if quantity == "accuracy" else "mean steps")
+    scale.xaxis.set_major_locator(MaxNLocator(5))
+    if quantity == "steps":
+        scale.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))

@@ -30,7 +30,7 @@ from vecparity.tuning.sweep_figures import (
 )
 from vecparity.tuning.sweep_lines import LinePicture, line_picture
 from vecparity.tuning.sweep_maps import ends_of_scale, heat_map
-from vecparity.tuning.value_axes import in_short
+from vecparity.tuning.value_axes import in_short, tell_apart
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ def sweep_page(sweep: Sweep) -> str:
             chosen=chosen,
             listed=listed,
             in_short=in_short,
+            tell_apart=tell_apart,
             embedded=as_script(_document(sweep)),
         )
     )

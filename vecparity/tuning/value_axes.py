@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # Most characters of labels side by side, and most labels that stand upright: more would overlap.
 _MOST_CHARACTERS, _MOST_UPRIGHT = 52, 26
-# Height of a character of a label that stands upright, in inches.
-_PER_CHARACTER = 0.075
+# Most characters of a label that stands upright, and the height of one, in inches.
+_MOST_OF_UPRIGHT, _PER_CHARACTER = 14, 0.085
 # Share of the axis that parts two ticks at least; most ticks at a grid's own values.
 _LEAST_GAP, _MOST_TICKS = 0.09, 7
 # Ratios of the ends of a logarithmic scale: up to the first it may have no round numbers, up to the second it has few
@@ -35,10 +35,26 @@ def in_short(value: Value) -> str:
     return str(value) if value != "" else "''"
 
 
-def tell_apart(values: Sequence[Value]) -> list[str]:
-    """Returns values as texts of at most 24 characters that all differ: as Python writes them, where two would not."""
-    shorts = [shortened(in_short(value)) for value in values]
-    return shorts if len(set(shorts)) == len(shorts) else distinct([shortened(repr(value)) for value in values])
+def tell_apart(values: Sequence[Value], most: int = 24) -> list[str]:
+    """Returns values as short texts that all differ: as Python writes them, where two would not."""
+    shorts = [shortened(in_short(value), most) for value in values]
+    if len(set(shorts)) == len(shorts):
+        return shorts
+    return distinct([shortened(repr(value), most) for value in values])
+
+
+def column_labels(values: Sequence[Value], most: int) -> tuple[list[str], float]:
+    """Returns labels side by side, and the height in inches that they take more than a line: 0 unless they are upright.
+
+    Args:
+        values: The values.
+        most: The characters that have room side by side.
+    """
+    labels = tell_apart(values)
+    if not any(len(one + other) / 2 + 2 > most / len(labels) for one, other in pairwise([*labels, ""])):
+        return labels, 0.0
+    labels = tell_apart(values, _MOST_OF_UPRIGHT)
+    return labels, _PER_CHARACTER * max(map(len, labels))
 
 
 @dataclass(frozen=True)
@@ -80,7 +96,7 @@ class ValueAxis:
     @property
     def label_height(self) -> float:
         """The height in inches by which a picture grows so that its labels have room."""
-        return upright_height(tell_apart(self.values), _MOST_CHARACTERS) if self.is_category else 0.0
+        return column_labels(self.values, _MOST_CHARACTERS)[1] if self.is_category else 0.0
 
     def apply(self, axes: "Axes") -> None:
         """Sets the scale, the limits and the ticks of the horizontal axis."""
@@ -95,14 +111,9 @@ class ValueAxis:
         axes.set_xlim(*self.ends)
 
     def _name_categories(self, axes: "Axes") -> None:
-        labels = tell_apart(self.values)
-        stride = -(-len(labels) // _MOST_UPRIGHT)
-        ticks = range(0, len(labels), stride)
-        axes.set_xticks(
-            ticks,
-            [labels[tick] for tick in ticks],
-            rotation=90 if self.label_height else 0,
-        )
+        labels, height = column_labels(self.values, _MOST_CHARACTERS)
+        ticks = range(0, len(labels), -(-len(labels) // _MOST_UPRIGHT))
+        axes.set_xticks(ticks, [labels[tick] for tick in ticks], rotation=90 if height else 0)
         axes.grid(visible=False, axis="x")
 
     def _has_room(self) -> bool:
@@ -141,18 +152,6 @@ def _is_geometric(numbers: Sequence[float]) -> bool:
 def _unevenness(places: Sequence[float]) -> float:
     """Returns the largest gap between places as a share of all."""
     return max(after - before for before, after in pairwise(places)) / (places[-1] - places[0])
-
-
-def upright_height(labels: Sequence[str], most: int) -> float:
-    """Returns the height in inches that labels take more than a line, if they must stand upright; 0 if they need not.
-
-    Args:
-        labels: The labels, side by side.
-        most: The characters that have room.
-    """
-    room = most / len(labels)
-    is_upright = any(len(one + other) / 2 + 2 > room for one, other in pairwise([*labels, ""]))
-    return _PER_CHARACTER * max(map(len, labels)) if is_upright else 0.0
 
 
 def scale_step_counts(axes: "Axes", counts: Sequence[float]) -> None:
