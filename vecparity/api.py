@@ -23,6 +23,8 @@ from vecparity.report import notebook
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load_all
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig
+from vecparity.tuning.notebook import search_fragment, sweep_fragment
+from vecparity.tuning.results import Search, Sweep
 
 __all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard"]
 
@@ -33,6 +35,8 @@ Evaluations._repr_html_ = notebook.evaluations  # type: ignore[method-assign]
 Comparison._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Comparisons._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Leaderboard._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
+Search._repr_html_ = search_fragment  # type: ignore[method-assign]
+Sweep._repr_html_ = sweep_fragment  # type: ignore[method-assign]
 
 
 @overload

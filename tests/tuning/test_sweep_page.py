@@ -26,10 +26,19 @@ from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load
 from vecparity.tuning import value_axes
 from vecparity.tuning.results import Cell, Sweep
-from vecparity.tuning.sweep_figures import Quantity, entries, grouped, in_words, paired, point, varied
+from vecparity.tuning.sweep_figures import (
+    Quantity,
+    figures_of_cells,
+    grouped,
+    in_words,
+    in_words_of_sweep,
+    paired,
+    point,
+    varied,
+)
 from vecparity.tuning.sweep_lines import LinePicture, line_picture
 from vecparity.tuning.sweep_maps import ends_of_scale, heat_map
-from vecparity.tuning.sweep_page import sweep_page, verdict, write_sweep_report
+from vecparity.tuning.sweep_page import sweep_page, write_sweep_report
 
 MEGABYTE = 1_000_000
 NAME = "<script>alert(1)</script>"
@@ -46,12 +55,12 @@ def marks(picture: str) -> list[tuple[str, float, float]]:
 
 def lines_of(of: Sweep, name: str, quantity: Quantity = "accuracy") -> LinePicture:
     with drawing():
-        return line_picture(entries(of), varied(of), name, quantity, "p")
+        return line_picture(figures_of_cells(of), varied(of), name, quantity, "p")
 
 
 def map_of(of: Sweep, pair: tuple[str, str], quantity: Quantity = "accuracy") -> list[str]:
     """The texts of a map's cells, row by row."""
-    every, axes = entries(of), varied(of)
+    every, axes = figures_of_cells(of), varied(of)
     ends = ends_of_scale(every, [pair], quantity)
     assert ends
     with drawing():
@@ -72,7 +81,7 @@ def secrets_of(one: Cell) -> list[float]:
 
 def test_one_cell_is_its_evaluation() -> None:
     given = sweep()
-    for one, entry in zip(given.cells, entries(given), strict=True):
+    for one, entry in zip(given.cells, figures_of_cells(given), strict=True):
         for quantity, values in (("accuracy", secrets_of(one)), ("steps", entry.by_secret["steps"])):
             found = point([entry], quantity)  # type: ignore[arg-type]
             between = interval([values], [1.0])
@@ -84,7 +93,7 @@ def test_one_cell_is_its_evaluation() -> None:
 def test_cells_of_the_same_secrets_share_them_and_others_do_not() -> None:
     axes: dict[str, tuple[Value, ...]] = {"lr": LRS[:2], "seed": (1, 2, 3), "config": ("n32-k8", "n50-k8")}
     given = sweep(axes)
-    every = entries(given)
+    every = figures_of_cells(given)
     assert len({entry.secrets for entry in every}) == 6
     same = [one for one in given.cells if one.values["seed"] == 1 and one.values["config"] == "n32-k8"]
     found = point([entry for entry in every if entry.cell in same], "accuracy")
@@ -103,7 +112,7 @@ def test_cells_of_the_same_secrets_share_them_and_others_do_not() -> None:
 
 
 def test_failures_are_counted_and_none_is_an_interval() -> None:
-    failed, diverged, *rest = entries(with_failures(sweep()))
+    failed, diverged, *rest = figures_of_cells(with_failures(sweep()))
     both = point([failed, diverged], "accuracy")
     assert (both.mean, both.interval, both.num_cells) == (None, None, 0)
     assert in_words(both, "accuracy") == "2 cells without a score: memory ran out: <b>no</b>"
@@ -112,7 +121,7 @@ def test_failures_are_counted_and_none_is_an_interval() -> None:
     assert in_words(some, "steps").endswith("; 1 cell without a score: memory ran out: <b>no</b>")
     assert some.num_cells == len(rest)
     assert in_words(point([], "steps"), "steps") == "not evaluated"
-    few = entries(sweep({"lr": LRS}, num_secrets=2))[0]
+    few = figures_of_cells(sweep({"lr": LRS}, num_secrets=2))[0]
     assert in_words(point([few], "accuracy"), "accuracy") == f"accuracy {few.mean('accuracy'):.4f} (no interval)"
 
 
@@ -190,7 +199,7 @@ def test_the_pairs_of_the_axes_that_matter_most_are_drawn() -> None:
         "x": ("a", "b", "c"),
     }
     given = sweep(axes)
-    chosen = paired(entries(given), varied(given))
+    chosen = paired(figures_of_cells(given), varied(given))
     assert len(chosen) == 4 and {"lr", "wd"} <= set(chosen)
     text = sweep_page(given)
     assert (
@@ -228,19 +237,19 @@ def test_the_values_ask_for_their_scale(values: tuple[Value, ...], is_log: bool,
 def test_equal_values_of_different_types_are_told_apart() -> None:
     values: tuple[Value, ...] = (1, 1.0, True, "1")
     given = sweep({"x": values, "wd": (0.1, 0.3)})
-    assert len(grouped(entries(given), "x")) == 4
+    assert len(grouped(figures_of_cells(given), "x")) == 4
     assert [name for _, name in lines_of(given, "wd").legend] == ["x 1", "x 1.0", "x True", "x '1'"]
 
 
 def test_the_verdict_names_the_best_cell() -> None:
     given = with_failures(sweep())
-    first, best = verdict(given, entries(given))
+    first, best = in_words_of_sweep(given, figures_of_cells(given))
     assert first == "mine on n32-k8, over lr (5) × wd (4): 19 cells of a grid of 20, 2 without a score."
     assert best.startswith("The best cell is lr=0.01 wd=0.3: accuracy 0.9910 (95% interval ")
     tied = sweep({**AXES, "config": ("n32-k8", "n50-k8")})
-    assert verdict(tied, entries(tied))[1].endswith("; 2 cells share this accuracy.")
+    assert in_words_of_sweep(tied, figures_of_cells(tied))[1].endswith("; 2 cells share this accuracy.")
     failed = replace(given, cells=given.cells[:2])
-    assert verdict(failed, entries(failed))[1] == "No cell has a score."
+    assert in_words_of_sweep(failed, figures_of_cells(failed))[1] == "No cell has a score."
     assert "There is nothing to draw" in sweep_page(failed)
     assert "There is nothing to draw" in sweep_page(sweep({"lr": (0.1,)}))
 

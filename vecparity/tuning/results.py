@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vecparity.errors import VecparityError
 from vecparity.evaluation.result import Evaluation
@@ -84,6 +84,10 @@ class Search:
     importances: Mapping[str, float]
     seconds: float
 
+    if TYPE_CHECKING:
+        # `api` attaches this: pages import results, not the reverse.
+        def _repr_html_(self, /) -> str: ...
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -121,3 +125,7 @@ class Sweep:
     seed: int
     cells: list[Cell]
     seconds: float
+
+    if TYPE_CHECKING:
+        # `api` attaches this: pages import results, not the reverse.
+        def _repr_html_(self, /) -> str: ...

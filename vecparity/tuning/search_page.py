@@ -17,7 +17,7 @@ from vecparity.strategy.space import Range, Space
 from vecparity.tuning import search_pictures as pictures
 from vecparity.tuning.embedding import evaluation_in_brief
 from vecparity.tuning.results import Search, Trial
-from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, outcomes, verdict
+from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, note, outcomes, verdict
 from vecparity.tuning.value_axes import in_short, tell_apart
 
 _MOST_BEST = 20
@@ -77,13 +77,6 @@ def search_page(search: Search) -> str:
             embedded=as_script(_document(search)),
         )
     )
-
-
-def note(trial: Trial) -> str:
-    """Returns the reason why a trial is not complete, or nothing if it is."""
-    if trial.state == "dropped":
-        return f"dropped after {trial.num_runs} runs"
-    return f"failed: {trial.error or 'no score'}" if trial.state == "failed" else ""
 
 
 def _slices(search: Search, compared: list[Trial], marked: list[Trial]) -> dict[str, Markup]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from statistics import fmean
 from typing import Literal
 
@@ -11,7 +12,7 @@ from vecparity.errors import printable
 from vecparity.evaluation.summary import summarize
 from vecparity.strategy.parameters import Value
 from vecparity.tuning.results import Cell, Sweep
-from vecparity.tuning.value_axes import are_numbers
+from vecparity.tuning.value_axes import are_numbers, in_short
 
 Quantity = Literal["accuracy", "steps"]
 QUANTITIES: tuple[Quantity, ...] = ("accuracy", "steps")
@@ -59,7 +60,7 @@ class Point:
     problems: list[str]
 
 
-def entries(sweep: Sweep) -> list[CellFigures]:
+def figures_of_cells(sweep: Sweep) -> list[CellFigures]:
     """Returns the figures of every cell."""
     return [_entry(cell) for cell in sweep.cells]
 
@@ -145,3 +146,26 @@ def failures(of: Point) -> str:
         return ""
     cells = "1 cell" if len(of.problems) == 1 else f"{len(of.problems)} cells"
     return f"{cells} without a score: {printable(of.problems[0], _MOST_CHARACTERS)}"
+
+
+def in_words_of_sweep(sweep: Sweep, every: Sequence[CellFigures]) -> list[str]:
+    """Returns the sentences about the whole: how many cells there are, and the best."""
+    over = " × ".join(f"{name} ({len(values)})" for name, values in sweep.axes.items())
+    scored = [entry for entry in every if not entry.problem]
+    failed = len(every) - len(scored)
+    possible = prod(len(values) for values in sweep.axes.values())
+    of_grid = f" of a grid of {possible:,}" if len(every) < possible else ""
+    cells = "1 cell" if len(every) == 1 else f"{len(every):,} cells"
+    without = f", {failed:,} without a score" if failed else ""
+    first = f"{sweep.strategy.name} on {sweep.config.label}, over {over}: {cells}{of_grid}{without}."
+    if not scored:
+        return [first, "No cell has a score."]
+    best = min(scored, key=lambda entry: (-entry.mean("accuracy"), entry.mean("steps")))
+    sharing = sum(entry.mean("accuracy") == best.mean("accuracy") for entry in scored)
+    where = " ".join(f"{name}={in_short(value)}" for name, value in best.cell.values.items())
+    tied = f"; {sharing:,} cells share this accuracy" if sharing > 1 else ""
+    return [
+        first,
+        f"The best cell is {where}: {in_words(point([best], 'accuracy'), 'accuracy')}, "
+        f"in {best.mean('steps'):,.0f} steps{tied}.",
+    ]

@@ -21,11 +21,10 @@ from vecparity.tuning.sweep_figures import (
     QUANTITIES,
     CellFigures,
     Quantity,
-    entries,
-    in_words,
+    figures_of_cells,
+    in_words_of_sweep,
     means_along,
     paired,
-    point,
     varied,
 )
 from vecparity.tuning.sweep_lines import LinePicture, line_picture
@@ -66,7 +65,7 @@ def sweep_page(sweep: Sweep) -> str:
     Raises:
         UsageError: Matplotlib is not installed.
     """
-    every, axes = entries(sweep), varied(sweep)
+    every, axes = figures_of_cells(sweep), varied(sweep)
     has_score = any(not entry.problem for entry in every)
     chosen = paired(every, axes)
     with drawing():
@@ -80,7 +79,7 @@ def sweep_page(sweep: Sweep) -> str:
         .render(
             sweep=sweep,
             every=every,
-            verdict=verdict(sweep, every),
+            verdict=in_words_of_sweep(sweep, every),
             axes={name: (values, means_along(every, name)) for name, values in axes.items()},
             fixed={name: values[0] for name, values in sweep.axes.items() if len(values) == 1},
             accuracy=pictures["accuracy"],
@@ -93,29 +92,6 @@ def sweep_page(sweep: Sweep) -> str:
             embedded=as_script(_document(sweep)),
         )
     )
-
-
-def verdict(sweep: Sweep, every: Sequence[CellFigures]) -> list[str]:
-    """Returns the sentences with which the page begins."""
-    over = " × ".join(f"{name} ({len(values)})" for name, values in sweep.axes.items())
-    scored = [entry for entry in every if not entry.problem]
-    failed = len(every) - len(scored)
-    possible = prod(len(values) for values in sweep.axes.values())
-    of_grid = f" of a grid of {possible:,}" if len(every) < possible else ""
-    cells = "1 cell" if len(every) == 1 else f"{len(every):,} cells"
-    without = f", {failed:,} without a score" if failed else ""
-    first = f"{sweep.strategy.name} on {sweep.config.label}, over {over}: {cells}{of_grid}{without}."
-    if not scored:
-        return [first, "No cell has a score."]
-    best = min(scored, key=lambda entry: (-entry.mean("accuracy"), entry.mean("steps")))
-    sharing = sum(entry.mean("accuracy") == best.mean("accuracy") for entry in scored)
-    where = " ".join(f"{name}={in_short(value)}" for name, value in best.cell.values.items())
-    tied = f"; {sharing:,} cells share this accuracy" if sharing > 1 else ""
-    return [
-        first,
-        f"The best cell is {where}: {in_words(point([best], 'accuracy'), 'accuracy')}, "
-        f"in {best.mean('steps'):,.0f} steps{tied}.",
-    ]
 
 
 def _pictures(
