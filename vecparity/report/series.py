@@ -88,7 +88,7 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         (strategy, seed): f"{strategy}, seed {seed}" if len(seeds[strategy]) > 1 else strategy
         for strategy, seed in places
     }
-    shorts = dict(zip(names, _distinct([shortened(name) for name in names.values()]), strict=True))
+    shorts = dict(zip(names, distinct([shortened(name) for name in names.values()]), strict=True))
     looks = {place: look(number) for number, place in enumerate(names)}
     return [
         Series(looks[place].number, looks[place].style, place[0], names[place], shorts[place], evaluation)
@@ -109,10 +109,9 @@ def run_name(entry: Series, secret: int, ordering: int) -> str:
     return f"{entry.name}, {place(secret, ordering)}"
 
 
-def shortened(name: str) -> str:
-    """Returns a name of at most 24 characters, shortened in the middle if it is longer."""
-    head, tail = _MOST_CHARACTERS // 2, _MOST_CHARACTERS // 2 - 1
-    return name if len(name) <= _MOST_CHARACTERS else f"{name[:head]}…{name[-tail:]}"
+def shortened(name: str, most: int = _MOST_CHARACTERS) -> str:
+    """Returns a name of at most so many characters, an even number, shortened in the middle if it is longer."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
 
 
 def place(secret: int, ordering: int) -> str:
@@ -139,7 +138,7 @@ def _strategy_names(evaluations: Sequence[Evaluation]) -> list[str]:
         for key in alike:
             distinction = ", ".join(key[column] for column in differing)
             named[key] = visible(f"{title} ({distinction})" if distinction else title)
-    return [dict(zip(named, _distinct(list(named.values())), strict=True))[key] for key in keys]
+    return [dict(zip(named, distinct(list(named.values())), strict=True))[key] for key in keys]
 
 
 def _distinctions(evaluation: Evaluation) -> list[str]:
@@ -152,7 +151,7 @@ def _distinctions(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Numbers names that occur before, from 2 on."""
     distinct: list[str] = []
     for name in names:

@@ -112,6 +112,10 @@ class Search:
         ranked = self.ranked
         return with_defaults(self.strategy, {**self.params, **ranked[0].params}) if ranked else None
 
+    if TYPE_CHECKING:
+        # `api` attaches this: pages import results, not the reverse.
+        def _repr_html_(self, /) -> str: ...
+
 
 @dataclass(frozen=True)
 class Cell:

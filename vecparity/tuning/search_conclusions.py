@@ -147,3 +147,10 @@ def next_command(search: Search) -> str:
     name = search.strategy.name if is_bundled else f"{search.strategy.name}.py"
     params = [part for word in param_words(trial.params if trial else {}) for part in ("--param", word)]
     return shlex.join(["vecparity", "eval", "--strategy", name, *params, "--all-configs"])
+
+
+def note(trial: Trial) -> str:
+    """Returns the reason why a trial is not complete, or nothing if it is."""
+    if trial.state == "dropped":
+        return f"dropped after {trial.num_runs} runs"
+    return f"failed: {trial.error or 'no score'}" if trial.state == "failed" else ""

@@ -17,8 +17,8 @@ from vecparity.strategy.space import Range, Space
 from vecparity.tuning import search_pictures as pictures
 from vecparity.tuning.embedding import evaluation_in_brief
 from vecparity.tuning.results import Search, Trial
-from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, outcomes, verdict
-from vecparity.tuning.value_axes import in_short
+from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, note, outcomes, verdict
+from vecparity.tuning.value_axes import in_short, tell_apart
 
 _MOST_BEST = 20
 # Most values of a choice that the table of ranges names.
@@ -79,13 +79,6 @@ def search_page(search: Search) -> str:
     )
 
 
-def note(trial: Trial) -> str:
-    """Returns the reason why a trial is not complete, or nothing if it is."""
-    if trial.state == "dropped":
-        return f"dropped after {trial.num_runs} runs"
-    return f"failed: {trial.error or 'no score'}" if trial.state == "failed" else ""
-
-
 def _slices(search: Search, compared: list[Trial], marked: list[Trial]) -> dict[str, Markup]:
     return {
         name: pictures.slice_of(name, space, compared, marked, f"slice-{index}")
@@ -104,7 +97,7 @@ def _ranges(space: Space) -> dict[str, str]:
         else:
             left_out = len(each.values) - _MOST_LISTED
             more = f" and {left_out} more" if left_out > 0 else ""
-            found[name] = f"one of {', '.join(map(in_short, each.values[:_MOST_LISTED]))}{more}"
+            found[name] = f"one of {', '.join(tell_apart(each.values)[:_MOST_LISTED])}{more}"
     return found
 
 

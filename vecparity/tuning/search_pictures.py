@@ -70,7 +70,7 @@ def slice_of(
     from matplotlib.figure import Figure
 
     axis = value_axes.of_space(name, space)
-    figure = Figure(figsize=(WIDTH, 3.9))
+    figure = Figure(figsize=(WIDTH, 3.9 + axis.label_height))
     upper, lower = figure.subplots(2, sharex=True)
     inside = [trial for trial in marked if trial.params.get(name) in space]
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 from math import log
 from typing import TYPE_CHECKING
 
-from vecparity.report.series import shortened
+from vecparity.report.series import distinct, shortened
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.space import Choice, Range
 
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 # Most characters of labels side by side, and most labels that stand upright: more would overlap.
 _MOST_CHARACTERS, _MOST_UPRIGHT = 52, 26
+# Most characters of a label that stands upright, and the height of one, in inches.
+_MOST_OF_UPRIGHT, _PER_CHARACTER = 14, 0.085
 # Share of the axis that parts two ticks at least; most ticks at a grid's own values.
 _LEAST_GAP, _MOST_TICKS = 0.09, 7
 # Ratios of the ends of a logarithmic scale: up to the first it may have no round numbers, up to the second it has few
 # powers of ten.
 _NARROW, _FEW_DECADES = 4.0, 50.0
-# A grid from this ratio on is drawn on a logarithmic scale, if one of its gaps is more than half of the whole.
+# Numbers from this ratio of the largest to the smallest on may have a logarithmic scale.
 _WIDE = 8.0
 _MARGIN = 0.04
 
@@ -33,10 +35,26 @@ def in_short(value: Value) -> str:
     return str(value) if value != "" else "''"
 
 
-def tell_apart(values: Sequence[Value]) -> list[str]:
-    """Returns values as short texts that all differ: in full, where two would be the same."""
-    shorts = [shortened(in_short(value)) for value in values]
-    return shorts if len(set(shorts)) == len(shorts) else [repr(value) for value in values]
+def tell_apart(values: Sequence[Value], most: int = 24) -> list[str]:
+    """Returns values as short texts that all differ: as Python writes them, where two would not."""
+    shorts = [shortened(in_short(value), most) for value in values]
+    if len(set(shorts)) == len(shorts):
+        return shorts
+    return distinct([shortened(repr(value), most) for value in values])
+
+
+def column_labels(values: Sequence[Value], most: int) -> tuple[list[str], float]:
+    """Returns labels side by side, and the height in inches that they take more than a line: 0 unless they are upright.
+
+    Args:
+        values: The values.
+        most: The characters that have room side by side.
+    """
+    labels = tell_apart(values)
+    if not any(len(one + other) / 2 + 2 > most / len(labels) for one, other in pairwise([*labels, ""])):
+        return labels, 0.0
+    labels = tell_apart(values, _MOST_OF_UPRIGHT)
+    return labels, _PER_CHARACTER * max(map(len, labels))
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,11 @@ class ValueAxis:
         margin = (high - low) * _MARGIN or 0.5
         return low - margin, high + margin
 
+    @property
+    def label_height(self) -> float:
+        """The height in inches by which a picture grows so that its labels have room."""
+        return column_labels(self.values, _MOST_CHARACTERS)[1] if self.is_category else 0.0
+
     def apply(self, axes: "Axes") -> None:
         """Sets the scale, the limits and the ticks of the horizontal axis."""
         axes.set_xlabel(shortened(self.name) + (" (log scale)" if self.is_log else ""))
@@ -88,12 +111,9 @@ class ValueAxis:
         axes.set_xlim(*self.ends)
 
     def _name_categories(self, axes: "Axes") -> None:
-        labels = tell_apart(self.values)
-        room = _MOST_CHARACTERS / len(labels)
-        is_upright = any(len(one + other) / 2 + 2 > room for one, other in pairwise([*labels, ""]))
-        stride = -(-len(labels) // _MOST_UPRIGHT)
-        ticks = range(0, len(labels), stride)
-        axes.set_xticks(ticks, [shortened(labels[tick]) for tick in ticks], rotation=90 if is_upright else 0)
+        labels, height = column_labels(self.values, _MOST_CHARACTERS)
+        ticks = range(0, len(labels), -(-len(labels) // _MOST_UPRIGHT))
+        axes.set_xticks(ticks, [labels[tick] for tick in ticks], rotation=90 if height else 0)
         axes.grid(visible=False, axis="x")
 
     def _has_room(self) -> bool:
@@ -112,13 +132,26 @@ def of_space(name: str, space: Range | Choice) -> ValueAxis:
 
 def of_grid(name: str, values: tuple[Value, ...]) -> ValueAxis:
     """Returns the axis of a sweep: numbers at their size, anything else side by side."""
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return ValueAxis(name, values, is_grid=True, is_category=True, is_log=False)
-    numbers = sorted(map(float, values))
-    gaps = [b - a for a, b in pairwise(numbers)]
-    is_wide = numbers[0] > 0 and numbers[-1] >= _WIDE * numbers[0]
-    is_log = is_wide and max(gaps) > (numbers[-1] - numbers[0]) / 2
-    return ValueAxis(name, values, is_grid=True, is_category=False, is_log=is_log)
+    is_category = not are_numbers(values)
+    is_log = not is_category and _is_geometric(sorted(map(float, values)))
+    return ValueAxis(name, values, is_grid=True, is_category=is_category, is_log=is_log)
+
+
+def are_numbers(values: Sequence[Value]) -> bool:
+    """Tells whether all values are numbers, which have an order and a size."""
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _is_geometric(numbers: Sequence[float]) -> bool:
+    """Tells whether numbers range widely, and are more even on a logarithmic scale than on a linear one."""
+    if numbers[0] <= 0 or numbers[-1] < _WIDE * numbers[0]:
+        return False
+    return _unevenness([log(number) for number in numbers]) <= _unevenness(numbers)
+
+
+def _unevenness(places: Sequence[float]) -> float:
+    """Returns the largest gap between places as a share of all."""
+    return max(after - before for before, after in pairwise(places)) / (places[-1] - places[0])
 
 
 def scale_step_counts(axes: "Axes", counts: Sequence[float]) -> None:
