@@ -6,8 +6,8 @@ The time is that of 32 cells of `random_rows` (learning rate, width and rows), e
 the smoke settings of N=32, K=8, contained, in an evaluator that begins with the sweep.
 
 The map is of N=32, K=4 with the strategy's own values, with dense initial networks and with two inputs for each hidden
-unit. More width needs fewer rows: Edelman et al., "Pareto Frontiers in Neural Feature Learning" (arXiv 2309.03800). With
-other values of the optimiser it does not: those are measured beside it.
+unit. More width needs fewer rows: Edelman et al., "Pareto Frontiers in Neural Feature Learning" (arXiv 2309.03800).
+With other values of the optimiser it does not: those are measured beside it.
 """
 
 import os
