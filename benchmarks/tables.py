@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_table
+from benchmarks import gpu_table, sweep_table
 from benchmarks.machine import RESULTS
 
 _ROOT = Path(__file__).parent.parent
 # The pages that contain tables.
-PAGES = [_ROOT / "README.md", *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "trust"))]
+PAGES = [
+    _ROOT / "README.md",
+    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "sweeps", "trust")),
+]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -216,6 +219,9 @@ def render(text: str) -> str:
         "gpu sentence": gpu_sentence(),
         "throughput": throughput_table(load("throughput")),
         "gpu": gpu_table.tables(RESULTS),
+        "map": sweep_table.map_table(load("sweep")),
+        "other values sentence": sweep_table.other_sentence(load("sweep")),
+        "sweep sentence": sweep_table.time_sentence(load("sweep")),
     }
     for name, lines in tables.items():
         name = name if name.endswith("sentence") else f"{name} table"

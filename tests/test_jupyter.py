@@ -81,6 +81,10 @@ vecparity.evaluate("isolated_cube", "all", smoke=True, **settings)
 QUIET = """
 vecparity.evaluate("isolated_cube", progress=False, smoke=True, **settings | {"max_steps": 40})
 """
+SWEEP = """
+swept = vecparity.sweep("random_rows", {"hidden_width": [8, 16], "lr": [-1, 0.01]}, smoke=True, **settings)
+swept
+"""
 
 
 class _Client(NotebookClient):
@@ -182,6 +186,11 @@ def test_progress_is_one_display_that_is_updated(notebook: Notebook) -> None:
     assert shown.data["text/html"].count("<table") == 1
     assert shown.data["text/plain"].startswith("<3 evaluations:")
     assert 3 * 3 <= notebook.num_updates + 1 <= 3 * 3 + 4 * seconds, "at the turns, and four a second between them"
+    notebook.run(f"settings.pop('hidden_width')\n{SWEEP}")
+    progress, shown = notebook.outputs
+    assert progress.data["text/plain"].startswith("4 of 4 cells done; ")
+    assert shown.data["text/plain"] == "<Sweep of random_rows over 2 hidden_width x 2 lr: 4 cells, 2 without a score>"
+    assert shown.data["text/html"].count("no score") == 2
     notebook.run(QUIET)
     assert [output.output_type for output in notebook.outputs] == ["execute_result"]
     assert "<Evaluation of isolated_cube" in notebook.outputs[0].data["text/plain"]

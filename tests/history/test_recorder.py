@@ -21,6 +21,7 @@ from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
 from vecparity.evaluation import serialization
 from vecparity.history.database import VERSION
+from vecparity.history.recorder import Recorder
 from vecparity.history.store import History
 from vecparity.strategy.source import load
 from vecparity.training.engines import names as engine_names
@@ -356,3 +357,16 @@ def test_writers_killed_at_any_moment_leave_whole_records(run_eval: RunEval, tmp
         assert set(told) <= set(ids)
         assert len(ids) <= len(told) + 12  # those that were killed between the record and the word
         assert all(recorded.source == load("isolated_cube").source for recorded in history.evaluations(ids[-5:]))
+
+
+def test_a_recalled_evaluation_is_forgotten_once_it_is_recorded(tmp_path: Path) -> None:
+    evaluation = evaluate("isolated_cube", history=tmp_path / "history", **SHORT)
+    job = (load("isolated_cube"), 42)
+    with History(tmp_path / "history", create=True) as history:
+        recorder = Recorder(history, reuse=True)
+        recalled = recorder.recall(evaluation.config, evaluation.provenance)
+        assert recalled is not None
+        (sentence,) = recorder.record([recalled], [job])
+        assert "reused evaluation 1" in sentence
+        # The same id as that of the recalled one: such as another evaluation may get once it is gone.
+        assert recorder.record([recalled], [job]) == ["recorded as 2"]

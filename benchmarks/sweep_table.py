@@ -1,0 +1,46 @@
+"""Tables of the measurements of `benchmarks.sweep`; needs only Python."""
+
+from typing import Any
+
+_INITIALISATIONS = {0: "dense", 2: "2 active inputs"}
+
+
+def map_table(content: dict[str, Any]) -> list[str]:
+    """Tabulates the mean test accuracy by initialisation, width and rows, and the fewest rows that are learnt from."""
+    cells, least, learnt = content["map"]["cells"], content["map"]["least_rows"], content["map"]["learnt"]
+    rows = sorted({cell["num_examples"] for cell in cells})
+    accuracies: dict[tuple[int, int], dict[int, float]] = {}
+    for cell in cells:
+        key = cell["active_inputs"], cell["hidden_width"]
+        accuracies.setdefault(key, {})[cell["num_examples"]] = cell["test_accuracy"]
+    headings = ["initial weights", "width", *(f"{number:,}" for number in rows), f"above {learnt:g} from"]
+    lines = [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
+    for (active, width), by_rows in accuracies.items():
+        fewest = least[str(active)][str(width)]
+        shown = [f"{by_rows[number]:.2f}" for number in rows]
+        last = "none of these" if fewest is None else f"{fewest:,} rows"
+        lines.append(f"| {' | '.join([_INITIALISATIONS[active], str(width), *shown, last])} |")
+    settings = content["map"]["settings"]
+    lines += [
+        "",
+        f"Mean test accuracy of {settings['num_hidden_secrets']} secrets by training rows. The sweep of "
+        f"{len(cells)} cells took {content['map']['seconds']:.0f} s on {content['machine']['cores']} cores.",
+    ]
+    return lines
+
+
+def other_sentence(content: dict[str, Any]) -> list[str]:
+    """Says in a sentence how many rows each width needs with other values of the optimiser."""
+    other, learnt = content["other_values"], content["map"]["learnt"]
+    values = " and ".join(f"{name} {value:g}" for name, value in other["params"].items())
+    needs = ", ".join(f"{width} {rows or 'more than all'}" for width, rows in other["least_rows"].items())
+    return [f"With {values}, dense networks reach {learnt:g} from these numbers of rows, by width: {needs}."]
+
+
+def time_sentence(content: dict[str, Any]) -> list[str]:
+    """Says in a sentence how long 32 cells take."""
+    machine = content["machine"]
+    return [
+        "32 cells of learning rate, width (128 to 1024) and rows, each of 5 secrets x 3 orderings at `--smoke`, "
+        f"contained, take {content['best_seconds']:.0f} s on {machine['cores']} cores ({machine['processor']})."
+    ]
