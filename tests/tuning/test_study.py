@@ -13,7 +13,7 @@ from vecparity.strategy.parameters import Value  # noqa: E402
 from vecparity.strategy.space import Space  # noqa: E402
 from vecparity.tuning.objective import Pair  # noqa: E402
 from vecparity.tuning.sampling import SamplerName, require_optuna  # noqa: E402
-from vecparity.tuning.study import Outcome, Study  # noqa: E402
+from vecparity.tuning.study import Study, TrialOutcome  # noqa: E402
 
 SPACE: Space = {"kind": Choice("a", True, 2), "lr": Range(1e-3, 0.1, log=True), "rows": Range(1, 100)}
 NUMBERS: Space = {"lr": SPACE["lr"], "wd": Range(0.0, 1.0)}
@@ -32,9 +32,9 @@ def study(path: Path | None = None, space: Space = SPACE, sampler: SamplerName =
     return Study(path, {**IDENTITY, **change}, space, sampler, 1)
 
 
-def complete(value: Value) -> Outcome:
+def complete(value: Value) -> TrialOutcome:
     assert isinstance(value, float)
-    return Outcome("complete", value, value, 100.0, [Pair(0, 0, value, 100)])
+    return TrialOutcome("complete", value, value, 100.0, [Pair(0, 0, value, 100)])
 
 
 def play(study: Study, batches: int = 3, batch: int = 4) -> list[dict[str, Any]]:
@@ -72,9 +72,9 @@ def test_outcomes_are_kept(tmp_path: Path) -> None:
     pairs = [Pair(0, 1, 0.25, 7), Pair(1, 0, 0.75, 9)]
     with study(path) as own:
         (a, first), (b, _), (c, _) = own.ask(3)
-        own.tell(a, Outcome("complete", 0.49, 0.5, 8.0, pairs))
-        own.tell(b, Outcome("dropped", None, 0.1, 9.0, pairs[:1]))
-        told = own.tell(c, Outcome("failed", error="mine.py: words"))
+        own.tell(a, TrialOutcome("complete", 0.49, 0.5, 8.0, pairs))
+        own.tell(b, TrialOutcome("dropped", None, 0.1, 9.0, pairs[:1]))
+        told = own.tell(c, TrialOutcome("failed", error="mine.py: words"))
         assert (told.state, told.error, told.accuracy, told.num_runs) == ("failed", "mine.py: words", None, 0)
     with study(path) as again:
         assert [(trial.number, trial.state, trial.num_runs) for trial in again.trials] == [
@@ -101,6 +101,19 @@ def test_what_was_being_evaluated_is_asked_for_again(tmp_path: Path) -> None:
         assert [trial.number for trial in again.trials] == [1]
         values = [params for _, params in again.ask(4)]
     assert values[:3] == [asked[0][1], asked[2][1], asked[3][1]]
+
+
+def test_a_trial_without_values_is_left_and_no_seed_serves_twice(tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
+    with study(path, NUMBERS) as own:
+        own.first({"lr": 0.02})
+        own._study.ask()  # and no values are asked for, as where the process is killed
+        own._study.ask()
+    with study(path, NUMBERS) as again:
+        values = [params for _ in range(6) for _, params in again.ask(1)]
+    assert values[0]["lr"] == 0.02
+    assert len({str(params) for params in values}) == 6
+    assert len({params["wd"] for params in values}) == 6
 
 
 def test_a_study_begins_with_the_values_at_hand() -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from vecparity.analysis.by_secret import by_secret
 from vecparity.analysis.frames import import_pandas
 from vecparity.analysis.intervals import interval
-from vecparity.analysis.text_table import Heading, TextTable
 from vecparity.evaluation.result import Evaluation
 from vecparity.tuning.results import Cell, Sweep
 
@@ -88,22 +87,6 @@ def summary(sweep: Sweep) -> "pd.DataFrame":
         UsageError: pandas is not installed.
     """
     return _frame(summary_records(sweep), axis_names(sweep, SUMMARY_COLUMNS), SUMMARY_COLUMNS)
-
-
-def as_table(sweep: Sweep) -> TextTable:
-    """Returns the cells' figures as a table of texts."""
-    columns = [*map(Heading, sweep.axes), *(Heading(text, is_number=True) for text in ("accuracy", "95%", "steps"))]
-    rows = [_texts(record, list(sweep.axes)) for record in summary_records(sweep)]
-    return TextTable(repr(sweep)[1:-1], columns, rows, [])
-
-
-def _texts(record: Record, names: Sequence[str]) -> list[str]:
-    values = [str(value) for value in list(record.values())[: len(names)]]
-    if record["error"] is not None:
-        return [*values, "no score", "", ""]
-    low, high = record["accuracy_low"], record["accuracy_high"]
-    between = "" if low is None else f"{low:.4f} to {high:.4f}"
-    return [*values, f"{record['test_accuracy']:.4f}", between, f"{record['mean_steps']:,.0f}"]
 
 
 def _frame(records: Sequence[Record], names: Sequence[str], types: dict[str, str]) -> "pd.DataFrame":

@@ -30,8 +30,8 @@ _LEAST_FOR_IMPORTANCES = 20
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one setting of the parameters.
+class TrialOutcome:
+    """The outcome of one setting of the parameters.
 
     Attributes:
         state: See `Trial`.
@@ -92,11 +92,11 @@ class Study:
         """All finished trials, in the order of their numbers."""
         return [_trial(frozen) for frozen in self._finished()]
 
-    def known(self) -> dict[str, Outcome]:
+    def known(self) -> dict[str, TrialOutcome]:
         """Returns the outcomes of all finished trials, by their values (`params_key`)."""
         return {params_key(frozen.params): _outcome(frozen) for frozen in self._finished()}
 
-    def best(self) -> Outcome | None:
+    def best(self) -> TrialOutcome | None:
         """Returns the outcome of the best complete trial, if there is one."""
         complete = [outcome for outcome in self.known().values() if outcome.value is not None]
         return max(complete, key=lambda outcome: outcome.value or 0.0, default=None)
@@ -119,14 +119,17 @@ class Study:
 
     def ask(self, count: int) -> list[tuple[int, dict[str, Value]]]:
         """Returns the numbers and values of so many new trials; the same ones whenever the same trials came before."""
-        earlier = len(self._study.get_trials(deepcopy=False))
+        from optuna.trial import TrialState as State
+
+        # Trials that wait were given their values by an earlier sitting, and become some of those asked for.
+        earlier = sum(frozen.state != State.WAITING for frozen in self._study.get_trials(deepcopy=False))
         digest = hashlib.sha256(f"vecparity search 1|{self._seed}|{earlier}".encode()).digest()
         self._study.sampler = make_sampler(self._sampler, self._space, int.from_bytes(digest[:4], "big"))
         asked = [self._study.ask(self._distributions) for _ in range(count)]
         self._asked |= {trial.number: trial for trial in asked}
         return [(trial.number, trial.params) for trial in asked]
 
-    def tell(self, number: int, outcome: Outcome) -> Trial:
+    def tell(self, number: int, outcome: TrialOutcome) -> Trial:
         """Keeps what came of a trial, and returns the trial."""
         from optuna.trial import TrialState as State
 
@@ -194,7 +197,9 @@ class Study:
                 )
         for frozen in self._study.get_trials(deepcopy=False, states=(State.RUNNING,)):
             self._study.tell(frozen.number, state=State.FAIL)
-            self._study.enqueue_trial(frozen.params)
+            # A process may end before a trial has its values, or all of them.
+            if values := {**frozen.system_attrs.get("fixed_params", {}), **frozen.params}:
+                self._study.enqueue_trial(values)
 
 
 def _require_study(path: Path) -> None:
@@ -210,9 +215,9 @@ def _require_study(path: Path) -> None:
         raise UsageError(f"expected a study's file, got {path}, which holds something else")
 
 
-def _outcome(frozen: "FrozenTrial") -> Outcome:
+def _outcome(frozen: "FrozenTrial") -> TrialOutcome:
     kept = frozen.user_attrs
-    return Outcome(
+    return TrialOutcome(
         state=kept["state"],
         value=frozen.value if kept["state"] == "complete" else None,
         accuracy=kept.get("accuracy"),

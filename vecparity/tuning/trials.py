@@ -15,7 +15,7 @@ from vecparity.tuning.following import search_followers
 from vecparity.tuning.objective import objective, pairs
 from vecparity.tuning.racing import is_lost, stages
 from vecparity.tuning.results import Trial
-from vecparity.tuning.study import Outcome, Study
+from vecparity.tuning.study import Study, TrialOutcome
 
 
 @dataclass
@@ -75,12 +75,12 @@ class Loop:
                     if isinstance(outcome.error, MachineError):
                         raise outcome.error
                     errors.append(outcome.error)
-                    self._tell(by_values[key], Outcome("failed", error=str(outcome.error)))
+                    self._tell(by_values[key], TrialOutcome("failed", error=str(outcome.error)))
                 elif stage == self.config:
                     self._tell(by_values[key], self._complete(outcome))
                 elif best is not None and is_lost(pairs(outcome), best.pairs, self.config):
                     metrics = outcome.metrics
-                    dropped = Outcome("dropped", None, metrics.test_accuracy, metrics.mean_steps, pairs(outcome))
+                    dropped = TrialOutcome("dropped", None, metrics.test_accuracy, metrics.mean_steps, pairs(outcome))
                     self._tell(by_values[key], dropped)
                 else:
                     continue
@@ -92,12 +92,12 @@ class Loop:
         settings = {**self.job.settings, **(fewer if stage != self.config else {})}
         return replace(self.job, params={**self.job.params, **values}, settings=settings)
 
-    def _complete(self, evaluation: Evaluation) -> Outcome:
+    def _complete(self, evaluation: Evaluation) -> TrialOutcome:
         metrics = evaluation.metrics
         value = objective(metrics.test_accuracy, metrics.mean_steps, self.config)
-        return Outcome("complete", value, metrics.test_accuracy, metrics.mean_steps, pairs(evaluation))
+        return TrialOutcome("complete", value, metrics.test_accuracy, metrics.mean_steps, pairs(evaluation))
 
-    def _tell(self, numbers: Sequence[int], outcome: Outcome) -> None:
+    def _tell(self, numbers: Sequence[int], outcome: TrialOutcome) -> None:
         for number in numbers:
             self._note(self.study.tell(number, outcome))
 

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vecparity.cli.commands.search import SearchArguments
 from vecparity.cli.commands.search_output import show_search
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.keys import keep_key
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
+from vecparity.cli.search_arguments import SearchArguments
 from vecparity.cli.search_display import SearchDisplay
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.keywords import OptionKeywords
@@ -25,6 +25,7 @@ from vecparity.task.seeds import new_key, read_key
 from vecparity.tuning.following import SearchFollower
 from vecparity.tuning.ranges import parse_ranges
 from vecparity.tuning.results import Search, Trial
+from vecparity.tuning.search_page import write_search_report
 from vecparity.tuning.searching import search
 from vecparity.tuning.winners import can_seal
 
@@ -166,8 +167,6 @@ def _write(found: Search, output: Path | None, report: Path | None) -> int:
         else:
             say(f"wrote {output} ({best.sha256[:8]}); next: vecparity eval {shlex.quote(str(output))} --all-configs")
     if report is not None:
-        from vecparity.tuning.search_page import write_search_report
-
         write_search_report(found, report)
         say(f"wrote {report}")
     return status
