@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from browser import OUTSIDE, WIDE, Watched, rows, started
+from browser import OUTSIDE, WIDE, Watched, contrast, rows, started
 from conftest import SHORT
 from playwright.sync_api import Browser
 from sweeps import AXES, LRS, cell, sweep, with_failures
@@ -21,6 +21,7 @@ from sweeps import AXES, LRS, cell, sweep, with_failures
 from vecparity import evaluate
 from vecparity.analysis.intervals import interval
 from vecparity.errors import MachineError, UsageError
+from vecparity.report.heat_maps import COLOUR
 from vecparity.report.svg import drawing
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load
@@ -37,7 +38,7 @@ from vecparity.tuning.sweep_figures import (
     varied,
 )
 from vecparity.tuning.sweep_lines import LinePicture, line_picture
-from vecparity.tuning.sweep_maps import ends_of_scale, heat_map
+from vecparity.tuning.sweep_maps import FULL, ends_of_scale, heat_map
 from vecparity.tuning.sweep_page import sweep_page, write_sweep_report
 
 MEGABYTE = 1_000_000
@@ -188,6 +189,14 @@ def test_a_map_has_every_cell_of_the_grid() -> None:
     assert texts[12].startswith(f"wd 0.3, lr 0.01: accuracy {mean_of(best):.4f} (95% interval ")
     assert best.values == {"lr": 0.01, "wd": 0.3}
     assert "mean of 3 cells" in map_of(sweep({**AXES, "seed": (1, 2, 3)}), ("lr", "wd"))[0]
+
+
+@pytest.mark.parametrize(("paper", "text"), [("#ffffff", "#1b1f24"), ("#14171b", "#e6e9ec")])
+def test_numbers_can_be_read_on_the_fullest_cells(paper: str, text: str) -> None:
+    assert f"--paper:{paper.replace('#ffffff', '#fff')};--text:{text};" in sweep_page(sweep({"lr": LRS[:2]}))
+    below, letters = ([int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in (paper, text))
+    cell = tuple(round((1 - FULL) * one + FULL * 255 * own) for one, own in zip(below, COLOUR, strict=True))
+    assert contrast(tuple(letters), cell) >= 4.5
 
 
 def test_the_pairs_of_the_axes_that_matter_most_are_drawn() -> None:

@@ -14,7 +14,7 @@ from vecparity.report.svg import INK, to_svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_COLOUR = (0.12, 0.47, 0.75)  # bright enough for a dark page, dark enough for a light one
+COLOUR = (0.12, 0.47, 0.75)  # bright enough for a dark page, dark enough for a light one
 _WIDTH = 4.8
 _LEAST_HEIGHT, _MOST_HEIGHT, _PER_ROW = 1.7, 4.2, 0.12
 # Height beside the rows (axis title and scale) and height of a label, in inches.
@@ -144,17 +144,21 @@ def stride(count: int, most: int) -> int:
     return step
 
 
-def opacity() -> dict[str, Any]:
-    """Returns the look of an image in one colour, whose opacity is the value: none for the least, full for the most."""
+def opacity(full: float = 1.0) -> dict[str, Any]:
+    """Returns the look of an image in one colour, whose opacity is the value: none for the least value.
+
+    Args:
+        full: The opacity of the greatest value; less than 1 where text is to be read on it.
+    """
     from matplotlib.colors import LinearSegmentedColormap
 
-    colours = LinearSegmentedColormap.from_list("opacity", [(*_COLOUR, 0.0), (*_COLOUR, 1.0)])
+    colours = LinearSegmentedColormap.from_list("opacity", [(*COLOUR, 0.0), (*COLOUR, full)])
     return {"cmap": colours, "interpolation": "none", "aspect": "auto"}
 
 
-def draw_scale(axes: "Axes", least: float, most: float, name: str) -> None:
+def draw_scale(axes: "Axes", least: float, most: float, name: str, full: float = 1.0) -> None:
     """Draws the scale of opacities as a strip of its own."""
-    axes.imshow(np.linspace(least, most, 64)[None], extent=(least, most, 0, 1), **opacity())
+    axes.imshow(np.linspace(least, most, 64)[None], extent=(least, most, 0, 1), **opacity(full))
     axes.set(xlabel=name, yticks=[])
 
 

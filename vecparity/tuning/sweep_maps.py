@@ -18,6 +18,8 @@ from vecparity.tuning.value_axes import are_numbers, column_labels, in_short, te
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# Opacity of the greatest value: cells' numbers can be read on it, in light and dark.
+FULL = 0.6
 # Height beside the rows, and of a row, in inches; least and most height.
 _BESIDE_ROWS, _PER_ROW, _LEAST_HEIGHT, _MOST_HEIGHT = 1.2, 0.26, 2.3, 5.2
 # Most rows and columns whose cells have room for their number, most labels of rows and of columns.
@@ -69,7 +71,7 @@ def heat_map(
     figure = Figure(figsize=(WIDTH, height))
     panel, scale = figure.subplots(2, height_ratios=[height - 0.75, 0.09])
     values = np.array([[np.nan if each.mean is None else each.mean for each in row] for row in points])
-    panel.imshow(values, vmin=ends[0], vmax=ends[1], **opacity())
+    panel.imshow(values, vmin=ends[0], vmax=ends[1], **opacity(FULL))
     if num_rows <= _MOST_NUMBERED_ROWS and num_columns <= _MOST_NUMBERED_COLUMNS:
         _write_numbers(panel, values, quantity)
     _mark_empty(panel, points)
@@ -144,7 +146,7 @@ def _name_rows(panel: "Axes", values: Sequence[Value]) -> None:
 def _draw_scale(scale: "Axes", ends: tuple[float, float], quantity: Quantity) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    draw_scale(scale, *ends, "mean test accuracy" if quantity == "accuracy" else "mean steps")
+    draw_scale(scale, *ends, "mean test accuracy" if quantity == "accuracy" else "mean steps", FULL)
     scale.xaxis.set_major_locator(MaxNLocator(5))
     if quantity == "steps":
         scale.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
