@@ -70,6 +70,8 @@ def test_a_table_for_people_and_others_for_programs(run_command: RunCommand) -> 
     assert markdown.splitlines()[0].startswith("| hidden_width | num_examples |")
     _, text, _ = run_command("sweep", "random_rows", *OVER, *SHORT, "--format", "csv", "--random", "2")
     assert len(rows_of(text)) == 2
+    _, sizes, _ = run_command("sweep", "random_rows", "--over", "n_features=8,9", *SHORT[2:])
+    assert sizes.startswith("random_rows: protocol full, seed 42, 2 cells in ")
 
 
 def test_cells_that_fail_are_shown_and_decide_the_status(run_command: RunCommand, tmp_path: Path) -> None:

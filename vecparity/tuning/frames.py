@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # A run that misses fewer test rows than this share knows the parity.
 SOLVED = 0.99
 
+# Rows of the table that a notebook shows.
+_MOST_ROWS = 60
+
 # The columns behind those of the axes, with pandas' types: a failed cell has no figures.
 RUN_COLUMNS = {
     "secret_index": "Int64",
@@ -71,8 +74,7 @@ def axis_names(sweep: Sweep, columns: Iterable[str]) -> list[str]:
 
 
 def runs(sweep: Sweep) -> "pd.DataFrame":
-    """Makes a tidy pandas frame with a row for each run; this function is `Sweep.runs`. For its columns see
-    `run_records`.
+    """Makes the frame of `run_records`; this function is `Sweep.runs`.
 
     Raises:
         UsageError: pandas is not installed.
@@ -81,8 +83,7 @@ def runs(sweep: Sweep) -> "pd.DataFrame":
 
 
 def summary(sweep: Sweep) -> "pd.DataFrame":
-    """Makes a pandas frame with a row for each cell; this function is `Sweep.summary`. For its columns see
-    `summary_records`.
+    """Makes the frame of `summary_records`; this function is `Sweep.summary`.
 
     Raises:
         UsageError: pandas is not installed.
@@ -91,10 +92,12 @@ def summary(sweep: Sweep) -> "pd.DataFrame":
 
 
 def as_table(sweep: Sweep) -> TextTable:
-    """Returns the cells' figures as a table of texts."""
+    """Returns the figures of the first cells as a table of texts."""
     columns = [*map(Heading, sweep.axes), *(Heading(text, is_number=True) for text in ("accuracy", "95%", "steps"))]
     rows = [_texts(record, list(sweep.axes)) for record in summary_records(sweep)]
-    return TextTable(repr(sweep)[1:-1], columns, rows, [])
+    more = len(rows) - _MOST_ROWS
+    notes = [f"{more:,} more cells: summary has all"] if more > 0 else []
+    return TextTable(repr(sweep)[1:-1], columns, rows[:_MOST_ROWS], notes)
 
 
 def _texts(record: Record, names: Sequence[str]) -> list[str]:
