@@ -83,7 +83,7 @@ install_import_hook([f"vecparity.{module}" for module in _BEHIND_THE_BORDER], "b
 from vecparity import Evaluation, evaluate  # noqa: E402
 from vecparity.cli.commands import evaluate as evaluate_command  # noqa: E402
 from vecparity.cli.main import main  # noqa: E402
-from vecparity.evaluation import preparation  # noqa: E402
+from vecparity.evaluation import pipeline, preparation  # noqa: E402
 from vecparity.inspection import checking  # noqa: E402
 from vecparity.kernels.cpu import native  # noqa: E402
 from vecparity.sandbox import levels  # noqa: E402
@@ -206,6 +206,7 @@ def servers() -> Iterator[Servers]:
     servers = Servers()
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(preparation, "Sandbox", servers.sandbox)
+        patched.setattr(pipeline, "Sandbox", servers.sandbox)
         patched.setattr(checking, "Sandbox", servers.sandbox)
         yield servers
     servers.close()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.tuning.results import Search, Sweep
+    from vecparity.tuning.searching import search
 
 __all__ = [
     "Check",
@@ -54,6 +55,7 @@ __all__ = [
     "evaluate_many",
     "leaderboard",
     "parity_labels",
+    "search",
     "sweep",
     "task_config",
     "write_report",
@@ -87,6 +89,7 @@ _WHERE = {
     "evaluate_many": "api",
     "leaderboard": "api",
     "parity_labels": "task.dataset",
+    "search": "tuning.searching",
     "sweep": "api",
     "task_config": "task.config",
     "write_report": "report",

@@ -24,7 +24,8 @@ from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load_all
 from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig
 from vecparity.tuning import frames
-from vecparity.tuning.results import Sweep
+from vecparity.tuning.notebook import search_fragment, sweep_fragment
+from vecparity.tuning.results import Search, Sweep
 from vecparity.tuning.sweeping import sweep
 
 __all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard", "sweep"]
@@ -37,7 +38,8 @@ Comparison._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Comparisons._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Leaderboard._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Sweep.runs, Sweep.summary = property(frames.runs), property(frames.summary)  # type: ignore[method-assign, assignment]
-Sweep.as_table, Sweep._repr_html_ = frames.as_table, notebook.tabulated  # type: ignore[method-assign, assignment]
+Search._repr_html_ = search_fragment  # type: ignore[method-assign]
+Sweep._repr_html_ = sweep_fragment  # type: ignore[method-assign]
 
 
 @overload

@@ -18,6 +18,9 @@ from vecparity.evaluation.pipeline import Pipeline
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder, require_reusable
 from vecparity.history.store import History
+from vecparity.strategy.source import Strategy, load
+from vecparity.strategy.space import Space
+from vecparity.task.config import OptimizerConfig
 
 Item = TypeVar("Item")
 
@@ -91,6 +94,21 @@ class Evaluator:
     def stop(self) -> None:
         """Stops the evaluation in progress soon, from any thread; its thread gets an `InterruptedTrainingError`."""
         self._is_stopping.set()
+
+    def space(self, strategy: str | Path | Strategy) -> Space:
+        """Returns the ranges that a strategy's functions declare for their parameters (`Range`, `Choice`), by name.
+
+        Raises:
+            UsageError: The strategy cannot be read.
+            InvalidStrategyError: The strategy does not load, or a range is invalid.
+            StrategyFailedError: Its file hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        return self._pipeline.space(strategy if isinstance(strategy, Strategy) else load(strategy))
+
+    def optimizer_config(self, job: Job) -> OptimizerConfig:
+        """Returns the hyperparameters of a job's first run. For errors see `space`."""
+        return self._pipeline.optimizer_config(to_task(0, job, self._options))
 
     def map(self, jobs: Iterable[Job]) -> Iterator[Outcome]:
         """Yields the outcome of each job, in order, as soon as the earlier ones are done.

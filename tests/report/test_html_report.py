@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Watched, rows, started
+from browser import OUTSIDE, WIDE, Watched, colour, contrast, luminance, rows, started
 from made import changed, made
 from playwright.sync_api import Browser, Page
 
@@ -65,26 +65,10 @@ def milliseconds(page: Page) -> float:
     return taken
 
 
-def colour(page: Page, selector: str, what: str) -> tuple[int, ...]:
-    text = page.locator(selector).first.evaluate(f"element => getComputedStyle(element).{what}")
-    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])
-
-
 def colour_of_series(page: Page, number: int) -> tuple[int, ...]:
     """The colour of an element that has a series' colour for its own."""
     page.locator("footer").evaluate("(one, colour) => one.style.outlineColor = colour", f"var(--series-{number})")
     return colour(page, "footer", "outlineColor")
-
-
-def luminance(rgb: tuple[int, ...]) -> float:
-    """Relative luminance. Source: WCAG 2.2."""
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in (c / 255 for c in rgb)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
-    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def test_it_renders_and_asks_for_nothing(opened: Opened) -> None:
@@ -191,24 +175,6 @@ def test_a_phone_scrolls_down_only(browser: Browser, opened: Opened) -> None:
     # Were tables not in boxes of their own, this would be seen.
     watched.page.add_style_tag(content=".scroll { overflow: visible !important }")
     assert watched.page.evaluate("document.documentElement.scrollWidth") > 360
-
-
-# The texts of pictures that stand out of their picture, by a pixel or more.
-OUTSIDE = """
-() => [...document.querySelectorAll("figure svg")].flatMap(picture => {
-  const box = picture.getBoundingClientRect();
-  return [...picture.querySelectorAll("text")].filter(text => {
-    const own = text.getBoundingClientRect();
-    return own.left < box.left - 1 || own.right > box.right + 1 || own.top < box.top - 1 || own.bottom > box.bottom + 1;
-  }).map(text => text.textContent);
-})
-"""
-# Elements that are wider than the page, unless a box around them scrolls.
-WIDE = """
-() => [...document.body.querySelectorAll("*")].filter(one =>
-  !one.closest(".scroll, .source pre, title") && one.getBoundingClientRect().right > innerWidth + 0.5
-).map(one => one.tagName + one.className)
-"""
 
 
 def test_nothing_is_cut_off_at_360_pixels(browser: Browser, diverged: Evaluation, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import torch
 from own_sandbox import OwnSandbox
 from processes import Child, await_that
 
-from vecparity import Evaluator
+from vecparity import Choice, Evaluator, Range
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
 from vecparity.sandbox import levels, limits, privileges, protocol, start
 from vecparity.sandbox.conversation import Conversation, EndedError
@@ -32,6 +32,7 @@ from vecparity.sandbox.protocol import ENDED, HEADER, ForgedError, Request
 from vecparity.sandbox.start import Ahead
 from vecparity.strategy import interface
 from vecparity.strategy.source import Strategy, bundled, load
+from vecparity.strategy.space import Space
 from vecparity.task import dataset as data
 from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.task.dataset import Dataset
@@ -165,6 +166,44 @@ def test_networks_of_another_length_are_refused(change: int) -> None:
     payload = bytearray(b"".join(protocol.encode_parameters([params], [[optimizer]])) + bytes(1))[: change - 1 or None]
     with pytest.raises(ForgedError, match=f"{len(payload) - change} bytes, got {len(payload)}"):
         protocol.decode_parameters(payload, request(run_seeds=[1]))
+
+
+def test_ranges_make_the_trip_unchanged() -> None:
+    space: Space = {"lr": Range(1e-3, 0.1, log=True), "rows": Range(1, 2**62), "é": Choice(True, 0.5, "a", -3)}
+    (payload,) = protocol.encode_space(space)
+    asked = Request(BUNDLED, CONFIG, Limits(), 1)
+    assert (asked.reply_kind, len(payload) <= asked.most_reply_bytes) == (b"S", True)
+    made = protocol.decode_space(bytearray(payload), asked)
+    assert made == space
+    assert repr(made) == repr(space)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"[]",
+        b'{"a": 1}',
+        b'{"a": {"type": "code", "low": 0}}',
+        b'{"a": {"type": "range", "low": 1, "high": 0, "log": false}}',
+        b'{"a": {"type": "range", "low": 0, "high": 1e999, "log": false}}',
+        b'{"a": {"type": "range", "low": 0, "high": 1, "log": 1}}',
+        b'{"a": {"type": "choice", "values": [1]}}',
+        b'{"a": {"type": "choice", "values": [1, null]}}',
+        b'{"a": {"type": "choice", "values": ["a\\n", "b"]}}',
+        b"\xff" * 10,
+        b"[" * 100_000,
+    ],
+)
+def test_what_are_no_ranges_is_refused(payload: bytes) -> None:
+    with pytest.raises(ForgedError, match="ranges of parameters, got others: "):
+        protocol.decode_space(bytearray(payload), Request(BUNDLED, CONFIG, Limits(), 1))
+
+
+def test_more_ranges_than_anybody_needs_are_refused() -> None:
+    space = {f"a{index}": Choice(*(f"{index}{'x' * 190}" for index in range(1000))) for index in range(6)}
+    with pytest.raises(InvalidStrategyError, match="expected ranges of at most 1048576 bytes, got"):
+        protocol.encode_space(space)
 
 
 def test_words_move_no_cursor() -> None:

@@ -3,20 +3,18 @@
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from threading import Event, Thread
 from typing import IO, cast
 
 from rich.console import RenderableType
 from rich.progress import Task
 from rich.text import Text
 
-from vecparity.cli.messages import fail_to_print, say
+from vecparity.cli.each_minute import EachMinute
+from vecparity.cli.messages import fail_to_print
 from vecparity.cli.output import PlainConsole, plain_text
 from vecparity.cli.standard_streams import Lossy
 from vecparity.progress.table import ProgressTable, duration, seconds_left, stage
 from vecparity.task.config import TaskConfig
-
-_SECONDS_BETWEEN_LINES = 60.0
 
 
 class Display(ProgressTable):
@@ -55,22 +53,19 @@ class Display(ProgressTable):
             redirect_stdout=False,
         )
         self.status = 0
-        self._has_lines = enabled is None and not self.is_live
-        self._is_over = Event()
-        self._speaker = Thread(target=self._say_each_minute, daemon=True)
+        self._lines = EachMinute(self._line) if enabled is None and not self.is_live else None
 
     def start(self) -> None:
         """Starts the live table, or the lines."""
         super().start()
-        if self._has_lines:
-            self._speaker.start()
+        if self._lines:
+            self._lines.start()
 
     def stop(self) -> None:
         """Stops the live table, or the lines."""
         super().stop()
-        if self._has_lines:
-            self._is_over.set()
-            self._speaker.join()
+        if self._lines:
+            self._lines.stop()
 
     def write(self, lines: Iterable[str]) -> None:
         """Writes lines to standard output; above the display if both are on a terminal."""
@@ -91,10 +86,8 @@ class Display(ProgressTable):
         elif always:
             Lossy(sys.stderr).write(plain_text(table))
 
-    def _say_each_minute(self) -> None:
-        while not self._is_over.wait(_SECONDS_BETWEEN_LINES):
-            if stage(self.current) in ("preparing", "training"):
-                say(_in_words(self.current))
+    def _line(self) -> str | None:
+        return _in_words(self.current) if stage(self.current) in ("preparing", "training") else None
 
 
 def _in_words(task: Task) -> str:

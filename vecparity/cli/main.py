@@ -27,6 +27,12 @@ _COMMANDS = {
         "0: of identical strategies, accuracy in about 1 of 20 comparisons and steps in about 1 of 20, so that either "
         "is in about 1 of 10."
     ),
+    "search": (
+        "Look for the best values of a strategy's parameters.\n\n"
+        "    vecparity search mine.py --tune lr=1e-3:1e-1:log wd=0:1 --trials 200 --study mine.db -o best.py\n\n"
+        "All trials share secrets, orderings and seeds, and many train together. The best are evaluated anew, on "
+        "secrets that the search has not seen. Needs pip install 'vecparity[search]'."
+    ),
     "sweep": (
         "Evaluate a strategy at every point of a grid.\n\n"
         "    vecparity sweep mine.py --over lr=0.001,0.01 --over hidden_width=128:1024:4:log --csv runs.csv"

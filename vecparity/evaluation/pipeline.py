@@ -24,7 +24,10 @@ from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.resumption import notes_of
 from vecparity.sandbox import levels
 from vecparity.sandbox.log import StrategyLog
-from vecparity.sandbox.pool import Pool
+from vecparity.sandbox.pool import Pool, Sandbox
+from vecparity.strategy.source import Strategy
+from vecparity.strategy.space import Space
+from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.training import reference
 from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
@@ -84,6 +87,24 @@ class Pipeline:
         background.submit(pool.warm_up, again=False)
         if any(task.audit != "off" for task in tasks):
             background.submit(pool.warm_up, again=True)
+
+    def space(self, strategy: Strategy) -> Space:
+        """Returns the ranges that a strategy's functions declare for their parameters.
+
+        Raises:
+            InvalidStrategyError: The strategy does not load, or a range is invalid.
+            StrategyFailedError: Its file hit a limit, or ended its process.
+            MachineError: The sandbox does not work.
+        """
+        with self._resources.log.noted(strategy.sha256):
+            return Sandbox(self._resources.pool, strategy, {}).space(TaskConfig())
+
+    def optimizer_config(self, task: Task) -> OptimizerConfig:
+        """Returns the hyperparameters of a task's first run; raises what `space` does."""
+        sandbox = Sandbox(self._resources.pool, task.strategy, task.parameters.arguments)
+        with self._resources.log.noted(task.strategy.sha256):
+            ((_, optimizer),) = sandbox.initialise(task.config, [task.seeds.run_seed(task.config, 0, 0)])
+        return optimizer
 
     def run(
         self,

@@ -146,6 +146,15 @@ def recorder(
         UsageError: The requested file is not a history, or belongs to a newer version.
         MachineError: The requested file is damaged or cannot be written.
     """
+    with opened(path, enabled=enabled, warn=warn) as history:
+        yield Recorder(history, reuse=reuse, goes_on=goes_on)
+
+
+@contextmanager
+def opened(
+    path: Path | None, *, enabled: bool = True, warn: Callable[[str], None] = warnings.warn
+) -> Iterator[History | None]:
+    """Opens the history for a command, or None without one; for arguments and errors see `recorder`."""
     try:
         history = History(path, create=True) if enabled else None
     except (UsageError, MachineError) as error:
@@ -154,4 +163,4 @@ def recorder(
         warn(f"evaluations are not recorded: {error}")
         history = None
     with history or nullcontext():
-        yield Recorder(history, reuse=reuse, goes_on=goes_on)
+        yield history

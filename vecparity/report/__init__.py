@@ -1,6 +1,6 @@
 """Reports on evaluations: one HTML file that opens anywhere, without a network."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from vecparity.errors import MachineError, UsageError
@@ -8,7 +8,7 @@ from vecparity.evaluation.result import Evaluation, listed
 from vecparity.files import to_path, write_whole
 from vecparity.report.page import html
 
-__all__ = ["html", "write_report"]
+__all__ = ["html", "write_page", "write_report"]
 
 
 def write_report(
@@ -26,10 +26,24 @@ def write_report(
         UsageError: There are no evaluations, Matplotlib is not installed, or the path names no file.
         MachineError: The file cannot be written.
     """
+    write_page(lambda: html(listed(evaluations), sources), path)
+
+
+def write_page(make: Callable[[], str], path: str | Path) -> None:
+    """Writes a page to one file.
+
+    Args:
+        make: Makes the page, once the path is known to be one.
+        path: The file to write. If writing fails, the file keeps its earlier content.
+
+    Raises:
+        UsageError: The path names no file.
+        MachineError: The file cannot be written.
+    """
     path = to_path(path, "the report's path")
     if not path.name:
         raise UsageError(f"the report must be written to a file, got {str(path)!r}")
-    text = html(listed(evaluations), sources)
+    text = make()
     try:
         write_whole(path, text.encode())
     except OSError as error:

@@ -51,7 +51,7 @@ def _verdict(results: Sequence[StrategyResult]) -> list[str]:
         return _alone(results[0])
     ranked = sorted((result for result in results if not result.obstacle), key=_rank)
     obstacles = [f"{result.name} ({result.obstacle})" for result in results if result.obstacle]
-    left_out = [f"Not ranked: {_listed(obstacles)}."] if obstacles else []
+    left_out = [f"Not ranked: {listed(obstacles)}."] if obstacles else []
     if not ranked:
         return left_out
     if len(ranked) == 1:
@@ -76,7 +76,7 @@ def _alone(result: StrategyResult) -> list[str]:
     obstacle = f" Not to be ranked: {result.obstacle}." if result.obstacle else ""
     return [
         f"{result.name} {_learning(result)}, in {steps:,.0f} steps on average.",
-        f"Test accuracy: {_listed([f'{_accuracy(result, label)} on {label}' for label in result.figures])}.{obstacle}",
+        f"Test accuracy: {listed([f'{_accuracy(result, label)} on {label}' for label in result.figures])}.{obstacle}",
     ]
 
 
@@ -96,7 +96,7 @@ def _learning(result: StrategyResult) -> str:
     levels: dict[str, list[str]] = {}
     for label, figures in result.figures.items():
         levels.setdefault(_level(figures), []).append(label)
-    return _listed([f"{level} {_listed(labels)}" for level, labels in levels.items()])
+    return listed([f"{level} {listed(labels)}" for level, labels in levels.items()])
 
 
 def _level(figures: ConfigurationFigures) -> str:
@@ -129,7 +129,7 @@ def _against(baseline: StrategyResult, other: StrategyResult) -> str:
         except VecparityError as error:
             words = f"not compared ({error})"
         labels_by_words.setdefault(words, []).append(label)
-    return "; ".join(f"{words} on {_listed(labels)}" for words, labels in labels_by_words.items())
+    return "; ".join(f"{words} on {listed(labels)}" for words, labels in labels_by_words.items())
 
 
 def _differences(comparison: Comparison) -> str:
@@ -142,5 +142,6 @@ def _compared(baseline: StrategyResult, other: StrategyResult, label: str) -> Co
     return compare(baseline.evaluations[label], other.evaluations[label], names=(baseline.name, other.name))
 
 
-def _listed(parts: Sequence[str]) -> str:
+def listed(parts: Sequence[str]) -> str:
+    """Returns parts of a sentence with commas, and "and" before the last."""
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]

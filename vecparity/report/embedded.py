@@ -21,13 +21,18 @@ def embedded(evaluations: Sequence[Evaluation]) -> Markup:
 
     Curves, densities and weights are rounded to 6 decimals; metrics and results are unchanged.
     If all curves together have more than about 24 000 points, only every n-th window is kept, with n in
-    ``curves.every``; `serialization.from_document` reads such a document too. Every ``<`` is escaped, so that a
-    strategy's name cannot end the element.
+    ``curves.every``; `serialization.from_document` reads such a document too.
     """
     most = max(_FEWEST_OF_ONE, _MOST_POINTS // len(evaluations))
-    text = json.dumps(
-        [_thinned(evaluation, most) for evaluation in evaluations], allow_nan=False, separators=(",", ":")
-    )
+    return as_script([_thinned(evaluation, most) for evaluation in evaluations])
+
+
+def as_script(content: Any) -> Markup:
+    """Writes plain values as JSON for a ``<script>`` of data.
+
+    Every ``<`` is escaped, so that a strategy's name cannot end the element.
+    """
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", r"\u003c"))
 
 

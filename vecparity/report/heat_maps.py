@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
@@ -82,19 +82,13 @@ def _heat_map(
     marks: Sequence[tuple[int, int]] = (),
     border: int | None = None,
 ) -> Markup:
-    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
 
     num_rows, num_features = values.shape
     height = min(_MOST_HEIGHT, max(_LEAST_HEIGHT, 1.0 + _PER_ROW * num_rows))
     figure = Figure(figsize=(_WIDTH, height))
     axes, scale = figure.subplots(2, height_ratios=[height - 0.75, 0.09])
-    look = {
-        "cmap": LinearSegmentedColormap.from_list("opacity", [(*_COLOUR, 0.0), (*_COLOUR, 1.0)]),
-        "interpolation": "none",
-        "aspect": "auto",
-    }
-    axes.imshow(values, vmin=0, vmax=most, **look)
+    axes.imshow(values, vmin=0, vmax=most, **opacity())
     for row, text in enumerate(texts):
         (bar,) = axes.barh(row, num_features, height=1.0, left=-0.5, color="none")
         describe_marks(bar, text)
@@ -109,15 +103,13 @@ def _heat_map(
     if border is not None and border < num_features:
         axes.axvline(border - 0.5, color=INK, linewidth=1.0)
     axes.set(xlabel=words[0])
-    axes.set_xticks(range(0, num_features, _stride(num_features, _MOST_COLUMN_LABELS)))
+    axes.set_xticks(range(0, num_features, stride(num_features, _MOST_COLUMN_LABELS)))
     rows_are = _name_rows(axes, places, int((height - _BESIDE_ROWS) / _PER_LABEL))
-    scale.imshow(np.linspace(0, most, 64)[None], extent=(0, most, 0, 1), **look)
-    scale.set(xlabel=words[1], yticks=[])
+    draw_scale(scale, 0, most, words[1])
     axes.set_xlim(-0.5, num_features - 0.5)
     axes.set_ylim(num_rows - 0.5, -0.5)
     for panel in (axes, scale):
-        panel.grid(visible=False)
-        _frame(panel)
+        frame(panel)
     return to_svg(figure, prefix, f"heat map: {words[1]}, one {rows_are} a row, one feature a column")
 
 
@@ -130,7 +122,7 @@ def _name_rows(axes: "Axes", places: Sequence[tuple[int, int | None]], most: int
         axes.set_yticks(range(len(places)), [f"{secret}/{ordering}" for secret, ordering in places])
         axes.set_ylabel("secret/\nordering")
     else:
-        labelled = list(blocks.items())[:: _stride(len(blocks), most)]
+        labelled = list(blocks.items())[:: stride(len(blocks), most)]
         axes.set_yticks([(rows[0] + rows[-1]) / 2 for _, rows in labelled], [str(secret) for secret, _ in labelled])
         axes.set_ylabel("secret")
     if len(blocks) == len(places):
@@ -144,7 +136,7 @@ def _of_others(values: ByFeature) -> str:
     return "" if values.others is None else f", {values.others:.4g} of the others"
 
 
-def _stride(count: int, most: int) -> int:
+def stride(count: int, most: int) -> int:
     """Returns the smallest of 1, 2, 5, 10 and so on that leaves at most ``most`` labels."""
     step, factors = 1, cycle((2.0, 2.5, 2.0))
     while count > step * most:
@@ -152,7 +144,23 @@ def _stride(count: int, most: int) -> int:
     return step
 
 
-def _frame(axes: "Axes") -> None:
+def opacity() -> dict[str, Any]:
+    """Returns the look of an image in one colour, whose opacity is the value: none for the least, full for the most."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    colours = LinearSegmentedColormap.from_list("opacity", [(*_COLOUR, 0.0), (*_COLOUR, 1.0)])
+    return {"cmap": colours, "interpolation": "none", "aspect": "auto"}
+
+
+def draw_scale(axes: "Axes", least: float, most: float, name: str) -> None:
+    """Draws the scale of opacities as a strip of its own."""
+    axes.imshow(np.linspace(least, most, 64)[None], extent=(least, most, 0, 1), **opacity())
+    axes.set(xlabel=name, yticks=[])
+
+
+def frame(axes: "Axes") -> None:
+    """Frames an image, which has no grid."""
+    axes.grid(visible=False)
     axes.spines[:].set_visible(True)
     axes.spines[:].set_linewidth(0.5)
     axes.tick_params(width=0.5, length=2.5)

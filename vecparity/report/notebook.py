@@ -53,4 +53,9 @@ def evaluations(every: Sequence[Evaluation], /) -> str:
 
 def tabulated(shown: Tabular, /) -> str:
     """Returns the table of comparisons or of a leaderboard, with the sentences below it."""
-    return environment().get_template("notebook.table.html.j2").render(table=shown.as_table())
+    return table(shown.as_table())
+
+
+def table(shown: TextTable) -> str:
+    """Returns a table of texts, its title above and its sentences below."""
+    return environment().get_template("notebook.table.html.j2").render(table=shown)

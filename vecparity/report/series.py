@@ -20,24 +20,16 @@ _OF_CONFIGURATION = {"n_features", "secret_size"}
 
 
 @dataclass(frozen=True)
-class Series:
-    """One evaluation as it is drawn.
+class Look:
+    """The colour, marker and line style of a line.
 
     Attributes:
-        strategy: Name of its strategy with the parameters, distinct from the report's other strategies.
-        name: The strategy's name, with the seed if the report has the strategy under several seeds.
-        short: The name of at most 24 characters, distinct from the report's other series.
         number: Index of its colour.
         style: Index of its line style and marker.
-        evaluation: The evaluation.
     """
 
-    strategy: str
-    name: str
-    short: str
     number: int
     style: int
-    evaluation: Evaluation
 
     @property
     def colour(self) -> str:
@@ -57,6 +49,28 @@ class Series:
         return (0.0, self.dashes) if self.dashes else "solid"
 
 
+@dataclass(frozen=True)
+class Series(Look):
+    """One evaluation as it is drawn.
+
+    Attributes:
+        strategy: Name of its strategy with the parameters, distinct from the report's other strategies.
+        name: The strategy's name, with the seed if the report has the strategy under several seeds.
+        short: The name of at most 24 characters, distinct from the report's other series.
+        evaluation: The evaluation.
+    """
+
+    strategy: str
+    name: str
+    short: str
+    evaluation: Evaluation
+
+
+def look(number: int) -> Look:
+    """Returns the look of one line among several; looks repeat after 48."""
+    return Look(number % len(SERIES), (number + number // len(SERIES)) % len(_DASHES))
+
+
 def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
     """Names evaluations and gives them colours, in order; the same over configurations.
 
@@ -74,10 +88,10 @@ def tell_apart(evaluations: Sequence[Evaluation]) -> list[Series]:
         (strategy, seed): f"{strategy}, seed {seed}" if len(seeds[strategy]) > 1 else strategy
         for strategy, seed in places
     }
-    shorts = dict(zip(names, _distinct([shortened(name) for name in names.values()]), strict=True))
-    numbers = {place: number for number, place in enumerate(names)}
+    shorts = dict(zip(names, distinct([shortened(name) for name in names.values()]), strict=True))
+    looks = {place: look(number) for number, place in enumerate(names)}
     return [
-        Series(place[0], names[place], shorts[place], *_look(numbers[place]), evaluation)
+        Series(looks[place].number, looks[place].style, place[0], names[place], shorts[place], evaluation)
         for place, evaluation in zip(places, evaluations, strict=True)
     ]
 
@@ -95,20 +109,14 @@ def run_name(entry: Series, secret: int, ordering: int) -> str:
     return f"{entry.name}, {place(secret, ordering)}"
 
 
-def shortened(name: str) -> str:
-    """Returns a name of at most 24 characters, shortened in the middle if it is longer."""
-    head, tail = _MOST_CHARACTERS // 2, _MOST_CHARACTERS // 2 - 1
-    return name if len(name) <= _MOST_CHARACTERS else f"{name[:head]}…{name[-tail:]}"
+def shortened(name: str, most: int = _MOST_CHARACTERS) -> str:
+    """Returns a name of at most so many characters, an even number, shortened in the middle if it is longer."""
+    return name if len(name) <= most else f"{name[: most // 2]}…{name[1 - most // 2 :]}"
 
 
 def place(secret: int, ordering: int) -> str:
     """Names a run within its evaluation."""
     return f"secret {secret}, ordering {ordering}"
-
-
-def _look(number: int) -> tuple[int, int]:
-    """Returns the indices of a series' colour and style; both together repeat after 48 series."""
-    return number % len(SERIES), (number + number // len(SERIES)) % len(_DASHES)
 
 
 def _strategy_names(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -130,7 +138,7 @@ def _strategy_names(evaluations: Sequence[Evaluation]) -> list[str]:
         for key in alike:
             distinction = ", ".join(key[column] for column in differing)
             named[key] = visible(f"{title} ({distinction})" if distinction else title)
-    return [dict(zip(named, _distinct(list(named.values())), strict=True))[key] for key in keys]
+    return [dict(zip(named, distinct(list(named.values())), strict=True))[key] for key in keys]
 
 
 def _distinctions(evaluation: Evaluation) -> list[str]:
@@ -143,7 +151,7 @@ def _distinctions(evaluation: Evaluation) -> list[str]:
     ]
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
+def distinct(names: Sequence[str]) -> list[str]:
     """Numbers names that occur before, from 2 on."""
     distinct: list[str] = []
     for name in names:

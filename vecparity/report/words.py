@@ -15,7 +15,7 @@ _LEAST, _WHOLE = 0.0001, 1000
 
 
 @dataclass(frozen=True)
-class TableCell:
+class RunCell:
     """One run in the table of accuracies.
 
     Attributes:
@@ -52,17 +52,17 @@ def mean_steps(evaluation: Evaluation) -> str:
     return MISSING if evaluation.why_no_score else f"{evaluation.metrics.mean_steps:,.0f}"
 
 
-def cells(evaluation: Evaluation) -> list[list[TableCell]]:
+def cells(evaluation: Evaluation) -> list[list[RunCell]]:
     """Returns the runs' accuracies, one row for each secret and one column for each ordering."""
     config = evaluation.config
-    rows = [[TableCell(MISSING, "no such run", None)] * config.num_orderings for _ in range(config.num_hidden_secrets)]
+    rows = [[RunCell(MISSING, "no such run", None)] * config.num_orderings for _ in range(config.num_hidden_secrets)]
     for run in evaluation.results:
         title = f"{place(run.secret_index, run.order_index)}: accuracy {run.test_accuracy:.6f}, {run.steps:,} steps"
         shade = round(10 * min(1.0, max(0.0, 2 * run.test_accuracy - 1)))
-        rows[run.secret_index][run.order_index] = TableCell(f"{run.test_accuracy:.4f}", title, shade)
+        rows[run.secret_index][run.order_index] = RunCell(f"{run.test_accuracy:.4f}", title, shade)
     for broken in evaluation.diverged:
         title = f"{place(broken.secret_index, broken.order_index)}: diverged at step {broken.step:,}"
-        rows[broken.secret_index][broken.order_index] = TableCell("diverged", title, None)
+        rows[broken.secret_index][broken.order_index] = RunCell("diverged", title, None)
     return rows
 
 

@@ -36,10 +36,12 @@ from vecparity.sandbox.protocol import (
     Request,
     decode_dataset,
     decode_parameters,
+    decode_space,
 )
 from vecparity.sandbox.start import take_or_start
 from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
+from vecparity.strategy.space import Space
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 
@@ -189,6 +191,10 @@ class ForkServer:
         self.has_shown_secrets = True
         request = self._request(strategy, arguments, config, secret=secret, dataset_seed=dataset_seed)
         return self._ask(request, "make_dataset", decode_dataset)
+
+    def space(self, strategy: Strategy, config: TaskConfig) -> Space:
+        """Requests the ranges of a strategy's parameters from a new worker; for errors see `initialise`."""
+        return self._ask(self._request(strategy, {}, config), "the file", decode_space)
 
     def _request(self, strategy: Strategy, arguments: Arguments, config: TaskConfig, **call: object) -> Request:
         return Request(strategy, config, self._limits, self._num_threads, arguments=arguments, **call)  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.log import StrategyLog
 from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
+from vecparity.strategy.space import Space
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
 
@@ -167,6 +168,11 @@ class Sandbox:
         arguments = {**self._arguments, "get_optimizer_config": {}}
         with self._pool.server(again=self._again, shows_secrets=False) as server:
             return server.initialise_variants(self._strategy, arguments, config, run_seeds, variants)
+
+    def space(self, config: TaskConfig) -> Space:
+        """See `ForkServer.space`."""
+        with self._pool.server(again=self._again, shows_secrets=False) as server:
+            return server.space(self._strategy, config)
 
     def training_set(self, config: TaskConfig, secret: Secret, dataset_seed: int) -> Dataset:
         """See `ForkServer.training_set`."""

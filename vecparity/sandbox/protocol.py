@@ -11,15 +11,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float32
 from torch import Tensor
 
+from vecparity.errors import InvalidStrategyError, UsageError, describe
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy.parameters import Arguments, Value
 from vecparity.strategy.source import Strategy
+from vecparity.strategy.space import Choice, Range, Space
 from vecparity.strategy.validation import HYPERPARAMETERS
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset, num_words
@@ -34,10 +37,12 @@ READY, TOUCHED = b"R", b"T"
 ENDED = struct.Struct("<id")
 IN_USE = -1
 HEADER = struct.Struct("<cQ")
-# Kinds of reply: the worker completed the call (P and D), or failed.
-PARAMETERS, DATASET, INVALID, FAILED = b"P", b"D", b"I", b"F"
+# Kinds of reply: the worker completed the call (P, D and S), or failed.
+PARAMETERS, DATASET, SPACE, INVALID, FAILED = b"P", b"D", b"S", b"I", b"F"
 # Maximum length of a worker's error message, in bytes of UTF-8.
 MOST_WORDS = 4096
+# Maximum length of the ranges of a strategy's parameters, in bytes of JSON.
+_MOST_SPACE = 1 << 20
 _LENGTH = struct.Struct("<Q")
 _NUMBERS = len(HYPERPARAMETERS)
 
@@ -49,9 +54,22 @@ class ForgedError(Exception):
         return f"took over its worker: a reply must be {super().__str__()}"
 
 
+class _Range(msgspec.Struct, tag="range"):
+    low: int | float
+    high: int | float
+    log: bool
+
+
+class _Choice(msgspec.Struct, tag="choice"):
+    values: tuple[bool | int | float | str, ...]
+
+
+_AS_JSON = {Range: _Range, Choice: _Choice}
+
+
 @dataclass(frozen=True)
 class Request:
-    """One call's worth of a strategy's work.
+    """One call's worth of a strategy's work: networks for run seeds, a dataset for a secret, or else its ranges.
 
     Attributes:
         strategy: The strategy whose functions the worker calls.
@@ -99,11 +117,15 @@ class Request:
 
     @property
     def reply_kind(self) -> bytes:
-        return PARAMETERS if self.run_seeds else DATASET
+        if self.run_seeds:
+            return PARAMETERS
+        return DATASET if self.secret else SPACE
 
     @property
     def most_reply_bytes(self) -> int:
-        """Length of the longest valid payload in bytes: exact for networks, an upper bound for a dataset."""
+        """Length of the longest valid payload in bytes: exact for networks, an upper bound for others."""
+        if self.reply_kind == SPACE:
+            return _MOST_SPACE
         if self.run_seeds:
             return len(self.run_seeds) * (4 * _num_params(self.config) + 8 * _NUMBERS * max(1, len(self.variants)))
         return _dataset_bytes(self.config.max_train_examples, self.config.n_features)
@@ -179,6 +201,34 @@ def decode_dataset(payload: bytearray, request: Request) -> Dataset:
     packed = np.frombuffer(payload, np.uint8, offset=_LENGTH.size + 8 * rows * words)
     labels = np.unpackbits(packed, count=rows, bitorder="little")
     return Dataset(torch.from_numpy(bits), torch.from_numpy(labels), config.n_features)
+
+
+def encode_space(space: Space) -> list[bytes]:
+    """Writes ranges of parameters.
+
+    Raises:
+        InvalidStrategyError: They are too many.
+    """
+    encoded = msgspec.json.encode({name: _AS_JSON[type(given)](**vars(given)) for name, given in space.items()})
+    if len(encoded) > _MOST_SPACE:
+        raise InvalidStrategyError(f"expected ranges of at most {_MOST_SPACE} bytes, got {len(encoded)}")
+    return [encoded]
+
+
+def decode_space(payload: bytearray, request: Request) -> Space:
+    """Reads ranges of parameters.
+
+    Raises:
+        ForgedError: The payload is nothing that the code of `worker` sends.
+    """
+    try:
+        received = msgspec.json.decode(bytes(payload), type=dict[str, _Range | _Choice])
+        return {
+            name: Choice(*given.values) if isinstance(given, _Choice) else Range(given.low, given.high, given.log)
+            for name, given in received.items()
+        }
+    except (msgspec.MsgspecError, UsageError, UnicodeError, RecursionError) as error:
+        raise ForgedError(f"ranges of parameters, got others: {describe(error)}") from error
 
 
 def printable(text: bytes) -> str:

@@ -16,12 +16,14 @@ from vecparity.sandbox.protocol import (
     INVALID,
     MOST_WORDS,
     PARAMETERS,
+    SPACE,
     Request,
     encode_dataset,
     encode_parameters,
+    encode_space,
     read_request,
 )
-from vecparity.strategy import interface, variants
+from vecparity.strategy import annotations, interface, variants
 
 # Part of torch's error message.
 _NO_MEMORY = "can't allocate memory"
@@ -58,6 +60,8 @@ def _call(request: Request, scratch: Path) -> tuple[bytes, Sequence[bytes]]:
     directory = scratch / "strategy"
     directory.mkdir()
     loaded = interface.load(request.strategy, torch.device(request.device), directory, request.arguments)
+    if request.reply_kind == SPACE:
+        return SPACE, encode_space(annotations.read_space(loaded))
     if request.run_seeds:
         if request.variants:
             params, optimizers = variants.initialise(loaded, request.config, request.run_seeds, request.variants)

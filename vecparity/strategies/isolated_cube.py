@@ -27,7 +27,5 @@ def make_dataset(secret: tuple[int, ...], config: TaskConfig, seed: int) -> tupl
     return x, parity_labels(x, secret)
 
 
-def get_optimizer_config(
-    config: TaskConfig, *, lr: float = 1e-2, wd: float = 0.3, beta1: float = 0.9, beta2: float = 0.95
-) -> dict[str, float]:
-    return {"lr": lr, "wd": wd, "beta1": beta1, "beta2": beta2}
+def get_optimizer_config(config: TaskConfig) -> dict[str, float]:
+    return {"lr": 1e-2, "wd": 0.3, "beta1": 0.9, "beta2": 0.95}

@@ -181,7 +181,7 @@ def _execute(source: bytes, path: str, file: str, module_name: str) -> ModuleTyp
     except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         line = error.lineno if isinstance(error, SyntaxError) else _line_of(error, path)
-        raise InvalidStrategyError(f"{_location(path, line)}: does not load: {describe(error)}") from error
+        raise InvalidStrategyError(f"{location(path, line)}: does not load: {describe(error)}") from error
     return module
 
 
@@ -241,14 +241,14 @@ def _calling(interface: Interface, function: str) -> Iterator[None]:
     try:
         yield
     except RefusedError as refused:
-        where = _location(interface.path, _first_line(interface, refused.function))
+        where = location(interface.path, _first_line(interface, refused.function))
         raise InvalidStrategyError(f"{where}: {refused}") from refused
     except (Exception, SystemExit) as error:
         line = _line_of(error, interface.path)
         if line is None:  # the call itself may have failed
             line = _first_line(interface, function)
             _require_signature(interface, function, line, error)
-        raise StrategyFailedError(f"{_location(interface.path, line)}: {function} raised {describe(error)}") from error
+        raise StrategyFailedError(f"{location(interface.path, line)}: {function} raised {describe(error)}") from error
 
 
 def _require_signature(interface: Interface, function: str, line: int | None, error: BaseException) -> None:
@@ -264,7 +264,7 @@ def _require_signature(interface: Interface, function: str, line: int | None, er
     except TypeError:
         expected, actual = ", ".join(_SIGNATURES[function]), _parameters_of(signature)
         raise InvalidStrategyError(
-            f"{_location(interface.path, line)}: expected {function}({expected}), got {function}{actual}"
+            f"{location(interface.path, line)}: expected {function}({expected}), got {function}{actual}"
         ) from error
 
 
@@ -279,7 +279,8 @@ def _first_line(interface: Interface, function: str) -> int | None:
     return code.co_firstlineno if code else None
 
 
-def _location(path: str, line: int | None) -> str:
+def location(path: str, line: int | None) -> str:
+    """Returns the file and the line as errors name them."""
     return path if line is None else f"{path}:{line}"
 
 

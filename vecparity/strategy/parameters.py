@@ -48,9 +48,14 @@ def parse(texts: Sequence[str]) -> dict[str, Value]:
             raise UsageError(f"param must be NAME=VALUE, as in lr=0.01, got {brief(text)}")
         if name in given:
             raise UsageError(f"param {name} is given twice, as {brief(given[name])} and {brief(value)}")
-        literal = _literal_of(value)
-        given[name] = value if literal is None else literal
+        given[name] = read_value(value)
     return given
+
+
+def read_value(text: str) -> Value:
+    """Reads a value: a number, True, False, or else text."""
+    literal = _literal_of(text)
+    return text if literal is None else literal
 
 
 def written(name: str, value: Value) -> str:
@@ -66,7 +71,7 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
         UsageError: The strategy has no such parameter, or a value is not a finite number, a truth value or a short line
             of text.
     """
-    declared = _declared(strategy.source)
+    functions = declared(strategy.source)
     names = names_of(strategy)
     for name, value in given.items():
         if name not in names:
@@ -76,18 +81,21 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
             raise UsageError(f"{strategy.path}: no parameter {brief(name)}: {known}")
         require_value(name, value)
     defaults = {
-        name: default for parameters in declared.values() for name, default in parameters.items() if default is not None
+        name: default
+        for parameters in functions.values()
+        for name, default in parameters.items()
+        if default is not None
     }
     arguments = {
         function: {name: given[name] for name, default in parameters.items() if _is_changed(name, default, given)}
-        for function, parameters in declared.items()
+        for function, parameters in functions.items()
     }
     return Parameters(dict(sorted({**defaults, **given}.items())), arguments)
 
 
 def names_of(strategy: Strategy) -> list[str]:
     """Returns the names of a strategy's parameters, in alphabetical order."""
-    return sorted({name for parameters in _declared(strategy.source).values() for name in parameters})
+    return sorted({name for parameters in declared(strategy.source).values() for name in parameters})
 
 
 def _is_changed(name: str, default: Value | None, given: Mapping[str, Value]) -> bool:
@@ -109,35 +117,43 @@ def require_value(name: str, value: object) -> None:
 
 
 @cache
-def _declared(source: bytes) -> dict[str, dict[str, Value | None]]:
+def declared(source: bytes) -> dict[str, dict[str, Value | None]]:
     """Reads each function's parameters and defaults; None stands for a default that is not a literal.
 
     A source that does not parse has none: the worker that executes it explains why.
     """
-    declared: dict[str, dict[str, Value | None]] = {function: {} for function in FUNCTIONS}
+    functions: dict[str, dict[str, Value | None]] = {function: {} for function in FUNCTIONS}
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return declared
-    for statement in tree.body:
-        if isinstance(statement, ast.FunctionDef) and statement.name in FUNCTIONS:
-            arguments = statement.args
-            declared[statement.name] = {
-                argument.arg: _literal(default)
-                for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
-                if default is not None
-            }
-    return declared
+        return functions
+    for function, arguments in signatures(tree).items():
+        functions[function] = {
+            argument.arg: literal(default)
+            for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+            if default is not None
+        }
+    return functions
+
+
+def signatures(tree: ast.Module) -> dict[str, ast.arguments]:
+    """Returns the arguments of each function that a source defines: those of its last definition, as in Python."""
+    return {
+        statement.name: statement.args
+        for statement in tree.body
+        if isinstance(statement, ast.FunctionDef) and statement.name in FUNCTIONS
+    }
 
 
 def _literal_of(text: str) -> Value | None:
     try:
-        return _literal(ast.parse(text, mode="eval").body)
+        return literal(ast.parse(text, mode="eval").body)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
 
-def _literal(default: ast.expr) -> Value | None:
+def literal(default: ast.expr) -> Value | None:
+    """Returns the value of an expression that is a literal and can be a parameter's value; None for any other."""
     try:
         value = ast.literal_eval(default)
         require_value("", value)

@@ -38,6 +38,7 @@ class Range:
             is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
             if not is_number or not abs(bound) < 2**63 or not math.isfinite(bound):
                 raise UsageError(f"Range: {name} must be a finite number, got {brief(bound)}")
+            object.__setattr__(self, name, int(bound) if isinstance(bound, int) else float(bound))  # and not NumPy's
         if not isinstance(self.log, bool):
             raise UsageError(f"Range: log must be True or False, got {brief(self.log)}")
         if not self.low < self.high:
@@ -75,7 +76,7 @@ class Choice:
         values: The values: numbers, texts, or truth values.
 
     Raises:
-        UsageError: There are fewer than two values or more than 1000, one is given twice, or one cannot be a parameter.
+        UsageError: There are fewer than two values or more than 1000, two are equal, or one cannot be a parameter.
     """
 
     values: tuple[Value, ...]
@@ -85,9 +86,10 @@ class Choice:
             raise UsageError(f"Choice: expected 2 to {_MOST_VALUES} values, got {len(values)}")
         for value in values:
             require_value("in Choice", value)
-        if len({(type(value), value) for value in values}) < len(values):
-            raise UsageError(f"Choice: expected each value once, got {brief(values)}")
-        object.__setattr__(self, "values", values)
+        if len(set(values)) < len(values):  # 1, 1.0 and True are equal
+            raise UsageError(f"Choice: expected different values, got {brief(values)}")
+        plain = tuple(float(value) if isinstance(value, float) else value for value in values)  # and not NumPy's
+        object.__setattr__(self, "values", plain)
 
     def __contains__(self, value: object) -> bool:
         return any(type(value) is type(own) and value == own for own in self.values)

@@ -1,12 +1,13 @@
 """The results of searches and sweeps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from vecparity.errors import VecparityError, visible
 from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.parameters import Value
+from vecparity.strategy.rewriting import with_defaults
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Space
 from vecparity.task.config import TaskConfig
@@ -49,7 +50,7 @@ class Winner:
 
     Attributes:
         trial: The trial.
-        strategy: The strategy with the trial's values as its defaults.
+        strategy: The strategy with the trial's values as its defaults, or, if it has no source, as it was given.
         evaluations: Its evaluations, one for each configuration that could be evaluated.
         errors: The reasons why a configuration has no score, by its label.
     """
@@ -76,6 +77,7 @@ class Search:
         importances: Each parameter's share in what tells the best trials from the others, by name (PED-ANOVA); empty
             if there are too few trials to tell.
         seconds: The wall time of the search, without earlier sittings of the same study.
+        params: Values of parameters that did not vary.
     """
 
     strategy: Strategy
@@ -88,6 +90,31 @@ class Search:
     winners: list[Winner]
     importances: Mapping[str, float]
     seconds: float
+    params: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def ranked(self) -> list[Trial]:
+        """The complete trials, the best first: the most accurate, then those of the fewest steps."""
+        complete = [trial for trial in self.trials if trial.state == "complete"]
+        return sorted(complete, key=lambda trial: (-(trial.accuracy or 0.0), trial.mean_steps, trial.number))
+
+    @property
+    def best(self) -> Strategy | None:
+        """The strategy with the best values as its defaults: the best winner's, or, of none, the best trial's.
+
+        None if no trial is complete or no winner has a score.
+
+        Raises:
+            UsageError: The strategy has no source, see `Strategy.from_functions`.
+        """
+        if self.winners:
+            return self.winners[0].strategy if self.winners[0].evaluations else None
+        ranked = self.ranked
+        return with_defaults(self.strategy, {**self.params, **ranked[0].params}) if ranked else None
+
+    if TYPE_CHECKING:
+        # `api` attaches this: pages import results, not the reverse.
+        def _repr_html_(self, /) -> str: ...
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from vecparity.cli import tables
 from vecparity.cli.arguments import Arguments, LogMode
 from vecparity.cli.display import Display
 from vecparity.cli.interruption import Interruption
+from vecparity.cli.keys import keep_key
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.tensorboard import TensorBoardLog
@@ -28,7 +29,7 @@ from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import TaskConfig, protocol_name
-from vecparity.task.seeds import kept_key, key_digest, new_key, read_key, write_key
+from vecparity.task.seeds import new_key, read_key
 from vecparity.training.runs import Run
 
 
@@ -213,10 +214,7 @@ def _seal_key(arguments: Arguments) -> bytes | None:
             "a sealed evaluation resumes under its own key: expected --seal-key FILE, got --sealed (a new key)"
         )
     key = new_key()
-    path = kept_key(key_digest(key))
-    make_writable(path.parent, "the directory of keys")
-    write_key(path, key)
-    say(f"the key is in {path} (--seal-key repeats evaluations under it)")
+    keep_key(key)
     return key
 
 

@@ -1,0 +1,29 @@
+"""The progress of a search, beside that of its evaluations."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from vecparity.evaluation.callbacks import Follower
+from vecparity.tuning.results import Trial
+
+
+@runtime_checkable
+class SearchFollower(Follower, Protocol):
+    """Receives the progress of a search, and of its evaluations as any `Follower` does."""
+
+    def asking(self, number: int, of: int) -> None:
+        """Called before trials are evaluated: so many trials are finished, of so many that there shall be."""
+        return
+
+    def told(self, trial: Trial) -> None:
+        """Called for every finished trial, those of earlier sittings first."""
+        return
+
+    def rescoring(self, count: int) -> None:
+        """Called before so many of the best trials are evaluated anew."""
+        return
+
+
+def search_followers(followers: Sequence[Follower]) -> list[SearchFollower]:
+    """Returns those followers that are told of a search's own progress, too."""
+    return [follower for follower in followers if isinstance(follower, SearchFollower)]

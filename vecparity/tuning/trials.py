@@ -1,0 +1,106 @@
+"""The trials of a search: asked for by the batch, evaluated in one ensemble, and told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from vecparity.errors import MachineError, VecparityError
+from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.job import Failure, Job
+from vecparity.evaluation.params import params_key
+from vecparity.evaluation.result import Evaluation
+from vecparity.evaluator import Evaluator
+from vecparity.strategy.parameters import Value
+from vecparity.task.config import TaskConfig
+from vecparity.tuning.following import search_followers
+from vecparity.tuning.objective import objective, pairs
+from vecparity.tuning.racing import is_lost, stages
+from vecparity.tuning.results import Trial
+from vecparity.tuning.study import Outcome, Study
+
+
+@dataclass
+class Loop:
+    """Asks for trials, evaluates them, and tells what came of them.
+
+    Attributes:
+        study: The trials.
+        evaluator: Evaluates them.
+        job: The job of every trial, without the values that vary.
+        config: The settings of every trial.
+        followers: Objects to notify of the progress.
+        race: Whether trials begin with a few of their runs.
+    """
+
+    study: Study
+    evaluator: Evaluator
+    job: Job
+    config: TaskConfig
+    followers: Sequence[Follower]
+    race: bool = field(kw_only=True)
+
+    def run(self, trials: int, batch: int) -> None:
+        """Makes trials until there are so many, of all sittings.
+
+        Raises:
+            VecparityError: All trials of the first batch failed, or the machine did.
+        """
+        for trial in self.study.trials:
+            self._note(trial)
+        while (finished := len(self.study.trials)) < trials:
+            for follower in search_followers(self.followers):
+                follower.asking(finished, trials)
+            errors = self._make(self.study.ask(min(batch, trials - finished)))
+            if errors and self.study.best() is None and not finished:
+                raise errors[0]
+
+    def _make(self, asked: Sequence[tuple[int, dict[str, Value]]]) -> list[VecparityError]:
+        """Makes the trials of one batch, those with the same values once; returns the errors of those that failed."""
+        known, best = self.study.known(), self.study.best()
+        by_values: dict[str, list[int]] = {}
+        live: dict[str, dict[str, Value]] = {}
+        for number, values in asked:
+            key = params_key(values)
+            by_values.setdefault(key, []).append(number)
+            if key in known:
+                self._tell([by_values[key].pop()], known[key])
+            else:
+                live[key] = values
+        errors = []
+        for stage in stages(self.config) if self.race and best is not None else [self.config]:
+            jobs = {key: self._job(values, stage) for key, values in live.items()}
+            keys = {id(job): key for key, job in jobs.items()}
+            for job, outcome in self.evaluator.as_completed(jobs.values()):
+                key = keys[id(job)]
+                if isinstance(outcome, Failure):
+                    if isinstance(outcome.error, MachineError):
+                        raise outcome.error
+                    errors.append(outcome.error)
+                    self._tell(by_values[key], Outcome("failed", error=str(outcome.error)))
+                elif stage == self.config:
+                    self._tell(by_values[key], self._complete(outcome))
+                elif best is not None and is_lost(pairs(outcome), best.pairs, self.config):
+                    metrics = outcome.metrics
+                    dropped = Outcome("dropped", None, metrics.test_accuracy, metrics.mean_steps, pairs(outcome))
+                    self._tell(by_values[key], dropped)
+                else:
+                    continue
+                del live[key]
+        return errors
+
+    def _job(self, values: Mapping[str, Value], stage: TaskConfig) -> Job:
+        fewer = {name: getattr(stage, name) for name in ("num_hidden_secrets", "num_orderings")}
+        settings = {**self.job.settings, **(fewer if stage != self.config else {})}
+        return replace(self.job, params={**self.job.params, **values}, settings=settings)
+
+    def _complete(self, evaluation: Evaluation) -> Outcome:
+        metrics = evaluation.metrics
+        value = objective(metrics.test_accuracy, metrics.mean_steps, self.config)
+        return Outcome("complete", value, metrics.test_accuracy, metrics.mean_steps, pairs(evaluation))
+
+    def _tell(self, numbers: Sequence[int], outcome: Outcome) -> None:
+        for number in numbers:
+            self._note(self.study.tell(number, outcome))
+
+    def _note(self, trial: Trial) -> None:
+        for follower in search_followers(self.followers):
+            follower.told(trial)
