@@ -90,6 +90,23 @@ def test_cells_that_fail_are_shown_and_decide_the_status(run_command: RunCommand
     assert status == 3
 
 
+def test_a_page_of_the_cells(run_command: RunCommand, tmp_path: Path) -> None:
+    status, _, err = run_command("sweep", "random_rows", *OVER, *SHORT, "--report", str(tmp_path / "page.html"))
+    assert (status, err) == (0, "")
+    page = (tmp_path / "page.html").read_text()
+    assert "<svg" in page and "hidden_width" in page and "num_examples" in page
+
+
+def test_a_page_needs_matplotlib_and_says_so_first(
+    run_command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecparity.tuning.sweeping.evaluate_cells", lambda *_: pytest.fail("an evaluation began"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, _, err = run_command("sweep", "random_rows", *OVER, *SHORT, "--report", str(tmp_path / "page.html"))
+    assert status == 2
+    assert "pip install 'vecparity[report]'" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -203,9 +220,9 @@ def test_the_progress_in_a_line() -> None:
 def test_a_line_a_minute_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vecparity.cli.cell_display._SECONDS_BETWEEN_LINES", 0.01)
+    monkeypatch.setattr("vecparity.cli.each_minute._SECONDS_BETWEEN_LINES", 0.01)
     said: list[str] = []
-    monkeypatch.setattr("vecparity.cli.cell_display.say", said.append)
+    monkeypatch.setattr("vecparity.cli.each_minute.say", said.append)
     with CellDisplay(3) as display:
         await_that(lambda: len(said) > 0)
         display.add_cell()

@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -97,13 +96,6 @@ def test_what_is_seen_of_a_sweep(swept: Sweep) -> None:
     assert repr(swept) == "<Sweep of random_rows over 2 hidden_width x 2 num_examples x 2 lr: 8 cells>"
     html = swept._repr_html_()
     assert html.count("<tr>") == 9 and "num_examples" in html and "0.001" in html
-
-
-def test_a_notebook_shows_the_first_of_many_cells(swept: Sweep) -> None:
-    many = replace(swept, cells=swept.cells * 10)
-    table = many.as_table()
-    assert len(table.rows) == 60 and list(table.notes) == ["20 more cells: summary has all"]
-    assert len(many.summary) == 80
 
 
 def test_frames_need_pandas_and_nothing_else_does(swept: Sweep, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from vecparity.analysis.by_secret import by_secret
 from vecparity.analysis.frames import import_pandas
 from vecparity.analysis.intervals import interval
-from vecparity.analysis.text_table import Heading, TextTable
 from vecparity.evaluation.result import Evaluation
 from vecparity.tuning.results import Cell, Sweep
 
@@ -16,9 +15,6 @@ if TYPE_CHECKING:
 
 # A run that misses fewer test rows than this share knows the parity.
 SOLVED = 0.99
-
-# Rows of the table that a notebook shows.
-_MOST_ROWS = 60
 
 # The columns behind those of the axes, with pandas' types: a failed cell has no figures.
 RUN_COLUMNS = {
@@ -89,24 +85,6 @@ def summary(sweep: Sweep) -> "pd.DataFrame":
         UsageError: pandas is not installed.
     """
     return _frame(summary_records(sweep), axis_names(sweep, SUMMARY_COLUMNS), SUMMARY_COLUMNS)
-
-
-def as_table(sweep: Sweep) -> TextTable:
-    """Returns the figures of the first cells as a table of texts."""
-    columns = [*map(Heading, sweep.axes), *(Heading(text, is_number=True) for text in ("accuracy", "95%", "steps"))]
-    rows = [_texts(record, list(sweep.axes)) for record in summary_records(sweep)]
-    more = len(rows) - _MOST_ROWS
-    notes = [f"{more:,} more cells: summary has all"] if more > 0 else []
-    return TextTable(repr(sweep)[1:-1], columns, rows[:_MOST_ROWS], notes)
-
-
-def _texts(record: Record, names: Sequence[str]) -> list[str]:
-    values = [str(value) for value in list(record.values())[: len(names)]]
-    if record["error"] is not None:
-        return [*values, "no score", "", ""]
-    low, high = record["accuracy_low"], record["accuracy_high"]
-    between = "" if low is None else f"{low:.4f} to {high:.4f}"
-    return [*values, f"{record['test_accuracy']:.4f}", between, f"{record['mean_steps']:,.0f}"]
 
 
 def _frame(records: Sequence[Record], names: Sequence[str], types: dict[str, str]) -> "pd.DataFrame":

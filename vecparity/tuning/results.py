@@ -15,8 +15,6 @@ from vecparity.task.config import TaskConfig
 if TYPE_CHECKING:
     import pandas as pd
 
-    from vecparity.analysis.text_table import TextTable
-
 # complete: all runs were made. dropped: a race ended it early. failed: it has no score, and ``error`` says why.
 TrialState = Literal["complete", "dropped", "failed"]
 
@@ -177,7 +175,5 @@ class Sweep:
 
         @property
         def summary(self) -> "pd.DataFrame": ...
-
-        def as_table(self) -> TextTable: ...
 
         def _repr_html_(self, /) -> str: ...

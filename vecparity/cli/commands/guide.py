@@ -6,9 +6,7 @@ from typing import Literal, get_args
 
 _DIRECTORY = Path(__file__).parents[2] / "guide"
 
-Page = Literal[
-    "tutorial", "strategies", "command", "history", "sweeps", "python", "trust", "threats", "fidelity", "engines"
-]
+Page = Literal["tutorial", "strategies", "command", "history", "sweeps", "python", "trust", "threats", "fidelity", "engines"]
 
 
 def guide(page: Page | None = None, /) -> int:
