@@ -190,7 +190,7 @@ def test_progress_is_one_display_that_is_updated(notebook: Notebook) -> None:
     progress, shown = notebook.outputs
     assert progress.data["text/plain"].startswith("4 of 4 cells done; ")
     assert shown.data["text/plain"] == "<Sweep of random_rows over 2 hidden_width x 2 lr: 4 cells, 2 without a score>"
-    assert shown.data["text/html"].count("no score") == 2
+    assert shown.data["text/html"].count("got -1") == 2
     notebook.run(QUIET)
     assert [output.output_type for output in notebook.outputs] == ["execute_result"]
     assert "<Evaluation of isolated_cube" in notebook.outputs[0].data["text/plain"]

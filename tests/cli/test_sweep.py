@@ -70,6 +70,8 @@ def test_a_table_for_people_and_others_for_programs(run_command: RunCommand) -> 
     assert markdown.splitlines()[0].startswith("| hidden_width | num_examples |")
     _, text, _ = run_command("sweep", "random_rows", *OVER, *SHORT, "--format", "csv", "--random", "2")
     assert len(rows_of(text)) == 2
+    _, sizes, _ = run_command("sweep", "random_rows", "--over", "n_features=8,9", *SHORT[2:])
+    assert sizes.startswith("random_rows: protocol full, seed 42, 2 cells in ")
 
 
 def test_cells_that_fail_are_shown_and_decide_the_status(run_command: RunCommand, tmp_path: Path) -> None:
@@ -86,6 +88,23 @@ def test_cells_that_fail_are_shown_and_decide_the_status(run_command: RunCommand
     assert {row["diverged"] for row in rows if row["lr"] == "1e+30"} == {"True"}
     status, _, _ = run_command("sweep", "random_rows", "--over", "lr=-1,1e30", *SHORT, "--hidden-width", "8")
     assert status == 3
+
+
+def test_a_page_of_the_cells(run_command: RunCommand, tmp_path: Path) -> None:
+    status, _, err = run_command("sweep", "random_rows", *OVER, *SHORT, "--report", str(tmp_path / "page.html"))
+    assert (status, err) == (0, "")
+    page = (tmp_path / "page.html").read_text()
+    assert "<svg" in page and "hidden_width" in page and "num_examples" in page
+
+
+def test_a_page_needs_matplotlib_and_says_so_first(
+    run_command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vecparity.tuning.sweeping.evaluate_cells", lambda *_: pytest.fail("an evaluation began"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    status, _, err = run_command("sweep", "random_rows", *OVER, *SHORT, "--report", str(tmp_path / "page.html"))
+    assert status == 2
+    assert "pip install 'vecparity[report]'" in err
 
 
 @pytest.mark.parametrize(
@@ -201,9 +220,9 @@ def test_the_progress_in_a_line() -> None:
 def test_a_line_a_minute_without_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vecparity.cli.cell_display._SECONDS_BETWEEN_LINES", 0.01)
+    monkeypatch.setattr("vecparity.cli.each_minute._SECONDS_BETWEEN_LINES", 0.01)
     said: list[str] = []
-    monkeypatch.setattr("vecparity.cli.cell_display.say", said.append)
+    monkeypatch.setattr("vecparity.cli.each_minute.say", said.append)
     with CellDisplay(3) as display:
         await_that(lambda: len(said) > 0)
         display.add_cell()

@@ -3,19 +3,16 @@
 import sys
 import time
 from collections.abc import Callable
-from threading import Event, Thread
 from types import TracebackType
 from typing import IO, cast
 
 from rich.live import Live
 from rich.text import Text
 
-from vecparity.cli.messages import say
+from vecparity.cli.each_minute import EachMinute
 from vecparity.cli.output import PlainConsole
 from vecparity.cli.standard_streams import Lossy
 from vecparity.progress.cells import CellProgress
-
-_SECONDS_BETWEEN_LINES = 60.0
 
 
 class CellDisplay(CellProgress):
@@ -30,7 +27,7 @@ class CellDisplay(CellProgress):
         super().__init__(num_cells, clock)
         console = PlainConsole(file=cast(IO[str], Lossy(sys.stderr)))
         is_live = sys.stderr.isatty() and not console.is_dumb_terminal
-        self._live = Live(
+        live = Live(
             console=console,
             get_renderable=lambda: Text(self.in_words, no_wrap=True, overflow="ellipsis"),
             refresh_per_second=4,
@@ -38,25 +35,13 @@ class CellDisplay(CellProgress):
             redirect_stdout=False,
             redirect_stderr=False,
         )
-        self._is_over = Event()
-        self._speaker = None if is_live else Thread(target=self._say_each_minute, daemon=True)
+        self._shown = live if is_live else EachMinute(lambda: self.in_words)
 
     def __enter__(self) -> "CellDisplay":
-        if self._speaker is None:
-            self._live.start()
-        else:
-            self._speaker.start()
+        self._shown.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._speaker is None:
-            self._live.stop()
-        else:
-            self._is_over.set()
-            self._speaker.join()
-
-    def _say_each_minute(self) -> None:
-        while not self._is_over.wait(_SECONDS_BETWEEN_LINES):
-            say(self.in_words)
+        self._shown.stop()

@@ -70,8 +70,7 @@ def axis_names(sweep: Sweep, columns: Iterable[str]) -> list[str]:
 
 
 def runs(sweep: Sweep) -> "pd.DataFrame":
-    """Makes a tidy pandas frame with a row for each run; this function is `Sweep.runs`. For its columns see
-    `run_records`.
+    """Makes the frame of `run_records`; this function is `Sweep.runs`.
 
     Raises:
         UsageError: pandas is not installed.
@@ -80,8 +79,7 @@ def runs(sweep: Sweep) -> "pd.DataFrame":
 
 
 def summary(sweep: Sweep) -> "pd.DataFrame":
-    """Makes a pandas frame with a row for each cell; this function is `Sweep.summary`. For its columns see
-    `summary_records`.
+    """Makes the frame of `summary_records`; this function is `Sweep.summary`.
 
     Raises:
         UsageError: pandas is not installed.

@@ -136,6 +136,12 @@ class Cell:
 class Sweep:
     """A sweep's cells. In a notebook it shows itself as a table with a row for each cell.
 
+    ``runs`` and ``summary`` are pandas frames: a row for each run with ``secret_index``, ``order_index``, ``steps``,
+    ``test_accuracy``, ``diverged`` and ``error``; and a row for each cell with ``test_accuracy`` (the mean over its
+    runs), ``accuracy_low`` and ``accuracy_high`` (the mean's 95% interval over secrets), ``mean_steps``,
+    ``share_solved`` (the share of runs with a test accuracy of at least 0.99), ``num_runs`` and ``error``. Both begin
+    with a column for each axis.
+
     Attributes:
         strategy: The strategy.
         axes: The values of each axis in order, by its name: a parameter of the strategy, or a setting.

@@ -73,8 +73,8 @@ def sweep(
         param: Values for parameters that are no axes, as in --param wd=0.3.
         csv_file: A file for a table with a row for each run.
         report: A file for heat maps and lines: one HTML page.
-        format_: The output format of the cells' table. json has everything. In csv, an apostrophe marks texts that look
-            like formulas.
+        format_: The output format of the cells' table. json and csv have errors, too. In csv, an apostrophe marks texts
+            that look like formulas.
         wide: Show all columns, though the table is wider than the terminal.
         history: A file in which the cells' evaluations are recorded. By default none are.
         reuse: Take evaluations of the same source, settings, engine and versions from the history: a sweep that was
@@ -93,11 +93,15 @@ def sweep(
             _require_place(flag, path)
 
     from vecparity.evaluation.job import Job
+    from vecparity.report.svg import drawing
     from vecparity.tuning.grid import parse_axes
     from vecparity.tuning.sweeping import plan_sweep
 
     base = Job(strategy, config, seed, parameters.parse(param), protocol, smoke, given(overrides))
     plan = plan_sweep(base, parse_axes(over), random)
+    if report is not None:
+        with drawing():  # without Matplotlib there is none
+            pass
     options = {
         "engine": engine,
         "device": device,
@@ -168,8 +172,10 @@ def _show(swept: "Sweep", format_: Format, *, wide: bool) -> None:
             ends = record["accuracy_low"], record["accuracy_high"]
             record["accuracy_interval"] = None if None in ends else ends
     axes = dict(zip(names, starmap(_axis_column, swept.axes.items()), strict=True))
+    is_one = not {"n_features", "secret_size"} & set(swept.axes)
+    size = f"{swept.config.label}, " if is_one else ""
     title = (
-        f"{swept.strategy.name}: {swept.config.label}, protocol {swept.protocol}, seed {swept.seed}, "
+        f"{swept.strategy.name}: {size}protocol {swept.protocol}, seed {swept.seed}, "
         f"{len(swept.cells):,} cells in {swept.seconds:,.1f} s"
     )
     show_records(records, {**axes, **_FIGURES}, format_, title, wide=wide)
