@@ -21,8 +21,8 @@ from vecparity.strategy.rewriting import with_defaults
 from vecparity.strategy.source import Strategy, load
 from vecparity.strategy.space import Choice, Range, Space
 from vecparity.tuning import search_pictures as pictures
-from vecparity.tuning.results import Search, Trial, Winner
-from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, outcomes, verdict
+from vecparity.tuning.results import Search, Trial, Winner, best_first
+from vecparity.tuning.search_conclusions import compared_by_steps, next_command, outcomes, verdict
 from vecparity.tuning.search_page import search_page, write_search_report
 
 MEGABYTE = 1_000_000

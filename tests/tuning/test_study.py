@@ -189,8 +189,15 @@ def test_other_files_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(MachineError, match=r"the study .*there/study.db cannot be written: No such file"):
-        study(tmp_path / "not" / "there" / "study.db")
+    with pytest.raises(UsageError, match=r"the study must be a file in a directory that exists, got .*not/study.db"):
+        study(tmp_path / "not" / "study.db")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "study.db").mkdir()
+    with pytest.raises(MachineError, match=r"the study .*study.db cannot be written: unable to open database file"):
+        study(tmp_path / "study.db")
 
 
 def test_optunas_own_tools_open_it(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from sweeps import sweep, with_failures
 import vecparity.api  # noqa: F401  attaches `_repr_html_`
 from vecparity.errors import MachineError, visible
 from vecparity.strategy.parameters import Value
-from vecparity.tuning.results import Winner
-from vecparity.tuning.search_conclusions import best_first
+from vecparity.tuning.results import Winner, best_first
 
 MARKUP = "<script>alert(1)</script>\u202e<b>"
 

@@ -23,7 +23,7 @@ from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
 from vecparity.training.runs import Run
 from vecparity.tuning.following import SearchFollower
-from vecparity.tuning.results import Trial
+from vecparity.tuning.results import Trial, best_first
 
 _MOST_SHOWN = 8
 
@@ -41,17 +41,22 @@ class SearchDisplay(SearchFollower):
     """
 
     def __init__(self, enabled: bool | None, title: str, clock: Callable[[], float] = time.monotonic) -> None:
-        console = PlainConsole(file=cast(IO[str], Lossy(sys.stderr)), force_terminal=True if enabled else None)
-        is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
-        is_live = is_terminal if enabled is None else enabled
-        self._live = Live(console=console, get_renderable=self._table, transient=True) if is_live else None
-        self._lines = EachMinute(self._line) if enabled is None and not is_live else None
         self._title, self._clock = title, clock
         self._began = clock()
         self._at_first = 0
         self._of: int | None = None
+        self._num_anew = 0
         self._present = ""
         self.trials: list[Trial] = []
+        console = PlainConsole(file=cast(IO[str], Lossy(sys.stderr)), force_terminal=True if enabled else None)
+        is_terminal = sys.stderr.isatty() and not console.is_dumb_terminal
+        is_live = is_terminal if enabled is None else enabled
+        self._live = (
+            Live(console=console, get_renderable=self._table, transient=True, redirect_stdout=False)
+            if is_live
+            else None
+        )
+        self._lines = EachMinute(self._line) if enabled is None and not is_live else None
 
     def __enter__(self) -> "SearchDisplay":
         """Starts the display."""
@@ -80,7 +85,7 @@ class SearchDisplay(SearchFollower):
 
     def rescoring(self, count: int) -> None:
         """See `SearchFollower`."""
-        self._of = None
+        self._of, self._num_anew = None, count
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
@@ -125,9 +130,7 @@ class SearchDisplay(SearchFollower):
         return Group(Text(visible(self._title), no_wrap=True, overflow="ellipsis"), *rows, *lines)
 
     def _best(self) -> list[Trial]:
-        complete = [trial for trial in self.trials if trial.state == "complete"]
-        ranked = sorted(complete, key=lambda trial: (-(trial.accuracy or 0.0), trial.mean_steps, trial.number))
-        return ranked[:_MOST_SHOWN]
+        return best_first(trial for trial in self.trials if trial.state == "complete")[:_MOST_SHOWN]
 
     def _count(self) -> str:
         done, passed = len(self.trials), self._clock() - self._began
@@ -138,6 +141,7 @@ class SearchDisplay(SearchFollower):
         ]
         words = f"{done} trials" if self._of is None else f"{done} of {self._of} trials"
         words += f" ({', '.join(others)})" if others else ""
+        words += f"; the best {self._num_anew} are evaluated anew" if self._num_anew else ""
         words += f", elapsed {duration(passed)}"
         if self._of is not None and (made := done - self._at_first) > 0:
             words += f", about {duration(passed / made * (self._of - done))} left"

@@ -4,8 +4,8 @@ from vecparity.analysis.text_table import Heading, TextTable
 from vecparity.evaluation.params import param_words
 from vecparity.report import words
 from vecparity.report.notebook import table
-from vecparity.tuning.results import Search, Sweep, Trial
-from vecparity.tuning.search_conclusions import best_first, note, outcomes, verdict
+from vecparity.tuning.results import Search, Sweep, Trial, best_first
+from vecparity.tuning.search_conclusions import note, outcomes, verdict
 from vecparity.tuning.sweep_figures import CellFigures, figures_of_cells, in_words_of_sweep
 from vecparity.tuning.value_axes import in_short
 

@@ -1,6 +1,6 @@
 """The results of searches and sweeps."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # complete: all runs were made. dropped: a race ended it early. failed: it has no score, and ``error`` says why.
 TrialState = Literal["complete", "dropped", "failed"]
+# The order of states where figures cannot tell: fewer runs are a weaker figure, and a failed trial has none.
+_ORDER: dict[TrialState, int] = {"complete": 0, "dropped": 1, "failed": 2}
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ class Trial:
     mean_steps: float | None
     num_runs: int
     error: str | None = None
+
+
+def best_first(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns trials by accuracy, then by fewest steps; those that a race dropped, and then failed ones, last."""
+    return sorted(trials, key=_rank)
+
+
+def _rank(trial: Trial) -> tuple[int, float, float, int]:
+    return _ORDER[trial.state], -(trial.accuracy or 0.0), trial.mean_steps or 0.0, trial.number
 
 
 @dataclass(frozen=True)
@@ -90,11 +101,16 @@ class Search:
     seconds: float
     params: Mapping[str, Value] = field(default_factory=dict)
 
+    __module__ = "vecparity"  # the public module, from which pickle imports the class with its attached methods
+
+    def __repr__(self) -> str:
+        best = "".join(f", the best {own.accuracy:.6f} in {own.mean_steps:,.0f} steps" for own in self.ranked[:1])
+        return visible(f"<Search of {self.strategy.name} on {self.config.label}: {len(self.trials)} trials{best}>")
+
     @property
     def ranked(self) -> list[Trial]:
-        """The complete trials, the best first: the most accurate, then those of the fewest steps."""
-        complete = [trial for trial in self.trials if trial.state == "complete"]
-        return sorted(complete, key=lambda trial: (-(trial.accuracy or 0.0), trial.mean_steps, trial.number))
+        """The complete trials, the best first."""
+        return best_first([trial for trial in self.trials if trial.state == "complete"])
 
     @property
     def best(self) -> Strategy | None:

@@ -12,12 +12,10 @@ from vecparity.evaluation.summary import summarize, verification
 from vecparity.report import words
 from vecparity.report.conclusions import with_interval
 from vecparity.strategy.source import bundled_digests
-from vecparity.tuning.results import Search, Trial, Winner
+from vecparity.tuning.results import Search, Trial, Winner, best_first
 
 # Fewer trials that share the best accuracy do not show what makes for few steps.
 _FEWEST_SHARING = 3
-# The order of states where figures cannot tell: fewer runs are a weaker figure, and a failed trial has none.
-_ORDER = {"complete": 0, "dropped": 1, "failed": 2}
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,6 @@ class Outcome:
     figures: str
     drop: str
     verified: str
-
-
-def best_first(trials: Sequence[Trial]) -> list[Trial]:
-    """Returns the trials by accuracy, then by fewest steps; those that a race dropped, and then failed ones, last."""
-    return sorted(trials, key=_rank)
-
-
-def _rank(trial: Trial) -> tuple[int, float, float, int]:
-    return _ORDER[trial.state], -(trial.accuracy or 0.0), trial.mean_steps or 0.0, trial.number
 
 
 def sharing_the_best(trials: Sequence[Trial]) -> list[Trial]:

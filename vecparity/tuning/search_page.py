@@ -16,8 +16,8 @@ from vecparity.strategy.parameters import resolve
 from vecparity.strategy.space import Range, Space
 from vecparity.tuning import search_pictures as pictures
 from vecparity.tuning.embedding import evaluation_in_brief
-from vecparity.tuning.results import Search, Trial
-from vecparity.tuning.search_conclusions import best_first, compared_by_steps, next_command, note, outcomes, verdict
+from vecparity.tuning.results import Search, Trial, best_first
+from vecparity.tuning.search_conclusions import compared_by_steps, next_command, note, outcomes, verdict
 from vecparity.tuning.value_axes import in_short, tell_apart
 
 _MOST_BEST = 20

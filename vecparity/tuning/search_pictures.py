@@ -14,8 +14,7 @@ from vecparity.report.series import shortened
 from vecparity.report.svg import INK, SERIES, to_svg
 from vecparity.strategy.space import Choice, Range
 from vecparity.tuning import value_axes
-from vecparity.tuning.results import Trial
-from vecparity.tuning.search_conclusions import best_first
+from vecparity.tuning.results import Trial, best_first
 from vecparity.tuning.value_axes import in_short
 
 if TYPE_CHECKING:

@@ -168,6 +168,8 @@ class Study:
         from sqlalchemy import URL
         from sqlalchemy.exc import SQLAlchemyError
 
+        if not self._path.absolute().parent.is_dir():
+            raise UsageError(f"the study must be a file in a directory that exists, got {self._path}")
         try:
             lock = Lock(self._path.with_name(f"{self._path.name}.lock"))
             stack.callback(lock.release)

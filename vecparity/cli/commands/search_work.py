@@ -24,7 +24,7 @@ from vecparity.strategy.source import Strategy, load
 from vecparity.task.seeds import new_key, read_key
 from vecparity.tuning.following import SearchFollower
 from vecparity.tuning.ranges import parse_ranges
-from vecparity.tuning.results import Search, Trial
+from vecparity.tuning.results import Search, Trial, best_first
 from vecparity.tuning.search_page import write_search_report
 from vecparity.tuning.searching import search
 from vecparity.tuning.winners import can_seal
@@ -121,6 +121,8 @@ def _require_files(strategy: Strategy, output: Path | None, report: Path | None)
         return
     if output.suffix != ".py":
         raise UsageError(f"--output must be a name that ends in .py, got {str(output)!r}")
+    if output.exists() and output.samefile(strategy.path):
+        raise UsageError(f"--output must be another file than the strategy's, got {output}")
     if output.exists() and not _is_variant(load(output), strategy):
         raise UsageError(f"--output must be a new file, or the same strategy with other defaults, got {output}")
 
@@ -137,10 +139,8 @@ def _is_variant(other: Strategy, strategy: Strategy) -> bool:
 
 def _interrupted(trials: Sequence[Trial], study: Path | None) -> int:
     """Says what is kept of an interrupted search, and returns the exit status."""
-    complete = [trial for trial in trials if trial.state == "complete"]
-    best = max(complete, key=lambda trial: (trial.accuracy, -(trial.mean_steps or 0.0)), default=None)
     words = f"interrupted after {len(trials)} trials"
-    if best is not None:
+    for best in best_first(trial for trial in trials if trial.state == "complete")[:1]:
         words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with "
         words += " ".join(param_words(best.params))
     if study is None:
