@@ -56,7 +56,9 @@ def _from(rows: int | None) -> str:
 def time_sentence(content: dict[str, Any]) -> list[str]:
     """Says in a sentence how long 32 cells take."""
     machine = content["machine"]
+    best = min(content["timed"], key=lambda timed: timed["seconds"])
     return [
         "32 cells of learning rate, width (128 to 1024) and rows, each of 5 secrets x 3 orderings at `--smoke`, "
-        f"contained, take {content['best_seconds']:.0f} s on {machine['cores']} cores ({machine['processor']})."
+        f"contained, take {best['seconds']:.0f} s on {machine['cores']} cores ({machine['processor']}), shared with other "
+        f"work (load {best['load_before']:.1f} before)."
     ]
