@@ -39,14 +39,14 @@ def other_sentence(content: dict[str, Any]) -> list[str]:
     """Says in a sentence how many rows each width needs with other values of the optimiser."""
     other = content["other_values"]
     values = " and ".join(f"{name} {value:g}" for name, value in other["params"].items())
-    needs = "; ".join(f"above {accuracy} {_by_width(least)}" for accuracy, least in other["least_rows"].items())
-    return [f"With {values}, dense networks reach more than that from so many rows: {needs}."]
+    needs = "; ".join(f"{accuracy} from {_by_width(least)}" for accuracy, least in other["least_rows"].items())
+    return [f"With {values}, dense networks pass {needs}."]
 
 
 def _by_width(least: Mapping[str, int | None]) -> str:
     if len(set(least.values())) == 1:
-        return f"{_from(next(iter(least.values())))} at every width"
-    return ", ".join(f"{_from(rows)} at {width}" for width, rows in least.items())
+        return f"{_from(next(iter(least.values())))} rows at every width"
+    return ", ".join(f"{_from(rows)} at width {width}" for width, rows in least.items())
 
 
 def _from(rows: int | None) -> str:
@@ -59,6 +59,6 @@ def time_sentence(content: dict[str, Any]) -> list[str]:
     best = min(content["timed"], key=lambda timed: timed["seconds"])
     return [
         "32 cells of learning rate, width (128 to 1024) and rows, each of 5 secrets x 3 orderings at `--smoke`, "
-        f"contained, take {best['seconds']:.0f} s on {machine['cores']} cores ({machine['processor']}), shared with other "
-        f"work (load {best['load_before']:.1f} before)."
+        f"contained, take {best['seconds']:.0f} s on {machine['cores']} cores ({machine['processor']}), shared with "
+        f"other work (load {best['load_before']:.1f} before)."
     ]
