@@ -1,6 +1,7 @@
 """Axes read from texts, and the grids that they span."""
 
 from collections.abc import Iterable
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ ROWS = load("random_rows")
         ("lr=0.001:0.1:5:log", (0.001, 0.00316228, 0.01, 0.0316228, 0.1)),
         ("wd=0:9:4", (0, 3, 6, 9)),
         ("wd=0.0:1.0:3", (0.0, 0.5, 1.0)),
+        ("wd=0.0:1:3", (0.0, 0.5, 1.0)),
         ("hidden_width=128:1024:4:log", (128, 256, 512, 1024)),
         ("num_examples=10:20:3", (10, 15, 20)),
         ("shift=-1.5:1.5:3", (-1.5, 0.0, 1.5)),
@@ -103,7 +105,8 @@ def test_a_part_of_a_grid_that_is_too_large_for_a_sweep() -> None:
         ({}, "expected one axis or more"),
         ({"num_example": [1]}, r"no such parameter of .*random_rows.py, and no setting \(is num_examples meant\?\)"),
         ({"hidden_widht": [1]}, r"\(is hidden_width meant\?\)"),
-        ({"lr": []}, "over lr: expected one value or more, got none"),
+        ({"lr": []}, "over lr: expected one value or more, at most 100,000, got none"),
+        ({"lr": count()}, "over lr: expected one value or more, at most 100,000, got more"),
         ({"lr": "0.1"}, "over lr: expected a list of values, got '0.1'"),
         ({"lr": 0.1}, "over lr: expected a list of values, got 0.1"),
         ({"lr": [0.1, 0.2, 0.1]}, "over lr: expected each value once, got 0.1 twice"),

@@ -202,6 +202,7 @@ def test_a_parameter_of_a_figures_name_has_a_column_of_its_own() -> None:
     [
         ({"hidden_width": [16, 0]}, {}, "hidden_width must be at least 1, got 0"),
         ({"hidden_width": [16, 8.5]}, {}, "hidden_width must be an integer, got 8.5"),
+        ({"hidden_width": [True, 1]}, {}, "hidden_width must be an integer, got True"),
         ({"secret_size": [2, 9]}, {}, "secret_size must be at most n_features=8, got 9"),
         ({"lr": [0.1]}, {"params": {"lr": 0.2}}, "lr is swept over: expected no single value"),
         ({"hidden_width": [8]}, {}, "hidden_width is swept over: expected no single value"),

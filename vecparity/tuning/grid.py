@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from itertools import islice
 
 import numpy as np
 
@@ -78,6 +79,8 @@ def _spaced(text: str, name: str, values: str) -> tuple[Value, ...]:
         span = Range(low, high, log=parts["log"] is not None)  # type: ignore[arg-type]  # numbers, by the pattern
     except UsageError as error:
         raise UsageError(f"over {brief(text)}: {error}") from error
+    if not span.is_whole:
+        span = span.as_floats()
     assert isinstance(count, int)
     if not 2 <= count <= _MOST_VALUES:
         raise UsageError(f"over {brief(text)}: expected 2 to {_MOST_VALUES:,} values, got {count:,}")
@@ -144,9 +147,11 @@ def _checked(name: str, values: Iterable[Value], strategy: Strategy) -> tuple[Va
         )
     if isinstance(values, str | Mapping) or not isinstance(values, Iterable):
         raise UsageError(f"over {name}: expected a list of values, got {brief(values)}")
-    plain = [value.item() if isinstance(value, np.generic) else value for value in values]
-    if not plain:
-        raise UsageError(f"over {name}: expected one value or more, got none")
+    first = islice(values, _MOST_CELLS + 1)
+    plain = [value.item() if isinstance(value, np.generic) else value for value in first]
+    if not 1 <= len(plain) <= _MOST_CELLS:
+        found = "more" if plain else "none"
+        raise UsageError(f"over {name}: expected one value or more, at most {_MOST_CELLS:,}, got {found}")
     for value in plain:
         require_value(name, value)
     seen = set[tuple[type, Value]]()

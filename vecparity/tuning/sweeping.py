@@ -73,7 +73,7 @@ def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None
     parameters.resolve(strategy, base.params)
     jobs = [_job_at(point, replace(base, strategy=strategy)) for point in grid.points]
     on_axes = [name for name in grid.axes if name in SETTINGS]
-    distinct = {tuple(job.settings[name] for name in on_axes): job for job in jobs}
+    distinct = {repr([job.settings[name] for name in on_axes]): job for job in jobs}  # 1 and True are equal
     for job in distinct.values():
         settings_of(job)
     return SweepPlan(strategy, grid, jobs)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from vecparity.audits.mode import AuditMode
 from vecparity.cli.arguments import Integer, Overrides, Switch, Whole, given
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import Column, Format, cell, show_records
@@ -53,7 +52,6 @@ def sweep(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     threads: Integer = None,
-    audit: AuditMode = "off",
     containment: Containment = "auto",
     require_containment: Level | None = None,
     overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
@@ -82,7 +80,6 @@ def sweep(
         engine: The training engine.
         device: The training device.
         threads: CPU threads.
-        audit: Audit the cells: report findings, or withhold scores.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         overrides: Settings of every cell.
@@ -106,7 +103,7 @@ def sweep(
         "engine": engine,
         "device": device,
         "threads": threads,
-        "audit": audit,
+        "audit": "off",
         "containment": containment,
         "require_containment": require_containment,
         "limits": limits,
@@ -144,7 +141,6 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", b
 
     began = time.monotonic()
     cells: dict[int, Cell] = {}
-    is_whole = True
     try:
         with (
             Interruption(),
@@ -155,8 +151,8 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", b
                 cells[place] = done
                 display.add_cell()
     except KeyboardInterrupt:
-        is_whole = False
-    return plan.sweep_of(cells, time.monotonic() - began), is_whole
+        pass
+    return plan.sweep_of(cells, time.monotonic() - began), len(cells) == len(plan.jobs)
 
 
 def _show(swept: "Sweep", format_: Format, *, wide: bool) -> None:
