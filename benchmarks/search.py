@@ -65,7 +65,7 @@ def from_starter(trials: int) -> dict[str, Any]:
     return {
         "trials": trials,
         "minutes": found.seconds / 60,
-        "the starter's own accuracy": first.accuracy,
+        "starter_accuracy": first.accuracy,
         "params": dict(winner.trial.params),
         "searched": {"accuracy": winner.trial.accuracy, "steps": winner.trial.mean_steps},
         "sealed": {

@@ -7,14 +7,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_table, sweep_table
+from benchmarks import gpu_table, search_table, sweep_table
 from benchmarks.machine import RESULTS
 
 _ROOT = Path(__file__).parent.parent
 # The pages that contain tables.
 PAGES = [
     _ROOT / "README.md",
-    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "sweeps", "trust")),
+    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "search", "sweeps", "trust")),
 ]
 
 
@@ -221,6 +221,7 @@ def render(text: str) -> str:
         "gpu": gpu_table.tables(RESULTS),
         "map": sweep_table.map_table(load("sweep")),
         "other values sentence": sweep_table.other_sentence(load("sweep")),
+        "search sentence": search_table.sentence(load("search")),
         "sweep sentence": sweep_table.time_sentence(load("sweep")),
     }
     for name, lines in tables.items():

@@ -311,3 +311,11 @@ def test_cells_are_yielded_as_they_are_done() -> None:
     assert len(set(places)) == 3
     part = plan.sweep_of({3: cell, 0: cell}, 1.0)
     assert len(part.cells) == 2
+
+
+def test_numbers_of_the_optimizer_can_vary_where_a_strategy_has_no_parameters() -> None:
+    swept = sweep("isolated_cube", {"lr": [0.01, 0.02]}, **TINY)
+    first = swept.cells[0].evaluation
+    assert first is not None
+    assert first.metrics == evaluate("isolated_cube", **TINY).metrics
+    assert [dict(cell.values) for cell in swept.cells] == [{"lr": 0.01}, {"lr": 0.02}]

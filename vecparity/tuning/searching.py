@@ -115,7 +115,7 @@ def search(
     every = Options(**own)
     with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
         declared = evaluator.space(loaded)
-        varied = tunable(job, [*space, *params], evaluator)
+        varied = tunable(job, [*space, *params], evaluator.optimizer_config)
         job = replace(job, strategy=varied)
         ranges = resolve_space(varied, declared, space, params)
         make_sampler(sampler, ranges, seed)  # it may suit no such space

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Unpack
+from typing import Any, Unpack
 
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
@@ -19,10 +20,11 @@ from vecparity.progress.notebook import is_notebook
 from vecparity.strategy import parameters
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load
-from vecparity.task.config import Protocol, TaskConfig
+from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig
 from vecparity.training.curve import Curve
 from vecparity.tuning.grid import SETTINGS, Grid, span_grid
 from vecparity.tuning.results import Cell, Sweep
+from vecparity.tuning.tunable import tunable
 
 
 @dataclass(frozen=True)
@@ -51,13 +53,17 @@ class SweepPlan:
         return Sweep(self.strategy, self.grid.axes, config, protocol, self.jobs[0].seed, ordered, seconds)
 
 
-def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None) -> SweepPlan:
+def plan_sweep(
+    base: Job, over: Mapping[str, Iterable[Value]], count: int | None, options: Mapping[str, Any] = MappingProxyType({})
+) -> SweepPlan:
     """Spans the grid, and checks the settings and the parameters of every point.
 
     Args:
         base: The job of every cell, before the values on axes.
         over: The values of each axis, by its name: a parameter of the strategy, or a setting.
         count: The number of cells to draw from the grid, by the job's seed, or None for all.
+        options: Fields of `Options`, by name, under which a strategy is asked for its own numbers of AdamW's, if they
+            are to vary and it has no parameters for them.
 
     Raises:
         UsageError: The strategy cannot be read, or there is no such grid; a value is refused by a setting; a name is an
@@ -65,10 +71,11 @@ def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None
     """
     if not isinstance(over, Mapping):
         raise UsageError(f"over must be a mapping from names to values, got {over!r}")
-    strategy = base.strategy if isinstance(base.strategy, Strategy) else load(base.strategy)
+    loaded = base.strategy if isinstance(base.strategy, Strategy) else load(base.strategy)
     for name in over:
         if name in {**base.params, **base.settings}:
             raise UsageError(f"{name} is swept over: expected no single value for it besides")
+    strategy = tunable(replace(base, strategy=loaded), [*over, *base.params], partial(_ask, options))
     grid = span_grid(over, strategy, count, base.seed)
     parameters.resolve(strategy, base.params)
     jobs = [_job_at(point, replace(base, strategy=strategy)) for point in grid.points]
@@ -77,6 +84,11 @@ def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None
     for job in distinct.values():
         settings_of(job)
     return SweepPlan(strategy, grid, jobs)
+
+
+def _ask(options: Mapping[str, Any], job: Job) -> OptimizerConfig:
+    with Evaluator(**options) as evaluator:
+        return evaluator.optimizer_config(job)
 
 
 def _job_at(point: Mapping[str, Value], base: Job) -> Job:
@@ -161,7 +173,7 @@ def sweep(
     began = time.monotonic()
     own, settings = divided(options, sweep)
     require_bool("progress", progress)
-    plan = plan_sweep(Job(strategy, config, seed, params, protocol, smoke, settings), over, random)
+    plan = plan_sweep(Job(strategy, config, seed, params, protocol, smoke, settings), over, random, own)
     own.setdefault("audit", "off")
     shown = [NotebookCells(len(plan.jobs))] if progress and is_notebook() else []
     listed = [*as_list("followers", followers, "a sequence of followers"), *shown]

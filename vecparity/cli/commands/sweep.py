@@ -94,11 +94,6 @@ def sweep(
     from vecparity.tuning.grid import parse_axes
     from vecparity.tuning.sweeping import plan_sweep
 
-    base = Job(strategy, config, seed, parameters.parse(param), protocol, smoke, given(overrides))
-    plan = plan_sweep(base, parse_axes(over), random)
-    if report is not None:
-        with drawing():  # without Matplotlib there is none
-            pass
     options = {
         "engine": engine,
         "device": device,
@@ -107,10 +102,13 @@ def sweep(
         "containment": containment,
         "require_containment": require_containment,
         "limits": limits,
-        "history": history,
-        "reuse": reuse,
     }
-    swept, is_whole = _evaluate(plan, options)
+    base = Job(strategy, config, seed, parameters.parse(param), protocol, smoke, given(overrides))
+    plan = plan_sweep(base, parse_axes(over), random, options)
+    if report is not None:
+        with drawing():  # without Matplotlib there is none
+            pass
+    swept, is_whole = _evaluate(plan, {**options, "history": history, "reuse": reuse})
     status = 0 if is_whole else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
