@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vecparity.analysis.comparison import Comparison, Comparisons
     from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
-    from vecparity.api import Evaluator, evaluate, evaluate_many, sweep
+    from vecparity.api import Evaluator, evaluate, evaluate_many, search, sweep
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from vecparity.task.config import OptimizerConfig, TaskConfig, task_config
     from vecparity.task.dataset import parity_labels
     from vecparity.tuning.results import Search, Sweep
-    from vecparity.tuning.searching import search
 
 __all__ = [
     "Check",
@@ -78,7 +77,7 @@ _WHERE = {
     "OptimizerConfig": "task.config",
     "Options": "evaluation.options",
     "Range": "strategy.space",
-    "Search": "tuning.results",
+    "Search": "api",
     "Strategy": "strategy.source",
     "Sweep": "api",
     "TaskConfig": "task.config",
@@ -89,7 +88,7 @@ _WHERE = {
     "evaluate_many": "api",
     "leaderboard": "api",
     "parity_labels": "task.dataset",
-    "search": "tuning.searching",
+    "search": "api",
     "sweep": "api",
     "task_config": "task.config",
     "write_report": "report",

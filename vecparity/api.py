@@ -26,9 +26,10 @@ from vecparity.task.config import CONFIGURATIONS, Protocol, TaskConfig
 from vecparity.tuning import frames
 from vecparity.tuning.notebook import search_fragment, sweep_fragment
 from vecparity.tuning.results import Search, Sweep
+from vecparity.tuning.searching import search
 from vecparity.tuning.sweeping import sweep
 
-__all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard", "sweep"]
+__all__ = ["Evaluator", "History", "compare", "evaluate", "evaluate_many", "leaderboard", "search", "sweep"]
 
 # Attached here because these modules import what they show; callers get every result through this module.
 Evaluation.to_dataframe = to_dataframe  # type: ignore[method-assign]
@@ -38,6 +39,7 @@ Comparison._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Comparisons._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Leaderboard._repr_html_ = notebook.tabulated  # type: ignore[method-assign]
 Sweep.runs, Sweep.summary = property(frames.runs), property(frames.summary)  # type: ignore[method-assign, assignment]
+Search.summary = property(frames.trials)  # type: ignore[method-assign, assignment]
 Search._repr_html_ = search_fragment  # type: ignore[method-assign]
 Sweep._repr_html_ = sweep_fragment  # type: ignore[method-assign]
 

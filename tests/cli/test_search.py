@@ -239,10 +239,10 @@ def test_a_line_says_how_far_the_search_is() -> None:
         display.told(Trial(number, {"lr": 0.1}, state, accuracy, accuracy and 100.0 * number, 4))
     display.trials += display.trials[:1] * 16
     now[0] = 30.0
-    said = display._line()
+    said = display.in_words
     assert said.startswith("20 of 30 trials (1 dropped, 1 failed), elapsed 0:30, about 0:30 left")
     assert said.endswith("the best so far trial 3: accuracy 0.780000, 300 steps")
     display.rescoring(5)
-    assert display._line().startswith(
+    assert display.in_words.startswith(
         "20 trials (1 dropped, 1 failed); the best 5 are evaluated anew, elapsed 0:30, the"
     )

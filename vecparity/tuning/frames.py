@@ -1,4 +1,4 @@
-"""A sweep's figures: records of its runs and of its cells, as plain values, as data frames and as a table."""
+"""Data frames of searches and sweeps, and a sweep's figures as plain values: records of its runs and of its cells."""
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
@@ -8,7 +8,7 @@ from vecparity.analysis.by_secret import by_secret
 from vecparity.analysis.frames import import_pandas
 from vecparity.analysis.intervals import interval
 from vecparity.evaluation.result import Evaluation
-from vecparity.tuning.results import Cell, Sweep
+from vecparity.tuning.results import Cell, Search, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +32,14 @@ SUMMARY_COLUMNS = {
     "mean_steps": "float64",
     "share_solved": "float64",
     "num_runs": "Int64",
+    "error": "object",
+}
+
+TRIAL_COLUMNS = {
+    "state": "object",
+    "accuracy": "float64",
+    "mean_steps": "float64",
+    "num_runs": "int64",
     "error": "object",
 }
 
@@ -85,6 +93,24 @@ def summary(sweep: Sweep) -> "pd.DataFrame":
         UsageError: pandas is not installed.
     """
     return _frame(summary_records(sweep), axis_names(sweep, SUMMARY_COLUMNS), SUMMARY_COLUMNS)
+
+
+def trials(search: Search) -> "pd.DataFrame":
+    """Makes a frame with a row for each trial; this function is `Search.summary`.
+
+    Its columns are ``number``, each parameter by its own name (behind ``param_`` if another column has the same), and
+    ``state``, ``accuracy``, ``mean_steps``, ``num_runs`` and ``error`` of a `Trial`.
+
+    Raises:
+        UsageError: pandas is not installed.
+    """
+    names = {name: f"param_{name}" if name in {"number", *TRIAL_COLUMNS} else name for name in search.space}
+    records = [
+        {"number": trial.number, **{names[name]: value for name, value in trial.params.items()}}
+        | {name: getattr(trial, name) for name in TRIAL_COLUMNS}
+        for trial in search.trials
+    ]
+    return _frame(records, ["number", *names.values()], TRIAL_COLUMNS)
 
 
 def _frame(records: Sequence[Record], names: Sequence[str], types: dict[str, str]) -> "pd.DataFrame":

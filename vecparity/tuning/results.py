@@ -127,7 +127,10 @@ class Search:
         return with_defaults(self.strategy, {**self.params, **ranked[0].params}) if ranked else None
 
     if TYPE_CHECKING:
-        # `api` attaches this: pages import results, not the reverse.
+        # `api` attaches these: frames and pages import results, not the reverse.
+        @property
+        def summary(self) -> "pd.DataFrame": ...
+
         def _repr_html_(self, /) -> str: ...
 
 

@@ -15,6 +15,7 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluator import Evaluator, as_list, require_bool
 from vecparity.files import to_path
 from vecparity.history.store import History
+from vecparity.progress.notebook import is_notebook
 from vecparity.strategy.parameters import Value, resolve
 from vecparity.strategy.source import Strategy, load
 from vecparity.strategy.space import Choice, Range
@@ -23,6 +24,7 @@ from vecparity.tuning.following import search_followers
 from vecparity.tuning.ranges import resolve_space
 from vecparity.tuning.results import Search
 from vecparity.tuning.sampling import SamplerName, make_sampler, require_optuna
+from vecparity.tuning.search_progress import NotebookSearch
 from vecparity.tuning.study import Study
 from vecparity.tuning.trials import Loop
 from vecparity.tuning.tunable import tunable
@@ -56,6 +58,7 @@ def search(
     study: str | Path | None = None,
     followers: Sequence[Follower] = (),
     history: History | str | Path | None = None,
+    progress: bool = True,
     **options: Unpack[EvaluationKeywords],
 ) -> Search:
     """Looks for the values of a strategy's parameters that reach the highest accuracy, then in the fewest steps.
@@ -85,6 +88,7 @@ def search(
             opens it. Use files of your own only: with ``cmaes``, they hold pickles.
         followers: Objects to notify of the progress (`SearchFollower`, or any `Follower` of evaluations).
         history: The history to record the winners in, if any.
+        progress: Show the progress in a notebook, under the cell.
         **options: Fields of `Options` and of `TaskConfig`, by name. A ``seal_key`` is that of the winners.
 
     Raises:
@@ -103,6 +107,7 @@ def search(
         if isinstance(count, bool) or not isinstance(count, int) or count < least:
             raise UsageError(f"{name} must be a whole number of at least {least}, got {count!r}")
     require_bool("race", race)
+    require_bool("progress", progress)
     if seed == RANKED_SEED:
         raise UsageError(
             f"a search must not see the secrets of seed {RANKED_SEED}, on which strategies are ranked: "
@@ -112,6 +117,8 @@ def search(
     job = Job(loaded, config, seed, params, protocol, smoke, settings)
     task_config, protocol_words = settings_of(job)
     told = as_list("followers", followers, "a sequence of followers")
+    if progress and is_notebook():
+        told.append(NotebookSearch(f"{loaded.name}, {task_config.label}, protocol {protocol_words}, seed {seed}"))
     every = Options(**own)
     with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
         declared = evaluator.space(loaded)
