@@ -17,12 +17,16 @@ from vecparity.history.store import History
 from vecparity.progress.cells import NotebookCells
 from vecparity.progress.notebook import is_notebook
 from vecparity.strategy import parameters
+from vecparity.strategy.optimizer_parameters import missing_parameters, with_optimizer_parameters
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load
-from vecparity.task.config import Protocol, TaskConfig
+from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig
 from vecparity.training.curve import Curve
 from vecparity.tuning.grid import SETTINGS, Grid, span_grid
 from vecparity.tuning.results import Cell, Sweep
+
+# Defaults of AdamW's numbers that a strategy has no parameters for: every cell has values of its own for them.
+_GIVEN_IN_EVERY_CELL = OptimizerConfig(lr=0.0, wd=0.0, beta1=0.0, beta2=0.0)
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,8 @@ def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None
     """Spans the grid, and checks the settings and the parameters of every point.
 
     Args:
-        base: The job of every cell, before the values on axes.
-        over: The values of each axis, by its name: a parameter of the strategy, or a setting.
+        base: The job of every cell, before the values on axes. Its parameters may be AdamW's numbers, too.
+        over: The values of each axis, by its name: a parameter of the strategy, one of AdamW's numbers, or a setting.
         count: The number of cells to draw from the grid, by the job's seed, or None for all.
 
     Raises:
@@ -69,6 +73,8 @@ def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None
     for name in over:
         if name in {**base.params, **base.settings}:
             raise UsageError(f"{name} is swept over: expected no single value for it besides")
+    if missing := missing_parameters(strategy, [*over, *base.params]):
+        strategy = with_optimizer_parameters(strategy, missing, _GIVEN_IN_EVERY_CELL)
     grid = span_grid(over, strategy, count, base.seed)
     parameters.resolve(strategy, base.params)
     jobs = [_job_at(point, replace(base, strategy=strategy)) for point in grid.points]
@@ -137,7 +143,8 @@ def sweep(
 
     Args:
         strategy: The name of a bundled strategy, a file, or a loaded strategy.
-        over: The values of each axis, by its name: a parameter of the strategy, or a setting.
+        over: The values of each axis, by its name: a parameter of the strategy, a setting, or one of AdamW's numbers
+            (``lr``, ``wd``, ``beta1``, ``beta2``), which are parameters of every strategy here.
         config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings.
         random: The number of cells to draw from the grid, without replacement and by the seed; by default all.
         seed: The top-level seed of every cell: all cells of equal settings have the same secrets.

@@ -61,8 +61,9 @@ def sweep(
 
     Args:
         strategy: A bundled strategy's name, or a file.
-        over: An axis: a parameter of the strategy, or a setting. lr=0.001,0.01 has these values, lr=0.001:0.1:5 has 5
-            evenly spaced ones, and lr=0.001:0.1:5:log has 5 at equal factors.
+        over: An axis: a parameter of the strategy, one of AdamW's numbers (lr, wd, beta1, beta2), or a setting.
+            lr=0.001,0.01 has these values, lr=0.001:0.1:5 has 5 evenly spaced ones, and lr=0.001:0.1:5:log has 5 at
+            equal factors.
         random: Evaluate so many cells of the grid only, drawn without replacement by the seed.
         config: One of the benchmark's configurations.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
