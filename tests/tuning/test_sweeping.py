@@ -17,6 +17,7 @@ from processes import Child, await_that
 
 from vecparity import Evaluator, History, Job, Strategy, Sweep, TaskConfig, evaluate, parity_labels, sweep
 from vecparity.errors import DivergedError, InvalidStrategyError, StrategyFailedError, UsageError
+from vecparity.strategy.source import load
 from vecparity.tuning.sweeping import evaluate_cells, plan_sweep
 
 TINY: dict[str, Any] = {
@@ -171,6 +172,20 @@ def test_functions_are_a_strategy_whose_arguments_are_axes() -> None:
     assert [tuple(cell.values.values()) for cell in swept.cells] == list(points)
     results = [str(cell.evaluation.results) for cell in swept.cells if cell.evaluation]
     assert len(set(results)) == 8
+
+
+@pytest.mark.usefixtures("served")
+def test_adamws_numbers_are_axes_of_every_strategy() -> None:
+    source = load("isolated_cube").source.decode()
+    swept = sweep("isolated_cube", {"lr": [0.001, 0.02]}, params={"wd": 0.5}, **TINY)
+    for cell in swept.cells:
+        written = source.replace('"lr": 1e-2, "wd": 0.3', f'"lr": {cell.values["lr"]}, "wd": 0.5')
+        assert written != source
+        expected = evaluate(Strategy.from_source(written), audit="off", **TINY)
+        assert cell.evaluation is not None
+        assert cell.evaluation.results == expected.results
+        assert cell.evaluation.provenance.params == {"lr": cell.values["lr"], "wd": 0.5}
+    assert swept.cells[0].evaluation != swept.cells[1].evaluation
 
 
 def test_a_random_part_has_the_cells_of_the_whole(swept: Sweep) -> None:

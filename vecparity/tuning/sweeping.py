@@ -3,10 +3,9 @@
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Unpack
 
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
@@ -18,13 +17,16 @@ from vecparity.history.store import History
 from vecparity.progress.cells import NotebookCells
 from vecparity.progress.notebook import is_notebook
 from vecparity.strategy import parameters
+from vecparity.strategy.optimizer_parameters import missing_parameters, with_optimizer_parameters
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.config import OptimizerConfig, Protocol, TaskConfig
 from vecparity.training.curve import Curve
 from vecparity.tuning.grid import SETTINGS, Grid, span_grid
 from vecparity.tuning.results import Cell, Sweep
-from vecparity.tuning.tunable import tunable
+
+# Defaults of AdamW's numbers that a strategy has no parameters for: every cell has values of its own for them.
+_GIVEN_IN_EVERY_CELL = OptimizerConfig(lr=0.0, wd=0.0, beta1=0.0, beta2=0.0)
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,13 @@ class SweepPlan:
         return Sweep(self.strategy, self.grid.axes, config, protocol, self.jobs[0].seed, ordered, seconds)
 
 
-def plan_sweep(
-    base: Job, over: Mapping[str, Iterable[Value]], count: int | None, options: Mapping[str, Any] = MappingProxyType({})
-) -> SweepPlan:
+def plan_sweep(base: Job, over: Mapping[str, Iterable[Value]], count: int | None) -> SweepPlan:
     """Spans the grid, and checks the settings and the parameters of every point.
 
     Args:
-        base: The job of every cell, before the values on axes.
-        over: The values of each axis, by its name: a parameter of the strategy, or a setting.
+        base: The job of every cell, before the values on axes. Its parameters may be AdamW's numbers, too.
+        over: The values of each axis, by its name: a parameter of the strategy, one of AdamW's numbers, or a setting.
         count: The number of cells to draw from the grid, by the job's seed, or None for all.
-        options: Fields of `Options`, by name, under which a strategy is asked for its own numbers of AdamW's, if they
-            are to vary and it has no parameters for them.
 
     Raises:
         UsageError: The strategy cannot be read, or there is no such grid; a value is refused by a setting; a name is an
@@ -71,11 +69,12 @@ def plan_sweep(
     """
     if not isinstance(over, Mapping):
         raise UsageError(f"over must be a mapping from names to values, got {over!r}")
-    loaded = base.strategy if isinstance(base.strategy, Strategy) else load(base.strategy)
+    strategy = base.strategy if isinstance(base.strategy, Strategy) else load(base.strategy)
     for name in over:
         if name in {**base.params, **base.settings}:
             raise UsageError(f"{name} is swept over: expected no single value for it besides")
-    strategy = tunable(replace(base, strategy=loaded), [*over, *base.params], partial(_ask, options))
+    if missing := missing_parameters(strategy, [*over, *base.params]):
+        strategy = with_optimizer_parameters(strategy, missing, _GIVEN_IN_EVERY_CELL)
     grid = span_grid(over, strategy, count, base.seed)
     parameters.resolve(strategy, base.params)
     jobs = [_job_at(point, replace(base, strategy=strategy)) for point in grid.points]
@@ -84,11 +83,6 @@ def plan_sweep(
     for job in distinct.values():
         settings_of(job)
     return SweepPlan(strategy, grid, jobs)
-
-
-def _ask(options: Mapping[str, Any], job: Job) -> OptimizerConfig:
-    with Evaluator(**options) as evaluator:
-        return evaluator.optimizer_config(job)
 
 
 def _job_at(point: Mapping[str, Value], base: Job) -> Job:
@@ -149,7 +143,8 @@ def sweep(
 
     Args:
         strategy: The name of a bundled strategy, a file, or a loaded strategy.
-        over: The values of each axis, by its name: a parameter of the strategy, or a setting.
+        over: The values of each axis, by its name: a parameter of the strategy, a setting, or one of AdamW's numbers
+            (``lr``, ``wd``, ``beta1``, ``beta2``), which are parameters of every strategy here.
         config: A label (``n32-k8``, ``n50-k8``, ``n64-k8``), or settings.
         random: The number of cells to draw from the grid, without replacement and by the seed; by default all.
         seed: The top-level seed of every cell: all cells of equal settings have the same secrets.
@@ -173,7 +168,7 @@ def sweep(
     began = time.monotonic()
     own, settings = divided(options, sweep)
     require_bool("progress", progress)
-    plan = plan_sweep(Job(strategy, config, seed, params, protocol, smoke, settings), over, random, own)
+    plan = plan_sweep(Job(strategy, config, seed, params, protocol, smoke, settings), over, random)
     own.setdefault("audit", "off")
     shown = [NotebookCells(len(plan.jobs))] if progress and is_notebook() else []
     listed = [*as_list("followers", followers, "a sequence of followers"), *shown]

@@ -61,8 +61,9 @@ def sweep(
 
     Args:
         strategy: A bundled strategy's name, or a file.
-        over: An axis: a parameter of the strategy, or a setting. lr=0.001,0.01 has these values, lr=0.001:0.1:5 has 5
-            evenly spaced ones, and lr=0.001:0.1:5:log has 5 at equal factors.
+        over: An axis: a parameter of the strategy, one of AdamW's numbers (lr, wd, beta1, beta2), or a setting.
+            lr=0.001,0.01 has these values, lr=0.001:0.1:5 has 5 evenly spaced ones, and lr=0.001:0.1:5:log has 5 at
+            equal factors.
         random: Evaluate so many cells of the grid only, drawn without replacement by the seed.
         config: One of the benchmark's configurations.
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
@@ -94,6 +95,11 @@ def sweep(
     from vecparity.tuning.grid import parse_axes
     from vecparity.tuning.sweeping import plan_sweep
 
+    base = Job(strategy, config, seed, parameters.parse(param), protocol, smoke, given(overrides))
+    plan = plan_sweep(base, parse_axes(over), random)
+    if report is not None:
+        with drawing():  # without Matplotlib there is none
+            pass
     options = {
         "engine": engine,
         "device": device,
@@ -102,13 +108,10 @@ def sweep(
         "containment": containment,
         "require_containment": require_containment,
         "limits": limits,
+        "history": history,
+        "reuse": reuse,
     }
-    base = Job(strategy, config, seed, parameters.parse(param), protocol, smoke, given(overrides))
-    plan = plan_sweep(base, parse_axes(over), random, options)
-    if report is not None:
-        with drawing():  # without Matplotlib there is none
-            pass
-    swept, is_whole = _evaluate(plan, {**options, "history": history, "reuse": reuse})
+    swept, is_whole = _evaluate(plan, options)
     status = 0 if is_whole else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
