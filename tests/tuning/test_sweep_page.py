@@ -18,13 +18,13 @@ from conftest import SHORT
 from playwright.sync_api import Browser
 from sweeps import AXES, LRS, cell, sweep, with_failures
 
-from vecparity import evaluate
+import vecparity
 from vecparity.analysis.intervals import interval
 from vecparity.errors import MachineError, UsageError
 from vecparity.report.heat_maps import COLOUR
 from vecparity.report.svg import drawing
 from vecparity.strategy.parameters import Value
-from vecparity.strategy.source import Strategy, load
+from vecparity.strategy.source import Strategy
 from vecparity.tuning import value_axes
 from vecparity.tuning.results import Cell, Sweep
 from vecparity.tuning.sweep_figures import (
@@ -285,18 +285,12 @@ def test_the_pages_data_is_the_sweep() -> None:
 
 
 def test_real_evaluations_are_cells() -> None:
-    strategy = load("isolated_cube")
-    axes: dict[str, tuple[Value, ...]] = {"lr": (0.003, 0.03), "n_features": (16, 24)}
-    settings = {**SHORT, "num_hidden_secrets": 3, "audit": "off"}
-    evaluations = [
-        (values, evaluate(strategy, params={"lr": values[0]}, **{**settings, "n_features": values[1]}))
-        for values in product(*axes.values())
-    ]
-    cells = [Cell(dict(zip(axes, values, strict=True)), evaluation) for values, evaluation in evaluations]
-    given = Sweep(strategy, axes, evaluations[0][1].config, "custom", 42, cells, 1.0)
+    given = vecparity.sweep("isolated_cube", {"lr": [0.003, 0.03], "n_features": [16, 24]}, **SHORT)
     text = sweep_page(given)
-    for (lr, n_features), evaluation in evaluations:
-        assert f"lr {lr}, n_features {n_features}: accuracy {evaluation.metrics.test_accuracy:.4f} (" in text
+    assert len(given.cells) == 4
+    for one in given.cells:
+        lr, n_features = one.values.values()
+        assert f"lr {lr}, n_features {n_features}: accuracy {mean_of(one):.4f} (" in text
 
 
 TEN_EACH: dict[str, tuple[Value, ...]] = {
