@@ -82,7 +82,7 @@ class Minutes:
 @pytest.fixture
 def minutes(monkeypatch: pytest.MonkeyPatch) -> Minutes:
     minutes = Minutes()
-    monkeypatch.setattr("vecparity.cli.display.Event", lambda: minutes)
+    monkeypatch.setattr("vecparity.cli.each_minute.Event", lambda: minutes)
     return minutes
 
 

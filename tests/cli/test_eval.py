@@ -16,7 +16,7 @@ from vecparity import TaskConfig
 from vecparity.cli.commands.evaluate import _num_servers
 from vecparity.eval import main
 from vecparity.evaluation import metric_lines, serialization
-from vecparity.strategy.source import load
+from vecparity.strategy.source import bundled, load
 
 ROOT = Path(__file__).parents[2]
 LINES = {
@@ -178,7 +178,7 @@ def test_list_strategies(run_eval: RunEval) -> None:
     status, lines, _ = run_eval("--list-strategies")
     assert status == 0
     assert "isolated_cube" in lines
-    assert len(lines) == 7
+    assert lines == bundled()
 
 
 @pytest.mark.parametrize(
