@@ -83,6 +83,11 @@ def brief(value: object) -> str:
         return f"an integer of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
+def in_number(count: int, noun: str) -> str:
+    """Returns "1 trial", or "1,200 trials"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def visible(text: str) -> str:
     """Returns the text as one line, in which everything that cannot be printed is an escape.
 

@@ -31,8 +31,8 @@ def test_ranges_are_read_from_texts(text: str, given: Range | Choice) -> None:
     [
         (["lr"], "tune 'lr': expected LOW:HIGH, LOW:HIGH:log or values with commas"),
         (["lr=1"], "tune 'lr=1': expected LOW:HIGH"),
-        (["lr=a:b"], "tune 'lr=a:b': Range: low must be a finite number, got 'a'"),
-        (["lr=1:2:3"], "tune 'lr=1:2:3': Range: high must be a finite number, got '2:3'"),
+        (["lr=a:b"], "tune 'lr=a:b': Range: low must be a number between .*, got 'a'"),
+        (["lr=1:2:3"], "tune 'lr=1:2:3': Range: high must be a number between .*, got '2:3'"),
         (["lr=2:1"], "low must be below high, got 2 and 1"),
         (["lr=0:1:log"], "low must be above 0 with log, got 0"),
         (["lr=1,1.0"], r"expected different values, got \(1, 1.0\)"),
@@ -57,6 +57,25 @@ def test_whole_bounds_have_all_numbers_between_them_where_the_default_is_not_who
     assert (space["lr"], space["rows"]) == (Range(1.0, 2.0), Range(1, 2))
     assert 1.5 in space["lr"]
     assert 1.5 not in space["rows"]
+
+
+@pytest.mark.parametrize(
+    ("parameter", "is_whole"),
+    [
+        ("a=1", True),
+        ("a: int = MOST", True),
+        ("a: Annotated[int, 'words'] = 1", True),
+        ("a=1.0", False),
+        ("a: float = 0", False),
+        ("a=1 / 100", False),
+        ("a=True", False),
+    ],
+)
+def test_a_parameter_is_a_whole_number_by_its_annotation_or_its_default(parameter: str, is_whole: bool) -> None:
+    strategy = Strategy.from_source(f"def init_model(m, c, *, {parameter}): pass", name="mine")
+    (given,) = resolve_space(strategy, {}, {"a": Range(1, 5)}, {}).values()
+    assert isinstance(given, Range)
+    assert given.is_whole == is_whole
 
 
 @pytest.mark.parametrize(

@@ -13,16 +13,16 @@ import pytest
 from browser import OUTSIDE, WIDE, Watched, colour, contrast, rows, started
 from made import diverged, made
 from playwright.sync_api import Browser, Page
-from searches import SPACE, STRATEGY, ends_of, search, trials, winner
+from searches import SPACE, STRATEGY, ends_of, search, trials
 
 from vecparity.errors import MachineError, UsageError
 from vecparity.report.svg import drawing
 from vecparity.strategy.rewriting import with_defaults
-from vecparity.strategy.source import Strategy, load
+from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Choice, Range, Space
 from vecparity.tuning import search_pictures as pictures
 from vecparity.tuning.results import Search, Trial, Winner, best_first
-from vecparity.tuning.search_conclusions import compared_by_steps, next_command, outcomes, verdict
+from vecparity.tuning.search_conclusions import compared_by_steps, outcomes, verdict
 from vecparity.tuning.search_page import search_page, write_search_report
 
 MEGABYTE = 1_000_000
@@ -100,16 +100,6 @@ def test_a_winner_may_gain_keep_or_have_no_score() -> None:
     assert (other.figures, other.verified) == ("0.900000 ± 0.040825, 2,125 steps", "unverified (not audited)")
 
 
-def test_the_command_has_the_winners_values() -> None:
-    odd = trial(3, params={"lr": 0.5, "schedule": "two words"})
-    assert next_command(search(winners=[replace(winner(trial(0)), trial=odd)])) == (
-        "vecparity eval --strategy mine.py --param lr=0.5 --param 'schedule=two words' --all-configs"
-    )
-    best = search(trials=[trial(0, 0.9), trial(1)], winners=[], strategy=load("isolated_cube"))
-    assert next_command(best) == "vecparity eval --strategy isolated_cube --param lr=0.02 --all-configs"
-    assert next_command(search(0)) == "vecparity eval --strategy mine.py --all-configs"
-
-
 def test_every_trial_has_a_mark_in_history_and_slices() -> None:
     every = trials(60)
     with drawing():
@@ -167,7 +157,7 @@ def test_ranges_of_all_kinds_are_drawn_and_told() -> None:
         "one": Range(0.031, 0.039, log=True),
         "width": Range(1, 5),
         "flag": Choice(True, False),
-        "mixed": Choice(1, 1.0, "1", "", "x" * 200),
+        "mixed": Choice(1, 1.5, "1", "", "x" * 200),
         "many": Choice(*(f"choice {number}" for number in range(60))),
     }
     text = search_page(search(30, space=space, num_winners=0))
@@ -176,7 +166,7 @@ def test_ranges_of_all_kinds_are_drawn_and_told() -> None:
     assert "choice 19 and 40 more<" in text
     for name, shown in _ticks(text).items():
         assert len(shown) >= 2 and len(set(shown)) == len(shown), (name, shown)
-    assert _ticks(text)["mixed"][:4] == ["1", "1.0", "'1'", "''"]
+    assert _ticks(text)["mixed"][:4] == ["1", "1.5", "'1'", "''"]
     assert len(_ticks(text)["many"]) <= 26
 
 

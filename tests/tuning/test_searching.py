@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import SHORT, STRATEGIES
 from processes import Child, await_that
+from studies import count_finished
 
 pytest.importorskip("optuna", reason="needs pip install 'vecparity[search]'")
 
@@ -62,13 +63,14 @@ class Notes(SearchFollower):
         self.rescored: list[int] = []
         self.groups: list[int] = []
 
-    def asking(self, number: int, of: int) -> None:
+    def batch(self, number: int, of: int) -> None:
         self.counts.append((number, of))
 
     def told(self, trial: Trial) -> None:
         self.trials.append(trial)
 
-    def rescoring(self, count: int) -> None:
+    def rescoring(self, found: Search, count: int) -> None:
+        assert not found.winners
         self.rescored.append(count)
 
     def finish(self, evaluations: Any) -> None:
@@ -106,11 +108,13 @@ def test_values_that_do_not_vary_reach_every_trial() -> None:
         assert trial.accuracy == expected.metrics.test_accuracy
 
 
-@pytest.mark.parametrize("sampler", ["cmaes", "gp", "random"])
-def test_other_samplers_search_as_well(sampler: Any) -> None:
-    found = search(sampler=sampler)
-    assert len({str(trial.params) for trial in found.trials}) == 6
-    assert found.sampler == sampler
+def test_samplers_search_in_their_own_ways() -> None:
+    asked: dict[str, Any] = {}
+    for sampler in ("tpe", "cmaes", "gp", "random"):
+        found = search(text(), {"lr": SPACE["lr"]}, sampler=sampler, trials=24, batch=12, max_steps=1)
+        assert len({trial.params["lr"] for trial in found.trials}) == 24
+        asked[sampler] = [trial.params["lr"] for trial in found.trials[12:]]
+    assert len({str(values) for values in asked.values()}) == 4
 
 
 def test_ranges_of_the_signature_need_no_others() -> None:
@@ -143,10 +147,17 @@ def test_numbers_of_the_optimizer_can_vary_where_a_strategy_has_no_parameters() 
 
 def test_equal_values_are_evaluated_once() -> None:
     notes = Notes()
-    found = search(text(), {"lr": Choice(0.01, 0.02)}, sampler="random", trials=8, followers=[notes])
-    assert sum(notes.groups) == 2
-    assert len(found.trials) == 8
-    assert len({(trial.params["lr"], trial.accuracy) for trial in found.trials}) == 2
+    space = {"lr": Choice(0.01, 0.02, 0.03, 0.04)}
+    found = search(text(), space, sampler="random", trials=6, batch=6, followers=[notes])
+    different = {(trial.params["lr"], trial.accuracy) for trial in found.trials}
+    assert len(found.trials) == 6
+    assert sum(notes.groups) == len(different) == len(found.ranked) < 5
+
+
+def test_a_space_of_few_values_is_searched_once() -> None:
+    found = search(text(), {"lr": Choice(0.01, 0.02)}, sampler="random", trials=500)
+    assert {trial.params["lr"] for trial in found.trials} == {0.01, 0.02}
+    assert len(found.trials) < 50
 
 
 # --- failures ---
@@ -157,11 +168,11 @@ FAILING = "assert lr != 0.02, 'no'; return dict(lr=lr, wd=-1 if lr == 0.03 else 
 def test_a_trials_failure_is_its_own(tmp_path: Path) -> None:
     space = {"lr": Choice(0.01, 0.02, 0.03)}
     study = tmp_path / "study.db"
-    found = search(text(FAILING), space, sampler="random", trials=9, study=study, rescore=5)
+    found = search(text(FAILING), space, sampler="random", trials=40, study=study, rescore=5)
     by_value = {trial.params["lr"]: trial for trial in found.trials}
     assert by_value[0.01].state == "complete"
     assert by_value[0.02].error == "mine.py:12: get_optimizer_config raised AssertionError: no"
-    assert by_value[0.03].error == "mine.py:12: get_optimizer_config: wd must be finite and at least 0, got -1.0"
+    assert by_value[0.03].error == "mine.py:11: get_optimizer_config: wd must be finite and at least 0, got -1.0"
     assert (by_value[0.02].accuracy, by_value[0.02].num_runs) == (None, 0)
     assert [winner.trial.params["lr"] for winner in found.winners] == [0.01]
 
@@ -204,6 +215,13 @@ def test_where_all_first_trials_fail_the_search_does(strategy: Strategy, error: 
         ({"same_draw": True}, "a search has no same_draw: trials share the search's public seed"),
         ({"trails": 6}, "search has no argument 'trails'"),
         ({"config": "n32"}, "config must be one of n32-k8"),
+        ({"seed": "a"}, "seed must be an integer, got 'a'"),
+        ({"seed": 10**15}, "seed must be between"),
+        ({"space": ["lr"]}, r"space must be a mapping from names to Range or Choice, got \['lr'\]"),
+        ({"space": {"lr": [1, 2]}}, "space must be a mapping from names to Range or Choice, got {'lr': "),
+        ({"params": [("wd", 1)]}, "params must be a mapping from names to values, got "),
+        ({"study": "."}, "the study must be a file in a directory that exists, got ."),
+        ({"seal_key": b"k" * 32, "containment": "limits"}, "a sealed evaluation needs containment"),
     ],
 )
 def test_wrong_use_is_refused(options: dict[str, Any], said: str) -> None:
@@ -268,7 +286,7 @@ def test_a_killed_search_goes_on(tmp_path: Path) -> None:
     counts = [0]
     for _ in range(2):
         with Child([sys.executable, str(script)], stderr=subprocess.PIPE) as child:
-            await_that(lambda: child.poll() is not None or len(_finished(study)) >= counts[-1] + 3)
+            await_that(lambda: child.poll() is not None or count_finished(study) >= counts[-1] + 3)
             child.send_signal(signal.SIGKILL)
             child.wait()
         counts.append(len(_finished(study)))
@@ -289,12 +307,7 @@ def _finished(study: Path) -> dict[int, tuple[dict[str, Any], float]]:
     """Returns the values and the accuracy of a study's finished trials by their numbers, as anybody can read them."""
     import optuna
 
-    if not study.exists() or not study.stat().st_size:
-        return {}
-    try:
-        loaded = optuna.load_study(study_name=None, storage=f"sqlite:///{study}")
-    except Exception:  # its tables are being made
-        return {}
+    loaded = optuna.load_study(study_name=None, storage=f"sqlite:///{study}")
     finished = loaded.get_trials(states=(optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED))
     loaded._storage.remove_session()
     return {trial.number: (trial.params, trial.user_attrs["accuracy"]) for trial in finished}
@@ -387,6 +400,38 @@ def test_where_nothing_can_be_sealed_winners_have_another_seed(monkeypatch: pyte
 def test_settings_of_ones_own_are_rescored_alone() -> None:
     (winner,) = search(trials=2, rescore=1, max_steps=20, n_features=20, secret_size=3).winners
     assert [own.config.label for own in winner.evaluations] == ["n20-k3"]
+
+
+def test_a_winner_lacks_as_few_scores_as_can_be_and_is_the_best_of_these() -> None:
+    isolated = ISOLATED.replace("return {", "assert config.n_features != 64, 'no'\n    return {")
+    assert isolated != ISOLATED
+    found = vecparity.search(
+        Strategy.from_source(isolated, name="mine"),
+        {"lr": Choice(1e-5, 1e-2), "wd": Choice(0.3, 0.6)},
+        sampler="random",
+        trials=30,
+        rescore=4,
+        smoke=True,
+        max_steps=1500,
+    )
+    best, *others = found.winners
+    assert best.trial.params["lr"] == 1e-2
+    means = [sum(map(_accuracy, winner.evaluations)) for winner in found.winners]
+    assert means == sorted(means, reverse=True)
+    assert {tuple(winner.errors) for winner in found.winners} == {("n64-k8",)}
+    assert len(others) == 3
+
+
+def test_seeds_may_be_any_that_evaluations_have() -> None:
+    for seed in (5_000_000_000, -3):
+        found = search(seed=seed, trials=1)
+        assert found.trials[0].accuracy == evaluate(VARIED, seed=seed, audit="off", **SHORT).metrics.test_accuracy
+
+
+def test_defaults_that_fail_do_not_end_a_search_of_small_batches() -> None:
+    config = "assert lr != 0.01, 'no'; return dict(lr=lr, wd=0.3, beta1=0.9, beta2=0.95)"
+    found = search(text(config), {"lr": SPACE["lr"]}, trials=3, batch=1)
+    assert [trial.state for trial in found.trials] == ["failed", "complete", "complete"]
 
 
 def test_a_winner_that_fails_on_another_configuration_says_so() -> None:

@@ -195,9 +195,10 @@ def test_a_directory_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    (tmp_path / "study.db").mkdir()
-    with pytest.raises(MachineError, match=r"the study .*study.db cannot be written: unable to open database file"):
-        study(tmp_path / "study.db")
+    with pytest.raises(UsageError, match=r"the study must be a file in a directory that exists, got "):
+        study(tmp_path)
+    with pytest.raises(MachineError, match=r"the study /proc/study\.db cannot be written: "):
+        study(Path("/proc/study.db"))
 
 
 def test_optunas_own_tools_open_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Reads the ranges of a strategy's parameters from its functions' annotations, in the worker that executed its file."""
 
 import inspect
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, get_args, get_origin
 
@@ -27,10 +28,10 @@ def read_space(interface: Interface) -> Space:
             continue
         for parameter in parameters:
             for given in _ranges(parameter, called, where):
-                if parameter.kind is not parameter.KEYWORD_ONLY:
+                if parameter.kind is not parameter.KEYWORD_ONLY or parameter.default is parameter.empty:
                     raise InvalidStrategyError(
-                        f"{where}: {function}: expected a range on a keyword-only argument, "
-                        f"got one on {parameter.name} (put it behind *)"
+                        f"{where}: {function}: expected a range on a keyword-only argument with a default, "
+                        f"got one on {parameter.name} (as in *, {parameter.name}: ... = 0.1)"
                     )
                 if space.setdefault(parameter.name, given) != given:
                     raise InvalidStrategyError(
@@ -43,11 +44,11 @@ def read_space(interface: Interface) -> Space:
 def _ranges(parameter: inspect.Parameter, function: Any, where: str) -> Iterator[Range | Choice]:
     annotation = parameter.annotation
     if isinstance(annotation, str):  # as under `from __future__ import annotations`
-        if "Annotated" not in annotation:
-            return
         try:
             annotation = eval(annotation, function.__globals__)
         except Exception as error:
+            if not re.search("Annotated|Range|Choice", annotation):  # it may be for type checkers alone
+                return
             raise InvalidStrategyError(
                 f"{where}: the annotation of {parameter.name} cannot be evaluated: {describe(error)}"
             ) from error

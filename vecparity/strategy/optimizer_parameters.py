@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields, replace
 
 from vecparity.errors import UsageError
-from vecparity.strategy.parameters import declared, names_of
+from vecparity.strategy.parameters import declared, names_of, resolve
+from vecparity.strategy.rewriting import with_defaults
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import OptimizerConfig
 
@@ -49,3 +50,15 @@ def with_optimizer_parameters(strategy: Strategy, names: Sequence[str], own: Opt
         items=", ".join(f'"{name}": {name}' for name in values),
     )
     return replace(strategy, source=strategy.source.rstrip(b"\r\n") + b"\n" + added.encode(), origin="text")
+
+
+def is_variant(other: Strategy, strategy: Strategy) -> bool:
+    """Tells whether one strategy is another with other defaults, or with AdamW's numbers as parameters besides."""
+    try:
+        values = resolve(other, {}).values
+        if missing := missing_parameters(strategy, values):
+            numbers = {name: float(values.get(name, 0.0)) for name in OPTIMIZER_NAMES}
+            strategy = with_optimizer_parameters(strategy, missing, OptimizerConfig(**numbers))
+        return with_defaults(strategy, values).source == other.source
+    except (UsageError, ValueError):  # other parameters, or no numbers
+        return False

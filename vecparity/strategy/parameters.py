@@ -7,6 +7,7 @@ has the parameters ``lr`` and ``wd``. A parameter that several functions take ha
 
 import ast
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -91,6 +92,19 @@ def resolve(strategy: Strategy, given: Mapping[str, Value]) -> Parameters:
         for function, parameters in functions.items()
     }
     return Parameters(dict(sorted({**defaults, **given}.items())), arguments)
+
+
+def whole_parameters(strategy: Strategy) -> set[str]:
+    """Returns the names of parameters that are whole numbers: by their annotation, or else by their default."""
+    found = set[str]()
+    for arguments in signatures(ast.parse(strategy.source)).values():
+        for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+            kind = "" if argument.annotation is None else ast.unparse(argument.annotation)
+            value = None if default is None else literal(default)
+            by_default = isinstance(value, int) and not isinstance(value, bool) and not re.search(r"\bfloat\b", kind)
+            if by_default or re.search(r"\bint\b", kind):
+                found.add(argument.arg)
+    return found
 
 
 def names_of(strategy: Strategy) -> list[str]:

@@ -5,9 +5,11 @@
 The original evaluator has no `Range`; where a strategy shall run there, too, import it under ``try``.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from vecparity.errors import UsageError, brief
 from vecparity.strategy.parameters import Value, require_value
@@ -34,11 +36,14 @@ class Range:
     log: bool = False
 
     def __post_init__(self) -> None:
-        for name, bound in (("low", self.low), ("high", self.high)):
-            is_number = isinstance(bound, int | float) and not isinstance(bound, bool)
-            if not is_number or not abs(bound) < 2**63 or not math.isfinite(bound):
-                raise UsageError(f"Range: {name} must be a finite number, got {brief(bound)}")
-            object.__setattr__(self, name, int(bound) if isinstance(bound, int) else float(bound))  # and not NumPy's
+        for name in ("low", "high"):
+            bound: Any = getattr(self, name)
+            is_number = isinstance(bound, int | float | np.integer | np.floating) and not isinstance(bound, bool)
+            if not is_number or not abs(bound) < 2**63:
+                raise UsageError(f"Range: {name} must be a number between -2**63 and 2**63, got {brief(bound)}")
+            object.__setattr__(
+                self, name, int(bound) if isinstance(bound, int | np.integer) else float(bound)
+            )  # not NumPy's
         if not isinstance(self.log, bool):
             raise UsageError(f"Range: log must be True or False, got {brief(self.log)}")
         if not self.low < self.high:
@@ -88,7 +93,7 @@ class Choice:
             require_value("in Choice", value)
         if len(set(values)) < len(values):  # 1, 1.0 and True are equal
             raise UsageError(f"Choice: expected different values, got {brief(values)}")
-        plain = tuple(float(value) if isinstance(value, float) else value for value in values)  # and not NumPy's
+        plain = tuple(float(value) if isinstance(value, float) else value for value in values)  # not NumPy's
         object.__setattr__(self, "values", plain)
 
     def __contains__(self, value: object) -> bool:
@@ -96,6 +101,13 @@ class Choice:
 
     def __str__(self) -> str:
         return ",".join(map(str, self.values))
+
+
+def size_of(given: Range | Choice) -> int | None:
+    """Returns the number of a range's values, or None if it has all numbers between its bounds."""
+    if isinstance(given, Choice):
+        return len(given.values)
+    return int(given.high - given.low) + 1 if given.is_whole else None
 
 
 # Where a search may look, by the parameter's name.

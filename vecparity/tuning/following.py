@@ -4,23 +4,23 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from vecparity.evaluation.callbacks import Follower
-from vecparity.tuning.results import Trial
+from vecparity.tuning.results import Search, Trial
 
 
 @runtime_checkable
 class SearchFollower(Follower, Protocol):
     """Receives the progress of a search, and of its evaluations as any `Follower` does."""
 
-    def asking(self, number: int, of: int) -> None:
-        """Called before trials are evaluated: so many trials are finished, of so many that there shall be."""
+    def batch(self, number: int, of: int) -> None:
+        """Called before a batch is evaluated: so many trials are finished, of so many that there shall be."""
         return
 
     def told(self, trial: Trial) -> None:
         """Called for every finished trial, those of earlier sittings first."""
         return
 
-    def rescoring(self, count: int) -> None:
-        """Called before so many of the best trials are evaluated anew."""
+    def rescoring(self, found: Search, count: int) -> None:
+        """Called when all trials are made, before so many of the best are evaluated anew."""
         return
 
 

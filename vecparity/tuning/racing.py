@@ -12,7 +12,7 @@ from dataclasses import replace
 from vecparity.task.config import TaskConfig
 from vecparity.tuning.objective import Pair, objective_of_pair
 
-# Of four pairs, not even four losses are significant at the level below.
+# Of three pairs, not even three losses are significant at the level below; of five, four are with one draw.
 _FEWEST_PAIRS = 5
 _TIMES_MORE = 5
 _LEVEL = 0.1

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from vecparity.errors import UsageError, brief
-from vecparity.strategy.parameters import Value, read_value, resolve
+from vecparity.strategy.parameters import Value, names_of, read_value, resolve, whole_parameters
 from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Choice, Range, Space
 
@@ -55,15 +55,14 @@ def resolve_space(strategy: Strategy, declared: Space, tuned: Space, fixed: Mapp
             raise UsageError(f"expected {name} with either a range or a value, got {tuned[name]} and {fixed[name]!r}")
     space = {name: given for name, given in {**declared, **tuned}.items() if name not in fixed}
     resolve(strategy, {**fixed, **dict.fromkeys(space, 0)})  # what is no parameter gets the error of an unknown one
-    defaults = resolve(strategy, fixed).values
     if not space:
-        known = f"its parameters are {', '.join(sorted(defaults))}" if defaults else "it has no keyword-only arguments"
+        names = names_of(strategy)
+        known = f"its parameters are {', '.join(names)}" if names else "it has no keyword-only arguments"
         raise UsageError(
             f"{strategy.path}: expected a range to search in, as in --tune lr=1e-3:1e-1:log, got none ({known})"
         )
-    return {name: _typed(given, defaults.get(name)) for name, given in sorted(space.items())}
-
-
-def _typed(given: Range | Choice, default: Value | None) -> Range | Choice:
-    """Makes whole bounds those of all numbers between them, if the parameter's default is not a whole number."""
-    return given.as_floats() if isinstance(given, Range) and isinstance(default, float) else given
+    whole = whole_parameters(strategy)
+    return {
+        name: given.as_floats() if isinstance(given, Range) and name in tuned and name not in whole else given
+        for name, given in sorted(space.items())
+    }

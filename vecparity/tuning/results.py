@@ -1,10 +1,11 @@
 """The results of searches and sweeps."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from vecparity.errors import VecparityError, visible
+from vecparity.errors import VecparityError, in_number, visible
+from vecparity.evaluation.params import params_key
 from vecparity.evaluation.result import Evaluation
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.rewriting import with_defaults
@@ -47,6 +48,22 @@ class Trial:
 def best_first(trials: Iterable[Trial]) -> list[Trial]:
     """Returns trials by accuracy, then by fewest steps; those that a race dropped, and then failed ones, last."""
     return sorted(trials, key=_rank)
+
+
+def distinct(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns the first of all trials that have the same values."""
+    by_values: dict[str, Trial] = {}
+    for trial in trials:
+        by_values.setdefault(params_key(trial.params), trial)
+    return list(by_values.values())
+
+
+def trials_in_words(trials: Sequence[Trial]) -> str:
+    """Returns the number of trials, and how many were dropped, failed, or had the values of another."""
+    counts = {state: sum(trial.state == state for trial in trials) for state in ("dropped", "failed")}
+    counts["with the values of another"] = len(trials) - len(distinct(trials))
+    others = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{in_number(len(trials), 'trial')}{f' ({others})' if others else ''}"
 
 
 def _rank(trial: Trial) -> tuple[int, float, float, int]:
@@ -109,8 +126,8 @@ class Search:
 
     @property
     def ranked(self) -> list[Trial]:
-        """The complete trials, the best first."""
-        return best_first([trial for trial in self.trials if trial.state == "complete"])
+        """The complete trials, the best first; of several with the same values, the first."""
+        return best_first(distinct(trial for trial in self.trials if trial.state == "complete"))
 
     @property
     def best(self) -> Strategy | None:

@@ -45,7 +45,7 @@ def make_sampler(name: SamplerName, space: Space, seed: int) -> "BaseSampler":
     if name == "cmaes" and not any(isinstance(given, Range) for given in space.values()):
         raise UsageError("the sampler cmaes needs a range of numbers, got choices only: expected --sampler tpe")
     if name == "tpe":
-        return samplers.TPESampler(seed=seed)
+        return samplers.TPESampler(seed=seed, constant_liar=True)
     if name == "cmaes":
         random = samplers.RandomSampler(seed=seed)
         return samplers.CmaEsSampler(seed=seed, independent_sampler=random, warn_independent_sampling=False)

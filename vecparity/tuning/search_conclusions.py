@@ -1,17 +1,14 @@
 """A search's outcome: the order of its trials, its winners' figures beside the search's own, and both in words."""
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecparity.analysis.ranking import figures_of
-from vecparity.evaluation.params import param_words
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.summary import summarize, verification
 from vecparity.report import words
 from vecparity.report.conclusions import with_interval
-from vecparity.strategy.source import bundled_digests
 from vecparity.tuning.results import Search, Trial, Winner, best_first
 
 # Fewer trials that share the best accuracy do not show what makes for few steps.
@@ -126,16 +123,6 @@ def _outcome(search: Search, winner: Winner, evaluation: Evaluation) -> Outcome:
             drop = f"{winner.trial.accuracy - evaluation.metrics.test_accuracy:+.6f}"
     verified = ", ".join(filter(None, [words.fails(evaluation), verification(evaluation)])) or words.MISSING
     return Outcome(evaluation.config.label, is_own, evaluation.why_no_score is None, figures, drop, verified)
-
-
-def next_command(search: Search) -> str:
-    """Returns the command that evaluates the winner, or else the best trial, on all configurations."""
-    ranked = best_first(sharing_the_best(search.trials))
-    trial = search.winners[0].trial if search.winners else next(iter(ranked), None)
-    is_bundled = bundled_digests().get(search.strategy.name) == search.strategy.sha256
-    name = search.strategy.name if is_bundled else f"{search.strategy.name}.py"
-    params = [part for word in param_words(trial.params if trial else {}) for part in ("--param", word)]
-    return shlex.join(["vecparity", "eval", "--strategy", name, *params, "--all-configs"])
 
 
 def note(trial: Trial) -> str:

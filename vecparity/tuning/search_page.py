@@ -1,9 +1,6 @@
 """The page about a search: its winners, history, slices, importances and trials in one file."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -15,9 +12,9 @@ from vecparity.report.svg import drawing
 from vecparity.strategy.parameters import resolve
 from vecparity.strategy.space import Range, Space
 from vecparity.tuning import search_pictures as pictures
-from vecparity.tuning.embedding import evaluation_in_brief
-from vecparity.tuning.results import Search, Trial, best_first
-from vecparity.tuning.search_conclusions import compared_by_steps, next_command, note, outcomes, verdict
+from vecparity.tuning.document import search_document
+from vecparity.tuning.results import Search, Trial, best_first, distinct
+from vecparity.tuning.search_conclusions import compared_by_steps, note, outcomes, verdict
 from vecparity.tuning.value_axes import in_short, tell_apart
 
 _MOST_BEST = 20
@@ -53,7 +50,7 @@ def search_page(search: Search) -> str:
         steps = pictures.steps_history(compared, search.trials, marked, "steps") if compared else None
         slices = _slices(search, compared, marked) if has_score else {}
         importances = pictures.importances_of(search.importances, "importances") if search.importances else None
-    ranked = best_first(search.trials)
+    ranked = best_first(distinct(search.trials))
     return (
         environment()
         .get_template("search.html.j2")
@@ -70,11 +67,10 @@ def search_page(search: Search) -> str:
             ranges=_ranges(search.space),
             defaults=resolve(search.strategy, {}).values,
             best=ranked[:_MOST_BEST],
-            command=next_command(search),
             param_words=param_words,
             in_short=in_short,
             note=note,
-            embedded=as_script(_document(search)),
+            embedded=as_script(search_document(search)),
         )
     )
 
@@ -99,31 +95,3 @@ def _ranges(space: Space) -> dict[str, str]:
             more = f" and {left_out} more" if left_out > 0 else ""
             found[name] = f"one of {', '.join(tell_apart(each.values)[:_MOST_LISTED])}{more}"
     return found
-
-
-def _document(search: Search) -> Mapping[str, Any]:
-    """Returns the search as plain values; evaluations are without curves, datasets and weights."""
-    return {
-        "strategy": search.strategy.name,
-        "strategy_sha256": search.strategy.sha256,
-        "config": asdict(search.config),
-        "protocol": search.protocol,
-        "seed": search.seed,
-        "space": {name: str(each) for name, each in search.space.items()},
-        "sampler": search.sampler,
-        "seconds": search.seconds,
-        "importances": dict(search.importances),
-        "winners": [
-            {
-                "trial": winner.trial.number,
-                "strategy_sha256": winner.strategy.sha256,
-                "evaluations": [evaluation_in_brief(evaluation) for evaluation in winner.evaluations],
-                "errors": {label: str(error) for label, error in winner.errors.items()},
-            }
-            for winner in search.winners
-        ],
-        "trials": [
-            {name: value for name, value in vars(trial).items() if value is not None} | {"params": dict(trial.params)}
-            for trial in search.trials
-        ],
-    }

@@ -1,7 +1,7 @@
 """The progress of a search: its best trials, how many there are, and what is trained."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -10,22 +10,18 @@ from rich.table import Table
 from rich.text import Text
 
 from vecparity.errors import visible
-from vecparity.evaluation.callbacks import Asked
-from vecparity.evaluation.params import param_words
-from vecparity.evaluation.result import Evaluation
+from vecparity.progress.ensemble import EnsembleProgress
 from vecparity.progress.table import duration
-from vecparity.task.config import TaskConfig
-from vecparity.training.progress import WindowClosed
-from vecparity.training.runs import Run
 from vecparity.tuning.following import SearchFollower
-from vecparity.tuning.results import Trial, best_first
+from vecparity.tuning.results import Search, Trial, best_first, trials_in_words
+from vecparity.tuning.value_axes import in_short
 
 _MOST_SHOWN = 8
 # Minimum time between two updates of a notebook, which travel from the kernel to the browser.
 _SECONDS_BETWEEN_UPDATES = 0.25
 
 
-class SearchProgress(SearchFollower):
+class SearchProgress(EnsembleProgress, SearchFollower):
     """Keeps a search's trials, and says how far it is.
 
     Args:
@@ -34,18 +30,20 @@ class SearchProgress(SearchFollower):
 
     Attributes:
         trials: All finished trials.
+        found: The search, once all trials are made.
     """
 
     def __init__(self, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
         self._title, self._clock = title, clock
         self._began = clock()
         self._at_first = 0
         self._of: int | None = None
         self._num_anew = 0
-        self._present = ""
         self.trials: list[Trial] = []
+        self.found: Search | None = None
 
-    def asking(self, number: int, of: int) -> None:
+    def batch(self, number: int, of: int) -> None:
         """See `SearchFollower`."""
         if self._of is None:
             self._at_first = number
@@ -57,43 +55,10 @@ class SearchProgress(SearchFollower):
         self.trials.append(trial)
         self.changed()
 
-    def rescoring(self, count: int) -> None:
+    def rescoring(self, found: Search, count: int) -> None:
         """See `SearchFollower`."""
-        self._of, self._num_anew = None, count
+        self._of, self._num_anew, self.found = None, count, found
         self.changed()
-
-    def begin(self, config: TaskConfig) -> None:
-        """See `Follower`."""
-        self._config = config
-        self._present = f"preparing {config.label}"
-        self.changed()
-
-    def asked(self, asked: Asked) -> None:
-        """See `Follower`."""
-        self._present = f"{self._config.label}: asking {asked}"
-        self.changed()
-
-    def prepared(self, runs: Sequence[Run], engine: str) -> None:
-        """See `Follower`."""
-        self._num_runs = len(runs)
-        self._present = f"{self._config.label}: {len(runs)} runs begin"
-        self.changed()
-
-    def window(self, closed: WindowClosed) -> None:
-        """See `Follower`."""
-        self._present = (
-            f"{self._config.label}: step {closed.step:,} of {self._config.max_steps:,}, "
-            f"{closed.num_live} of {self._num_runs} runs live"
-        )
-        self.changed()
-
-    def finish(self, evaluations: Sequence[Evaluation]) -> None:
-        """See `Follower`."""
-        self._present = ""
-        self.changed()
-
-    def changed(self) -> None:
-        """Called whenever there is something else to show."""
 
     @property
     def in_words(self) -> str:
@@ -101,6 +66,10 @@ class SearchProgress(SearchFollower):
         best = self._best()
         words = f", the best so far {_trial_in_words(best[0])}" if best else ""
         return f"{self._count()}{words}{f'; {self._present}' if self._present else ''}"
+
+    @property
+    def _present(self) -> str:
+        return f"{self.config.label}: {self.stage}" if self.config is not None else ""
 
     def __rich__(self) -> RenderableType:
         """Draws the best trials as a table, and says what is trained."""
@@ -110,7 +79,8 @@ class SearchProgress(SearchFollower):
         table.add_column("values", no_wrap=True, overflow="ellipsis")
         for trial in self._best():
             figures = f"{trial.accuracy:.6f}", f"{trial.mean_steps:,.0f}"
-            table.add_row(str(trial.number), *figures, " ".join(param_words(_short(trial))))
+            values = " ".join(f"{name}={in_short(value)}" for name, value in trial.params.items())
+            table.add_row(str(trial.number), *figures, values)
         rows = [table] if self.trials else []
         lines = [Text(visible(words), no_wrap=True, overflow="ellipsis") for words in (self._count(), self._present)]
         return Group(Text(visible(self._title), no_wrap=True, overflow="ellipsis"), *rows, *lines)
@@ -120,15 +90,11 @@ class SearchProgress(SearchFollower):
 
     def _count(self) -> str:
         done, passed = len(self.trials), self._clock() - self._began
-        others = [
-            f"{count} {state}"
-            for state in ("dropped", "failed")
-            if (count := sum(trial.state == state for trial in self.trials))
-        ]
-        words = f"{done} trials" if self._of is None else f"{done} of {self._of} trials"
-        words += f" ({', '.join(others)})" if others else ""
+        words = trials_in_words(self.trials)
+        if self._of is not None:
+            words = f"{words}, of {self._of:,}"
         words += f"; the best {self._num_anew} are evaluated anew" if self._num_anew else ""
-        words += f", elapsed {duration(passed)}"
+        words += f"; {duration(passed)}"
         if self._of is not None and (made := done - self._at_first) > 0:
             words += f", about {duration(passed / made * (self._of - done))} left"
         return words
@@ -164,11 +130,6 @@ class _Shown(JupyterMixin):
 
     def __rich__(self) -> RenderableType:
         return self._drawn
-
-
-def _short(trial: Trial) -> dict[str, bool | int | float | str]:
-    """Returns the values with the digits that matter to a reader."""
-    return {name: float(f"{value:.4g}") if isinstance(value, float) else value for name, value in trial.params.items()}
 
 
 def _trial_in_words(trial: Trial) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Unpack
 
-from vecparity.errors import UsageError
+from vecparity.errors import UsageError, brief
 from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.job import Job, settings_of
 from vecparity.evaluation.keywords import EvaluationKeywords, divided, shows
@@ -20,6 +20,7 @@ from vecparity.strategy.parameters import Value, resolve
 from vecparity.strategy.source import Strategy, load
 from vecparity.strategy.space import Choice, Range
 from vecparity.task.config import Protocol, TaskConfig
+from vecparity.task.seeds import check_seed
 from vecparity.tuning.following import search_followers
 from vecparity.tuning.ranges import resolve_space
 from vecparity.tuning.results import Search
@@ -28,7 +29,7 @@ from vecparity.tuning.search_progress import NotebookSearch
 from vecparity.tuning.study import Study
 from vecparity.tuning.trials import Loop
 from vecparity.tuning.tunable import tunable
-from vecparity.tuning.winners import RANKED_SEED, Rescoring
+from vecparity.tuning.winners import RANKED_SEED, Rescoring, secrecy
 
 # Options that have no meaning for trials, with the reason.
 _NOT_FOR_TRIALS = {
@@ -64,7 +65,8 @@ def search(
     """Looks for the values of a strategy's parameters that reach the highest accuracy, then in the fewest steps.
 
     All trials have the same secrets, orderings and seeds, so that they differ by their values alone. Each is bitwise
-    what `evaluate` gives with the same ``params`` and ``seed``. The first is the strategy as it is. Trials are not
+    what `evaluate` gives with the same ``params`` and ``seed``. The first has the strategy's own defaults, as far as
+    they are literals within the ranges. Trials are not
     audited, and no scores: the best are evaluated anew, on secrets that the search has not seen.
 
     Args:
@@ -108,6 +110,8 @@ def search(
             raise UsageError(f"{name} must be a whole number of at least {least}, got {count!r}")
     require_bool("race", race)
     require_bool("progress", progress)
+    check_seed(seed)
+    _require_values(space, params)
     if seed == RANKED_SEED:
         raise UsageError(
             f"a search must not see the secrets of seed {RANKED_SEED}, on which strategies are ranked: "
@@ -120,18 +124,19 @@ def search(
     if progress and is_notebook():
         told.append(NotebookSearch(f"{loaded.name}, {task_config.label}, protocol {protocol_words}, seed {seed}"))
     every = Options(**own)
+    sealed, seed_of_winners = secrecy(every, seed)
     with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
         declared = evaluator.space(loaded)
         varied = tunable(job, [*space, *params], evaluator.optimizer_config)
         job = replace(job, strategy=varied)
         ranges = resolve_space(varied, declared, space, params)
-        make_sampler(sampler, ranges, seed)  # it may suit no such space
+        make_sampler(sampler, ranges, 0)  # it may suit no such space
         identity = {
             "strategy": varied.sha256,
             "seed": seed,
             "protocol": protocol_words,
             **asdict(task_config),
-            "space": {name: str(given) for name, given in ranges.items()},
+            "space": {name: repr(given) for name, given in ranges.items()},
             "params": dict(params),
             "race": race,
         }
@@ -139,10 +144,7 @@ def search(
             kept.first(resolve(varied, params).values)
             Loop(kept, evaluator, job, task_config, told, race=race).run(trials, batch)
             best, finished, importances = kept.ranked(rescore), kept.trials, kept.importances()
-    for follower in search_followers(told):
-        follower.rescoring(len(best))
-    winners = Rescoring(job, every, history, told).evaluate(best)
-    return Search(
+    found = Search(
         strategy=varied,
         config=task_config,
         protocol=protocol_words,
@@ -150,8 +152,19 @@ def search(
         space=ranges,
         sampler=sampler,
         trials=finished,
-        winners=winners,
+        winners=[],
         importances=importances,
         seconds=time.perf_counter() - began,
         params=dict(params),
     )
+    for follower in search_followers(told):
+        follower.rescoring(found, len(best))
+    winners = Rescoring(job, sealed, seed_of_winners, history, told).evaluate(best)
+    return replace(found, winners=winners, seconds=time.perf_counter() - began)
+
+
+def _require_values(space: object, params: object) -> None:
+    for name, given, kind in (("space", space, Range | Choice), ("params", params, bool | int | float | str)):
+        if not isinstance(given, Mapping) or not all(isinstance(value, kind) for value in given.values()):
+            expected = "names to Range or Choice" if name == "space" else "names to values"
+            raise UsageError(f"{name} must be a mapping from {expected}, got {brief(given)}")

@@ -1,6 +1,7 @@
 """A search's trials as Optuna keeps them: in memory, or in a SQLite file that survives whatever ends the process."""
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from vecparity.errors import MachineError, UsageError, brief
 from vecparity.evaluation.params import params_key
 from vecparity.strategy.parameters import Value
-from vecparity.strategy.space import Space
+from vecparity.strategy.space import Space, size_of
 from vecparity.training.checkpoints.lock import Lock
 from vecparity.tuning.objective import Pair
 from vecparity.tuning.results import Trial, TrialState
 from vecparity.tuning.sampling import SamplerName, distributions, make_sampler
+from vecparity.tuning.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy
@@ -74,7 +76,7 @@ class Study:
         self._distributions = distributions(space)
         self._path = path
         self._asked: dict[int, OptunaTrial] = {}
-        with ExitStack() as stack:
+        with undisturbed(), ExitStack() as stack:
             self._study = self._open(stack)
             self._resume(identity)
             self._stack = stack.pop_all()
@@ -95,6 +97,12 @@ class Study:
     def known(self) -> dict[str, TrialOutcome]:
         """Returns the outcomes of all finished trials, by their values (`params_key`)."""
         return {params_key(frozen.params): _outcome(frozen) for frozen in self._finished()}
+
+    @property
+    def is_exhausted(self) -> bool:
+        """True if all values of a space that has few have been tried."""
+        sizes = [size_of(given) for given in self._space.values()]
+        return None not in sizes and len(self.known()) >= math.prod(size for size in sizes if size is not None)
 
     def best(self) -> TrialOutcome | None:
         """Returns the outcome of the best complete trial, if there is one."""
@@ -125,7 +133,8 @@ class Study:
         earlier = sum(frozen.state != State.WAITING for frozen in self._study.get_trials(deepcopy=False))
         digest = hashlib.sha256(f"vecparity search 1|{self._seed}|{earlier}".encode()).digest()
         self._study.sampler = make_sampler(self._sampler, self._space, int.from_bytes(digest[:4], "big"))
-        asked = [self._study.ask(self._distributions) for _ in range(count)]
+        with undisturbed():
+            asked = [self._study.ask(self._distributions) for _ in range(count)]
         self._asked |= {trial.number: trial for trial in asked}
         return [(trial.number, trial.params) for trial in asked]
 
@@ -134,13 +143,14 @@ class Study:
         from optuna.trial import TrialState as State
 
         trial = self._asked.pop(number)
-        for name, value in asdict(outcome).items():
-            if name != "value" and value is not None:
-                trial.set_user_attr(name, value)
-        if outcome.value is not None:
-            return _trial(self._study.tell(trial, outcome.value))
-        # Samplers take what was pruned for worse than all that is complete; they do not look at what failed.
-        return _trial(self._study.tell(trial, state=State.PRUNED))
+        with undisturbed():
+            for name, value in asdict(outcome).items():
+                if name != "value" and value is not None:
+                    trial.set_user_attr(name, value)
+            if outcome.value is not None:
+                return _trial(self._study.tell(trial, outcome.value))
+            # Samplers take what was pruned for worse than all that is complete; they do not look at what failed.
+            return _trial(self._study.tell(trial, state=State.PRUNED))
 
     def importances(self) -> dict[str, float]:
         """Returns each parameter's share in what tells the best trials from the others (PED-ANOVA), largest first.
@@ -168,7 +178,7 @@ class Study:
         from sqlalchemy import URL
         from sqlalchemy.exc import SQLAlchemyError
 
-        if not self._path.absolute().parent.is_dir():
+        if not self._path.name or self._path.is_dir() or not self._path.absolute().parent.is_dir():
             raise UsageError(f"the study must be a file in a directory that exists, got {self._path}")
         try:
             lock = Lock(self._path.with_name(f"{self._path.name}.lock"))

@@ -157,7 +157,9 @@ def in_words_of_sweep(sweep: Sweep, every: Sequence[CellFigures]) -> list[str]:
     of_grid = f" of a grid of {possible:,}" if len(every) < possible else ""
     cells = "1 cell" if len(every) == 1 else f"{len(every):,} cells"
     without = f", {failed:,} without a score" if failed else ""
-    first = f"{sweep.strategy.name} on {sweep.config.label}, over {over}: {cells}{of_grid}{without}."
+    is_one = not {"n_features", "secret_size"} & sweep.axes.keys()
+    where = f" on {sweep.config.label}" if is_one else ""
+    first = f"{sweep.strategy.name}{where}, over {over}: {cells}{of_grid}{without}."
     if not scored:
         return [first, "No cell has a score."]
     best = min(scored, key=lambda entry: (-entry.mean("accuracy"), entry.mean("steps")))

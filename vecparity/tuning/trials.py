@@ -17,6 +17,9 @@ from vecparity.tuning.racing import is_lost, stages
 from vecparity.tuning.results import Trial
 from vecparity.tuning.study import Study, TrialOutcome
 
+# As many trials without a score, and none with one, say that the strategy fails and not its values.
+_ENOUGH_FAILURES = 10
+
 
 @dataclass
 class Loop:
@@ -39,18 +42,20 @@ class Loop:
     race: bool = field(kw_only=True)
 
     def run(self, trials: int, batch: int) -> None:
-        """Makes trials until there are so many, of all sittings.
+        """Makes trials until there are so many, of all sittings, or until all values of the space have been tried.
 
         Raises:
-            VecparityError: All trials of the first batch failed, or the machine did.
+            VecparityError: All of the first trials failed, or the machine did.
         """
         for trial in self.study.trials:
-            self._note(trial)
-        while (finished := len(self.study.trials)) < trials:
+            self._report(trial)
+        errors: list[VecparityError] = []
+        while (finished := len(self.study.trials)) < trials and not self.study.is_exhausted:
             for follower in search_followers(self.followers):
-                follower.asking(finished, trials)
-            errors = self._make(self.study.ask(min(batch, trials - finished)))
-            if errors and self.study.best() is None and not finished:
+                follower.batch(finished, trials)
+            errors += self._make(self.study.ask(min(batch, trials - finished)))
+            is_hopeless = len(self.study.trials) >= min(trials, _ENOUGH_FAILURES)
+            if errors and is_hopeless and self.study.best() is None:
                 raise errors[0]
 
     def _make(self, asked: Sequence[tuple[int, dict[str, Value]]]) -> list[VecparityError]:
@@ -99,8 +104,8 @@ class Loop:
 
     def _tell(self, numbers: Sequence[int], outcome: TrialOutcome) -> None:
         for number in numbers:
-            self._note(self.study.tell(number, outcome))
+            self._report(self.study.tell(number, outcome))
 
-    def _note(self, trial: Trial) -> None:
+    def _report(self, trial: Trial) -> None:
         for follower in search_followers(self.followers):
             follower.told(trial)

@@ -34,13 +34,15 @@ class Rescoring:
 
     Attributes:
         job: The job of every trial, without the values that varied.
-        options: The search's options; without a key of theirs, one is drawn, and not kept.
+        options: Options with a key, or else without seal, see `secrecy`.
+        seed: The top-level seed.
         history: The history to record the evaluations in, if any.
         followers: Objects to notify of the progress.
     """
 
     job: Job
     options: Options
+    seed: int
     history: History | str | Path | None
     followers: Sequence[Follower]
 
@@ -54,24 +56,20 @@ class Rescoring:
     def evaluate(self, trials: Sequence[Trial]) -> list[Winner]:
         """Evaluates trials, and returns them with the best first.
 
-        Under a fresh seal, where the machine's containment can keep a key from strategies; else under another public
-        seed, audited.
-
         Raises:
             MachineError: The machine failed; a strategy's failure is its winner's error.
         """
         if not trials:
             return []
-        options, seed = self._secrecy()
         answers = [self._with_values(trial) for trial in trials]
         jobs = [
-            replace(config, strategy=own, params=values, seed=seed)
+            replace(config, strategy=own, params=values, seed=self.seed)
             for config in self.configs
             for own, values in answers
         ]
         evaluations: list[list[Evaluation]] = [[] for _ in trials]
         errors: list[dict[str, VecparityError]] = [{} for _ in trials]
-        with Evaluator(followers=self.followers, history=self.history, **vars(options)) as evaluator:
+        with Evaluator(followers=self.followers, history=self.history, **vars(self.options)) as evaluator:
             for index, outcome in enumerate(evaluator.map(jobs)):
                 place = index % len(trials)
                 if not isinstance(outcome, Failure):
@@ -83,18 +81,33 @@ class Rescoring:
         found = zip(trials, answers, evaluations, errors, strict=True)
         return sorted((Winner(trial, own, good, bad) for trial, (own, _), good, bad in found), key=_rank)
 
-    def _secrecy(self) -> tuple[Options, int]:
-        """Returns options and a seed for secrets that nobody has seen, or at least not the search."""
-        own = self.options
-        if own.seal_key is None and not can_seal(own.containment, own.require_containment, own.init_device):
-            return own, next(seed for seed in range(self.job.seed + 1, self.job.seed + 3) if seed != RANKED_SEED)
-        return replace(own, seal_key=own.seal_key or new_key()), RANKED_SEED
-
     def _with_values(self, trial: Trial) -> tuple[Strategy, Mapping[str, Value]]:
         """Returns the strategy with a trial's values as its defaults; if it has no source, the values beside it."""
         own, values = self.job.strategy, {**self.job.params, **trial.params}
         assert isinstance(own, Strategy)
         return (own, values) if own.origin == "pickle" else (with_defaults(own, values), {})
+
+
+def secrecy(options: Options, seed: int) -> tuple[Options, int]:
+    """Returns options and a top-level seed for winners, whose secrets nobody has seen, or at least not the search.
+
+    That is a fresh seal, where the machine's containment can keep a key from strategies; else another public seed, with
+    audits. Without a key in the options, one is drawn, and not kept.
+
+    Args:
+        options: The search's options.
+        seed: The search's seed.
+
+    Raises:
+        UsageError: The options have a key, and the containment cannot keep it.
+    """
+    if options.seal_key is not None:
+        needs_cuda = options.init_device == "cuda"
+        levels.choose(options.containment, options.require_containment, needs_cuda=needs_cuda, is_sealed=True)
+        return options, RANKED_SEED
+    if can_seal(options.containment, options.require_containment, options.init_device):
+        return replace(options, seal_key=new_key()), RANKED_SEED
+    return options, next(other for other in range(seed + 1, seed + 3) if other != RANKED_SEED)
 
 
 def can_seal(containment: Containment, require_containment: Level | None, init_device: str = "cpu") -> bool:
@@ -107,9 +120,10 @@ def can_seal(containment: Containment, require_containment: Level | None, init_d
 
 
 def _rank(winner: Winner) -> tuple[float, ...]:
-    """Returns a key that is least for the best: all configurations scored, accuracy, steps, and the search's order."""
+    """Returns a key that is least for the best: most configurations with a score, then accuracy, then fewest steps."""
     metrics = [evaluation.metrics for evaluation in winner.evaluations]
-    if winner.errors or not metrics:
-        return (1, -len(metrics), 0, winner.trial.number)
+    if not metrics:
+        return len(winner.errors), 0, 0, winner.trial.number
     accuracy = sum(own.test_accuracy for own in metrics) / len(metrics)
-    return (0, -accuracy, sum(own.mean_steps for own in metrics) / len(metrics), winner.trial.number)
+    mean_steps = sum(own.mean_steps for own in metrics) / len(metrics)
+    return len(winner.errors), -accuracy, mean_steps, winner.trial.number

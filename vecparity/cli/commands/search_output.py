@@ -5,10 +5,12 @@ from typing import Any
 
 from vecparity.cli.fitted_table import Column
 from vecparity.cli.output import Format, show, show_json, show_records
+from vecparity.errors import in_number
 from vecparity.evaluation.params import param_words
 from vecparity.progress.table import duration
 from vecparity.tuning.document import search_document
-from vecparity.tuning.results import Search, Winner
+from vecparity.tuning.results import Search, Winner, trials_in_words
+from vecparity.tuning.value_axes import in_short
 
 
 def show_search(found: Search, format_: Format, *, wide: bool) -> None:
@@ -27,11 +29,8 @@ def show_search(found: Search, format_: Format, *, wide: bool) -> None:
 
 
 def _sentences(found: Search) -> Iterator[str]:
-    counts = [f"{len(found.trials)} trials"]
-    for state in ("dropped", "failed"):
-        if count := sum(trial.state == state for trial in found.trials):
-            counts.append(f"{count} {state}")
-    yield f"{', '.join(counts)} in {duration(found.seconds)}; each {found.config.num_runs} runs of {found.config.label}"
+    runs = f"each {in_number(found.config.num_runs, 'run')} of {found.config.label}"
+    yield f"{trials_in_words(found.trials)}, {runs}; this sitting took {duration(found.seconds)}"
     if ranked := found.ranked:
         best = ranked[0]
         yield (
@@ -58,16 +57,24 @@ def _columns(found: Search) -> dict[str, Column]:
         for winner in found.winners
         for label in [*(own.config.label for own in winner.evaluations), *winner.errors]
     )
-    return {
+    figures = {
         "trial": Column("trial", is_number=True),
         "searched": Column("searched", _accuracy, is_number=True),
         **{label: Column(label, _accuracy, is_number=True) for label in labels},
         "drop": Column("drop", lambda drop: f"{drop:+.6f}", is_number=True, rank=1),
         "steps": Column("steps", lambda steps: f"{steps:,.0f}", is_number=True, rank=2),
-        **{name: Column(name, _figure, is_number=True, rank=3) for name in found.space},
+    }
+    others = {
         "sha256": Column("source", lambda digest: str(digest[:8]), rank=5),
         "errors": Column("errors", rank=4),
     }
+    # A parameter may have the name of a figure.
+    taken = {column.heading for column in (figures | others).values()}
+    values = {
+        f"param {name}": Column(f"param_{name}" if name in taken else name, in_short, is_number=True, rank=3)
+        for name in found.space
+    }
+    return {**figures, **values, **others}
 
 
 def _record(winner: Winner, searched: str) -> dict[str, Any]:
@@ -81,7 +88,7 @@ def _record(winner: Winner, searched: str) -> dict[str, Any]:
         **accuracies,
         "drop": None if searched not in accuracies else (trial.accuracy or 0.0) - accuracies[searched],
         "steps": sum(steps) / len(steps) if steps else None,
-        **trial.params,
+        **{f"param {name}": value for name, value in trial.params.items()},
         "sha256": winner.strategy.sha256,
         "errors": "; ".join(f"{label}: {error}" for label, error in winner.errors.items()) or None,
     }
@@ -89,7 +96,3 @@ def _record(winner: Winner, searched: str) -> dict[str, Any]:
 
 def _accuracy(value: float) -> str:
     return f"{value:.6f}"
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,17 +1,18 @@
 """The work of ``vecparity search``: makes the trials, and prints and writes what came of them."""
 
 import shlex
-from collections.abc import Sequence
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from vecparity.cli.commands.search_output import show_search
 from vecparity.cli.interruption import Interruption
-from vecparity.cli.keys import keep_key
+from vecparity.cli.keys import keep_key, require_place_of_keys
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
+from vecparity.cli.places import require_places
 from vecparity.cli.search_arguments import SearchArguments
 from vecparity.cli.search_display import SearchDisplay
-from vecparity.errors import MachineError, UsageError
+from vecparity.errors import MachineError, StrategyFailedError, UsageError, in_number
 from vecparity.evaluation.keywords import OptionKeywords
 from vecparity.evaluation.params import param_words
 from vecparity.files import write_whole
@@ -19,17 +20,19 @@ from vecparity.history.recorder import opened
 from vecparity.report.svg import drawing
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
-from vecparity.strategy.rewriting import with_defaults
+from vecparity.strategy.optimizer_parameters import is_variant
 from vecparity.strategy.source import Strategy, load
 from vecparity.task.seeds import new_key, read_key
 from vecparity.tuning.following import SearchFollower
 from vecparity.tuning.ranges import parse_ranges
-from vecparity.tuning.results import Search, Trial, best_first
+from vecparity.tuning.results import Search, best_first
 from vecparity.tuning.search_page import write_search_report
 from vecparity.tuning.searching import search
 from vecparity.tuning.winners import can_seal
 
 _RESUMABLE, _INTERRUPTED = 75, 130
+# Different reasons of failures that are shown; the page and the JSON have all.
+_MOST_REASONS = 5
 
 
 def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits: Limits) -> int:
@@ -47,7 +50,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     if arguments.no_history and arguments.history is not None:
         raise UsageError(f"--no-history cannot be combined with --history {arguments.history}")
     strategy = load(name)
-    _require_files(strategy, arguments.output, arguments.report)
+    _require_files(strategy, arguments)
     keys = _Keys(arguments)
     options: OptionKeywords = {
         "engine": arguments.engine,
@@ -82,10 +85,9 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
                     **options,
                     **settings,
                 )
-        except KeyboardInterrupt:
-            return _interrupted(display.trials, arguments.study)
-    show_search(found, arguments.format_, wide=arguments.wide)
-    return _write(found, arguments.output, arguments.report)
+        except (KeyboardInterrupt, MachineError) as error:
+            return _stopped(error, display, arguments)
+    return _show_and_write(found, arguments)
 
 
 class _Keys(SearchFollower):
@@ -100,73 +102,84 @@ class _Keys(SearchFollower):
         self.key: bytes | None = None
         if arguments.seal_key is not None:
             self.key = read_key(arguments.seal_key)
-        elif can_seal(arguments.containment, arguments.require_containment):
+        elif arguments.rescore and can_seal(arguments.containment, arguments.require_containment):
             self.key = new_key()
+            require_place_of_keys()
 
-    def rescoring(self, count: int) -> None:
+    def rescoring(self, found: Search, count: int) -> None:
         """See `SearchFollower`."""
         if count and self._is_new and self.key is not None:
             keep_key(self.key)
 
 
-def _require_files(strategy: Strategy, output: Path | None, report: Path | None) -> None:
+def _require_files(strategy: Strategy, arguments: SearchArguments) -> None:
     """Checks that files can be written at the end of a search, and that no other strategy would be lost by it."""
-    for path in filter(None, (output, report)):
-        if not path.absolute().parent.is_dir() or path.is_dir():
-            raise UsageError(f"expected a file in an existing directory, got {path}")
-    if report is not None:
+    output = arguments.output
+    others = {"STRATEGY": Path(strategy.path), "--study": arguments.study, "--history": arguments.history}
+    require_places({"--output": output, "--report": arguments.report}, others)
+    if arguments.report is not None:
         with drawing():  # or it says what is missing
             pass
     if output is None:
         return
     if output.suffix != ".py":
         raise UsageError(f"--output must be a name that ends in .py, got {str(output)!r}")
-    if output.exists() and output.samefile(strategy.path):
-        raise UsageError(f"--output must be another file than the strategy's, got {output}")
-    if output.exists() and not _is_variant(load(output), strategy):
+    if output.exists() and not is_variant(load(output), strategy):
         raise UsageError(f"--output must be a new file, or the same strategy with other defaults, got {output}")
 
 
-def _is_variant(other: Strategy, strategy: Strategy) -> bool:
-    """Tells whether one strategy is another with other defaults, as an earlier search wrote it."""
-    if other.source.startswith(strategy.source.rstrip()):  # with parameters that it did not have
-        return True
-    try:
-        return with_defaults(strategy, parameters.resolve(other, {}).values).source == other.source
-    except UsageError:  # other parameters
-        return False
+def _stopped(error: KeyboardInterrupt | MachineError, display: SearchDisplay, arguments: SearchArguments) -> int:
+    """Shows and writes what there is of a search that was stopped, and returns the exit status."""
+    if isinstance(error, MachineError):
+        status, words = fail(error), "stopped"
+    else:
+        status, words = _INTERRUPTED if arguments.study is None else _RESUMABLE, "interrupted"
+    if display.found is not None:
+        _show_and_write(display.found, arguments)
+        words += ", and the best were not evaluated anew"
+    else:
+        words += f" after {in_number(len(display.trials), 'trial')}"
+        for best in best_first(trial for trial in display.trials if trial.state == "complete")[:1]:
+            words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with "
+            words += " ".join(param_words(best.params))
+    kept = f"they are kept in {arguments.study}: the same command goes on" if arguments.study else ""
+    say(f"{words}; {kept}" if kept else f"{words} (--study FILE keeps trials)")
+    return status
 
 
-def _interrupted(trials: Sequence[Trial], study: Path | None) -> int:
-    """Says what is kept of an interrupted search, and returns the exit status."""
-    words = f"interrupted after {len(trials)} trials"
-    for best in best_first(trial for trial in trials if trial.state == "complete")[:1]:
-        words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with "
-        words += " ".join(param_words(best.params))
-    if study is None:
-        say(f"{words} (--study FILE keeps trials)")
-        return _INTERRUPTED
-    say(f"{words}; they are kept in {study}: the same command goes on")
-    return _RESUMABLE
+def _show_and_write(found: Search, arguments: SearchArguments) -> int:
+    """Prints what was found, writes the winner's file and the report, and returns the exit status."""
+    show_search(found, arguments.format_, wide=arguments.wide)
+    status = _report_failures(found)
+    best = found.best
+    if arguments.output is not None and best is not None:
+        try:
+            write_whole(arguments.output, best.source)
+        except OSError as error:
+            status = fail(MachineError(f"{arguments.output} cannot be written: {error.strerror or error}"))
+        else:
+            name = shlex.quote(str(arguments.output))
+            say(f"wrote {arguments.output} ({best.sha256[:8]}); next: vecparity eval {name} --all-configs")
+    if arguments.report is not None:
+        write_search_report(found, arguments.report)
+        say(f"wrote {arguments.report}")
+    return status
 
 
-def _write(found: Search, output: Path | None, report: Path | None) -> int:
-    """Writes the winner's file and the report; returns the exit status."""
-    status = 0
+def _report_failures(found: Search) -> int:
+    """Says each reason once why trials have no score, and what the winner lacks; returns the exit status."""
+    reasons = Counter(trial.error for trial in found.trials if trial.error is not None)
+    for reason, count in reasons.most_common(_MOST_REASONS):
+        warn(f"{in_number(count, 'trial')} without a score: {reason}")
     for winner in found.winners:
         for evaluation in winner.evaluations:
             warn_of_failed_audits(evaluation)
-    if found.winners and not found.winners[0].evaluations:
-        status = fail(next(iter(found.winners[0].errors.values())))
-    best = found.best
-    if output is not None and best is not None:
-        try:
-            write_whole(output, best.source)
-        except OSError as error:
-            status = fail(MachineError(f"{output} cannot be written: {error.strerror or error}"))
-        else:
-            say(f"wrote {output} ({best.sha256[:8]}); next: vecparity eval {shlex.quote(str(output))} --all-configs")
-    if report is not None:
-        write_search_report(found, report)
-        say(f"wrote {report}")
+    if not found.ranked:
+        say("error: no trial has a score")
+        return StrategyFailedError.exit_status
+    status = 0
+    for winner in found.winners[:1]:
+        for label, error in winner.errors.items():
+            say(f"error: the winner, trial {winner.trial.number}, has no score on {label}: {error}")
+            status = status or error.exit_status
     return status

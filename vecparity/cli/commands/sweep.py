@@ -4,8 +4,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import starmap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,12 +13,12 @@ from cyclopts import Parameter
 from vecparity.cli.arguments import Integer, Overrides, Switch, Whole, given
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import Column, Format, cell, show_records
-from vecparity.errors import MachineError, UsageError, VecparityError
-from vecparity.files import make_writable, write_whole
+from vecparity.cli.places import require_places
+from vecparity.errors import MachineError, VecparityError
+from vecparity.files import write_whole
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
 from vecparity.strategy import parameters
-from vecparity.strategy.parameters import Value
 from vecparity.task.config import Protocol
 from vecparity.training.engines.names import DeviceName, EngineName
 
@@ -86,9 +85,7 @@ def sweep(
         overrides: Settings of every cell.
         limits: Limits of each worker that runs a strategy.
     """
-    for flag, path in {"--csv": csv_file, "--report": report}.items():
-        if path is not None:
-            _require_place(flag, path)
+    require_places({"--csv": csv_file, "--report": report}, {"--history": history})
 
     from vecparity.evaluation.job import Job
     from vecparity.report.svg import drawing
@@ -124,15 +121,6 @@ def sweep(
     return status
 
 
-def _require_place(flag: str, path: Path) -> None:
-    """Checks, before anything is trained, that a file can be written."""
-    if not path.parent.is_dir():
-        raise UsageError(f"{flag} must be a file in a directory that exists, got {path}")
-    if path.is_dir():
-        raise UsageError(f"{flag} must be a file, got the directory {path}")
-    make_writable(path.parent, f"the directory of {flag}")
-
-
 def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", bool]:
     """Returns the sweep and True, or what is done of it and False if it was interrupted."""
     from vecparity.cli.cell_display import CellDisplay
@@ -158,6 +146,7 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", b
 
 def _show(swept: "Sweep", format_: Format, *, wide: bool) -> None:
     from vecparity.tuning.frames import SUMMARY_COLUMNS, axis_names, summary_records
+    from vecparity.tuning.value_axes import are_numbers
 
     records = summary_records(swept)
     names = axis_names(swept, SUMMARY_COLUMNS)
@@ -168,18 +157,18 @@ def _show(swept: "Sweep", format_: Format, *, wide: bool) -> None:
         for record in records:
             ends = record["accuracy_low"], record["accuracy_high"]
             record["accuracy_interval"] = None if None in ends else ends
-    axes = dict(zip(names, starmap(_axis_column, swept.axes.items()), strict=True))
+    headings = {column.heading for column in _FIGURES.values()}
+    axes = {
+        name: Column(f"param_{axis}" if axis in headings else axis, is_number=are_numbers(values))
+        for name, (axis, values) in zip(names, swept.axes.items(), strict=True)
+    }
     is_one = not {"n_features", "secret_size"} & set(swept.axes)
     size = f"{swept.config.label}, " if is_one else ""
     title = (
         f"{swept.strategy.name}: {size}protocol {swept.protocol}, seed {swept.seed}, "
-        f"{len(swept.cells):,} cells in {swept.seconds:,.1f} s"
+        f"{len(swept.cells):,} cell{'s' * (len(swept.cells) != 1)} in {swept.seconds:,.1f} s"
     )
     show_records(records, {**axes, **_FIGURES}, format_, title, wide=wide)
-
-
-def _axis_column(name: str, values: Sequence[Value]) -> Column:
-    return Column(name, is_number=all(isinstance(value, int | float) for value in values))
 
 
 _FIGURES = {

@@ -1,0 +1,17 @@
+"""Reads a study's file while another process writes it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+
+def count_finished(study: Path) -> int:
+    """Returns the number of complete trials; 0 while there is no such file, or no table in it."""
+    if not study.exists():
+        return 0
+    with closing(sqlite3.connect(f"{study.as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            number: int = connection.execute("select count(*) from trials where state = 'COMPLETE'").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+    return number
