@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
     from vecparity.api import Evaluator, evaluate, evaluate_many, sweep
+    from vecparity.cluster.local import LocalWorkers
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
@@ -40,6 +41,7 @@ __all__ = [
     "History",
     "Job",
     "Leaderboard",
+    "LocalWorkers",
     "OptimizerConfig",
     "Options",
     "Range",
@@ -75,6 +77,7 @@ _WHERE = {
     "History": "api",
     "Job": "evaluation.job",
     "Leaderboard": "api",
+    "LocalWorkers": "cluster.local",
     "OptimizerConfig": "task.config",
     "Options": "evaluation.options",
     "Range": "strategy.space",

@@ -13,6 +13,7 @@ import torch
 
 from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
+from vecparity.evaluation import groups
 from vecparity.evaluation.callbacks import Asked, Follower
 from vecparity.evaluation.gathering import gather
 from vecparity.evaluation.groups import Planned, Recall
@@ -105,6 +106,11 @@ class Pipeline:
         with self._resources.log.noted(task.strategy.sha256):
             ((_, optimizer),) = sandbox.initialise(task.config, [task.seeds.run_seed(task.config, 0, 0)])
         return optimizer
+
+    def recalled(self, tasks: Sequence[Task], recall: Recall) -> dict[int, Evaluation]:
+        """Returns the evaluations that are known already, by the tasks' indices; for ``recall`` see `run`."""
+        resources = self._resources
+        return groups.recalled(tasks, resources.options, resources.devices, resources.level, recall)
 
     def run(
         self,

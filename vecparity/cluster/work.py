@@ -1,0 +1,84 @@
+"""The work that travels to a worker, without the key of a seal, and the results that come back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from vecparity.audits import plan as audit_plan
+from vecparity.evaluation.job import Outcome, Task
+from vecparity.evaluation.options import Options
+from vecparity.sandbox.levels import HIDES_FILES
+from vecparity.strategy.source import Strategy
+from vecparity.task.given_seeds import written_out
+
+
+@dataclass(frozen=True)
+class Work:
+    """Tasks with equal settings, to be evaluated together.
+
+    Attributes:
+        options: The options, see `options_for_workers`.
+        tasks: The tasks, without the key of a seal.
+    """
+
+    options: Options
+    tasks: tuple[Task, ...]
+
+
+@dataclass(frozen=True)
+class WorkDone:
+    """The results of some work.
+
+    Attributes:
+        outcomes: One outcome for each task, in order.
+        seconds: The seconds that the work took.
+        warnings: Texts of the warnings given.
+    """
+
+    outcomes: list[Outcome]
+    seconds: float
+    warnings: list[str]
+
+
+def options_for_workers(options: Options, threads: int) -> Options:
+    """Returns the options as workers get them: without a key, and with the containment that a seal demands.
+
+    Args:
+        options: The options.
+        threads: The CPU threads of a worker, where the options do not say.
+    """
+    required = options.require_containment
+    if options.seal_key is not None and required not in HIDES_FILES:
+        required = HIDES_FILES[-1]
+    return replace(
+        options,
+        threads=options.threads or threads,
+        require_containment=required,
+        seal_key=None,
+        draw=None,
+        same_draw=False,
+    )
+
+
+def to_work(tasks: Sequence[Task], options: Options) -> Work:
+    """Returns tasks as they travel: each source once, and sealed seeds written out.
+
+    Args:
+        tasks: Tasks with equal settings.
+        options: The options of workers.
+    """
+    sources: dict[Strategy, Strategy] = {}
+    travelling = []
+    for task in tasks:
+        strategy = sources.setdefault(task.strategy, task.strategy)
+        travelling.append(replace(_without_key(task), strategy=strategy, job=replace(task.job, strategy=strategy)))
+    return Work(options, tuple(travelling))
+
+
+def _without_key(task: Task) -> Task:
+    if task.seeds.seal is None:
+        return task
+    config = task.config
+    num_orderings = audit_plan.num_orderings(config, task.audit)
+    further = num_orderings - config.num_orderings
+    counts = [config.num_runs, further * config.num_hidden_secrets]
+    return replace(task, seeds=written_out(task.seeds, config, num_orderings, counts))
