@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from vecparity.cluster.batches import MOST_RUNS
-from vecparity.cluster.distribution import Distribution
+from vecparity.cluster.distribution import runner
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.evaluations import Evaluations
@@ -83,7 +83,7 @@ class Evaluator:
         with ExitStack() as stack:
             self._history = stack.enter_context(_opened(history))
             self._pipeline = stack.enter_context(Pipeline(self._options))
-            self._workers = None if executor is None else Distribution(self._pipeline, self._options, executor)
+            self._runner = runner(self._pipeline, self._options, executor)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Evaluator":
@@ -149,7 +149,7 @@ class Evaluator:
                 if not isinstance(job, Job):
                     raise
                 yield index, job, Failure(job, error)
-        if tasks and self._workers is None:
+        if tasks and self._runner is self._pipeline:
             self._pipeline.warm_up(tasks)
         # A checkpoint belongs to one job, which may be evaluated beside others next time.
         most_runs = MOST_RUNS if self._options.checkpoint is None else 1
@@ -175,7 +175,7 @@ class Evaluator:
         try:
             self._is_stopping.clear()
             recorder = Recorder(self._history, reuse=self._reuse, goes_on=self._options.resume)
-            groups = (self._workers or self._pipeline).run(
+            groups = self._runner.run(
                 tasks,
                 self._follower,
                 most_runs=most_runs,

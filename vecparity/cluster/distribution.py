@@ -12,7 +12,7 @@ from vecparity.audits.findings import file_unchanged
 from vecparity.cluster.dispatch import Dispatch, Pairs
 from vecparity.cluster.work import options_for_workers
 from vecparity.errors import UsageError, brief
-from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.callbacks import Follower, WorkersFollower
 from vecparity.evaluation.groups import Recall
 from vecparity.evaluation.job import Failure, Outcome, Task, evaluations
 from vecparity.evaluation.options import Options
@@ -70,8 +70,12 @@ class Distribution:
         """
         groups = _in_whole(tasks, follower) if most_runs is None else _as_they_come(follower)
         next(groups)
+        num_done = 0
         with closing(self._arrivals(tasks, stop_requested, recall)) as arrivals:
             for outcomes in arrivals:
+                num_done += len(outcomes)
+                if isinstance(follower, WorkersFollower):
+                    follower.evaluated(num_done, len(tasks))
                 if fails_fast:
                     for _, outcome in outcomes:
                         if isinstance(outcome, Failure):
@@ -144,6 +148,11 @@ def _with_file_checked(task: Task, outcome: Outcome) -> Outcome:
     findings = [own if finding.name == "file" else finding for finding in evaluation.findings]
     checked = replace(evaluation, findings=findings)
     return checked if isinstance(outcome, Evaluation) else replace(outcome, evaluation=checked)
+
+
+def runner(pipeline: Pipeline, options: Options, executor: Executor | None) -> Pipeline | Distribution:
+    """Returns what evaluates tasks: the pipeline itself, or the processes of an executor; see `Distribution`."""
+    return pipeline if executor is None else Distribution(pipeline, options, executor)
 
 
 def num_workers(executor: Executor) -> int | None:

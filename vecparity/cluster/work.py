@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vecparity.audits import plan as audit_plan
-from vecparity.evaluation.job import Outcome, Task
+from vecparity.evaluation.job import Job, Outcome, Task
 from vecparity.evaluation.options import Options
 from vecparity.sandbox.levels import HIDES_FILES
 from vecparity.strategy.source import Strategy
@@ -70,7 +70,8 @@ def to_work(tasks: Sequence[Task], options: Options) -> Work:
     travelling = []
     for task in tasks:
         strategy = sources.setdefault(task.strategy, task.strategy)
-        travelling.append(replace(_without_key(task), strategy=strategy, job=replace(task.job, strategy=strategy)))
+        job = Job(strategy, task.config, task.seeds.seed)  # the caller's own may hold anything
+        travelling.append(replace(_without_key(task), strategy=strategy, job=job))
     return Work(options, tuple(travelling))
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -56,6 +57,7 @@ def search(
     study: str | Path | None = None,
     followers: Sequence[Follower] = (),
     history: History | str | Path | None = None,
+    executor: Executor | None = None,
     **options: Unpack[EvaluationKeywords],
 ) -> Search:
     """Looks for the values of a strategy's parameters that reach the highest accuracy, then in the fewest steps.
@@ -85,6 +87,7 @@ def search(
             opens it. Use files of your own only: with ``cmaes``, they hold pickles.
         followers: Objects to notify of the progress (`SearchFollower`, or any `Follower` of evaluations).
         history: The history to record the winners in, if any.
+        executor: See `Evaluator`.
         **options: Fields of `Options` and of `TaskConfig`, by name. A ``seal_key`` is that of the winners.
 
     Raises:
@@ -113,7 +116,8 @@ def search(
     task_config, protocol_words = settings_of(job)
     told = as_list("followers", followers, "a sequence of followers")
     every = Options(**own)
-    with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
+    for_trials = {**vars(every), "seal_key": None, "audit": every.audit or "off"}
+    with Evaluator(followers=told, executor=executor, **for_trials) as evaluator:
         declared = evaluator.space(loaded)
         varied = tunable(job, [*space, *params], evaluator)
         job = replace(job, strategy=varied)
@@ -134,7 +138,7 @@ def search(
             best, finished, importances = kept.ranked(rescore), kept.trials, kept.importances()
     for follower in search_followers(told):
         follower.rescoring(len(best))
-    winners = Rescoring(job, every, history, told).evaluate(best)
+    winners = Rescoring(job, every, history, told, executor).evaluate(best)
     return Search(
         strategy=varied,
         config=task_config,

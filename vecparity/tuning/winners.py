@@ -5,6 +5,7 @@ in the search says little; these do.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,12 +38,14 @@ class Rescoring:
         options: The search's options; without a key of theirs, one is drawn, and not kept.
         history: The history to record the evaluations in, if any.
         followers: Objects to notify of the progress.
+        executor: See `Evaluator`.
     """
 
     job: Job
     options: Options
     history: History | str | Path | None
     followers: Sequence[Follower]
+    executor: Executor | None
 
     @property
     def configs(self) -> list[Job]:
@@ -71,7 +74,8 @@ class Rescoring:
         ]
         evaluations: list[list[Evaluation]] = [[] for _ in trials]
         errors: list[dict[str, VecparityError]] = [{} for _ in trials]
-        with Evaluator(followers=self.followers, history=self.history, **vars(options)) as evaluator:
+        kept = Evaluator(followers=self.followers, history=self.history, executor=self.executor, **vars(options))
+        with kept as evaluator:
             for index, outcome in enumerate(evaluator.map(jobs)):
                 place = index % len(trials)
                 if not isinstance(outcome, Failure):

@@ -11,6 +11,7 @@ from vecparity.cli.keys import keep_key
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.search_arguments import SearchArguments
 from vecparity.cli.search_display import SearchDisplay
+from vecparity.cluster.choose import opened_workers, require_workers
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.keywords import OptionKeywords
 from vecparity.evaluation.params import param_words
@@ -46,6 +47,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     """
     if arguments.no_history and arguments.history is not None:
         raise UsageError(f"--no-history cannot be combined with --history {arguments.history}")
+    require_workers(arguments.workers)
     strategy = load(name)
     _require_files(strategy, arguments.output, arguments.report)
     keys = _Keys(arguments)
@@ -62,7 +64,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     display = SearchDisplay(arguments.progress, title)
     with Interruption(), opened(arguments.history, enabled=not arguments.no_history, warn=warn) as history:
         try:
-            with display:
+            with display, opened_workers(arguments.workers) as executor:
                 found = search(
                     strategy,
                     parse_ranges(arguments.tune),
@@ -79,6 +81,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
                     study=arguments.study,
                     followers=[display, keys],
                     history=history,
+                    executor=executor,
                     **options,
                     **settings,
                 )

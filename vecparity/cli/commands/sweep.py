@@ -15,6 +15,7 @@ from vecparity.audits.mode import AuditMode
 from vecparity.cli.arguments import Integer, Overrides, Switch, Whole, given
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import Column, Format, cell, show_records
+from vecparity.cluster.choose import opened_workers, require_workers
 from vecparity.errors import MachineError, UsageError, VecparityError
 from vecparity.files import make_writable, write_whole
 from vecparity.sandbox.levels import Containment, Level
@@ -53,6 +54,7 @@ def sweep(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     threads: Integer = None,
+    workers: str | None = None,
     audit: AuditMode = "off",
     containment: Containment = "auto",
     require_containment: Level | None = None,
@@ -81,7 +83,8 @@ def sweep(
             interrupted goes on.
         engine: The training engine.
         device: The training device.
-        threads: CPU threads.
+        threads: CPU threads; of each worker, if there are any.
+        workers: Evaluate in so many processes of this machine. The results are the same.
         audit: Audit the cells: report findings, or withhold scores.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
@@ -91,6 +94,7 @@ def sweep(
     for flag, path in {"--csv": csv_file, "--report": report}.items():
         if path is not None:
             _require_place(flag, path)
+    require_workers(workers)
 
     from vecparity.evaluation.job import Job
     from vecparity.tuning.grid import parse_axes
@@ -109,7 +113,7 @@ def sweep(
         "history": history,
         "reuse": reuse,
     }
-    swept, is_whole = _evaluate(plan, options)
+    swept, is_whole = _evaluate(plan, options, workers)
     status = 0 if is_whole else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
@@ -131,7 +135,7 @@ def _require_place(flag: str, path: Path) -> None:
     make_writable(path.parent, f"the directory of {flag}")
 
 
-def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", bool]:
+def _evaluate(plan: "SweepPlan", options: Mapping[str, Any], workers: str | None) -> tuple["Sweep", bool]:
     """Returns the sweep and True, or what is done of it and False if it was interrupted."""
     from vecparity.cli.cell_display import CellDisplay
     from vecparity.cli.interruption import Interruption
@@ -145,7 +149,8 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", b
         with (
             Interruption(),
             CellDisplay(len(plan.jobs)) as display,
-            Evaluator(followers=[display], **options) as evaluator,
+            opened_workers(workers) as executor,
+            Evaluator(followers=[display], executor=executor, **options) as evaluator,
         ):
             for place, done in evaluate_cells(plan, evaluator):
                 cells[place] = done
