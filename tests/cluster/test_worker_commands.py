@@ -121,7 +121,10 @@ def test_a_search_makes_the_same_trials(run_command: RunCommand, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["eval", "--workers", "0"], "workers must be a number of processes, as in --workers 8, got '0'"),
+        (
+            ["eval", "--workers", "0"],
+            "workers must be a number of processes (--workers 8), ray or ray://HOST:PORT, got '0'",
+        ),
         (["eval", "--workers", "two"], "workers must be a number of processes"),
         (["eval", "--workers", "2", "--resume"], "--workers cannot be combined with --resume"),
         (["eval", "--workers", "2", "--checkpoint", "x"], "--workers cannot be combined with --checkpoint"),

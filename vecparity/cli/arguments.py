@@ -63,7 +63,8 @@ class Arguments:
         device: The training device. auto takes CUDA if available; cuda:1 is one of several GPUs, cuda:all takes all.
         init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads; of each worker, if there are any.
-        workers: Evaluate in so many processes of this machine, without checkpoints. The results are the same.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same. There are no checkpoints.
         chunk_runs: The most runs that vmap trains together. Fewer need less memory.
         log: full: every metric line. digest: the last few and the final lines. final: only the final lines. json: a
             line of JSON for each evaluation. By default final on a terminal, full elsewhere.

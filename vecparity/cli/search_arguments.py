@@ -43,7 +43,8 @@ class SearchArguments:
         engine: The training engine.
         device: The training device.
         threads: CPU threads; of each worker, if there are any.
-        workers: Evaluate in so many processes of this machine. The results are the same.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         seal_key: A file with the key under which winners are evaluated; by default a new one, which is kept in the

@@ -48,6 +48,7 @@ class Dispatch:
 
     def __init__(self, executor: Executor, num_workers: int, options: Options) -> None:
         self._executor, self._num_workers, self._options = executor, num_workers, options
+        self._is_shared = getattr(executor, "is_shared", False)
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
         self._deaths: Counter[int] = Counter()
@@ -84,7 +85,7 @@ class Dispatch:
             if not tasks:
                 break
             try:
-                future = self._executor.submit(evaluate_work, to_work(tasks, self._options))
+                future = self._executor.submit(evaluate_work, to_work(tasks, self._options, is_shared=self._is_shared))
             except BrokenExecutor as error:
                 return self._give_up(tasks, error)
             except RuntimeError as error:

@@ -10,7 +10,7 @@ import torch
 
 from vecparity.audits.findings import file_unchanged
 from vecparity.cluster.dispatch import Dispatch, Pairs
-from vecparity.cluster.work import options_for_workers
+from vecparity.cluster.work import options_for_workers, require_sandbox
 from vecparity.errors import UsageError, brief
 from vecparity.evaluation.callbacks import Follower, WorkersFollower
 from vecparity.evaluation.groups import Recall
@@ -41,6 +41,7 @@ class Distribution:
                 raise UsageError(f"{name} is for evaluations of this process: expected none with an executor, got one")
         workers = num_workers(executor)
         threads = 1 if workers is None else max(1, torch.get_num_threads() // workers)
+        threads = getattr(executor, "threads", threads)
         self._pipeline, self._executor = pipeline, executor
         self._num_workers = workers or num_cpus()
         self._options = options_for_workers(options, threads)
@@ -91,7 +92,15 @@ class Distribution:
         known = self._pipeline.recalled(tasks, recall)
         for own in _by_config([task for task in tasks if task.index in known]).values():
             yield [(task, known[task.index]) for task in own]
-        missing = [task for task in tasks if task.index not in known]
+        missing = []
+        for task in tasks:
+            if task.index not in known:
+                try:
+                    if getattr(self._executor, "is_shared", False):
+                        require_sandbox(task.strategy, self._options.containment)
+                    missing.append(task)
+                except UsageError as error:
+                    yield [(task, Failure(task.job, error))]
         dispatch = Dispatch(self._executor, self._num_workers, self._options)
         with closing(dispatch.run(missing, stop_requested)) as batches:
             for outcomes in batches:

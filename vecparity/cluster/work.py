@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from vecparity.audits import plan as audit_plan
+from vecparity.errors import UsageError
 from vecparity.evaluation.job import Job, Outcome, Task
 from vecparity.evaluation.options import Options
-from vecparity.sandbox.levels import HIDES_FILES
+from vecparity.sandbox.levels import HIDES_FILES, WITH_NAMESPACES, Level
 from vecparity.strategy.source import Strategy
 from vecparity.task.given_seeds import written_out
 
@@ -18,10 +20,12 @@ class Work:
     Attributes:
         options: The options, see `options_for_workers`.
         tasks: The tasks, without the key of a seal.
+        is_shared: Whether the worker's machine may be others', see `require_sandbox`.
     """
 
     options: Options
     tasks: tuple[Task, ...]
+    is_shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,26 @@ def options_for_workers(options: Options, threads: int) -> Options:
     )
 
 
-def to_work(tasks: Sequence[Task], options: Options) -> Work:
+def require_sandbox(strategy: Strategy, level: Level | Literal["auto"]) -> None:
+    """Refuses to call a stranger's strategy without a sandbox on a machine that may be others'.
+
+    Raises:
+        UsageError: The containment is too weak for a strategy that is not bundled.
+    """
+    if not strategy.is_bundled and level not in ("auto", *WITH_NAMESPACES):
+        raise UsageError(
+            f"on Ray, strategies that are not bundled need containment {' or '.join(WITH_NAMESPACES)}: got {level} for "
+            f"{strategy.name}"
+        )
+
+
+def to_work(tasks: Sequence[Task], options: Options, *, is_shared: bool = False) -> Work:
     """Returns tasks as they travel: each source once, and sealed seeds written out.
 
     Args:
         tasks: Tasks with equal settings.
         options: The options of workers.
+        is_shared: See `Work`.
     """
     sources: dict[Strategy, Strategy] = {}
     travelling = []
@@ -72,7 +90,7 @@ def to_work(tasks: Sequence[Task], options: Options) -> Work:
         strategy = sources.setdefault(task.strategy, task.strategy)
         job = Job(strategy, task.config, task.seeds.seed)  # the caller's own may hold anything
         travelling.append(replace(_without_key(task), strategy=strategy, job=job))
-    return Work(options, tuple(travelling))
+    return Work(options, tuple(travelling), is_shared)
 
 
 def _without_key(task: Task) -> Task:

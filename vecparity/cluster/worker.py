@@ -7,7 +7,7 @@ import warnings
 
 import torch
 
-from vecparity.cluster.work import Work, WorkDone
+from vecparity.cluster.work import Work, WorkDone, require_sandbox
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Followers
 from vecparity.evaluation.job import Failure, Outcome
@@ -33,6 +33,8 @@ def evaluate_work(work: Work) -> WorkDone:
 
 def _evaluate(work: Work) -> list[Outcome]:
     pipeline = _pipeline(work.options)
+    for task in work.tasks if work.is_shared else ():
+        require_sandbox(task.strategy, pipeline.level)
     pipeline.warm_up(work.tasks)
     groups = pipeline.run(work.tasks, Followers([]))
     outcomes = {task.index: outcome for group in groups for task, outcome in group}

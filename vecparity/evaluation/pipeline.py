@@ -82,6 +82,11 @@ class Pipeline:
         """Ends all processes of the sandboxes and removes their files."""
         self._stack.close()
 
+    @property
+    def level(self) -> levels.Level:
+        """The containment of strategies."""
+        return self._resources.level
+
     def warm_up(self, tasks: Sequence[Task]) -> None:
         """Starts all fork servers that tasks like these will need, again and again, and does not wait for them."""
         background, pool = self._resources.background, self._resources.pool

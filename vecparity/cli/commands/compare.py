@@ -58,7 +58,8 @@ def compare(
         wide: Show all columns, though the table is wider than the terminal.
         no_reuse: Evaluate strategies even if the history has their evaluations.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
-        workers: Evaluate in so many processes of this machine. The results are the same.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         overrides: Settings to evaluate strategies under.

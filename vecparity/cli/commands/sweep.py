@@ -84,7 +84,8 @@ def sweep(
         engine: The training engine.
         device: The training device.
         threads: CPU threads; of each worker, if there are any.
-        workers: Evaluate in so many processes of this machine. The results are the same.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         audit: Audit the cells: report findings, or withhold scores.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
@@ -149,7 +150,7 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any], workers: str | None
         with (
             Interruption(),
             CellDisplay(len(plan.jobs)) as display,
-            opened_workers(workers) as executor,
+            opened_workers(workers, options["threads"]) as executor,
             Evaluator(followers=[display], executor=executor, **options) as evaluator,
         ):
             for place, done in evaluate_cells(plan, evaluator):
