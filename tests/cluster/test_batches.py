@@ -38,6 +38,7 @@ def test_batches_grow_smaller_and_the_costly_come_first() -> None:
     assert batches[0][0].config == LONG
     sizes = [len(batch) for batch in batches if batch[0].config == LONG]
     assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == sizes[1], "workers end together"
     assert len(batches[-1]) == 1
 
 
@@ -68,5 +69,10 @@ def test_measured_seconds_correct_the_estimate() -> None:
 
 def test_quick_jobs_are_not_sent_one_by_one() -> None:
     batches = Batches(tasks(*((CONFIG, seed) for seed in range(41))), 2)
-    batches.measure(batches.next(), 1e-3)
-    assert len(batches.next()) == 15, "a fair share of what is left"
+    first = batches.next()
+    assert len(first) == 11, "half of what each worker will have"
+    batches.measure(first, 1e-3)
+    assert [len(batch) for batch in all_of(batches)] == [15, 15], "a fair share of what is left"
+    batches = Batches(tasks(*((CONFIG, seed) for seed in range(41))), 2)
+    batches.measure(batches.next(), 110.0)
+    assert [len(batch) for batch in all_of(batches)] == [8, 8, 4, 4, 2, 2, 1, 1]

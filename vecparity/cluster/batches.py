@@ -10,10 +10,11 @@ from vecparity.task.config import TaskConfig
 
 # The most runs of a batch of several jobs. More train no faster, and keep their outcomes waiting.
 MOST_RUNS = 800
-# The share of the work left that goes to each worker with the next batch.
+# The share of the work left that goes out in one round, in equal batches for all workers (factoring: Hummel, Schonberg
+# and Flynn, 1992). Sizes that shrink with each batch would end in many of one job each.
 _SHARE = 0.5
-# Batches of quick jobs are not made shorter than this.
-_LEAST_SECONDS = 0.5
+# What is left is one last round if it takes each worker no longer than this.
+_LAST_SECONDS = 1.0
 # What a run's step costs beside its features: the second layer and the update, in features of the first layer.
 _FURTHER_FEATURES = 16
 
@@ -47,6 +48,8 @@ class Batches:
             sharing.setdefault((task.strategy.sha256, task.seeds.seed), len(sharing))
         for task in sorted(tasks, key=lambda task: sharing[task.strategy.sha256, task.seeds.seed]):
             self._waiting.setdefault(task.config, deque()).append(task)
+        self._left_in_round = 0
+        self._weight_in_round = 0.0
         self._measured: dict[TaskConfig, _Measured] = {}
         self._all = _Measured()
 
@@ -56,20 +59,23 @@ class Batches:
             return []
         weights = {config: self._weight(config) for config in self._waiting}
         config = max(weights, key=lambda config: weights[config])
-        left = sum(weights[other] * len(tasks) for other, tasks in self._waiting.items())
-        fair = left / self._num_workers / weights[config]
-        count = fair * _SHARE
-        if self._all.cost:  # weights are seconds
-            count = max(count, min(fair, _LEAST_SECONDS / weights[config]))
+        if not self._left_in_round:
+            fair = sum(weights[other] * len(tasks) for other, tasks in self._waiting.items()) / self._num_workers
+            is_last = self._all.cost > 0 and fair <= _LAST_SECONDS  # once measured, weights are seconds
+            self._left_in_round, self._weight_in_round = self._num_workers, fair if is_last else fair * _SHARE
+        self._left_in_round -= 1
+        count = math.ceil(self._weight_in_round / weights[config] - 1e-6)
         most = max(1, MOST_RUNS // config.num_runs)
         waiting = self._waiting[config]
-        batch = [waiting.popleft() for _ in range(min(max(1, math.ceil(count)), most, len(waiting)))]
+        batch = [waiting.popleft() for _ in range(min(max(1, count), most, len(waiting)))]
         if not waiting:
             del self._waiting[config]
         return batch
 
     def measure(self, tasks: Sequence[Task], seconds: float) -> None:
         """Notes the seconds that a batch took."""
+        if not self._all.cost:
+            self._left_in_round = 0  # weights were costs
         cost = sum(cost_of(task.config) for task in tasks)
         self._measured.setdefault(tasks[0].config, _Measured()).add(seconds, cost)
         self._all.add(seconds, cost)
