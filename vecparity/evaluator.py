@@ -48,7 +48,7 @@ class Evaluator:
         reuse: Take evaluations of the same source, settings, engine, device and versions from the history.
         executor: Evaluates the jobs in its processes, instead of this one: `LocalWorkers`, or any other executor whose
             processes were not forked, as ``ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))``,
-            loky's, Dask's or mpi4py's. Each makes one call at a time, with ``threads`` CPU threads (by default an equal
+            loky's or Dask's. Each makes one call at a time, with ``threads`` CPU threads (by default an equal
             share of this machine's). The history is read and written here alone, and the key of a seal stays here.
             Followers are told when a batch of jobs is done, and of no windows. There are no checkpoints.
         **options: Fields of `Options`, by name.

@@ -1,6 +1,7 @@
 """The work that travels to workers: no key of a seal is in it, and everything else that an evaluation asks for."""
 
 import pickle
+import platform
 import re
 from dataclasses import replace
 from typing import Any
@@ -109,6 +110,18 @@ def test_sealed_work_is_evaluated_as_here(audit: AuditMode) -> None:
     assert (distant.results, distant.curves, distant.datasets) == (here.results, here.curves, here.datasets)
     assert [finding.name for finding in distant.findings] == [finding.name for finding in here.findings]
     assert replace(distant.provenance, wall_seconds=0.0) == replace(here.provenance, wall_seconds=0.0)
+
+
+def test_a_worker_whose_draws_are_others_says_so() -> None:
+    task = to_task(0, Job("isolated_cube", replace(CONFIG, max_steps=1)), Options())
+    work = to_work([task], options_for_workers(Options(), 1))
+    try:
+        done = [evaluate_work(work), evaluate_work(replace(work, draws="x86_64 DEFAULT"))]
+    finally:
+        close()
+    assert done[0].warnings == []
+    (words,) = done[1].warnings
+    assert f"torch draws other initial weights on {platform.node()} ({work.draws}) than here (x86_64 DEFAULT)" in words
 
 
 @pytest.mark.usefixtures("can_seal")

@@ -1,9 +1,10 @@
 """The work that travels to a worker, without the key of a seal, and the results that come back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from vecparity import machine
 from vecparity.audits import plan as audit_plan
 from vecparity.errors import UsageError
 from vecparity.evaluation.job import Job, Outcome, Task
@@ -21,11 +22,13 @@ class Work:
         options: The options, see `options_for_workers`.
         tasks: The tasks, without the key of a seal.
         is_shared: Whether the worker's machine may be others', see `require_sandbox`.
+        draws: The kind of torch's draws where the tasks come from, see `machine.draws`.
     """
 
     options: Options
     tasks: tuple[Task, ...]
     is_shared: bool = False
+    draws: str = field(default_factory=machine.draws)
 
 
 @dataclass(frozen=True)

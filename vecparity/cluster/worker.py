@@ -1,12 +1,14 @@
 """Evaluates work in a worker's process, which keeps its sandboxes and engines warm from one piece to the next."""
 
 import atexit
+import platform
 import threading
 import time
 import warnings
 
 import torch
 
+from vecparity import machine
 from vecparity.cluster.work import Work, WorkDone, require_sandbox
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Followers
@@ -23,6 +25,13 @@ def evaluate_work(work: Work) -> WorkDone:
     """Evaluates tasks together; an error becomes the `Failure` of its task, or of all."""
     began = time.perf_counter()
     with _is_working, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
+        if (own := machine.draws()) != work.draws:
+            warnings.warn(
+                f"torch draws other initial weights on {platform.node()} ({own}) than here ({work.draws}): its "
+                "evaluations are not bitwise those of this machine",
+                stacklevel=2,
+            )
         try:
             outcomes = _evaluate(work)
         except (UsageError, MachineError) as error:
