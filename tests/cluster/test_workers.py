@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -22,6 +23,7 @@ from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, St
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
 from vecparity.evaluation.job import Outcome
+from vecparity.machine import draws
 from vecparity.sandbox.processes import descendants
 
 CONFIG = TaskConfig(**SHORT)
@@ -249,6 +251,20 @@ def test_a_stop_ends_what_is_in_progress() -> None:
         outcomes.close()  # type: ignore[attr-defined]
         assert len(list(evaluator.map(varied(2)))) == 2
         assert time.monotonic() - began < 100
+
+
+@pytest.mark.slow
+def test_a_mixed_cluster_is_said_to_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    if draws().endswith("DEFAULT"):
+        pytest.skip("needs a processor with other draws than the slowest")
+    monkeypatch.setenv("ATEN_CPU_CAPABILITY", "default")  # torch has read it here, and reads it in new processes
+    with LocalWorkers(1) as slow, Evaluator(executor=slow) as evaluator, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcomes = list(evaluator.map([Job("isolated_cube", replace(CONFIG, max_steps=steps)) for steps in (1, 2, 3)]))
+    assert all(isinstance(outcome, Evaluation) for outcome in outcomes)
+    (words,) = [str(warning.message) for warning in caught]
+    assert words.startswith("torch draws other initial weights on ")
+    assert "DEFAULT" in words
 
 
 @pytest.mark.slow
