@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parent.parent
 # The pages that contain tables.
 PAGES = [
     _ROOT / "README.md",
-    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "search", "sweeps", "trust")),
+    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "search", "sweeps", "trust", "workers")),
 ]
 
 
@@ -207,6 +207,26 @@ def _percent(share: float) -> str:
     return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else (">99%" if share > 0.5 else "<1%")
 
 
+def workers_table(content: dict[str, Any]) -> list[str]:
+    """Tabulates the times of the same evaluations by workers, and the overhead of a task."""
+    machine, best, medians = content["machine"], content["best"], content["medians"]
+    headings = ("evaluated by", "best", "median", "two workers are faster by", "a task costs beyond its work")
+    lines = [f"| {' | '.join(headings)} |", "| --- " * len(headings) + "|"]
+    for name in medians:
+        overhead = content["overhead_milliseconds"].get(name)
+        shown = "" if overhead is None else f"{overhead['task']:.1f} ms"
+        ratio = f"{best[name] / best['2 workers']:.2f}, {medians[name] / medians['2 workers']:.2f}"
+        lines.append(f"| {name} | {best[name]:.2f} s | {medians[name]:.2f} s | {ratio} | {shown} |")
+    lines += [
+        "",
+        f"{content['evaluations']} evaluations, 12 variants of `isolated_cube` under 4 seeds each at `--smoke`, "
+        f"contained, once all is started: {content['repeats']} measurements of each kind, in turn, on "
+        f"{machine['cores']} cores ({machine['processor']}), of which each worker uses one. Ray has two "
+        "workers. All outcomes are equal.",
+    ]
+    return lines
+
+
 def render(text: str) -> str:
     """Replaces the text between the two marks of each table in a page."""
     tables = {
@@ -223,6 +243,7 @@ def render(text: str) -> str:
         "other values sentence": sweep_table.other_sentence(load("sweep")),
         "search sentence": search_table.sentence(load("search")),
         "sweep sentence": sweep_table.time_sentence(load("sweep")),
+        "workers": workers_table(load("workers")),
     }
     for name, lines in tables.items():
         name = name if name.endswith("sentence") else f"{name} table"

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vecparity.analysis.leaderboard import Leaderboard
     from vecparity.analysis.ranking import leaderboard
     from vecparity.api import Evaluator, evaluate, evaluate_many, search, sweep
+    from vecparity.cluster.local import LocalWorkers
     from vecparity.evaluation.callbacks import Follower
     from vecparity.evaluation.evaluations import Evaluations
     from vecparity.evaluation.job import Failure, Job
@@ -39,6 +40,7 @@ __all__ = [
     "History",
     "Job",
     "Leaderboard",
+    "LocalWorkers",
     "OptimizerConfig",
     "Options",
     "Range",
@@ -74,6 +76,7 @@ _WHERE = {
     "History": "api",
     "Job": "evaluation.job",
     "Leaderboard": "api",
+    "LocalWorkers": "cluster.local",
     "OptimizerConfig": "task.config",
     "Options": "evaluation.options",
     "Range": "strategy.space",

@@ -3,11 +3,14 @@
 import threading
 import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
+from vecparity.cluster.batches import MOST_RUNS
+from vecparity.cluster.distribution import runner
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.evaluations import Evaluations
@@ -23,9 +26,6 @@ from vecparity.strategy.space import Space
 from vecparity.task.config import OptimizerConfig
 
 Item = TypeVar("Item")
-
-# The most runs that train together, of several jobs. More train no faster, and keep their jobs' outcomes waiting.
-_MOST_RUNS = 800
 
 
 class Evaluator:
@@ -46,6 +46,11 @@ class Evaluator:
         history: The history to record the evaluations in, if any: a file, or a history opened with ``create=True``. If
             recording fails, warns, returns the evaluations anyway, and leaves their checkpoint in place.
         reuse: Take evaluations of the same source, settings, engine, device and versions from the history.
+        executor: Evaluates the jobs in its processes, instead of this one: `LocalWorkers`, or any other executor whose
+            processes were not forked, as ``ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))``,
+            loky's or Dask's. Each makes one call at a time, with ``threads`` CPU threads (by default an equal
+            share of this machine's). The history is read and written here alone, and the key of a seal stays here.
+            Followers are told when a batch of jobs is done, and of no windows. There are no checkpoints.
         **options: Fields of `Options`, by name.
 
     Raises:
@@ -60,6 +65,7 @@ class Evaluator:
         followers: Sequence[Follower] = (),
         history: History | str | Path | None = None,
         reuse: bool = False,
+        executor: Executor | None = None,
         **options: Unpack[OptionKeywords],
     ) -> None:
         require_known(options, Evaluator)
@@ -77,6 +83,7 @@ class Evaluator:
         with ExitStack() as stack:
             self._history = stack.enter_context(_opened(history))
             self._pipeline = stack.enter_context(Pipeline(self._options))
+            self._runner = runner(self._pipeline, self._options, executor)
             self._stack = stack.pop_all()
 
     def __enter__(self) -> "Evaluator":
@@ -142,10 +149,10 @@ class Evaluator:
                 if not isinstance(job, Job):
                     raise
                 yield index, job, Failure(job, error)
-        if tasks:
+        if tasks and self._runner is self._pipeline:
             self._pipeline.warm_up(tasks)
         # A checkpoint belongs to one job, which may be evaluated beside others next time.
-        most_runs = _MOST_RUNS if self._options.checkpoint is None else 1
+        most_runs = MOST_RUNS if self._options.checkpoint is None else 1
         with closing(self._run(tasks, most_runs=most_runs, fails_fast=False)) as groups:
             for outcomes in groups:
                 for task, outcome in outcomes:
@@ -154,7 +161,7 @@ class Evaluator:
                     yield task.index, task.job, outcome
 
     def together(self, jobs: Sequence[Job]) -> Evaluations:
-        """Evaluates jobs, those of equal settings in a single ensemble; raises the first error."""
+        """Evaluates jobs, those of equal settings in a single ensemble if it is here; raises the first error."""
         tasks = [to_task(index, job, self._options) for index, job in enumerate(jobs)]
         outcomes = [pair for group in self._run(tasks, most_runs=None, fails_fast=True) for pair in group]
         return Evaluations(evaluations(sorted(outcomes, key=lambda pair: pair[0].index)))
@@ -168,7 +175,7 @@ class Evaluator:
         try:
             self._is_stopping.clear()
             recorder = Recorder(self._history, reuse=self._reuse, goes_on=self._options.resume)
-            groups = self._pipeline.run(
+            groups = self._runner.run(
                 tasks,
                 self._follower,
                 most_runs=most_runs,

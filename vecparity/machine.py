@@ -16,6 +16,12 @@ def cpu_name() -> str:
     return models[0] if models else platform.processor() or platform.machine()
 
 
+def draws() -> str:
+    """Names the kind of torch's draws: processors with AVX2 and more agree, others with their own kind only."""
+    capability = torch.backends.cpu.get_cpu_capability()
+    return f"{platform.machine()} {'AVX2' if capability.startswith('AVX') else capability}"
+
+
 def stamp() -> dict[str, str]:
     """Returns the system, the processor, the vector instructions that torch uses, and versions."""
     return {

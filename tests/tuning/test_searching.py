@@ -241,14 +241,15 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch)
 def test_a_failing_machine_ends_the_search_and_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     study = tmp_path / "study.db"
     search(trials=4, study=study)
-    completed = Evaluator.as_completed
+    evaluated = Evaluator.map
 
     def fails(evaluator: Evaluator, jobs: Any) -> Any:
-        for job, _ in completed(evaluator, jobs):
-            yield job, vecparity.Failure(job, MachineError("out of memory"))
+        listed = list(jobs)
+        for job, _ in zip(listed, evaluated(evaluator, listed), strict=True):
+            yield vecparity.Failure(job, MachineError("out of memory"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(Evaluator, "as_completed", fails)
+        patched.setattr(Evaluator, "map", fails)
         with pytest.raises(MachineError, match="out of memory"):
             search(trials=8, study=study)
     found = search(trials=8, study=study)

@@ -62,7 +62,9 @@ class Arguments:
         engine: The training engine. reference is the sequential evaluator; cuda and triton need a GPU.
         device: The training device. auto takes CUDA if available; cuda:1 is one of several GPUs, cuda:all takes all.
         init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
-        threads: CPU threads.
+        threads: CPU threads; of each worker, if there are any.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same. There are no checkpoints.
         chunk_runs: The most runs that vmap trains together. Fewer need less memory.
         log: full: every metric line. digest: the last few and the final lines. final: only the final lines. json: a
             line of JSON for each evaluation. By default final on a terminal, full elsewhere.
@@ -105,6 +107,7 @@ class Arguments:
     device: Annotated[DeviceName, Training] = "auto"
     init_device: Annotated[Literal["cpu", "cuda"], Training] = "cpu"
     threads: Annotated[Integer, Training] = None
+    workers: Annotated[str | None, Training] = None
     chunk_runs: Annotated[Integer, Training] = None
     checkpoint: Annotated[Path | None, Training] = None
     resume: Annotated[Switch, Training] = False

@@ -87,6 +87,8 @@ class Display(ProgressTable):
             Lossy(sys.stderr).write(plain_text(table))
 
     def _line(self) -> str | None:
+        if self.by_workers:
+            return self.by_workers
         return _in_words(self.current) if stage(self.current) in ("preparing", "training") else None
 
 

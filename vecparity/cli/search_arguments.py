@@ -42,7 +42,9 @@ class SearchArguments:
         progress: Show a live display on standard error; by default if standard error is a terminal.
         engine: The training engine.
         device: The training device.
-        threads: CPU threads.
+        threads: CPU threads; of each worker, if there are any.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         seal_key: A file with the key under which winners are evaluated; by default a new one, which is kept in the
@@ -71,6 +73,7 @@ class SearchArguments:
     engine: Annotated[EngineName, Training] = "auto"
     device: Annotated[DeviceName, Training] = "auto"
     threads: Annotated[Integer, Training] = None
+    workers: Annotated[str | None, Training] = None
     containment: Annotated[Containment, Trust] = "auto"
     require_containment: Annotated[Level | None, Trust] = None
     seal_key: Annotated[Path | None, Trust] = None

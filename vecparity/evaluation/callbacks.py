@@ -59,6 +59,15 @@ class Follower(Protocol):
         return
 
 
+@runtime_checkable
+class WorkersFollower(Follower, Protocol):
+    """Receives the progress of workers, too, which is that of all configurations together."""
+
+    def evaluated(self, done: int, of: int) -> None:
+        """Called when so many evaluations are done, of so many."""
+        return
+
+
 class Followers:
     """A `Follower` that calls any number of followers in order."""
 
@@ -89,3 +98,9 @@ class Followers:
         """See `Follower`."""
         for follower in self._followers:
             follower.finish(evaluations)
+
+    def evaluated(self, done: int, of: int) -> None:
+        """See `WorkersFollower`."""
+        for follower in self._followers:
+            if isinstance(follower, WorkersFollower):
+                follower.evaluated(done, of)

@@ -16,7 +16,6 @@ from vecparity.evaluation.result import Evaluation, Provenance
 from vecparity.evaluation.resumption import keep
 from vecparity.sandbox.levels import Level
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import draw_of, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.engines.names import EngineName, version_of
 from vecparity.training.engines.select import choose_engine, device_name
@@ -146,6 +145,22 @@ def plan_or_fail(
         return Planned(members_of, "vmap", [], {}, [], failures)
 
 
+def recalled(
+    tasks: Sequence[Task], options: Options, devices: Sequence[torch.device], level: Level, recall: Recall
+) -> dict[int, Evaluation]:
+    """Returns the evaluations that are known already, by the tasks' indices. For arguments see `plan`."""
+    known = {}
+    for task in tasks:
+        try:
+            engine = choose_engine(options.engine, devices, options.dtype, task.config)
+        except UsageError:  # none is known, and whoever evaluates the task says why
+            continue
+        evaluation = recall(task.config, _stamp(task, options, engine, devices, level))
+        if evaluation is not None:
+            known[task.index] = evaluation
+    return known
+
+
 def _stamp(
     task: Task, options: Options, engine: EngineName, devices: Sequence[torch.device], level: Level
 ) -> Provenance:
@@ -164,10 +179,10 @@ def _stamp(
         init_device=options.init_device,
         containment=level,
         audit=task.audit,
-        seal=None if options.seal_key is None else key_digest(options.seal_key),
+        seal=task.seeds.seal,
         wall_seconds=0.0,
         params=task.parameters.values,
         origin=task.strategy.origin,
-        draw=draw_of(task.seeds),
+        draw=task.seeds.draw,
         engine_version=version_of(engine),
     )

@@ -13,6 +13,7 @@ import torch
 
 from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
+from vecparity.evaluation import groups
 from vecparity.evaluation.callbacks import Asked, Follower
 from vecparity.evaluation.gathering import gather
 from vecparity.evaluation.groups import Planned, Recall
@@ -81,6 +82,11 @@ class Pipeline:
         """Ends all processes of the sandboxes and removes their files."""
         self._stack.close()
 
+    @property
+    def level(self) -> levels.Level:
+        """The containment of strategies."""
+        return self._resources.level
+
     def warm_up(self, tasks: Sequence[Task]) -> None:
         """Starts all fork servers that tasks like these will need, again and again, and does not wait for them."""
         background, pool = self._resources.background, self._resources.pool
@@ -105,6 +111,11 @@ class Pipeline:
         with self._resources.log.noted(task.strategy.sha256):
             ((_, optimizer),) = sandbox.initialise(task.config, [task.seeds.run_seed(task.config, 0, 0)])
         return optimizer
+
+    def recalled(self, tasks: Sequence[Task], recall: Recall) -> dict[int, Evaluation]:
+        """Returns the evaluations that are known already, by the tasks' indices; for ``recall`` see `run`."""
+        resources = self._resources
+        return groups.recalled(tasks, resources.options, resources.devices, resources.level, recall)
 
     def run(
         self,

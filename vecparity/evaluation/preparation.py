@@ -17,7 +17,6 @@ from vecparity.evaluation.shared_calls import Shared, SharedCalls, calls_of
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import SealedSeeds
 from vecparity.training.runs import Author, Initial, Run, initialise, make_runs
 
 
@@ -140,7 +139,7 @@ class Preparation:
         if self._is_stopped:
             raise InterruptedTrainingError("interrupted before training: nothing is kept", resumable=False)
         task = calls.member.task
-        is_hidden = shows_secrets and isinstance(task.seeds, SealedSeeds)
+        is_hidden = shows_secrets and task.seeds.seal is not None
         hiding = without_words(self._log, task.strategy.path) if is_hidden else nullcontext()
         try:
             with self._log.noted(task.strategy.sha256), hiding:

@@ -15,7 +15,7 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Member, Prepared
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import SealedSeeds, draw_of, key_digest
+from vecparity.task.seeds import SealedSeeds, key_digest
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.snapshot_coherence import Training, require
 from vecparity.training.engines.names import EngineName, version_of
@@ -91,7 +91,7 @@ def notes_of(prepared: Prepared) -> dict[str, Any]:
     """Returns the notes that a checkpoint keeps beside the runs."""
     return {
         "audits": [audit.as_json() if audit else None for audit in prepared.audits],
-        "draws": [draw_of(member.task.seeds) for member in prepared.members],
+        "draws": [member.task.seeds.draw for member in prepared.members],
     }
 
 

@@ -44,6 +44,7 @@ class ProgressTable(Progress):
 
     Attributes:
         current: The configuration that began last, or else the first.
+        by_workers: Words for what workers have done, if there are any.
     """
 
     def __init__(self, configs: Sequence[TaskConfig], title: str = "", **options: Any) -> None:
@@ -51,6 +52,7 @@ class ProgressTable(Progress):
         self._title = title
         super().__init__(*self._all_columns.values(), speed_estimate_period=_RECENT_SECONDS, expand=True, **options)
         self._began = self.get_time()
+        self.by_workers = ""
         for config in configs:
             fields: dict[str, Any] = {"config": config, "max_steps": config.max_steps, "step": 0, "curve": []}
             self.add_task(config.label, start=False, total=None, **fields, last_accuracy={}, good_windows={})
@@ -77,6 +79,8 @@ class ProgressTable(Progress):
 
     def _times(self) -> str:
         elapsed = f"elapsed {duration(self.get_time() - self._began)}"
+        if self.by_workers:
+            return f"{elapsed}, {self.by_workers}"
         if stage(self.current) == "preparing" and (asked := self.current.fields.get("asked")):
             return f"{elapsed}, asking {asked}"
         left = self._seconds_left_in_all()
@@ -91,6 +95,10 @@ class ProgressTable(Progress):
         waiting = [task.fields["config"] for task in self.tasks if stage(task) == "waiting"]
         run_steps = sum(config.num_runs * earliest_stop(config) for config in waiting) * share
         return left + float(run_steps / (run_steps_per_second(self.current) or 1.0))
+
+    def evaluated(self, done: int, of: int) -> None:
+        """See `WorkersFollower`."""
+        self.by_workers = f"{done:,} of {of:,} evaluations done by workers"
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""

@@ -21,9 +21,9 @@ Level = Literal["bwrap", "landlock", "limits", "none"]
 Containment = Literal["auto", "bwrap", "landlock", "limits", "none"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 # Levels with separate namespaces for processes, network and files.
-WITH_NAMESPACES = ("bwrap", "landlock")
+WITH_NAMESPACES: tuple[Level, ...] = ("bwrap", "landlock")
 # Levels at which a strategy cannot read the user's files, such as the key of a sealed evaluation.
-HIDES_FILES = WITH_NAMESPACES
+HIDES_FILES: tuple[Level, ...] = WITH_NAMESPACES
 
 _UNSHARE = (
     *("setpriv", "--pdeathsig", "KILL"),  # ends with the evaluator, and all that is within with it

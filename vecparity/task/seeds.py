@@ -28,10 +28,18 @@ class Seeds(Protocol):
 
     Attributes:
         seed: The top-level seed.
+        seal: The digest of the key of sealed seeds; None if the seeds are public.
+        draw: The draw of sealed seeds, see `SealedSeeds`.
     """
 
     @property
     def seed(self) -> int: ...
+
+    @property
+    def seal(self) -> str | None: ...
+
+    @property
+    def draw(self) -> str | None: ...
 
     def secrets(self, config: TaskConfig) -> list[Secret]:
         """Draws the evaluation's secrets: distinct sorted tuples of feature indices."""
@@ -67,6 +75,14 @@ class PublicSeeds:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
+
+    @property
+    def seal(self) -> None:
+        return None
+
+    @property
+    def draw(self) -> None:
+        return None
 
     def secrets(self, config: TaskConfig) -> list[Secret]:
         return _draw_secrets(config, self.seed + 17)
@@ -118,6 +134,10 @@ class SealedSeeds:
             raise UsageError(f"key must have {_KEY_BYTES} bytes, got {len(self.key)}")
         if self.draw is not None:
             check_draw(self.draw)
+
+    @property
+    def seal(self) -> str:
+        return key_digest(self.key)
 
     def secrets(self, config: TaskConfig) -> list[Secret]:
         return _draw_secrets(config, self._stream("secrets", config))
@@ -176,11 +196,6 @@ def check_draw(draw: str) -> None:
     """
     if not isinstance(draw, str) or not re.fullmatch(rf"[0-9a-f]{{{2 * _DRAW_BYTES}}}", draw):
         raise UsageError(f"draw must be {2 * _DRAW_BYTES} hex digits, as in a sealed result, got {brief(draw)}")
-
-
-def draw_of(seeds: Seeds) -> str | None:
-    """Returns the draw of sealed seeds, or None if they have none or are public."""
-    return seeds.draw if isinstance(seeds, SealedSeeds) else None
 
 
 def new_draw() -> str:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -60,6 +61,7 @@ def search(
     followers: Sequence[Follower] = (),
     history: History | str | Path | None = None,
     progress: bool = True,
+    executor: Executor | None = None,
     **options: Unpack[EvaluationKeywords],
 ) -> Search:
     """Looks for the values of a strategy's parameters that reach the highest accuracy, then in the fewest steps.
@@ -91,6 +93,7 @@ def search(
         followers: Objects to notify of the progress (`SearchFollower`, or any `Follower` of evaluations).
         history: The history to record the winners in, if any.
         progress: Show the progress in a notebook, under the cell.
+        executor: See `Evaluator`.
         **options: Fields of `Options` and of `TaskConfig`, by name. A ``seal_key`` is that of the winners.
 
     Raises:
@@ -125,7 +128,8 @@ def search(
         told.append(NotebookSearch(f"{loaded.name}, {task_config.label}, protocol {protocol_words}, seed {seed}"))
     every = Options(**own)
     sealed, seed_of_winners = secrecy(every, seed)
-    with Evaluator(followers=told, **{**vars(every), "seal_key": None, "audit": every.audit or "off"}) as evaluator:
+    for_trials = {**vars(every), "seal_key": None, "audit": every.audit or "off"}
+    with Evaluator(followers=told, executor=executor, **for_trials) as evaluator:
         declared = evaluator.space(loaded)
         varied = tunable(job, [*space, *params], evaluator.optimizer_config)
         job = replace(job, strategy=varied)
@@ -159,7 +163,7 @@ def search(
     )
     for follower in search_followers(told):
         follower.rescoring(found, len(best))
-    winners = Rescoring(job, sealed, seed_of_winners, history, told).evaluate(best)
+    winners = Rescoring(job, sealed, seed_of_winners, history, told, executor).evaluate(best)
     return replace(found, winners=winners, seconds=time.perf_counter() - began)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -131,6 +132,7 @@ def sweep(
     history: History | str | Path | None = None,
     reuse: bool = False,
     progress: bool = True,
+    executor: Executor | None = None,
     **options: Unpack[EvaluationKeywords],
 ) -> Sweep:
     """Evaluates a strategy at every point of a grid of its parameters and the settings.
@@ -156,6 +158,7 @@ def sweep(
             it was.
         reuse: See `evaluate_many`.
         progress: See `evaluate_many`.
+        executor: See `Evaluator`.
         **options: See `evaluate_many`.
 
     Returns:
@@ -173,7 +176,7 @@ def sweep(
     shown = [NotebookCells(len(plan.jobs))] if progress and is_notebook() else []
     listed = [*as_list("followers", followers, "a sequence of followers"), *shown]
     cells = dict[int, Cell]()
-    with Evaluator(followers=listed, history=history, reuse=reuse, **own) as evaluator:
+    with Evaluator(followers=listed, history=history, reuse=reuse, executor=executor, **own) as evaluator:
         for place, cell in evaluate_cells(plan, evaluator):
             cells[place] = cell
             for display in shown:

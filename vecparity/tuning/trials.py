@@ -73,9 +73,8 @@ class Loop:
         errors = []
         for stage in stages(self.config) if self.race and best is not None else [self.config]:
             jobs = {key: self._job(values, stage) for key, values in live.items()}
-            keys = {id(job): key for key, job in jobs.items()}
-            for job, outcome in self.evaluator.as_completed(jobs.values()):
-                key = keys[id(job)]
+            # In their order, whichever workers are faster: what was told before decides what is asked for next.
+            for key, outcome in zip(jobs, self.evaluator.map(jobs.values()), strict=True):
                 if isinstance(outcome, Failure):
                     if isinstance(outcome.error, MachineError):
                         raise outcome.error

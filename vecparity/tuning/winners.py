@@ -5,6 +5,7 @@ in the search says little; these do.
 """
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +39,7 @@ class Rescoring:
         seed: The top-level seed.
         history: The history to record the evaluations in, if any.
         followers: Objects to notify of the progress.
+        executor: See `Evaluator`.
     """
 
     job: Job
@@ -45,6 +47,7 @@ class Rescoring:
     seed: int
     history: History | str | Path | None
     followers: Sequence[Follower]
+    executor: Executor | None
 
     @property
     def configs(self) -> list[Job]:
@@ -69,7 +72,8 @@ class Rescoring:
         ]
         evaluations: list[list[Evaluation]] = [[] for _ in trials]
         errors: list[dict[str, VecparityError]] = [{} for _ in trials]
-        with Evaluator(followers=self.followers, history=self.history, **vars(self.options)) as evaluator:
+        kept = Evaluator(followers=self.followers, history=self.history, executor=self.executor, **vars(self.options))
+        with kept as evaluator:
             for index, outcome in enumerate(evaluator.map(jobs)):
                 place = index % len(trials)
                 if not isinstance(outcome, Failure):

@@ -11,6 +11,7 @@ from vecparity.cli.arguments import Overrides, Seeds, Switch, given
 from vecparity.cli.commands.comparison_columns import CSV, MARKDOWN, SECRETS, TABLE, secret_records, summary_record
 from vecparity.cli.messages import warn
 from vecparity.cli.output import Format, show, show_json, show_records
+from vecparity.cluster.choose import require_workers
 from vecparity.errors import UsageError
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import Limits
@@ -35,6 +36,7 @@ def compare(
     wide: Switch = False,
     no_reuse: Switch = False,
     history: Path | None = None,
+    workers: str | None = None,
     containment: Containment = "auto",
     require_containment: Level | None = None,
     overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
@@ -56,6 +58,8 @@ def compare(
         wide: Show all columns, though the table is wider than the terminal.
         no_reuse: Evaluate strategies even if the history has their evaluations.
         history: The file in which evaluations are recorded; by default one in the user's data directory.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         overrides: Settings to evaluate strategies under.
@@ -64,6 +68,7 @@ def compare(
     from vecparity.evaluation.options import Options
     from vecparity.history.references import resolve
 
+    require_workers(workers)
     if len(what) < 2:
         raise UsageError(f"expected two or more strategies or evaluations to compare, got {len(what)}")
     if all_configs and config:
@@ -83,6 +88,7 @@ def compare(
         Options(containment=containment, require_containment=require_containment, limits=limits),
         reuse=not no_reuse,
         history=history,
+        workers=workers,
     )
     comparisons = [comparison for other in sides[1:] for comparison in _comparisons(sides[0], other)]
     _show(comparisons, sides[0].name, per_secret, format_, wide)
@@ -109,6 +115,7 @@ def _sides(
     *,
     reuse: bool,
     history: Path | None,
+    workers: str | None,
 ) -> list["Side"]:
     from vecparity.cli.commands.compare_sides import sides
     from vecparity.cli.display import Display
@@ -118,7 +125,7 @@ def _sides(
 
     needs_history = not all(isinstance(reference.subject, Evaluation) for reference in references)
     with Interruption(), recorder(history, enabled=needs_history, reuse=reuse, warn=warn) as records:
-        return sides(references, configs, seeds, protocol, options, records, partial(Display, None))
+        return sides(references, configs, seeds, protocol, options, records, partial(Display, None), workers)
 
 
 def _comparisons(first: "Side", second: "Side") -> list["Comparison"]:

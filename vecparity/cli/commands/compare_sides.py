@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from vecparity.analysis.contenders import require_same_settings
 from vecparity.cli.messages import say, warn_of_failed_audits
+from vecparity.cluster.choose import opened_workers
+from vecparity.cluster.distribution import runner
 from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.job import evaluations, to_tasks
@@ -43,6 +45,7 @@ def sides(
     options: Options,
     recorder: Recorder,
     follow: Follow,
+    workers: str | None = None,
 ) -> list[Side]:
     """Returns the sides; evaluates the strategies among them in one ensemble, each source once.
 
@@ -54,6 +57,7 @@ def sides(
         options: Options for evaluating strategies.
         recorder: Records the evaluations.
         follow: Makes the follower of the evaluations, given their settings.
+        workers: The workers that evaluate, see `opened_workers`.
 
     Raises:
         UsageError: Strategies cannot be evaluated on the secrets of a sealed evaluation; recorded evaluations have no
@@ -76,7 +80,7 @@ def sides(
     jobs = [(strategy, seed) for strategy in strategies.values() for seed in seeds]
     new_evaluations = []
     if jobs:
-        new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow)
+        new_evaluations = _evaluate(jobs, configs, protocol, options, recorder, follow, workers)
         recorder.note_reuse([reference.id for reference in references if reference.id is not None])
     place = {sha256: index * len(seeds) for index, sha256 in enumerate(strategies)}
     result = []
@@ -143,13 +147,17 @@ def _evaluate(
     options: Options,
     recorder: Recorder,
     follow: Follow,
+    workers: str | None,
 ) -> list[list[Evaluation]]:
     tasks = to_tasks(jobs, configs, protocol, options)
     result = []
     with (
         follow(configs) as follower,
         Pipeline(options) as pipeline,
-        closing(pipeline.run(tasks, follower, fails_fast=True, recall=recorder.recall)) as groups,
+        opened_workers(workers) as executor,
+        closing(
+            runner(pipeline, options, executor).run(tasks, follower, fails_fast=True, recall=recorder.recall)
+        ) as groups,
     ):
         for outcomes in groups:
             evaluated = evaluations(outcomes)

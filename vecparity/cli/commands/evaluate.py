@@ -17,6 +17,7 @@ from vecparity.cli import standard_streams
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import fail, flush, passing, say, show_warning
+from vecparity.cluster.choose import require_workers
 from vecparity.errors import UsageError
 from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
@@ -56,6 +57,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         return 0
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
+    _require_workers(arguments)
     plan = _plan(arguments, overrides)
     if len(set(arguments.seed)) < len(arguments.seed):
         raise UsageError(f"expected each seed once, got {' '.join(map(str, arguments.seed))}")
@@ -68,7 +70,8 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
     )
     with ExitStack() as stack:
         interruption = stack.enter_context(Interruption())
-        if "torch" not in sys.modules:  # torch takes a second to load, fork servers another to start
+        # Torch takes a second to load, and fork servers another to start; workers start their own.
+        if "torch" not in sys.modules and arguments.workers is None:
             count = _num_servers([strategy for strategy, _ in jobs], arguments)
             stack.enter_context(Ahead(level, limits, count, needs_cuda=needs_cuda))
         with _loading_torch():
@@ -96,6 +99,15 @@ def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
     modes = [audit_mode(strategy, arguments.audit, is_sealed=_is_sealed(arguments)) for strategy in strategies]
     return 1 + any(mode != "off" for mode in modes)
+
+
+def _require_workers(arguments: Arguments) -> None:
+    """Checks the workers, and that nothing is asked for that they do not have."""
+    require_workers(arguments.workers)
+    flags = {"--checkpoint": arguments.checkpoint, "--resume": arguments.resume}
+    for flag, value in flags.items():
+        if value and arguments.workers is not None:
+            raise UsageError(f"--workers cannot be combined with {flag}: workers keep no checkpoints")
 
 
 def _is_sealed(arguments: Arguments) -> bool:

@@ -15,6 +15,8 @@ from vecparity.cli.keys import keep_key
 from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.tensorboard import TensorBoardLog
+from vecparity.cluster.choose import opened_workers
+from vecparity.cluster.distribution import runner
 from vecparity.errors import MachineError, UsageError, visible
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Follower, Followers
@@ -91,7 +93,8 @@ def run(
         follower = Followers([_Training(interruption), display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
-        groups = pipeline.run(
+        workers = stack.enter_context(opened_workers(arguments.workers, arguments.threads))
+        groups = runner(pipeline, options, workers).run(
             tasks, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
         )
         stack.enter_context(closing(groups))
@@ -182,7 +185,7 @@ def _record(
 
 def _checkpoint(arguments: Arguments) -> Path | None:
     """Returns the checkpoints' directory: the given one, else one in the output directory or in the user's cache."""
-    if arguments.checkpoint is not None or arguments.engine == "reference":
+    if arguments.checkpoint is not None or arguments.engine == "reference" or arguments.workers is not None:
         return arguments.checkpoint
     if arguments.output_dir is not None:
         return arguments.output_dir / "checkpoints"

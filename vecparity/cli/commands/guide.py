@@ -13,6 +13,7 @@ Page = Literal[
     "history",
     "search",
     "sweeps",
+    "workers",
     "python",
     "trust",
     "threats",

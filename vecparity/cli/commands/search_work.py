@@ -12,6 +12,7 @@ from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.places import require_places
 from vecparity.cli.search_arguments import SearchArguments
 from vecparity.cli.search_display import SearchDisplay
+from vecparity.cluster.choose import opened_workers, require_workers
 from vecparity.errors import MachineError, StrategyFailedError, UsageError, in_number
 from vecparity.evaluation.keywords import OptionKeywords
 from vecparity.evaluation.params import param_words
@@ -49,6 +50,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     """
     if arguments.no_history and arguments.history is not None:
         raise UsageError(f"--no-history cannot be combined with --history {arguments.history}")
+    require_workers(arguments.workers)
     strategy = load(name)
     _require_files(strategy, arguments)
     keys = _Keys(arguments)
@@ -65,7 +67,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     display = SearchDisplay(arguments.progress, title)
     with Interruption(), opened(arguments.history, enabled=not arguments.no_history, warn=warn) as history:
         try:
-            with display:
+            with display, opened_workers(arguments.workers, arguments.threads) as executor:
                 found = search(
                     strategy,
                     parse_ranges(arguments.tune),
@@ -82,6 +84,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
                     study=arguments.study,
                     followers=[display, keys],
                     history=history,
+                    executor=executor,
                     **options,
                     **settings,
                 )

@@ -14,6 +14,7 @@ from vecparity.cli.arguments import Integer, Overrides, Switch, Whole, given
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import Column, Format, cell, show_records
 from vecparity.cli.places import require_places
+from vecparity.cluster.choose import opened_workers, require_workers
 from vecparity.errors import MachineError, VecparityError
 from vecparity.files import write_whole
 from vecparity.sandbox.levels import Containment, Level
@@ -51,6 +52,7 @@ def sweep(
     engine: EngineName = "auto",
     device: DeviceName = "auto",
     threads: Integer = None,
+    workers: str | None = None,
     containment: Containment = "auto",
     require_containment: Level | None = None,
     overrides: Overrides = Overrides(),  # type: ignore[valid-type]  # noqa: B008
@@ -79,13 +81,16 @@ def sweep(
             interrupted goes on.
         engine: The training engine.
         device: The training device.
-        threads: CPU threads.
+        threads: CPU threads; of each worker, if there are any.
+        workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
+            results are the same.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         overrides: Settings of every cell.
         limits: Limits of each worker that runs a strategy.
     """
     require_places({"--csv": csv_file, "--report": report}, {"--history": history})
+    require_workers(workers)
 
     from vecparity.evaluation.job import Job
     from vecparity.report.svg import drawing
@@ -108,7 +113,7 @@ def sweep(
         "history": history,
         "reuse": reuse,
     }
-    swept, is_whole = _evaluate(plan, options)
+    swept, is_whole = _evaluate(plan, options, workers)
     status = 0 if is_whole else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
@@ -121,7 +126,7 @@ def sweep(
     return status
 
 
-def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", bool]:
+def _evaluate(plan: "SweepPlan", options: Mapping[str, Any], workers: str | None) -> tuple["Sweep", bool]:
     """Returns the sweep and True, or what is done of it and False if it was interrupted."""
     from vecparity.cli.cell_display import CellDisplay
     from vecparity.cli.interruption import Interruption
@@ -134,7 +139,8 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any]) -> tuple["Sweep", b
         with (
             Interruption(),
             CellDisplay(len(plan.jobs)) as display,
-            Evaluator(followers=[display], **options) as evaluator,
+            opened_workers(workers, options["threads"]) as executor,
+            Evaluator(followers=[display], executor=executor, **options) as evaluator,
         ):
             for place, done in evaluate_cells(plan, evaluator):
                 cells[place] = done

@@ -1,0 +1,71 @@
+"""Evaluates jobs by Ray's workers on this machine, of which one is killed in the middle, and here; prints JSON.
+
+on_ray.py
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+from conftest import SHORT, STRATEGIES
+from processes import await_that
+
+from vecparity import Evaluation, Evaluator, Failure, Job, TaskConfig
+from vecparity.cluster.ray_workers import RayWorkers
+from vecparity.evaluation.job import Outcome
+
+LONG = replace(TaskConfig(**SHORT), max_steps=3000, hidden_width=256, early_stop_acc=2.0)
+JOBS = [Job(STRATEGIES / "varied.py", LONG, seed, {"lr": 1e-3 * (1 + seed)}) for seed in range(8)]
+
+
+def timeless(outcome: Outcome) -> Evaluation:
+    assert isinstance(outcome, Evaluation), outcome
+    return replace(outcome, provenance=replace(outcome.provenance, wall_seconds=0.0))
+
+
+def kill_one() -> None:
+    """Kills a process of Ray's once it has trained for a while."""
+    trained = list[psutil.Process]()
+
+    def is_training() -> bool:
+        for process in psutil.Process().children(recursive=True):
+            if process.name().startswith("ray::_call") and process.cpu_times().user > 4:
+                trained.append(process)
+        return bool(trained)
+
+    await_that(is_training)
+    os.kill(trained[0].pid, signal.SIGKILL)
+
+
+def main() -> None:
+    """Prints what came of it."""
+    found: dict[str, Any] = {}
+    with RayWorkers() as workers, Evaluator(audit="off", executor=workers) as evaluator:
+        found["count"] = workers.num_workers
+        killing = threading.Thread(target=kill_one)
+        killing.start()
+        distant = list(map(timeless, evaluator.map(JOBS)))
+        killing.join()
+        found["processes"] = [process.pid for process in psutil.Process().children(recursive=True)]
+        connections: list[Any] = psutil.net_connections("tcp")
+        listening = [each for each in connections if each.status == psutil.CONN_LISTEN]
+        found["addresses"] = [each.laddr.ip for each in listening if each.pid in found["processes"]]
+    with Evaluator(audit="off") as evaluator:
+        found["is_same"] = distant == list(map(timeless, evaluator.map(JOBS)))
+    with RayWorkers() as workers, Evaluator(executor=workers, containment="limits") as evaluator:
+        stranger, bundled = evaluator.map([JOBS[0], Job("isolated_cube", TaskConfig(**SHORT))])
+        assert isinstance(stranger, Failure)
+        found["refused"] = str(stranger.error)
+        found["bundled"] = isinstance(bundled, Evaluation)
+    found["token"] = (Path.home() / ".ray").exists()
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Evaluations by several processes, of this machine or of others."""

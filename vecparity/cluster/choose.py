@@ -1,0 +1,50 @@
+"""The workers that a command line names."""
+
+import re
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+
+from vecparity.cluster.local import LocalWorkers
+from vecparity.cluster.ray_workers import RayWorkers, require_ray
+from vecparity.errors import UsageError
+
+_NUMBER = r"[1-9][0-9]{0,3}"
+_ADDRESS = r"(ray://)?[\w.-]+:[0-9]{1,5}"
+
+
+def require_workers(text: str | None) -> None:
+    """Checks that a text names workers, before anything is evaluated.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if text is None or re.fullmatch(_NUMBER, text):
+        return
+    if text != "ray" and not re.fullmatch(_ADDRESS, text):
+        raise UsageError(f"workers must be a number of processes (--workers 8), ray or ray://HOST:PORT, got {text!r}")
+    require_ray()
+
+
+@contextmanager
+def opened_workers(text: str | None, threads: int | None = None) -> Iterator[Executor | None]:
+    """Opens the workers that a text names, and ends them; None for evaluations in this process.
+
+    Args:
+        text: A number of processes, ``ray`` or the address of a Ray cluster; None for no workers.
+        threads: CPU threads of each worker.
+
+    Raises:
+        UsageError: See `require_workers`.
+        MachineError: There is no such cluster.
+    """
+    require_workers(text)
+    if text is None:
+        yield None
+        return
+    if re.fullmatch(_NUMBER, text):
+        workers: Executor = LocalWorkers(int(text))
+    else:
+        workers = RayWorkers(None if text == "ray" else text, threads or 1)
+    with workers:
+        yield workers

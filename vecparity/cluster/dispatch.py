@@ -1,0 +1,162 @@
+"""Keeps the workers of an executor busy with batches, until there is an outcome for every task."""
+
+import time
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from dataclasses import dataclass, replace
+
+from vecparity.cluster.batches import Batches
+from vecparity.cluster.futures import drop
+from vecparity.cluster.work import WorkDone, to_work
+from vecparity.cluster.worker import evaluate_work
+from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
+from vecparity.evaluation.job import Failure, Outcome, Task
+from vecparity.evaluation.options import Options
+
+_TICK_SECONDS = 0.1
+# A task whose worker died so often is not tried again.
+_MOST_DEATHS = 3
+# A batch is begun a second time once it takes so many times the seconds expected, and so many seconds more.
+_OVERDUE_FACTOR, _OVERDUE_SECONDS = 2.0, 5.0
+
+Pairs = list[tuple[Task, Outcome]]
+
+
+@dataclass
+class _Flight:
+    """A batch that a worker has.
+
+    Attributes:
+        tasks: The tasks.
+        began: The time when the worker was first seen at it, or None.
+    """
+
+    tasks: list[Task]
+    began: float | None = None
+
+
+class Dispatch:
+    """The evaluation of tasks by workers. Where one dies, its batch is tried again, job by job.
+
+    Args:
+        executor: The executor, each of whose processes makes one call at a time.
+        num_workers: The number of its processes.
+        options: The options of workers.
+    """
+
+    def __init__(self, executor: Executor, num_workers: int, options: Options) -> None:
+        self._executor, self._num_workers, self._options = executor, num_workers, options
+        self._is_shared = getattr(executor, "is_shared", False)
+        self._flights: dict[Future[WorkDone], _Flight] = {}
+        self._again: deque[list[Task]] = deque()
+        self._deaths: Counter[int] = Counter()
+        self._warned: set[str] = set()
+
+    def run(self, tasks: Sequence[Task], stop_requested: Callable[[], bool]) -> Generator[Pairs, None, None]:
+        """Yields the outcomes of one batch after another, as they are done. What is in progress ends with it.
+
+        Raises:
+            InterruptedTrainingError: A stop was requested.
+            UsageError: The executor was shut down.
+        """
+        self._batches = Batches(tasks, self._num_workers)
+        try:
+            lost = self._launch()
+            while self._flights or lost:
+                landed, _ = wait(self._flights, _TICK_SECONDS, FIRST_COMPLETED)
+                if stop_requested():
+                    raise InterruptedTrainingError(
+                        "interrupted: evaluations that workers had not finished are lost", resumable=False
+                    )
+                ready = [*lost, *(pairs for future in landed if (pairs := self._land(future)))]
+                lost = self._launch()
+                yield from ready
+        finally:
+            for future in self._flights:
+                drop(future)
+            self._flights.clear()
+
+    def _launch(self) -> list[Pairs]:
+        """Gives every idle worker a batch; returns failures, if no more can be given to any."""
+        while len(self._flights) < self._num_workers:
+            tasks = self._again.popleft() if self._again else self._batches.next() or self._overdue()
+            if not tasks:
+                break
+            try:
+                future = self._executor.submit(evaluate_work, to_work(tasks, self._options, is_shared=self._is_shared))
+            except BrokenExecutor as error:
+                return self._give_up(tasks, error)
+            except RuntimeError as error:
+                raise UsageError(f"the executor must take calls, but {error}") from error
+            self._flights[future] = _Flight(tasks)
+        return []
+
+    def _overdue(self) -> list[Task]:
+        """Returns the batch that is most overdue and in one worker's hands only; empty if none is."""
+        now = time.monotonic()
+        worst, most = list[Task](), 0.0
+        for future, flight in self._flights.items():
+            if flight.began is None and future.running():
+                flight.began = now
+            expected = self._batches.expected_seconds(flight.tasks)
+            if flight.began is None or expected is None or len(self._with(flight.tasks)) > 1:
+                continue
+            late = now - flight.began - max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
+            if late > most:
+                worst, most = flight.tasks, late
+        return worst
+
+    def _with(self, tasks: list[Task]) -> "list[Future[WorkDone]]":
+        """Returns the calls for a batch."""
+        return [future for future, flight in self._flights.items() if flight.tasks is tasks]
+
+    def _land(self, future: "Future[WorkDone]") -> Pairs:
+        """Returns the outcomes of a call that is over; empty if the batch is being tried again."""
+        if future not in self._flights:  # another worker was faster
+            return []
+        tasks = self._flights.pop(future).tasks
+        if future.cancelled():
+            raise UsageError("the executor must take calls until all are done, but it cancelled one")
+        error = future.exception()
+        if isinstance(error, BrokenExecutor):
+            return self._bury(tasks, error)
+        done = future.result()
+        for other in self._with(tasks):
+            del self._flights[other]
+            drop(other)
+        self._batches.measure(tasks, done.seconds)
+        for words in done.warnings:
+            if words not in self._warned:
+                self._warned.add(words)
+                warnings.warn(words, stacklevel=2)
+        return [(task, _of_task(task, outcome)) for task, outcome in zip(tasks, done.outcomes, strict=True)]
+
+    def _bury(self, tasks: list[Task], error: BaseException) -> Pairs:
+        """Has the tasks of a worker that died tried again, each by itself; returns the failures of the others."""
+        self._deaths.update(task.index for task in tasks)
+        if self._with(tasks):
+            return []
+        failures: Pairs = []
+        for task in tasks:
+            if self._deaths[task.index] < _MOST_DEATHS:
+                self._again.append([task])
+                continue
+            words = f"{task.strategy.name} with seed {task.seeds.seed}: {_MOST_DEATHS} workers died at it"
+            failures.append((task, Failure(task.job, MachineError(f"{words}; the last: {error}"))))
+        return failures
+
+    def _give_up(self, tasks: list[Task], error: BaseException) -> list[Pairs]:
+        """Returns the failures of all tasks that no worker has."""
+        words = f"the executor lost its processes and takes no more calls: {error}"
+        failures = list[Pairs]()
+        while tasks:
+            failures.append([(task, Failure(task.job, MachineError(words))) for task in tasks])
+            tasks = self._again.popleft() if self._again else self._batches.next()
+        return failures
+
+
+def _of_task(task: Task, outcome: Outcome) -> Outcome:
+    """Returns an outcome with the task's own job, by which callers know it."""
+    return replace(outcome, job=task.job) if isinstance(outcome, Failure) else outcome

@@ -1,0 +1,186 @@
+"""Evaluates tasks by workers as `Pipeline.run` does here; what is known, and what is done with outcomes, stays here."""
+
+from collections.abc import Generator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vecparity.audits.findings import file_unchanged
+from vecparity.cluster.dispatch import Dispatch, Pairs
+from vecparity.cluster.work import options_for_workers, require_sandbox
+from vecparity.errors import UsageError, brief
+from vecparity.evaluation.callbacks import Follower, WorkersFollower
+from vecparity.evaluation.groups import Recall
+from vecparity.evaluation.job import Failure, Outcome, Task, evaluations
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import Pipeline, Settle, StopRequested
+from vecparity.evaluation.result import Evaluation
+from vecparity.sandbox.limits import num_cpus
+from vecparity.task.config import TaskConfig
+
+
+class Distribution:
+    """Evaluates tasks in the processes of an executor.
+
+    Args:
+        pipeline: Knows the provenance of evaluations here, by which those of a history are recalled.
+        options: The options.
+        executor: The executor.
+
+    Raises:
+        UsageError: The executor does not suit, or the options do not suit an executor.
+    """
+
+    def __init__(self, pipeline: Pipeline, options: Options, executor: Executor) -> None:
+        _require_processes(executor)
+        for name in ("checkpoint", "strategy_log"):
+            if getattr(options, name) is not None:
+                raise UsageError(f"{name} is for evaluations of this process: expected none with an executor, got one")
+        workers = num_workers(executor)
+        threads = 1 if workers is None else max(1, torch.get_num_threads() // workers)
+        threads = getattr(executor, "threads", threads)
+        self._pipeline, self._executor = pipeline, executor
+        self._num_workers = workers or num_cpus()
+        self._options = options_for_workers(options, threads)
+
+    def run(
+        self,
+        tasks: Sequence[Task],
+        follower: Follower,
+        *,
+        most_runs: int | None = None,
+        fails_fast: bool = False,
+        stop_requested: StopRequested = lambda: False,
+        recall: Recall = lambda config, provenance: None,
+        settle: Settle = lambda outcomes: True,
+    ) -> Generator[Pairs, None, None]:
+        """Evaluates tasks; for arguments and errors see `Pipeline.run`.
+
+        Args:
+            tasks: The tasks.
+            follower: Receives the beginning and the end of one group of tasks after another.
+            most_runs: None to yield all outcomes of equal settings together, in the order of the tasks; any number to
+                yield those of each batch as soon as they are done.
+            fails_fast: See `Pipeline.run`.
+            stop_requested: See `Pipeline.run`.
+            recall: See `Pipeline.run`.
+            settle: See `Pipeline.run`.
+        """
+        groups = _in_whole(tasks, follower) if most_runs is None else _as_they_come(follower)
+        next(groups)
+        num_done = 0
+        with closing(self._arrivals(tasks, stop_requested, recall)) as arrivals:
+            for outcomes in arrivals:
+                num_done += len(outcomes)
+                if isinstance(follower, WorkersFollower):
+                    follower.evaluated(num_done, len(tasks))
+                if fails_fast:
+                    for _, outcome in outcomes:
+                        if isinstance(outcome, Failure):
+                            raise outcome.error
+                for group in groups.send(outcomes):
+                    settle(group)
+                    yield group
+
+    def _arrivals(
+        self, tasks: Sequence[Task], stop_requested: StopRequested, recall: Recall
+    ) -> Generator[Pairs, None, None]:
+        """Yields outcomes of tasks with equal settings, in any order."""
+        known = self._pipeline.recalled(tasks, recall)
+        for own in _by_config([task for task in tasks if task.index in known]).values():
+            yield [(task, known[task.index]) for task in own]
+        missing = []
+        for task in tasks:
+            if task.index not in known:
+                try:
+                    if getattr(self._executor, "is_shared", False):
+                        require_sandbox(task.strategy, self._options.containment)
+                    missing.append(task)
+                except UsageError as error:
+                    yield [(task, Failure(task.job, error))]
+        dispatch = Dispatch(self._executor, self._num_workers, self._options)
+        with closing(dispatch.run(missing, stop_requested)) as batches:
+            for outcomes in batches:
+                yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes]
+
+
+Groups = Generator[list[Pairs], Pairs, None]
+
+
+def _as_they_come(follower: Follower) -> Groups:
+    """Receives outcomes, and yields them as one group."""
+    groups = list[Pairs]()
+    while True:
+        outcomes = yield groups
+        follower.begin(outcomes[0][0].config)
+        follower.finish(evaluations(outcomes))
+        groups = [outcomes]
+
+
+def _in_whole(tasks: Sequence[Task], follower: Follower) -> Groups:
+    """Receives outcomes, and yields those of equal settings once they are complete, in the order of the tasks."""
+    done: dict[int, Outcome] = {}
+    waiting = list(_by_config(tasks).items())
+    groups = list[Pairs]()
+    begun = None
+    while True:
+        if waiting and begun != waiting[0][0]:
+            begun = waiting[0][0]
+            follower.begin(begun)
+        done |= {task.index: outcome for task, outcome in (yield groups)}
+        groups = []
+        while waiting and all(task.index in done for task in waiting[0][1]):
+            config, own = waiting.pop(0)
+            if begun != config:
+                follower.begin(config)
+            group = [(task, done.pop(task.index)) for task in own]
+            follower.finish(evaluations(group))
+            groups.append(group)
+
+
+def _by_config(tasks: Sequence[Task]) -> dict[TaskConfig, list[Task]]:
+    groups: dict[TaskConfig, list[Task]] = {}
+    for task in tasks:
+        groups.setdefault(task.config, []).append(task)
+    return groups
+
+
+def _with_file_checked(task: Task, outcome: Outcome) -> Outcome:
+    """Returns an outcome whose finding about the strategy's file is of the file here, which a worker may not have."""
+    evaluation = outcome if isinstance(outcome, Evaluation) else outcome.evaluation
+    if evaluation is None or not any(finding.name == "file" for finding in evaluation.findings):
+        return outcome
+    own = file_unchanged(task.strategy.sha256, Path(task.strategy.path))
+    findings = [own if finding.name == "file" else finding for finding in evaluation.findings]
+    checked = replace(evaluation, findings=findings)
+    return checked if isinstance(outcome, Evaluation) else replace(outcome, evaluation=checked)
+
+
+def runner(pipeline: Pipeline, options: Options, executor: Executor | None) -> Pipeline | Distribution:
+    """Returns what evaluates tasks: the pipeline itself, or the processes of an executor; see `Distribution`."""
+    return pipeline if executor is None else Distribution(pipeline, options, executor)
+
+
+def num_workers(executor: Executor) -> int | None:
+    """Returns the number of an executor's processes, or None if it does not say."""
+    count = getattr(executor, "num_workers", getattr(executor, "_max_workers", None))
+    return count if isinstance(count, int) and count >= 1 else None
+
+
+def _require_processes(executor: Executor) -> None:
+    if not isinstance(executor, Executor):
+        raise UsageError(f"executor must be a concurrent.futures.Executor, got {brief(executor)}")
+    if isinstance(executor, ThreadPoolExecutor):
+        raise UsageError(
+            "executor must have processes, since torch's number of threads is a process's: expected LocalWorkers or "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn')), got a ThreadPoolExecutor"
+        )
+    context = getattr(executor, "_mp_context", None)
+    if context is not None and context.get_start_method() == "fork":
+        raise UsageError(
+            "executor must spawn its processes, since torch's threads do not survive a fork: expected "
+            "ProcessPoolExecutor(mp_context=multiprocessing.get_context('spawn')), got one that forks"
+        )

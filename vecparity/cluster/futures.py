@@ -1,0 +1,34 @@
+"""Futures whose calls can be ended while they run, and the error of a worker that died."""
+
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Future
+from typing import Any
+
+
+class WorkerDiedError(BrokenExecutor):
+    """The process that made a call ended before the call did; other calls go on."""
+
+
+class StoppableFuture(Future[Any]):
+    """A future whose call can be ended while it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._end: Callable[[], None] = lambda: None
+
+    def when_stopped(self, end: Callable[[], None]) -> None:
+        """Sets the function that ends the running call, after which the future gets an error."""
+        self._end = end
+
+    def stop(self) -> None:
+        """Cancels the call, or ends it if it is running."""
+        if not self.cancel():
+            self._end()
+
+
+def drop(future: "Future[Any]") -> None:
+    """Cancels a call whose result nobody waits for; an executor that cannot end a running call finishes it."""
+    if isinstance(future, StoppableFuture):
+        future.stop()
+    else:
+        future.cancel()

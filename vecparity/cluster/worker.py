@@ -1,0 +1,66 @@
+"""Evaluates work in a worker's process, which keeps its sandboxes and engines warm from one piece to the next."""
+
+import atexit
+import platform
+import threading
+import time
+import warnings
+
+import torch
+
+from vecparity import machine
+from vecparity.cluster.work import Work, WorkDone, require_sandbox
+from vecparity.errors import MachineError, UsageError
+from vecparity.evaluation.callbacks import Followers
+from vecparity.evaluation.job import Failure, Outcome
+from vecparity.evaluation.options import Options
+from vecparity.evaluation.pipeline import Pipeline
+
+_is_working = threading.Lock()
+# The pipeline of the last options. A worker serves one evaluator after the other, seldom two by turns.
+_warm: dict[Options, Pipeline] = {}
+
+
+def evaluate_work(work: Work) -> WorkDone:
+    """Evaluates tasks together; an error becomes the `Failure` of its task, or of all."""
+    began = time.perf_counter()
+    with _is_working, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
+        if (own := machine.draws()) != work.draws:
+            warnings.warn(
+                f"torch draws other initial weights on {platform.node()} ({own}) than here ({work.draws}): its "
+                "evaluations are not bitwise those of this machine",
+                stacklevel=2,
+            )
+        try:
+            outcomes = _evaluate(work)
+        except (UsageError, MachineError) as error:
+            outcomes = [Failure(task.job, error) for task in work.tasks]
+    words = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
+    return WorkDone(outcomes, time.perf_counter() - began, list(dict.fromkeys(words)))
+
+
+def _evaluate(work: Work) -> list[Outcome]:
+    pipeline = _pipeline(work.options)
+    for task in work.tasks if work.is_shared else ():
+        require_sandbox(task.strategy, pipeline.level)
+    pipeline.warm_up(work.tasks)
+    groups = pipeline.run(work.tasks, Followers([]))
+    outcomes = {task.index: outcome for group in groups for task, outcome in group}
+    return [outcomes[task.index] for task in work.tasks]
+
+
+def _pipeline(options: Options) -> Pipeline:
+    if options not in _warm:
+        close()
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        _warm[options] = Pipeline(options)
+    return _warm[options]
+
+
+@atexit.register
+def close() -> None:
+    """Ends the sandboxes."""
+    while _warm:
+        _warm.popitem()[1].close()
