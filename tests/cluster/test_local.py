@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 
 import psutil
 import pytest
-from processes import await_that
+from processes import Child, await_that
 
 from vecparity import LocalWorkers
 from vecparity.cluster.futures import WorkerDiedError
@@ -102,7 +102,7 @@ time.sleep(1000)
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_processes_end_with_the_one_that_made_them(number: signal.Signals) -> None:
-    with subprocess.Popen([sys.executable, "-c", DRIVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
+    with Child([sys.executable, "-c", DRIVER], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as driver:
         assert driver.stdout is not None
         pids = [int(pid) for pid in driver.stdout.readline().split()]
         assert len(pids) == 2

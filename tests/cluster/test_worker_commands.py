@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT_FLAGS, STRATEGIES, RunCommand, RunEval
-from processes import await_that
+from processes import Child, await_that
 
 from vecparity import History
 from vecparity.cli.display import Display
@@ -157,13 +157,12 @@ def test_the_display_tells_what_workers_have_done(capsys: pytest.CaptureFixture[
 def test_an_interrupted_command_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     words = [VARIED, "--seed", "1", "2", "3", "4", "--early-stop-acc", "2", "--no-history", "--audit", "off"]
     command = [sys.executable, "-m", "vecparity", "eval", *words, "--workers", "2"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with Child(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         every = dict[int, int]()
 
         def is_training() -> bool:
             every.update(descendants(process.pid))
-            times = [psutil.Process(pid).cpu_times().user for pid in every if psutil.pid_exists(pid)]
-            return sum(time > 5 for time in times) >= 2
+            return sum(_user_seconds(pid) > 5 for pid in every) >= 2
 
         await_that(is_training)
         process.send_signal(number)
@@ -172,3 +171,10 @@ def test_an_interrupted_command_leaves_no_process(tmp_path: Path, number: signal
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "interrupted" in said
+
+
+def _user_seconds(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).cpu_times().user)
+    except psutil.NoSuchProcess:
+        return 0.0

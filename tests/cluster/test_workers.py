@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
-from processes import await_that
+from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
 from vecparity.cluster.local import LocalWorkers
@@ -314,7 +314,7 @@ with LocalWorkers(2) as workers, Evaluator(audit="off", executor=workers, contai
 def test_nothing_remains_of_a_driver_that_is_killed(level: str, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
-    with subprocess.Popen(
+    with Child(
         [sys.executable, "-c", DRIVER, level],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
