@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from vecparity.cluster.local import LocalWorkers
-from vecparity.cluster.ray_workers import RayWorkers, require_ray
 from vecparity.errors import UsageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _NUMBER = r"[1-9][0-9]{0,3}"
 _ADDRESS = r"(ray://)?[\w.-]+:[0-9]{1,5}"
@@ -23,11 +24,13 @@ def require_workers(text: str | None) -> None:
         return
     if text != "ray" and not re.fullmatch(_ADDRESS, text):
         raise UsageError(f"workers must be a number of processes (--workers 8), ray or ray://HOST:PORT, got {text!r}")
+    from vecparity.cluster.ray_workers import require_ray  # commands without workers load nothing of them
+
     require_ray()
 
 
 @contextmanager
-def opened_workers(text: str | None, threads: int | None = None) -> Iterator[Executor | None]:
+def opened_workers(text: str | None, threads: int | None = None) -> "Iterator[Executor | None]":
     """Opens the workers that a text names, and ends them; None for evaluations in this process.
 
     Args:
@@ -42,6 +45,9 @@ def opened_workers(text: str | None, threads: int | None = None) -> Iterator[Exe
     if text is None:
         yield None
         return
+    from vecparity.cluster.local import LocalWorkers
+    from vecparity.cluster.ray_workers import RayWorkers
+
     if re.fullmatch(_NUMBER, text):
         workers: Executor = LocalWorkers(int(text))
     else:
