@@ -2,14 +2,11 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from vecparity.errors import visible
 from vecparity.progress.ensemble import EnsembleProgress
+from vecparity.progress.notebook import UpdatedDisplay
 from vecparity.progress.table import duration
-
-# Minimum time between two updates of a notebook, which travel from the kernel to the browser.
-_SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class CellProgress(EnsembleProgress):
@@ -55,20 +52,11 @@ class NotebookCells(CellProgress):
     """Shows the line under the cell of a notebook. A `Follower`."""
 
     def __init__(self, num_cells: int, clock: Callable[[], float] = time.monotonic) -> None:
+        from IPython.display import Pretty  # not a dependency: it is there where there is a notebook
+
         super().__init__(num_cells, clock)
-        self._handle: Any = None
-        self._updated_at = 0.0
+        self._display = UpdatedDisplay(lambda: Pretty(self.in_words), clock)
 
     def changed(self) -> None:
         """Updates the line, if it is due."""
-        from IPython.display import Pretty, display  # not a dependency: it is there where there is a notebook
-
-        now = self._clock()
-        is_over = self._num_done == self._num_cells
-        if self._handle is None:
-            self._handle = display(Pretty(self.in_words), display_id=True)
-        elif is_over or now - self._updated_at >= _SECONDS_BETWEEN_UPDATES:
-            self._handle.update(Pretty(self.in_words))
-        else:
-            return
-        self._updated_at = now
+        self._display.update(always=self._num_done == self._num_cells)

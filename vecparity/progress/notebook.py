@@ -1,7 +1,8 @@
 """The progress of evaluations in a notebook: one display, which is updated in place."""
 
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import rich
@@ -22,6 +23,33 @@ def is_notebook() -> bool:
     return "IPython" in sys.modules and rich.get_console().is_jupyter
 
 
+class UpdatedDisplay:
+    """One display under a cell, which is updated in place, and not more often than a browser can follow.
+
+    Args:
+        draw: Returns what is to be displayed now.
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, draw: Callable[[], object], clock: Callable[[], float] = time.monotonic) -> None:
+        self._draw, self._clock = draw, clock
+        self._handle: Any = None
+        self._updated_at = 0.0
+
+    def update(self, *, always: bool = False) -> None:
+        """Displays what there is now, if it is due, or always."""
+        from IPython.display import display  # not a dependency: it is there where there is a notebook
+
+        now = self._clock()
+        if self._handle is None:
+            self._handle = display(self._draw(), display_id=True)
+        elif always or now - self._updated_at >= _SECONDS_BETWEEN_UPDATES:
+            self._handle.update(self._draw())
+        else:
+            return
+        self._updated_at = now
+
+
 class NotebookProgress(Follower):
     """Displays a `ProgressTable` under the cell. A `Follower`.
 
@@ -33,43 +61,29 @@ class NotebookProgress(Follower):
 
     def __init__(self, configs: Sequence[TaskConfig]) -> None:
         self._table = ProgressTable(configs, disable=True)  # it is displayed here, not by rich
-        self._handle: Any = None
-        self._updated_at = 0.0
+        self._display = UpdatedDisplay(lambda: self._table, self._table.get_time)
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
         self._table.begin(config)
-        self._show()
+        self._display.update(always=True)
 
     def asked(self, asked: Asked) -> None:
         """See `Follower`."""
         self._table.asked(asked)
-        self._show_if_due()
+        self._display.update()
 
     def prepared(self, runs: Sequence[Run], engine: str) -> None:
         """See `Follower`."""
         self._table.prepared(runs, engine)
-        self._show()
+        self._display.update(always=True)
 
     def window(self, closed: WindowClosed) -> None:
         """See `Follower`."""
         self._table.window(closed)
-        self._show_if_due()
+        self._display.update()
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Follower`."""
         self._table.finish(evaluations)
-        self._show()
-
-    def _show_if_due(self) -> None:
-        if self._table.get_time() - self._updated_at >= _SECONDS_BETWEEN_UPDATES:
-            self._show()
-
-    def _show(self) -> None:
-        from IPython.display import display  # not a dependency: it is there where there is a notebook
-
-        if self._handle is None:
-            self._handle = display(self._table, display_id=True)
-        else:
-            self._handle.update(self._table)
-        self._updated_at = self._table.get_time()
+        self._display.update(always=True)

@@ -74,7 +74,12 @@ def summary_records(sweep: Sweep) -> list[Record]:
 
 def axis_names(sweep: Sweep, columns: Iterable[str]) -> list[str]:
     """Returns a name for each axis that no other column has."""
-    return [f"param_{name}" if name in columns else name for name in sweep.axes]
+    return _apart(sweep.axes, columns)
+
+
+def _apart(names: Iterable[str], columns: Iterable[str]) -> list[str]:
+    taken = set(columns)
+    return [f"param_{name}" if name in taken else name for name in names]
 
 
 def runs(sweep: Sweep) -> "pd.DataFrame":
@@ -104,7 +109,7 @@ def trials(search: Search) -> "pd.DataFrame":
     Raises:
         UsageError: pandas is not installed.
     """
-    names = {name: f"param_{name}" if name in {"number", *TRIAL_COLUMNS} else name for name in search.space}
+    names = dict(zip(search.space, _apart(search.space, ["number", *TRIAL_COLUMNS]), strict=True))
     records = [
         {"number": trial.number, **{names[name]: value for name, value in trial.params.items()}}
         | {name: getattr(trial, name) for name in TRIAL_COLUMNS}

@@ -1,6 +1,7 @@
 """Searches and sweeps as fragments of HTML, for notebooks: tables of winners, trials and cells."""
 
 from vecparity.analysis.text_table import Heading, TextTable
+from vecparity.errors import in_number
 from vecparity.evaluation.params import param_words
 from vecparity.report import words
 from vecparity.report.notebook import table
@@ -56,7 +57,7 @@ def sweep_fragment(sweep: Sweep, /) -> str:
     columns = [Heading(name, is_number=True) for name in sweep.axes]
     columns += [Heading("accuracy", is_number=True), Heading("steps", is_number=True), Heading("note")]
     left_out = len(every) - _MOST_CELLS
-    notes = [f"{left_out:,} more {'cell' if left_out == 1 else 'cells'}."] if left_out > 0 else []
+    notes = [f"{in_number(left_out, 'more cell')}."] if left_out > 0 else []
     title = " ".join(in_words_of_sweep(sweep, every))
     return table(TextTable(title, columns, [_cell(sweep, figures) for figures in every[:_MOST_CELLS]], notes))
 

@@ -50,6 +50,11 @@ def best_first(trials: Iterable[Trial]) -> list[Trial]:
     return sorted(trials, key=_rank)
 
 
+def ranked(trials: Iterable[Trial]) -> list[Trial]:
+    """Returns the complete trials, the best first; of several with the same values, the first."""
+    return best_first(distinct(trial for trial in trials if trial.state == "complete"))
+
+
 def distinct(trials: Iterable[Trial]) -> list[Trial]:
     """Returns the first of all trials that have the same values."""
     by_values: dict[str, Trial] = {}
@@ -126,8 +131,8 @@ class Search:
 
     @property
     def ranked(self) -> list[Trial]:
-        """The complete trials, the best first; of several with the same values, the first."""
-        return best_first(distinct(trial for trial in self.trials if trial.state == "complete"))
+        """The complete trials, see `ranked`."""
+        return ranked(self.trials)
 
     @property
     def best(self) -> Strategy | None:

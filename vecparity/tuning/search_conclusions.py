@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vecparity.analysis.ranking import figures_of
+from vecparity.errors import in_number
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.summary import summarize, verification
 from vecparity.report import words
@@ -58,7 +59,7 @@ def verdict(search: Search) -> list[str]:
     states = Counter(trial.state for trial in search.trials)
     dropped = f", {states['dropped']} dropped by the race" if states["dropped"] else ""
     failed = f", {states['failed']} failed" if states["failed"] else ""
-    number = "1 trial" if len(search.trials) == 1 else f"{len(search.trials):,} trials"
+    number = in_number(len(search.trials), "trial")
     states_in_words = f"{states['complete']:,} complete{dropped}{failed}"
     sentences = [
         f"{number} of {search.strategy.name} on {search.config.label}: {states_in_words}. {_best(search.trials)}"

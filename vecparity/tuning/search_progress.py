@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.jupyter import JupyterMixin
@@ -11,14 +10,13 @@ from rich.text import Text
 
 from vecparity.errors import visible
 from vecparity.progress.ensemble import EnsembleProgress
+from vecparity.progress.notebook import UpdatedDisplay
 from vecparity.progress.table import duration
 from vecparity.tuning.following import SearchFollower
 from vecparity.tuning.results import Search, Trial, best_first, trials_in_words
 from vecparity.tuning.value_axes import in_short
 
 _MOST_SHOWN = 8
-# Minimum time between two updates of a notebook, which travel from the kernel to the browser.
-_SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class SearchProgress(EnsembleProgress, SearchFollower):
@@ -105,21 +103,11 @@ class NotebookSearch(SearchProgress):
 
     def __init__(self, title: str) -> None:
         super().__init__(title)
-        self._handle: Any = None
-        self._updated_at = 0.0
+        self._display = UpdatedDisplay(lambda: _Shown(self.__rich__()))
 
     def changed(self) -> None:
         """Updates the table, if it is due."""
-        from IPython.display import display  # not a dependency: it is there where there is a notebook
-
-        now = self._clock()
-        if self._handle is None:
-            self._handle = display(_Shown(self.__rich__()), display_id=True)
-        elif now - self._updated_at >= _SECONDS_BETWEEN_UPDATES:
-            self._handle.update(_Shown(self.__rich__()))
-        else:
-            return
-        self._updated_at = now
+        self._display.update()
 
 
 class _Shown(JupyterMixin):

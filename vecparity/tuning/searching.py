@@ -68,8 +68,8 @@ def search(
 
     All trials have the same secrets, orderings and seeds, so that they differ by their values alone. Each is bitwise
     what `evaluate` gives with the same ``params`` and ``seed``. The first has the strategy's own defaults, as far as
-    they are literals within the ranges. Trials are not
-    audited, and no scores: the best are evaluated anew, on secrets that the search has not seen.
+    they are literals within the ranges. Trials are not audited, and no scores: the best are evaluated anew, on secrets
+    that the search has not seen.
 
     Args:
         strategy: The name of a bundled strategy, a file, or a loaded strategy.

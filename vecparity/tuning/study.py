@@ -16,7 +16,7 @@ from vecparity.strategy.parameters import Value
 from vecparity.strategy.space import Space, size_of
 from vecparity.training.checkpoints.lock import Lock
 from vecparity.tuning.objective import Pair
-from vecparity.tuning.results import Trial, TrialState
+from vecparity.tuning.results import Trial, TrialState, ranked
 from vecparity.tuning.sampling import SamplerName, distributions, make_sampler
 from vecparity.tuning.undisturbed import undisturbed
 
@@ -111,13 +111,7 @@ class Study:
 
     def ranked(self, count: int) -> list[Trial]:
         """Returns the best complete trials, the best first; of trials with the same values, the first."""
-        distinct: dict[str, tuple[float, Trial]] = {}
-        for frozen in self._finished():
-            outcome = _outcome(frozen)
-            if outcome.value is not None:
-                distinct.setdefault(params_key(frozen.params), (outcome.value, _trial(frozen)))
-        ranked = sorted(distinct.values(), key=lambda pair: (-pair[0], pair[1].number))
-        return [trial for _, trial in ranked[:count]]
+        return ranked(self.trials)[:count]
 
     def first(self, params: Mapping[str, Value]) -> None:
         """Has a new study begin with these values, as far as they lie within the ranges."""

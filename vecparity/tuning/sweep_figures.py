@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Literal
 
 from vecparity.analysis.intervals import Interval, interval
-from vecparity.errors import printable
+from vecparity.errors import in_number, printable
 from vecparity.evaluation.summary import summarize
 from vecparity.strategy.parameters import Value
 from vecparity.tuning.results import Cell, Sweep
@@ -144,8 +144,7 @@ def failures(of: Point) -> str:
     """Returns the number of cells without a score, and the first reason; nothing if there are none."""
     if not of.problems:
         return ""
-    cells = "1 cell" if len(of.problems) == 1 else f"{len(of.problems)} cells"
-    return f"{cells} without a score: {printable(of.problems[0], _MOST_CHARACTERS)}"
+    return f"{in_number(len(of.problems), 'cell')} without a score: {printable(of.problems[0], _MOST_CHARACTERS)}"
 
 
 def in_words_of_sweep(sweep: Sweep, every: Sequence[CellFigures]) -> list[str]:
@@ -155,11 +154,10 @@ def in_words_of_sweep(sweep: Sweep, every: Sequence[CellFigures]) -> list[str]:
     failed = len(every) - len(scored)
     possible = prod(len(values) for values in sweep.axes.values())
     of_grid = f" of a grid of {possible:,}" if len(every) < possible else ""
-    cells = "1 cell" if len(every) == 1 else f"{len(every):,} cells"
     without = f", {failed:,} without a score" if failed else ""
     is_one = not {"n_features", "secret_size"} & sweep.axes.keys()
     where = f" on {sweep.config.label}" if is_one else ""
-    first = f"{sweep.strategy.name}{where}, over {over}: {cells}{of_grid}{without}."
+    first = f"{sweep.strategy.name}{where}, over {over}: {in_number(len(every), 'cell')}{of_grid}{without}."
     if not scored:
         return [first, "No cell has a score."]
     best = min(scored, key=lambda entry: (-entry.mean("accuracy"), entry.mean("steps")))
