@@ -162,7 +162,7 @@ def main() -> int:
 
 def run(made: list[Stage], environment: Path, directory: Path, is_rehearsal: bool) -> int:
     """Runs stages, prints the table, and returns the exit status: 1 if one failed."""
-    variables = dict(os.environ, PYTHONUNBUFFERED="1")
+    variables = dict(os.environ)
     # NVIDIA's own search for NVRTC does not cover the packages that an environment shares with its parent Python.
     libraries = [*cuda_packages.nvrtc_directories(), *filter(None, [os.environ.get("LD_LIBRARY_PATH")])]
     variables["LD_LIBRARY_PATH"] = ":".join(libraries)

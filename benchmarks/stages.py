@@ -74,7 +74,7 @@ def run(stage: Stage, python: str, directory: Path, environment: Mapping[str, st
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env=environment,
+                env={**environment, "PYTHONUNBUFFERED": "1"},  # the last line is what was said last, whatever ends it
                 start_new_session=True,
             )
         except OSError as error:

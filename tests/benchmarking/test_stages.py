@@ -19,7 +19,8 @@ def stage(name: str, program: str, seconds: float = 60) -> Stage:
 
 
 def outcomes(stages: list[Stage], directory: Path) -> dict[str, Outcome]:
-    return {each.name: each for each in run_all(stages, repeat(sys.executable), directory, os.environ, "stages")}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # CI may set it
+    return {each.name: each for each in run_all(stages, repeat(sys.executable), directory, environment, "stages")}
 
 
 def writes(path: Path) -> str:
