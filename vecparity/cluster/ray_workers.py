@@ -4,7 +4,9 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -150,9 +152,24 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
 
 
 @contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Puts this process's handlers of signals back: Ray has SIGTERM end it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _started(ray: Any, **options: Any) -> Iterator[None]:
     try:
-        ray.init(log_to_driver=False, logging_level="error", **options)
+        with _signals_kept():
+            ray.init(log_to_driver=False, logging_level="error", **options)
     except Exception as error:  # of many kinds
         ray.shutdown()
         where = options.get("address", "this machine")
