@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from vecparity.audits.mode import audit_mode
-from vecparity.cli import standard_streams
+from vecparity.cli import json_lines, standard_streams
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.interruption import Interruption
-from vecparity.cli.messages import fail, flush, passing, say, show_warning
+from vecparity.cli.messages import fail, flush, interrupted, passing, show_warning
 from vecparity.cluster.choose import require_workers
 from vecparity.errors import UsageError
 from vecparity.sandbox import levels
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return flush(_run(*parsed))
     except KeyboardInterrupt:
-        say("interrupted: results that were not printed yet are lost")
-        return 130
+        return interrupted("interrupted: results that were not printed yet are lost", 130)
     except Exception as error:
         if parsed[0].debug:
             raise
@@ -53,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int:
     if arguments.list_strategies:
-        print("\n".join(bundled()))
+        if json_lines.is_on():
+            json_lines.write([{"strategies": list(bundled())}])
+        else:
+            print("\n".join(bundled()))
         return 0
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
