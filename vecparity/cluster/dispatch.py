@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from dataclasses import dataclass, replace
 
-from vecparity.cluster.batches import Batches
-from vecparity.cluster.futures import drop
+from vecparity.cluster.batches import MOST_RUNS, Batches
+from vecparity.cluster.command_directory import CommandDirectory
+from vecparity.cluster.futures import StoppableFuture, drop
 from vecparity.cluster.work import WorkDone, to_work
 from vecparity.cluster.worker import evaluate_work
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
@@ -20,6 +21,10 @@ _TICK_SECONDS = 0.1
 _MOST_DEATHS = 3
 # A batch is begun a second time once it takes so many times the seconds expected, and so many seconds more.
 _OVERDUE_FACTOR, _OVERDUE_SECONDS = 2.0, 5.0
+# Where no worker is idle, that is in a process more, once all batches have taken so many times as long as that.
+_FROZEN_FACTOR = 2.0
+# The seconds that workers have to hand back their work where the driver was asked to stop.
+_HAND_BACK_SECONDS = 10.0
 
 Pairs = list[tuple[Task, Outcome]]
 
@@ -44,10 +49,14 @@ class Dispatch:
         executor: The executor, each of whose processes makes one call at a time.
         num_workers: The number of its processes.
         options: The options of workers.
+        directory: The directory for checkpoints, with which each job trains by itself, or None.
     """
 
-    def __init__(self, executor: Executor, num_workers: int, options: Options) -> None:
+    def __init__(
+        self, executor: Executor, num_workers: int, options: Options, directory: CommandDirectory | None = None
+    ) -> None:
         self._executor, self._num_workers, self._options = executor, num_workers, options
+        self._directory = directory
         self._is_shared = getattr(executor, "is_shared", False)
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
@@ -61,15 +70,14 @@ class Dispatch:
             InterruptedTrainingError: A stop was requested.
             UsageError: The executor was shut down.
         """
-        self._batches = Batches(tasks, self._num_workers)
+        self._batches = Batches(tasks, self._num_workers, MOST_RUNS if self._directory is None else 1)
         try:
             lost = self._launch()
             while self._flights or lost:
                 landed, _ = wait(self._flights, _TICK_SECONDS, FIRST_COMPLETED)
                 if stop_requested():
-                    raise InterruptedTrainingError(
-                        "interrupted: evaluations that workers had not finished are lost", resumable=False
-                    )
+                    yield from self._take_back()
+                    raise self._interrupted()
                 ready = [*lost, *(pairs for future in landed if (pairs := self._land(future)))]
                 lost = self._launch()
                 yield from ready
@@ -80,12 +88,20 @@ class Dispatch:
 
     def _launch(self) -> list[Pairs]:
         """Gives every idle worker a batch; returns failures, if no more can be given to any."""
-        while len(self._flights) < self._num_workers:
-            tasks = self._again.popleft() if self._again else self._batches.next() or self._overdue()
+        submit = self._executor.submit
+        while len(self._flights) < self._num_workers or self._are_frozen():
+            if len(self._flights) >= self._num_workers:
+                submit = getattr(self._executor, "submit_beside", submit)
+                tasks = self._overdue()
+            else:
+                tasks = self._again.popleft() if self._again else self._batches.next() or self._overdue()
             if not tasks:
                 break
+            # A second worker at a batch leaves the checkpoints to the first.
+            place = None if self._directory is None or self._with(tasks) else self._directory.place(tasks[0])
+            work = to_work(tasks, self._options, is_shared=self._is_shared, checkpoint=place)
             try:
-                future = self._executor.submit(evaluate_work, to_work(tasks, self._options, is_shared=self._is_shared))
+                future = submit(evaluate_work, work)
             except BrokenExecutor as error:
                 return self._give_up(tasks, error)
             except RuntimeError as error:
@@ -93,20 +109,29 @@ class Dispatch:
             self._flights[future] = _Flight(tasks)
         return []
 
+    def _are_frozen(self) -> bool:
+        """Returns True if every worker's batch is far overdue, and the executor can start a process more."""
+        if not hasattr(self._executor, "submit_beside"):
+            return False
+        return all(self._lateness(future, flight) > _FROZEN_FACTOR for future, flight in self._flights.items())
+
     def _overdue(self) -> list[Task]:
         """Returns the batch that is most overdue and in one worker's hands only; empty if none is."""
-        now = time.monotonic()
-        worst, most = list[Task](), 0.0
+        worst, most = list[Task](), 1.0
         for future, flight in self._flights.items():
-            if flight.began is None and future.running():
-                flight.began = now
-            expected = self._batches.expected_seconds(flight.tasks)
-            if flight.began is None or expected is None or len(self._with(flight.tasks)) > 1:
-                continue
-            late = now - flight.began - max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
-            if late > most:
+            late = self._lateness(future, flight)
+            if late > most and len(self._with(flight.tasks)) == 1:
                 worst, most = flight.tasks, late
         return worst
+
+    def _lateness(self, future: "Future[WorkDone]", flight: _Flight) -> float:
+        """Returns how many times as long a batch takes as it may; 0 if it is not known."""
+        if flight.began is None and future.running():
+            flight.began = time.monotonic()
+        expected = self._batches.expected_seconds(flight.tasks)
+        if flight.began is None or expected is None:
+            return 0.0
+        return (time.monotonic() - flight.began) / max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
 
     def _with(self, tasks: list[Task]) -> "list[Future[WorkDone]]":
         """Returns the calls for a batch."""
@@ -122,6 +147,9 @@ class Dispatch:
         error = future.exception()
         if isinstance(error, BrokenExecutor):
             return self._bury(tasks, error)
+        if isinstance(error, InterruptedTrainingError):  # the worker was asked to end
+            self._again += [] if self._with(tasks) else [[task] for task in tasks]
+            return []
         done = future.result()
         for other in self._with(tasks):
             del self._flights[other]
@@ -141,11 +169,38 @@ class Dispatch:
         failures: Pairs = []
         for task in tasks:
             if self._deaths[task.index] < _MOST_DEATHS:
+                if self._directory is not None:
+                    self._directory.unlock(task)
                 self._again.append([task])
                 continue
             words = f"{task.strategy.name} with seed {task.seeds.seed}: {_MOST_DEATHS} workers died at it"
             failures.append((task, Failure(task.job, MachineError(f"{words}; the last: {error}"))))
         return failures
+
+    def _take_back(self) -> Generator[Pairs, None, None]:
+        """Asks workers to hand back their work with a checkpoint, and waits a while; yields what was finished."""
+        if self._directory is None:
+            return
+        for future in self._flights:
+            if isinstance(future, StoppableFuture):
+                future.ask_back()
+        until = time.monotonic() + _HAND_BACK_SECONDS
+        while self._flights and (left := until - time.monotonic()) > 0:
+            for future in wait(self._flights, left, FIRST_COMPLETED).done:
+                if future.cancelled() or future.exception() is not None:
+                    self._flights.pop(future, None)
+                elif pairs := self._land(future):
+                    yield pairs
+
+    def _interrupted(self) -> InterruptedTrainingError:
+        if self._directory is None:
+            words = "evaluations that workers had not finished are lost"
+        elif self._directory.is_needed:
+            words = f"resume with --checkpoint {self._directory.path.parent} --resume"
+            return InterruptedTrainingError(f"interrupted: {words}", resumable=True)
+        else:
+            words = "no worker had anything to keep"
+        return InterruptedTrainingError(f"interrupted: {words}", resumable=False)
 
     def _give_up(self, tasks: list[Task], error: BaseException) -> list[Pairs]:
         """Returns the failures of all tasks that no worker has."""

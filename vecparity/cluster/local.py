@@ -2,6 +2,7 @@
 
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -11,12 +12,15 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, TypeAlias
 
 from vecparity.cluster.futures import StoppableFuture, WorkerDiedError
 from vecparity.errors import UsageError
 
 _END_SECONDS = 10.0
+
+# Calls to make, pickled; None is the end.
+_Calls: TypeAlias = "queue.SimpleQueue[tuple[StoppableFuture, bytes] | None]"
 
 
 class LocalWorkers(Executor):
@@ -25,8 +29,9 @@ class LocalWorkers(Executor):
         with LocalWorkers(2) as workers, Evaluator(executor=workers) as evaluator:
             ...
 
-    A process that dies ends its own call with a `WorkerDiedError`, and another takes its place. The functions that
-    processes call are pickled by their names in modules, and nothing of ``__main__`` is executed in them.
+    A process that dies ends its own call with a `WorkerDiedError`, and another takes its place. One that gets a SIGTERM
+    hands its work back, with a checkpoint if it keeps any, and ends. The functions that processes call are pickled by
+    their names in modules, and nothing of ``__main__`` is executed in them.
 
     Args:
         count: The number of processes.
@@ -39,7 +44,7 @@ class LocalWorkers(Executor):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"workers must be a whole number of at least 1, got {count!r}")
         self.num_workers = count
-        self._calls: queue.SimpleQueue[tuple[StoppableFuture, bytes] | None] = queue.SimpleQueue()
+        self._calls: _Calls = queue.SimpleQueue()
         self._is_shut_down = False
         self._submitting = threading.Lock()
         self._workers = [_Worker(self._calls) for _ in range(count)]
@@ -51,13 +56,26 @@ class LocalWorkers(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> StoppableFuture:
         """See `concurrent.futures.Executor`."""
-        call = pickle.dumps((fn, args, kwargs))
-        future = StoppableFuture()
+        return self._submit((fn, args, kwargs))
+
+    def submit_beside(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> StoppableFuture:
+        """Makes a call in a process more, which ends with it, while all others are busy."""
+        return self._submit((fn, args, kwargs), is_beside=True)
+
+    def _submit(self, call: tuple[Any, ...], *, is_beside: bool = False) -> StoppableFuture:
+        item = StoppableFuture(), pickle.dumps(call)
         with self._submitting:
             if self._is_shut_down:
                 raise RuntimeError("it was shut down")
-            self._calls.put((future, call))
-        return future
+            if is_beside:
+                calls: _Calls = queue.SimpleQueue()
+                self._workers = [worker for worker in self._workers if worker.thread.is_alive()]
+                self._workers.append(_Worker(calls))
+                calls.put(item)
+                calls.put(None)
+            else:
+                self._calls.put(item)
+        return item[0]
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See `concurrent.futures.Executor`."""
@@ -86,7 +104,7 @@ class _Worker:
         process: The process, if one was started.
     """
 
-    def __init__(self, calls: "queue.SimpleQueue[tuple[StoppableFuture, bytes] | None]") -> None:
+    def __init__(self, calls: _Calls) -> None:
         self._calls = calls
         self._ending = threading.Lock()
         self._current: StoppableFuture | None = None
@@ -100,10 +118,11 @@ class _Worker:
         self._start()
         while (item := self._calls.get()) is not None:
             future, call = item
-            if self.process is None or self.process.poll() is not None:  # it died while it had nothing to do
+            if self.process is None or self.process.poll() is not None:  # it ended while it had nothing to do
                 self._close()
                 self._start()
-            future.when_stopped(partial(self._stop, future))
+            future.when_stopped(partial(self._signal, future, signal.SIGKILL))
+            future.when_asked(partial(self._signal, future, signal.SIGTERM))
             with self._ending:
                 is_wanted = future.set_running_or_notify_cancel()
                 self._current = future if is_wanted else None
@@ -113,8 +132,9 @@ class _Worker:
 
     def _make(self, future: StoppableFuture, call: bytes) -> None:
         """Has the process make a call; where it dies at it, starts another."""
+        is_last = False
         try:
-            is_result, value = self._exchange(call)
+            is_result, value, is_last = self._exchange(call)
         except (OSError, EOFError):
             is_result, value = False, WorkerDiedError(f"a worker's process {self._close()} before it answered")
             self._start()
@@ -126,15 +146,17 @@ class _Worker:
             future.set_result(value)
         else:
             future.set_exception(value)
+        if is_last:
+            self._close()
 
-    def _exchange(self, call: bytes) -> tuple[bool, Any]:
+    def _exchange(self, call: bytes) -> tuple[bool, Any, bool]:
         if self._pipe is None:
             raise EOFError
         if not self._is_ready:
             self._pipe.recv_bytes()
             self._is_ready = True
         self._pipe.send_bytes(call)
-        answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())
+        answer: tuple[bool, Any, bool] = pickle.loads(self._pipe.recv_bytes())
         return answer
 
     def _start(self) -> None:
@@ -155,11 +177,11 @@ class _Worker:
             self._pipe.close()
             self._pipe = self.process = None
 
-    def _stop(self, future: StoppableFuture) -> None:
-        """Ends the process if it is still at this call."""
+    def _signal(self, future: StoppableFuture, number: signal.Signals) -> None:
+        """Sends the process a signal if it is still at this call."""
         with self._ending:
             if self._current is future and self.process is not None:
-                self.process.kill()
+                self.process.send_signal(number)
 
     def _close(self) -> str:
         """Ends the process, and says how it ended."""
