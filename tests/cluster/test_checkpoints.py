@@ -26,7 +26,7 @@ from vecparity.sandbox.processes import descendants
 # Some seconds of training.
 LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_width=256, early_stop_acc=2.0)
 KEY = bytes(range(50, 82))
-KEPT: dict[str, Any] = {"checkpoint_seconds": 0.2, "audit": "off"}
+KEPT: dict[str, Any] = {"checkpoint_seconds": 0, "audit": "off"}
 MOST_SECONDS = 120
 
 
@@ -77,8 +77,8 @@ def end_one(workers: LocalWorkers, number: signal.Signals) -> None:
 def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
     tmp_path: Path, number: signal.Signals, workers: int, times: int
 ) -> None:
-    calls, directory = tmp_path / "calls", tmp_path / "kept"
-    jobs = [Job(STRATEGIES / "counting.py", LONG, seed, {"calls": str(calls)}) for seed in range(workers)]
+    calls, directory, config = tmp_path / "calls", tmp_path / "kept", replace(LONG, max_steps=3000 * times)
+    jobs = [Job(STRATEGIES / "counting.py", config, seed, {"calls": str(calls)}) for seed in range(workers)]
     seen = list[int]()
     options: dict[str, Any] = {"containment": "limits", "checkpoint": directory, **KEPT}
     with LocalWorkers(workers) as executor, Evaluator(executor=executor, **options) as evaluator:
@@ -90,7 +90,7 @@ def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
                 seen.append(max(kept_steps(directory).values()))
 
         outcomes = while_evaluating(evaluator, jobs, end_some)
-    assert 0 < seen[-1] < LONG.max_steps
+    assert 0 < seen[-1] < config.max_steps
     assert len(seen) == times, "as often as none is tried again, had the workers died"
     assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets * workers, "no training set was made again"
     assert not directory.exists()
@@ -119,10 +119,10 @@ def history_of(file: Path) -> list[Evaluation]:
     return sorted(recorded, key=lambda evaluation: evaluation.provenance.seed)
 
 
-def ended(command: Sequence[str], number: signal.Signals, when: Callable[[], bool]) -> tuple[int, str]:
+def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child], object]) -> tuple[int, str]:
     """Sends a driver a signal; returns its exit status and standard error once none of its processes is left."""
-    with Child(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        await_that(when)
+    with Child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait(process)
         every = [pid for pid, _ in descendants(process.pid)]
         process.send_signal(number)
         _, said = process.communicate(timeout=MOST_SECONDS)
@@ -139,13 +139,13 @@ def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, number: 
     words = f"{strategy} --workers 2 --checkpoint {kept} --checkpoint-seconds 0 --output-dir {tmp_path}"
     words += f" --history {history}"
     command = [sys.executable, "-m", "vecparity", "eval", *words.split()]
-    status, said = ended(command, number, lambda: len(kept_steps(kept)) == 3)
+    status, said = ended(command, number, lambda process: await_steps(kept, 1, 3))
     if number != signal.SIGKILL:
         assert status == 75
         assert re.search(rf"interrupted: resume with --checkpoint {kept} --resume$", said, re.MULTILINE)
     before = kept_steps(kept)
-    assert len(before) == 3
-    assert min(before.values()) < LONG.max_steps == max(before.values())
+    assert len(before) >= 3
+    assert min(before.values()) < LONG.max_steps
 
     status, lines, _ = run_eval(f"{words} --resume")
     assert status == 0
@@ -153,7 +153,7 @@ def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, number: 
     made = history_of(history)
     assert [evaluation.provenance.seed for evaluation in made] == [1, 2, 3, 4]
     asked = Counter(int(line) // 10_000 for line in calls.read_text().splitlines())
-    assert asked[1] == asked[2] == asked[3] == 2, "no training set of those with a checkpoint was made again"
+    assert {asked[int(place.name) + 1] for place in before} == {2}, "those with checkpoints make no training sets again"
     whole = tmp_path / "whole"
     assert run_eval(f"{strategy} --output-dir {whole} --no-history")[:2] == (0, lines)
     assert contents(tmp_path) == contents(whole)
@@ -180,8 +180,9 @@ with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit
 @pytest.mark.usefixtures("can_seal")
 def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
     command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
-    ended([*command, "afresh"], signal.SIGKILL, lambda: history.exists() and len(history_of(history)) == 2)
+    ended([*command, "afresh"], signal.SIGKILL, lambda process: [process.stdout.readline() for _ in range(2)])
     before = history_of(history)
+    assert before
     steps = kept_steps(kept)
     assert any(0 < step < LONG.max_steps for step in steps.values())
     (content,) = kept.rglob("command.json")
