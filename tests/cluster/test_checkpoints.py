@@ -176,11 +176,17 @@ with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit
 """
 
 
+def await_two_lines(process: Child) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    assert process.stdout.readline()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("can_seal")
 def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
     command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
-    ended([*command, "afresh"], signal.SIGKILL, lambda process: [process.stdout.readline() for _ in range(2)])
+    ended([*command, "afresh"], signal.SIGKILL, await_two_lines)
     before = history_of(history)
     assert before
     steps = kept_steps(kept)

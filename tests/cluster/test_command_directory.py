@@ -157,6 +157,7 @@ def test_a_worker_that_does_not_see_the_directory_says_so(tmp_path: Path) -> Non
         require_seen(directory.place(task))
 
 
+@pytest.mark.slow
 def test_what_an_evaluator_says_of_resuming(tmp_path: Path) -> None:
     options: dict[str, Any] = {"audit": "off", "checkpoint": tmp_path / "kept", "resume": True}
     jobs = [Job("isolated_cube", replace(CONFIG, max_steps=1), seed) for seed in range(2)]
