@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES, RunEval
+from kept import await_steps, kept_steps
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
@@ -39,21 +39,6 @@ def timeless(outcomes: Sequence[Outcome]) -> list[Evaluation]:
 def here(jobs: Sequence[Job], **options: Any) -> list[Evaluation]:
     with Evaluator(**{"audit": "off"} | options) as evaluator:
         return timeless(list(evaluator.map(jobs)))
-
-
-def kept_steps(directory: Path) -> dict[Path, int]:
-    """Returns the newest steps of all jobs' checkpoints; such as are being removed are left out."""
-    steps: dict[Path, int] = {}
-    for path in directory.rglob("*.state-*.json"):
-        with suppress(OSError):
-            step = json.loads(path.read_text())["content"]["values"]["step"]
-            steps[path.parent] = max(step, steps.get(path.parent, 0))
-    return steps
-
-
-def await_steps(directory: Path, least: int, count: int = 1) -> None:
-    """Waits until so many jobs have checkpoints of such steps."""
-    await_that(lambda: sum(step >= least for step in kept_steps(directory).values()) >= count)
 
 
 def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[], None]) -> list[Outcome]:

@@ -122,6 +122,8 @@ def _ray(*, is_local: bool) -> Any:
     if is_local:
         for name, value in _BY_ITSELF.items():
             os.environ.setdefault(name, value)
+    # Otherwise Ray tells of workers that died on standard output, which has metric lines only.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     import ray
 
     if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _OLDEST:
