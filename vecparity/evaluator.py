@@ -37,8 +37,8 @@ class Evaluator:
 
     Every outcome is bitwise what the job's own `evaluate` gives, whatever is evaluated with it or before it (but for
     the ``vmap`` engine, whose rounding depends on the number of runs that train together). With ``checkpoint``, each
-    job trains by itself, and its checkpoint serves it in any later evaluator; with ``executor``, where that is given
-    the same jobs together, as it is by the same program once more.
+    job trains by itself, and its checkpoint serves it in any later evaluator (with ``executor``: in one that is given
+    the same jobs together).
 
     One thread at a time can have jobs evaluated. A process forked from this one cannot.
 

@@ -1,4 +1,4 @@
-"""What checkpoints of workers hold."""
+"""The steps of workers' checkpoints."""
 
 import json
 from contextlib import suppress

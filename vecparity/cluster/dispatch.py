@@ -17,8 +17,8 @@ from vecparity.evaluation.job import Failure, Outcome, Task
 from vecparity.evaluation.options import Options
 
 _TICK_SECONDS = 0.1
-# A task whose worker died so often is not tried again.
-_MOST_DEATHS = 3
+# So many workers may end at a task before it is not tried again: a strategy may be what ends them.
+_MOST_ENDS = {"died at": 3, "returned": 50}
 # A batch is begun a second time once it takes so many times the seconds expected, and so many seconds more.
 _OVERDUE_FACTOR, _OVERDUE_SECONDS = 2.0, 5.0
 # Where no worker is idle, that is in a process more, once all batches have taken so many times as long as that.
@@ -60,7 +60,7 @@ class Dispatch:
         self._is_shared = getattr(executor, "is_shared", False)
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
-        self._deaths: Counter[int] = Counter()
+        self._ends: Counter[tuple[str, int]] = Counter()
         self._warned: set[str] = set()
 
     def run(self, tasks: Sequence[Task], stop_requested: Callable[[], bool]) -> Generator[Pairs, None, None]:
@@ -146,10 +146,9 @@ class Dispatch:
             raise UsageError("the executor must take calls until all are done, but it cancelled one")
         error = future.exception()
         if isinstance(error, BrokenExecutor):
-            return self._bury(tasks, error)
+            return self._try_again(tasks, "died at", error)
         if isinstance(error, InterruptedTrainingError):  # the worker was asked to end
-            self._again += [] if self._with(tasks) else [[task] for task in tasks]
-            return []
+            return self._try_again(tasks, "returned", error)
         done = future.result()
         for other in self._with(tasks):
             del self._flights[other]
@@ -161,19 +160,19 @@ class Dispatch:
                 warnings.warn(words, stacklevel=2)
         return [(task, _of_task(task, outcome)) for task, outcome in zip(tasks, done.outcomes, strict=True)]
 
-    def _bury(self, tasks: list[Task], error: BaseException) -> Pairs:
-        """Has the tasks of a worker that died tried again, each by itself; returns the failures of the others."""
-        self._deaths.update(task.index for task in tasks)
+    def _try_again(self, tasks: list[Task], how: str, error: BaseException) -> Pairs:
+        """Has the tasks of a worker that ended tried again, each by itself; returns the failures of the others."""
+        self._ends.update((how, task.index) for task in tasks)
         if self._with(tasks):
             return []
         failures: Pairs = []
         for task in tasks:
-            if self._deaths[task.index] < _MOST_DEATHS:
+            if self._ends[how, task.index] < _MOST_ENDS[how]:
                 if self._directory is not None:
                     self._directory.unlock(task)
                 self._again.append([task])
                 continue
-            words = f"{task.strategy.name} with seed {task.seeds.seed}: {_MOST_DEATHS} workers died at it"
+            words = f"{task.strategy.name} with seed {task.seeds.seed}: {_MOST_ENDS[how]} workers {how} it"
             failures.append((task, Failure(task.job, MachineError(f"{words}; the last: {error}"))))
         return failures
 

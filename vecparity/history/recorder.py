@@ -24,7 +24,8 @@ class Recorder:
     Args:
         history: The history, or None to record nothing.
         reuse: Whether to recall recorded evaluations.
-        goes_on: Whether the command resumes from checkpoints; it then does not record an evaluation a second time.
+        goes_on: Whether the command resumes from checkpoints; it then does not record an evaluation a second time. Of
+            a command that is known by its id, `go_on` knows more.
     """
 
     def __init__(self, history: History | None, *, reuse: bool = False, goes_on: bool = False) -> None:
@@ -47,6 +48,7 @@ class Recorder:
             command: The command's id, whether it has recorded anything or not.
         """
         self._command = command
+        self._goes_on = False  # by what was recorded before, whatever command that was
         for recorded in self._history.of_command(command) if self._history is not None else ():
             if recorded.entry.has_curves and not recorded.entry.is_imported:
                 digest = job_digest(recorded.evaluation.config, recorded.evaluation.provenance)
