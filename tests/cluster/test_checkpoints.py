@@ -20,7 +20,8 @@ from kept import await_steps, kept_steps
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
-from vecparity.evaluation.job import Outcome
+from vecparity.cluster.command_directory import CommandDirectory
+from vecparity.evaluation.job import Outcome, Task
 from vecparity.sandbox.processes import descendants
 
 # Some seconds of training.
@@ -161,21 +162,23 @@ with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit
 """
 
 
-def await_two_lines(process: Child) -> None:
-    assert process.stdout is not None
-    assert process.stdout.readline()
-    assert process.stdout.readline()
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("can_seal")
 def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
     command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
-    ended([*command, "afresh"], signal.SIGKILL, await_two_lines)
+
+    def is_in_the_middle() -> bool:
+        return any(0 < step < LONG.max_steps for step in kept_steps(kept).values())
+
+    def wait(process: Child) -> None:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        await_that(is_in_the_middle)
+
+    ended([*command, "afresh"], signal.SIGKILL, wait)
     before = history_of(history)
     assert before
-    steps = kept_steps(kept)
-    assert any(0 < step < LONG.max_steps for step in steps.values())
+    assert is_in_the_middle()
     (content,) = kept.rglob("command.json")
     draws = json.loads(content.read_text())["draws"]
     for path in (path for path in kept.rglob("*") if path.is_file()):
@@ -194,16 +197,30 @@ def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(t
 
 
 @pytest.mark.slow
-def test_the_only_worker_that_is_frozen_is_overtaken() -> None:
-    short = replace(LONG, max_steps=1500)
-    jobs = [Job("default_4096", short, seed) for seed in range(3)]
-    with LocalWorkers(1) as workers, Evaluator(executor=workers, audit="off") as evaluator:
-        list(evaluator.map(jobs[:1]))
-        outcomes = evaluator.as_completed(jobs)
-        made = [next(outcomes)[1]]
-        frozen = workers.pids
-        os.kill(frozen[0], signal.SIGSTOP)
-        made += [outcome for _, outcome in outcomes]
-        await_that(lambda: not psutil.pid_exists(frozen[0]))
-        await_that(lambda: len(workers.pids) == 1)
-    assert sorted(timeless(made), key=lambda each: each.provenance.seed) == here(jobs)
+def test_the_only_worker_that_is_frozen_is_overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A further process evaluates its job, and leaves the checkpoints to it: it may thaw."""
+    jobs = [Job("default_4096", LONG, seed) for seed in range(2)]
+    forget, left = CommandDirectory.forget, list[int]()
+
+    def noting(self: CommandDirectory, tasks: Sequence[Task]) -> None:
+        left.extend(path.stat().st_ino for path in self.place(tasks[0]).glob("*.runs.json"))
+        forget(self, tasks)
+
+    monkeypatch.setattr(CommandDirectory, "forget", noting)
+    with (
+        LocalWorkers(1) as workers,
+        Evaluator(executor=workers, checkpoint=tmp_path / "kept", **KEPT) as evaluator,
+    ):
+        list(evaluator.map([Job("default_4096", replace(LONG, max_steps=1))]))  # starts sandboxes
+        outcomes = evaluator.map(jobs)
+        made = [next(outcomes)]
+        await_that(lambda: "000001" in {place.name for place in kept_steps(tmp_path)})
+        (frozen,) = workers.pids
+        os.kill(frozen, signal.SIGSTOP)
+        (runs,) = tmp_path.rglob("000001/*.runs.json")
+        file = runs.stat().st_ino
+        made += list(outcomes)
+        await_that(lambda: len(workers.pids) == 1 and not psutil.pid_exists(frozen))
+    assert left[-1] == file
+    assert timeless(made) == here(jobs)
+    assert not (tmp_path / "kept").exists()
