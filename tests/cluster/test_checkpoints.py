@@ -20,8 +20,7 @@ from kept import await_steps, kept_steps
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
-from vecparity.cluster.command_directory import CommandDirectory
-from vecparity.evaluation.job import Outcome, Task
+from vecparity.evaluation.job import Outcome
 from vecparity.sandbox.processes import descendants
 
 # Some seconds of training.
@@ -197,30 +196,16 @@ def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(t
 
 
 @pytest.mark.slow
-def test_the_only_worker_that_is_frozen_is_overtaken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A further process evaluates its job, and leaves the checkpoints to it: it may thaw."""
-    jobs = [Job("default_4096", LONG, seed) for seed in range(2)]
-    forget, left = CommandDirectory.forget, list[int]()
+def test_the_only_worker_is_not_waited_for_where_it_is_stopped(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    job = Job(STRATEGIES / "counting.py", LONG, params={"calls": str(calls)})
+    options: dict[str, Any] = {"containment": "limits", "checkpoint": tmp_path / "kept", **KEPT}
+    with LocalWorkers(1) as workers, Evaluator(executor=workers, **options) as evaluator:
 
-    def noting(self: CommandDirectory, tasks: Sequence[Task]) -> None:
-        left.extend(path.stat().st_ino for path in self.place(tasks[0]).glob("*.runs.json"))
-        forget(self, tasks)
+        def stop() -> None:
+            await_steps(tmp_path, 1)
+            os.kill(workers.pids[0], signal.SIGSTOP)
 
-    monkeypatch.setattr(CommandDirectory, "forget", noting)
-    with (
-        LocalWorkers(1) as workers,
-        Evaluator(executor=workers, checkpoint=tmp_path / "kept", **KEPT) as evaluator,
-    ):
-        list(evaluator.map([Job("default_4096", replace(LONG, max_steps=1))]))  # starts sandboxes
-        outcomes = evaluator.map(jobs)
-        made = [next(outcomes)]
-        await_that(lambda: "000001" in {place.name for place in kept_steps(tmp_path)})
-        (frozen,) = workers.pids
-        os.kill(frozen, signal.SIGSTOP)
-        (runs,) = tmp_path.rglob("000001/*.runs.json")
-        file = runs.stat().st_ino
-        made += list(outcomes)
-        await_that(lambda: len(workers.pids) == 1 and not psutil.pid_exists(frozen))
-    assert left[-1] == file
-    assert timeless(made) == here(jobs)
-    assert not (tmp_path / "kept").exists()
+        outcomes = while_evaluating(evaluator, [job], stop)
+    assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets, "it went on from its checkpoint"
+    assert timeless(outcomes) == here([job], containment="limits")

@@ -21,8 +21,8 @@ _TICK_SECONDS = 0.1
 _MOST_ENDS = {"died at": 3, "returned": 50}
 # A batch is begun a second time once it takes so many times the seconds expected, and so many seconds more.
 _OVERDUE_FACTOR, _OVERDUE_SECONDS = 2.0, 5.0
-# Where no worker is idle, that is in a process more, once all batches have taken so many times as long as that.
-_FROZEN_FACTOR = 2.0
+# A worker that a signal has stopped for so long is ended: it counts as one that died.
+_FROZEN_SECONDS = 5.0
 # The seconds that workers have to hand back their work where the driver was asked to stop.
 _HAND_BACK_SECONDS = 10.0
 
@@ -36,10 +36,12 @@ class _Flight:
     Attributes:
         tasks: The tasks.
         began: The time when the worker was first seen at it, or None.
+        frozen: The time since when the worker has been stopped, or None.
     """
 
     tasks: list[Task]
     began: float | None = None
+    frozen: float | None = None
 
 
 class Dispatch:
@@ -79,6 +81,7 @@ class Dispatch:
                     yield from self._take_back()
                     raise self._interrupted()
                 ready = [*lost, *(pairs for future in landed if (pairs := self._land(future)))]
+                self._end_frozen()
                 lost = self._launch()
                 yield from ready
         finally:
@@ -88,20 +91,15 @@ class Dispatch:
 
     def _launch(self) -> list[Pairs]:
         """Gives every idle worker a batch; returns failures, if no more can be given to any."""
-        submit = self._executor.submit
-        while len(self._flights) < self._num_workers or self._are_frozen():
-            if len(self._flights) >= self._num_workers:
-                submit = getattr(self._executor, "submit_beside", submit)
-                tasks = self._overdue()
-            else:
-                tasks = self._again.popleft() if self._again else self._batches.next() or self._overdue()
+        while len(self._flights) < self._num_workers:
+            tasks = self._again.popleft() if self._again else self._batches.next() or self._overdue()
             if not tasks:
                 break
             # A second worker at a batch leaves the checkpoints to the first.
             place = None if self._directory is None or self._with(tasks) else self._directory.place(tasks[0])
             work = to_work(tasks, self._options, is_shared=self._is_shared, checkpoint=place)
             try:
-                future = submit(evaluate_work, work)
+                future = self._executor.submit(evaluate_work, work)
             except BrokenExecutor as error:
                 return self._give_up(tasks, error)
             except RuntimeError as error:
@@ -109,29 +107,31 @@ class Dispatch:
             self._flights[future] = _Flight(tasks)
         return []
 
-    def _are_frozen(self) -> bool:
-        """Returns True if every worker's batch is far overdue, and the executor can start a process more."""
-        if not hasattr(self._executor, "submit_beside"):
-            return False
-        return all(self._lateness(future, flight) > _FROZEN_FACTOR for future, flight in self._flights.items())
+    def _end_frozen(self) -> None:
+        """Ends workers that were stopped a while ago, whose calls would otherwise be waited for without an end."""
+        now = time.monotonic()
+        for future, flight in self._flights.items():
+            if not (isinstance(future, StoppableFuture) and future.is_frozen()):
+                flight.frozen = None
+            elif flight.frozen is None:
+                flight.frozen = now
+            elif now - flight.frozen > _FROZEN_SECONDS:
+                future.stop()
 
     def _overdue(self) -> list[Task]:
         """Returns the batch that is most overdue and in one worker's hands only; empty if none is."""
-        worst, most = list[Task](), 1.0
+        now = time.monotonic()
+        worst, most = list[Task](), 0.0
         for future, flight in self._flights.items():
-            late = self._lateness(future, flight)
-            if late > most and len(self._with(flight.tasks)) == 1:
+            if flight.began is None and future.running():
+                flight.began = now
+            expected = self._batches.expected_seconds(flight.tasks)
+            if flight.began is None or expected is None or len(self._with(flight.tasks)) > 1:
+                continue
+            late = now - flight.began - max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
+            if late > most:
                 worst, most = flight.tasks, late
         return worst
-
-    def _lateness(self, future: "Future[WorkDone]", flight: _Flight) -> float:
-        """Returns how many times as long a batch takes as it may; 0 if it is not known."""
-        if flight.began is None and future.running():
-            flight.began = time.monotonic()
-        expected = self._batches.expected_seconds(flight.tasks)
-        if flight.began is None or expected is None:
-            return 0.0
-        return (time.monotonic() - flight.began) / max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
 
     def _with(self, tasks: list[Task]) -> "list[Future[WorkDone]]":
         """Returns the calls for a batch."""

@@ -16,6 +16,7 @@ class StoppableFuture(Future[Any]):
         super().__init__()
         self._end: Callable[[], None] = lambda: None
         self._ask: Callable[[], None] = lambda: None
+        self._look: Callable[[], bool] = lambda: False
 
     def when_stopped(self, end: Callable[[], None]) -> None:
         """Sets the function that ends the running call, after which the future gets an error."""
@@ -24,6 +25,14 @@ class StoppableFuture(Future[Any]):
     def when_asked(self, ask: Callable[[], None]) -> None:
         """Sets the function that asks the running call to hand back its work, see `preemption`."""
         self._ask = ask
+
+    def when_looked_at(self, look: Callable[[], bool]) -> None:
+        """Sets the function that tells whether a signal has stopped the process of the running call."""
+        self._look = look
+
+    def is_frozen(self) -> bool:
+        """Returns True if the call does not go on because a signal has stopped its process."""
+        return self._look()
 
     def ask_back(self) -> None:
         """Cancels the call, or asks it to hand back its work if it is running."""

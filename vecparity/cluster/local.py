@@ -12,15 +12,14 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from typing import Any, TypeAlias
+from typing import Any
+
+import psutil
 
 from vecparity.cluster.futures import StoppableFuture, WorkerDiedError
 from vecparity.errors import UsageError
 
 _END_SECONDS = 10.0
-
-# Calls to make, pickled; None is the end.
-_Calls: TypeAlias = "queue.SimpleQueue[tuple[StoppableFuture, bytes] | None]"
 
 
 class LocalWorkers(Executor):
@@ -44,7 +43,7 @@ class LocalWorkers(Executor):
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise UsageError(f"workers must be a whole number of at least 1, got {count!r}")
         self.num_workers = count
-        self._calls: _Calls = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[tuple[StoppableFuture, bytes] | None] = queue.SimpleQueue()
         self._is_shut_down = False
         self._submitting = threading.Lock()
         self._workers = [_Worker(self._calls) for _ in range(count)]
@@ -56,26 +55,13 @@ class LocalWorkers(Executor):
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> StoppableFuture:
         """See `concurrent.futures.Executor`."""
-        return self._submit((fn, args, kwargs))
-
-    def submit_beside(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> StoppableFuture:
-        """Makes a call in a process more, which ends with it, while all others are busy."""
-        return self._submit((fn, args, kwargs), is_beside=True)
-
-    def _submit(self, call: tuple[Any, ...], *, is_beside: bool = False) -> StoppableFuture:
-        item = StoppableFuture(), pickle.dumps(call)
+        call = pickle.dumps((fn, args, kwargs))
+        future = StoppableFuture()
         with self._submitting:
             if self._is_shut_down:
                 raise RuntimeError("it was shut down")
-            if is_beside:
-                calls: _Calls = queue.SimpleQueue()
-                self._workers = [worker for worker in self._workers if worker.thread.is_alive()]
-                self._workers.append(_Worker(calls))
-                calls.put(item)
-                calls.put(None)
-            else:
-                self._calls.put(item)
-        return item[0]
+            self._calls.put((future, call))
+        return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """See `concurrent.futures.Executor`."""
@@ -104,7 +90,7 @@ class _Worker:
         process: The process, if one was started.
     """
 
-    def __init__(self, calls: _Calls) -> None:
+    def __init__(self, calls: "queue.SimpleQueue[tuple[StoppableFuture, bytes] | None]") -> None:
         self._calls = calls
         self._ending = threading.Lock()
         self._current: StoppableFuture | None = None
@@ -123,6 +109,7 @@ class _Worker:
                 self._start()
             future.when_stopped(partial(self._signal, future, signal.SIGKILL))
             future.when_asked(partial(self._signal, future, signal.SIGTERM))
+            future.when_looked_at(partial(self._is_frozen, future))
             with self._ending:
                 is_wanted = future.set_running_or_notify_cancel()
                 self._current = future if is_wanted else None
@@ -182,6 +169,13 @@ class _Worker:
         with self._ending:
             if self._current is future and self.process is not None:
                 self.process.send_signal(number)
+
+    def _is_frozen(self, future: StoppableFuture) -> bool:
+        """Returns True if the process is still at this call, and was stopped by a signal."""
+        with self._ending, suppress(psutil.Error):
+            if self._current is future and self.process is not None:
+                return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        return False
 
     def _close(self) -> str:
         """Ends the process, and says how it ended."""
