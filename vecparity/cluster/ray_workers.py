@@ -73,6 +73,7 @@ class RayWorkers(Executor):
         future = StoppableFuture()
         future.set_running_or_notify_cancel()
         future.when_stopped(partial(self._ray.cancel, reference, force=True))
+        future.when_asked(partial(self._ray.cancel, reference))
         self._flying.add(future)
         reference.future().add_done_callback(partial(self._settle, future))
         return future
@@ -123,6 +124,8 @@ def _ray(*, is_local: bool) -> Any:
     if is_local:
         for name, value in _BY_ITSELF.items():
             os.environ.setdefault(name, value)
+    # Otherwise Ray tells of workers that died on standard output, which has metric lines only.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     import ray
 
     if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _OLDEST:

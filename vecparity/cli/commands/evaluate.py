@@ -59,7 +59,7 @@ def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int
         return 0
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
-    _require_workers(arguments)
+    require_workers(arguments.workers)
     plan = _plan(arguments, overrides)
     if len(set(arguments.seed)) < len(arguments.seed):
         raise UsageError(f"expected each seed once, got {' '.join(map(str, arguments.seed))}")
@@ -101,15 +101,6 @@ def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
     modes = [audit_mode(strategy, arguments.audit, is_sealed=_is_sealed(arguments)) for strategy in strategies]
     return 1 + any(mode != "off" for mode in modes)
-
-
-def _require_workers(arguments: Arguments) -> None:
-    """Checks the workers, and that nothing is asked for that they do not have."""
-    require_workers(arguments.workers)
-    flags = {"--checkpoint": arguments.checkpoint, "--resume": arguments.resume}
-    for flag, value in flags.items():
-        if value and arguments.workers is not None:
-            raise UsageError(f"--workers cannot be combined with {flag}: workers keep no checkpoints")
 
 
 def _is_sealed(arguments: Arguments) -> bool:
