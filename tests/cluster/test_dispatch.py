@@ -44,7 +44,7 @@ def outcome_after(times: int) -> Any:
     task = to_task(0, Job("isolated_cube", TaskConfig(**SHORT | {"max_steps": 1})), options)
     dispatched = Dispatch(HandingBack(times), 1, options_for_workers(options, 1))
     try:
-        (((_, outcome),),) = dispatched.run([task], lambda: False)
+        ((_, outcome),) = [pair for pairs in dispatched.run([task], lambda: False) for pair in pairs]
     finally:
         close()
     return outcome
