@@ -1,7 +1,6 @@
 """Evaluates work in a worker's process, which keeps its sandboxes and engines warm from one piece to the next."""
 
 import atexit
-import platform
 import threading
 import time
 import warnings
@@ -28,7 +27,7 @@ def evaluate_work(work: Work) -> WorkDone:
         warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
         if (own := machine.draws()) != work.draws:
             warnings.warn(
-                f"torch draws other initial weights on {platform.node()} ({own}) than here ({work.draws}): its "
+                f"torch draws other initial weights on {machine.host()} ({own}) than here ({work.draws}): its "
                 "evaluations are not bitwise those of this machine",
                 stacklevel=2,
             )
