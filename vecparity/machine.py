@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from vecparity import _version
 from vecparity.errors import printable
 
 
@@ -31,6 +32,21 @@ def capability() -> str:
 def draws() -> str:
     """Names the kind of torch's draws: processors with AVX2 and more agree, others with their own kind only."""
     return f"{platform.machine()} {'AVX2' if capability().startswith('AVX') else capability()}"
+
+
+def versions() -> str:
+    """Names the versions that decide results. Builds of torch, as +cpu and +cu130, draw and round alike on a CPU."""
+    return f"vecparity {_version.__version__} and torch {torch.__version__.partition('+')[0]}"
+
+
+def words_of_draws(host: str, draws: str, own: str) -> str | None:
+    """Returns the warning that initial weights on a host are not those here, or None if they are."""
+    if draws == own:
+        return None
+    return (
+        f"torch draws other initial weights on {host} ({draws}) than here ({own}): its evaluations are not bitwise "
+        "those of this machine"
+    )
 
 
 def stamp() -> dict[str, str]:

@@ -88,9 +88,9 @@ def test_a_shared_worker_calls_no_strangers_without_a_sandbox(level: Level) -> N
 
 
 def test_without_ray_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecparity.cluster import choose, ray_workers
+    from vecparity.cluster import choose, ray_instance
 
-    monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_instance.importlib.util, "find_spec", lambda name: None)
     for address in ("ray", "ray://somewhere:10001", "10.0.0.1:6379"):
         with pytest.raises(UsageError, match=r"pip install 'vecparity\[cluster\]'"):
             choose.require_workers(address)

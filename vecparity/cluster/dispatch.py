@@ -52,7 +52,7 @@ class Dispatch:
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
         self._deaths: Counter[int] = Counter()
-        self._warned: set[str] = set()
+        self._warned = set[str](getattr(executor, "warnings", ()))  # was said before the start
 
     def run(self, tasks: Sequence[Task], stop_requested: Callable[[], bool]) -> Generator[Pairs, None, None]:
         """Yields the outcomes of one batch after another, as they are done. What is in progress ends with it.

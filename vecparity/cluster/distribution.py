@@ -20,6 +20,8 @@ from vecparity.evaluation.pipeline import Pipeline, Settle, StopRequested
 from vecparity.evaluation.result import Evaluation
 from vecparity.sandbox.limits import num_cpus
 from vecparity.task.config import TaskConfig
+from vecparity.training.engines.names import DeviceName
+from vecparity.training.engines.select import devices_of
 
 
 class Distribution:
@@ -44,6 +46,8 @@ class Distribution:
         threads = getattr(executor, "threads", threads)
         self._pipeline, self._executor = pipeline, executor
         self._num_workers = workers or num_cpus()
+        if (gpus := getattr(executor, "gpus", None)) is not None:
+            options = replace(options, device=_device_of_workers(options, gpus))
         self._options = options_for_workers(options, threads)
 
     def run(
@@ -168,6 +172,19 @@ def num_workers(executor: Executor) -> int | None:
     """Returns the number of an executor's processes, or None if it does not say."""
     count = getattr(executor, "num_workers", getattr(executor, "_max_workers", None))
     return count if isinstance(count, int) and count >= 1 else None
+
+
+def _device_of_workers(options: Options, gpus: int) -> DeviceName:
+    """Returns the device of workers that have so many GPUs each: the kind on which evaluations here would train.
+
+    Raises:
+        UsageError: They do not have it.
+    """
+    kind = devices_of(options.engine, options.device)[0].type
+    if (kind == "cuda") != bool(gpus):
+        expected = int(kind == "cuda")
+        raise UsageError(f"training on {kind} needs RayWorkers(gpus={expected}), got gpus={gpus} (or name a device)")
+    return "cuda" if gpus else "cpu"
 
 
 def _require_processes(executor: Executor) -> None:

@@ -25,12 +25,8 @@ def evaluate_work(work: Work) -> WorkDone:
     began = time.perf_counter()
     with _is_working, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
-        if (own := machine.draws()) != work.draws:
-            warnings.warn(
-                f"torch draws other initial weights on {machine.host()} ({own}) than here ({work.draws}): its "
-                "evaluations are not bitwise those of this machine",
-                stacklevel=2,
-            )
+        if words_of_draws := machine.words_of_draws(machine.host(), machine.draws(), work.draws):
+            warnings.warn(words_of_draws, stacklevel=2)
         try:
             outcomes = _evaluate(work)
         except (UsageError, MachineError) as error:
@@ -40,6 +36,8 @@ def evaluate_work(work: Work) -> WorkDone:
 
 
 def _evaluate(work: Work) -> list[Outcome]:
+    if machine.versions() != work.versions:
+        raise MachineError(f"workers need {work.versions}, as here, got {machine.versions()} on {machine.host()}")
     pipeline = _pipeline(work.options)
     for task in work.tasks if work.is_shared else ():
         require_sandbox(task.strategy, pipeline.level)

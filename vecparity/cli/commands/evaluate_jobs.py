@@ -93,7 +93,9 @@ def run(
         follower = Followers([_Training(interruption), display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
-        workers = stack.enter_context(opened_workers(arguments.workers, arguments.threads))
+        workers = stack.enter_context(
+            opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device)
+        )
         groups = runner(pipeline, options, workers).run(
             tasks, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
         )
