@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
-from processes import await_that
+from processes import Child, await_that
 
 from vecparity import Job, TaskConfig
 from vecparity.cluster.work import options_for_workers, to_work
@@ -31,12 +33,12 @@ def shared() -> set[str]:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process with a home and a temporary directory of its own, whose path is short."""
+def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a process with a home and a temporary directory of its own, whose path suits Ray's sockets."""
     (tmp_path / "home").mkdir()
-    (tmp_path / "t").mkdir()
     path = os.pathsep.join(map(str, [TESTS, TESTS / "cluster"]))
-    return os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "t"), "PYTHONPATH": path}
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
+        yield os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": temporary, "PYTHONPATH": path}
 
 
 @needs_ray
@@ -72,6 +74,44 @@ def test_a_command_prints_the_same(surroundings: dict[str, str]) -> None:
     assert said[0] == said[1]
     assert "TRAIN_METRICS" in said[0]
     assert list(Path(surroundings["TMPDIR"]).glob("*ray*")) == []
+
+
+DRIVER = """
+import time
+from vecparity.cluster.ray_workers import RayWorkers
+with RayWorkers() as workers:
+    sleeping = [workers.submit(time.sleep, 600) for _ in range(workers.num_workers)]
+    print("started", flush=True)
+    [call.result() for call in sleeping]
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+def test_nothing_remains_of_a_driver_that_is_killed(surroundings: dict[str, str]) -> None:
+    place = Path(surroundings["TMPDIR"])
+    command = [sys.executable, "-c", DRIVER]
+    with Child(command, env=surroundings, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None and first.stdout.readline()
+        watcher, *ours = psutil.Process(first.pid).children(recursive=True)
+        (directory,) = ray_directories(place)
+        assert "ray_directory" in " ".join(watcher.cmdline())
+        # Both are killed, as by a batch system: the next start removes what remains.
+        watcher.kill()
+        first.kill()
+    with Child(command, env=surroundings, stdout=subprocess.PIPE) as second:
+        assert second.stdout is not None and second.stdout.readline()
+        await_that(lambda: not any(process.is_running() for process in ours))
+        assert directory not in ray_directories(place)
+        ours = psutil.Process(second.pid).children(recursive=True)
+        assert len(ours) > 4
+        second.kill()
+    await_that(lambda: not any(process.is_running() for process in ours))
+    await_that(lambda: not ray_directories(place))
+
+
+def ray_directories(place: Path) -> list[Path]:
+    return list(place.glob("vecparity-ray-*"))
 
 
 @pytest.mark.parametrize("level", ["limits", "none"])

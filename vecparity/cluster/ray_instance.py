@@ -123,10 +123,23 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 @contextmanager
 def _started(ray: Any, **options: Any) -> Iterator[None]:
     with ExitStack() as stack:
-        stack.callback(ray.shutdown)
         try:
+            stack.enter_context(_silenced())
+            stack.callback(ray.shutdown)
             ray.init(log_to_driver=False, logging_level="error", **options)
         except Exception as error:  # of many kinds
             where = options.get("address", "this machine")
             raise MachineError(f"Ray on {where} cannot be used: {describe(error)}") from error
         yield
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Has Ray print no news of nodes, as it does in spite of ``log_to_driver``: standard output has metric lines."""
+    worker: Any = importlib.import_module("ray._private.worker")
+    listen = worker.listen_error_messages
+    worker.listen_error_messages = lambda *args: None
+    try:
+        yield
+    finally:
+        worker.listen_error_messages = listen
