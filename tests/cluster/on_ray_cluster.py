@@ -52,7 +52,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
     before = set_apart()
     for name, where in {"address": address, "own": None, "client": client}.items():
         with RayWorkers(where) as workers:
-            found[name] = {"workers": workers.num_workers, "nodes": len(workers.nodes()), "warnings": workers.warnings}
+            found[name] = {"workers": workers.num_workers, "nodes": len(workers.nodes())}
             if where is not None:
                 meeting = Path(os.environ["HOME"], name)
                 meeting.mkdir()
@@ -62,6 +62,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
                 workers.submit(speaking).result()
                 with Evaluator(audit="off", executor=workers) as evaluator:
                     found[name]["is_same"] = here == list(map(timeless, evaluator.map(QUICK)))
+            found[name]["warnings"] = workers.warnings
             found[name]["token"] = os.environ.get("RAY_AUTH_TOKEN")
         found[name]["is_as_before"] = before == set_apart()
     with RayWorkers(address, gpus=1) as workers:

@@ -59,6 +59,18 @@ def test_work_of_other_versions_fails() -> None:
     assert str(outcome.error).startswith("workers need vecparity 0.0.1 and torch 2.11.0, as here, got vecparity ")
 
 
+class OfAnotherVersion(LocalWorkers):
+    """Workers of a cluster that has another version."""
+
+    def require_alike(self) -> None:
+        require_alike({"10.0.0.2:1": replace(OWN, versions="vecparity 0.0.1 and torch 2.11.0")}, OWN)
+
+
+def test_an_evaluator_asks_before_it_evaluates() -> None:
+    with OfAnotherVersion(1) as workers, pytest.raises(MachineError, match="every machine of a cluster must have"):
+        Evaluator(executor=workers)
+
+
 class OnGpus(LocalWorkers):
     """Workers that have a GPU each, by their own word."""
 

@@ -132,11 +132,17 @@ def test_a_mixed_cluster_is_said_to_be_one_before_the_start(cluster: Cluster) ->
     raylet = cluster.add_node(ATEN_CPU_CAPABILITY="default")
     try:
         done = cluster.call("-m", "vecparity", *EVAL.split(), "--workers", cluster.client)
+        asked = cluster.call("-m", "vecparity", "doctor", "--workers", cluster.address, "--json")
     finally:
         psutil.Process(raylet).kill()
     assert len(re.findall("torch draws other initial weights on ", done.stderr)) == 1
     assert "DEFAULT" in done.stderr
     assert "FINAL_METRICS" in done.stdout
+    assert all(re.match("[A-Z_]+ [a-zA-Z_]+=", line) for line in done.stdout.splitlines()), "and nothing of Ray's"
+    machines = json.loads(asked.stdout)["workers"]
+    assert [machine["draws"] for name, machine in machines.items() if name != "here"].count(draws()) >= 2
+    assert sum(machine["draws"] == "x86_64 DEFAULT" for machine in machines.values()) == 1
+    assert all(machine["versions"] == machines["here"]["versions"] for machine in machines.values())
 
 
 @pytest.mark.parametrize("level", ["limits", "landlock", "bwrap"])

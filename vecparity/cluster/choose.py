@@ -11,6 +11,8 @@ from vecparity.training.engines.names import DeviceName, EngineName
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from vecparity.cluster.nodes import Node
+
 _NUMBER = r"[1-9][0-9]{0,3}"
 _ADDRESS = r"(ray://)?[\w.-]+:[0-9]{1,5}"
 
@@ -44,7 +46,7 @@ def opened_workers(
 
     Raises:
         UsageError: See `require_workers`; the device does not exist here.
-        MachineError: There is no such cluster, or its machines do not suit.
+        MachineError: There is no such cluster, or it has no GPU and should.
     """
     require_workers(text)
     if text is None:
@@ -61,3 +63,22 @@ def opened_workers(
         workers = RayWorkers(None if text == "ray" else text, threads or 1, gpus)
     with workers:
         yield workers
+
+
+def asked(text: str | None) -> "dict[str, Node]":
+    """Asks the machines of the cluster that a text names what they evaluate with; none for other workers.
+
+    Returns:
+        The machines by their addresses.
+
+    Raises:
+        UsageError: See `require_workers`.
+        MachineError: There is no such cluster, or a machine does not answer.
+    """
+    require_workers(text)
+    if text is None or text == "ray" or re.fullmatch(_NUMBER, text):
+        return {}
+    from vecparity.cluster.ray_workers import RayWorkers
+
+    with RayWorkers(text) as workers:
+        return workers.nodes()

@@ -34,10 +34,12 @@ class Distribution:
 
     Raises:
         UsageError: The executor does not suit, or the options do not suit an executor.
+        MachineError: A machine of the executor has other versions, or does not answer.
     """
 
     def __init__(self, pipeline: Pipeline, options: Options, executor: Executor) -> None:
         _require_processes(executor)
+        getattr(executor, "require_alike", lambda: None)()  # said before the start, if the executor can ask
         for name in ("checkpoint", "strategy_log"):
             if getattr(options, name) is not None:
                 raise UsageError(f"{name} is for evaluations of this process: expected none with an executor, got one")

@@ -7,10 +7,11 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 from vecparity.cluster.ray_directory import ray_directory
-from vecparity.errors import MachineError, UsageError, describe
+from vecparity.errors import MachineError, UsageError, describe, printable
 
 # Older ones have CVE-2025-62593: any page in a browser could run code in them.
 _OLDEST = (2, 52)
@@ -27,6 +28,20 @@ def require_ray() -> None:
     """
     if importlib.util.find_spec("ray") is None:
         raise UsageError("workers on Ray need Ray, which is not installed: pip install 'vecparity[cluster]'")
+
+
+def token_in_words() -> str:
+    """Says where Ray has the token for clusters from, by its environment and the user's file."""
+    mode = os.environ.get("RAY_AUTH_MODE")
+    if mode is None:
+        return "RAY_AUTH_MODE is not set: clusters that want a token are refused"
+    if mode != "token":
+        return f"RAY_AUTH_MODE={printable(mode)}"
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        if os.environ.get(name):
+            return f"RAY_AUTH_MODE=token, by {name}"
+    file = Path.home() / ".ray" / "auth_token"
+    return f"RAY_AUTH_MODE=token, {'by' if file.exists() else 'but there is no'} {printable(str(file))}"
 
 
 def is_connected() -> bool:

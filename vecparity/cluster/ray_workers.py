@@ -19,8 +19,8 @@ _ANSWER_SECONDS = 120.0
 class RayWorkers(Executor):
     """An executor whose calls are tasks of Ray Core, each with its own CPUs, in processes that Ray keeps.
 
-    The machines of a cluster have this package and torch in the same versions. They are asked before anything is
-    evaluated, and a warning names those whose initial weights are not those of this machine. Strategies that are not
+    The machines of a cluster have this package and torch in the same versions, for which an `Evaluator` asks them
+    first. A warning names those whose initial weights are not those of this machine. Strategies that are not
     bundled are evaluated in sandboxes only.
 
     Args:
@@ -40,8 +40,7 @@ class RayWorkers(Executor):
 
     Raises:
         UsageError: Ray is not installed, or is too old, or the number of GPUs is another.
-        MachineError: There is no such cluster, Ray cannot be started, no machine has the GPU of a task, or machines
-            have other versions.
+        MachineError: There is no such cluster, Ray cannot be started, or no machine has the GPU of a task.
     """
 
     is_shared = True
@@ -57,8 +56,7 @@ class RayWorkers(Executor):
             self._ray = stack.enter_context(ray_instance.own() if is_own else ray_instance.connected(address))
             self._call = self._ray.remote(max_retries=0, num_cpus=threads, num_gpus=gpus)(_call)
             self.num_workers = self._count()
-            if not is_own:  # its machine is this one
-                self._require_alike()
+            self._are_alike = is_own  # its machine is this one
             self._stack = stack.pop_all()
 
     def nodes(self) -> dict[str, Node]:
@@ -77,6 +75,19 @@ class RayWorkers(Executor):
                 address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
                 asked[address] = remote.remote(this_node, (), {})
         return {address: self._answer(address, reference) for address, reference in asked.items()}
+
+    def require_alike(self) -> None:
+        """Asks the machines of a cluster, once, whether their evaluations are those here; warns where they are not.
+
+        Raises:
+            MachineError: One does not answer, or has another version of vecparity or torch.
+        """
+        if self._are_alike:
+            return
+        self.warnings += require_alike(self.nodes(), this_node())
+        self._are_alike = True
+        for words in self.warnings:
+            warnings.warn(words, stacklevel=3)
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> StoppableFuture:
         """See `concurrent.futures.Executor`."""
@@ -117,12 +128,6 @@ class RayWorkers(Executor):
         """Returns the number of tasks for which a machine has room."""
         counts = [int(resources.get("CPU", 0) // self.threads)]
         return min([*counts, int(resources.get("GPU", 0) // self.gpus)] if self.gpus else counts)
-
-    def _require_alike(self) -> None:
-        """Asks the machines of a cluster whether their evaluations are those here."""
-        self.warnings += require_alike(self.nodes(), this_node())
-        for words in self.warnings:
-            warnings.warn(words, stacklevel=3)
 
     def _answer(self, address: str, reference: Any) -> Node:
         try:
