@@ -50,7 +50,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    assert found["is_same"]
+    assert found["is_same"] and found["are_handlers_kept"]
     assert found["processes"]
     await_that(lambda: not any(map(psutil.pid_exists, found["processes"])))
     assert set(found["addresses"]) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}

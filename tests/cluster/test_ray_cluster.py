@@ -141,7 +141,7 @@ def test_a_mixed_cluster_is_said_to_be_one_before_the_start(cluster: Cluster) ->
     assert all(re.match("[A-Z_]+ [a-zA-Z_]+=", line) for line in done.stdout.splitlines()), "and nothing of Ray's"
     machines = json.loads(asked.stdout)["workers"]
     assert [machine["draws"] for name, machine in machines.items() if name != "here"].count(draws()) >= 2
-    assert sum(machine["draws"] == "x86_64 DEFAULT" for machine in machines.values()) == 1
+    assert sum(machine["draws"].endswith(" DEFAULT") for machine in machines.values()) == 1
     assert all(machine["versions"] == machines["here"]["versions"] for machine in machines.values())
 
 

@@ -44,6 +44,9 @@ class Dispatch:
         executor: The executor, each of whose processes makes one call at a time.
         num_workers: The number of its processes.
         options: The options of workers.
+
+    Attributes:
+        num_again: The number of batches that were begun again, because their worker died or took too long.
     """
 
     def __init__(self, executor: Executor, num_workers: int, options: Options) -> None:
@@ -53,9 +56,17 @@ class Dispatch:
         self._again: deque[list[Task]] = deque()
         self._deaths: Counter[int] = Counter()
         self._warned = set[str](getattr(executor, "warnings", ()))  # was said before the start
+        self.num_again = 0
+
+    @property
+    def num_busy(self) -> int:
+        """The number of workers that have a batch."""
+        return len(self._flights)
 
     def run(self, tasks: Sequence[Task], stop_requested: Callable[[], bool]) -> Generator[Pairs, None, None]:
         """Yields the outcomes of one batch after another, as they are done. What is in progress ends with it.
+
+        Yields no outcomes, too: once all workers have batches, and when one has died.
 
         Raises:
             InterruptedTrainingError: A stop was requested.
@@ -64,13 +75,14 @@ class Dispatch:
         self._batches = Batches(tasks, self._num_workers)
         try:
             lost = self._launch()
+            yield []
             while self._flights or lost:
                 landed, _ = wait(self._flights, _TICK_SECONDS, FIRST_COMPLETED)
                 if stop_requested():
                     raise InterruptedTrainingError(
                         "interrupted: evaluations that workers had not finished are lost", resumable=False
                     )
-                ready = [*lost, *(pairs for future in landed if (pairs := self._land(future)))]
+                ready = [*lost, *(self._land(future) for future in landed)]
                 lost = self._launch()
                 yield from ready
         finally:
@@ -106,6 +118,7 @@ class Dispatch:
             late = now - flight.began - max(expected * _OVERDUE_FACTOR, expected + _OVERDUE_SECONDS)
             if late > most:
                 worst, most = flight.tasks, late
+        self.num_again += bool(worst)
         return worst
 
     def _with(self, tasks: list[Task]) -> "list[Future[WorkDone]]":
@@ -139,6 +152,7 @@ class Dispatch:
         if self._with(tasks):
             return []
         failures: Pairs = []
+        self.num_again += any(self._deaths[task.index] < _MOST_DEATHS for task in tasks)
         for task in tasks:
             if self._deaths[task.index] < _MOST_DEATHS:
                 self._again.append([task])

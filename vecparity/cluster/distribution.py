@@ -1,5 +1,6 @@
 """Evaluates tasks by workers as `Pipeline.run` does here; what is known, and what is done with outcomes, stays here."""
 
+import time
 from collections.abc import Generator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
@@ -12,7 +13,7 @@ from vecparity.audits.findings import file_unchanged
 from vecparity.cluster.dispatch import Dispatch, Pairs
 from vecparity.cluster.work import options_for_workers, require_sandbox
 from vecparity.errors import UsageError, brief
-from vecparity.evaluation.callbacks import Follower, WorkersFollower
+from vecparity.evaluation.callbacks import AtWork, Follower, WorkersFollower
 from vecparity.evaluation.groups import Recall
 from vecparity.evaluation.job import Failure, Outcome, Task, evaluations
 from vecparity.evaluation.options import Options
@@ -77,12 +78,18 @@ class Distribution:
         """
         groups = _in_whole(tasks, follower) if most_runs is None else _as_they_come(follower)
         next(groups)
-        num_done = 0
-        with closing(self._arrivals(tasks, stop_requested, recall)) as arrivals:
-            for outcomes in arrivals:
+        dispatch = Dispatch(self._executor, self._num_workers, self._options)
+        began, num_done, run_steps = time.monotonic(), 0, 0
+        with closing(self._arrivals(tasks, dispatch, stop_requested, recall)) as arrivals:
+            for outcomes, are_new in arrivals:
                 num_done += len(outcomes)
+                run_steps += sum(_run_steps(outcome) for _, outcome in outcomes) if are_new else 0
                 if isinstance(follower, WorkersFollower):
-                    follower.evaluated(num_done, len(tasks))
+                    passed = time.monotonic() - began
+                    busy, again = dispatch.num_busy, dispatch.num_again
+                    follower.at_work(AtWork(num_done, len(tasks), self._num_workers, busy, run_steps, again, passed))
+                if not outcomes:
+                    continue
                 if fails_fast:
                     for _, outcome in outcomes:
                         if isinstance(outcome, Failure):
@@ -92,12 +99,12 @@ class Distribution:
                     yield group
 
     def _arrivals(
-        self, tasks: Sequence[Task], stop_requested: StopRequested, recall: Recall
-    ) -> Generator[Pairs, None, None]:
-        """Yields outcomes of tasks with equal settings, in any order."""
+        self, tasks: Sequence[Task], dispatch: Dispatch, stop_requested: StopRequested, recall: Recall
+    ) -> Generator[tuple[Pairs, bool], None, None]:
+        """Yields outcomes of tasks with equal settings, in any order, or none, and whether workers made them."""
         known = self._pipeline.recalled(tasks, recall)
         for own in _by_config([task for task in tasks if task.index in known]).values():
-            yield [(task, known[task.index]) for task in own]
+            yield [(task, known[task.index]) for task in own], False
         missing = []
         for task in tasks:
             if task.index not in known:
@@ -106,11 +113,10 @@ class Distribution:
                         require_sandbox(task.strategy, self._options.containment)
                     missing.append(task)
                 except UsageError as error:
-                    yield [(task, Failure(task.job, error))]
-        dispatch = Dispatch(self._executor, self._num_workers, self._options)
+                    yield [(task, Failure(task.job, error))], False
         with closing(dispatch.run(missing, stop_requested)) as batches:
             for outcomes in batches:
-                yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes]
+                yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes], True
 
 
 Groups = Generator[list[Pairs], Pairs, None]
@@ -163,6 +169,11 @@ def _with_file_checked(task: Task, outcome: Outcome) -> Outcome:
     findings = [own if finding.name == "file" else finding for finding in evaluation.findings]
     checked = replace(evaluation, findings=findings)
     return checked if isinstance(outcome, Evaluation) else replace(outcome, evaluation=checked)
+
+
+def _run_steps(outcome: Outcome) -> int:
+    evaluation = outcome if isinstance(outcome, Evaluation) else outcome.evaluation
+    return sum(result.steps for result in evaluation.results) if evaluation is not None else 0
 
 
 def runner(pipeline: Pipeline, options: Options, executor: Executor | None) -> Pipeline | Distribution:

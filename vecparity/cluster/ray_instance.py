@@ -4,7 +4,9 @@ import importlib
 import importlib.util
 import os
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -141,11 +143,26 @@ def _started(ray: Any, **options: Any) -> Iterator[None]:
         try:
             stack.enter_context(_silenced())
             stack.callback(ray.shutdown)
-            ray.init(log_to_driver=False, logging_level="error", **options)
+            with _signals_kept():
+                ray.init(log_to_driver=False, logging_level="error", **options)
         except Exception as error:  # of many kinds
             where = options.get("address", "this machine")
             raise MachineError(f"Ray on {where} cannot be used: {describe(error)}") from error
         yield
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Puts this process's handlers of signals back: Ray has SIGTERM end it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

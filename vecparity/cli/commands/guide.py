@@ -14,6 +14,7 @@ Page = Literal[
     "search",
     "sweeps",
     "workers",
+    "slurm",
     "python",
     "trust",
     "threats",

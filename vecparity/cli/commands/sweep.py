@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Different errors that are shown; the tables and files have all of them.
 _MOST_ERRORS = 5
-_INTERRUPTED = 130
+_RESUMABLE, _INTERRUPTED = 75, 130
 
 
 def sweep(
@@ -114,7 +114,7 @@ def sweep(
         "reuse": reuse,
     }
     swept, is_whole = _evaluate(plan, options, workers)
-    status = 0 if is_whole else _INTERRUPTED
+    status = 0 if is_whole else _RESUMABLE if history else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
         status = status or _report_failures(swept)
