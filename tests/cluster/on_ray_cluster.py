@@ -98,10 +98,10 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     ):
         killing = threading.Thread(target=kill)
         killing.start()
-        distant = list(map(timeless, evaluator.map(JOBS)))
+        distant = list(map(timeless, evaluator.map(JOBS[:5])))
         killing.join()
     with Evaluator(audit="off") as evaluator:
-        is_same = distant == list(map(timeless, evaluator.map(JOBS)))
+        is_same = distant == list(map(timeless, evaluator.map(JOBS[:5])))
     return {"is_same": is_same, "victims": [victim.pid for victim in victims]}
 
 
