@@ -47,7 +47,7 @@ def set_apart() -> dict[str, str]:
 def connected(address: str, client: str) -> dict[str, Any]:
     """Evaluates by a machine of the cluster and by Ray's client, and has an instance of its own in between."""
     found: dict[str, Any] = {}
-    with Evaluator(audit="off") as evaluator:
+    with Evaluator(audit="off", device="cpu") as evaluator:
         here = list(map(timeless, evaluator.map(QUICK)))
     before = set_apart()
     for name, where in {"address": address, "own": None, "client": client}.items():
@@ -60,7 +60,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
                     future.result() for future in [workers.submit(met, str(meeting), 2) for _ in range(2)]
                 ]
                 workers.submit(speaking).result()
-                with Evaluator(audit="off", executor=workers) as evaluator:
+                with Evaluator(audit="off", device="cpu", executor=workers) as evaluator:
                     found[name]["is_same"] = here == list(map(timeless, evaluator.map(QUICK)))
             found[name]["warnings"] = workers.warnings
             found[name]["token"] = os.environ.get("RAY_AUTH_TOKEN")
@@ -94,13 +94,13 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
 
     with (
         RayWorkers(address) as workers,
-        Evaluator(audit="off", executor=workers, history=history) as evaluator,
+        Evaluator(audit="off", device="cpu", executor=workers, history=history) as evaluator,
     ):
         killing = threading.Thread(target=kill)
         killing.start()
         distant = list(map(timeless, evaluator.map(JOBS[:5])))
         killing.join()
-    with Evaluator(audit="off") as evaluator:
+    with Evaluator(audit="off", device="cpu") as evaluator:
         is_same = distant == list(map(timeless, evaluator.map(JOBS[:5])))
     return {"is_same": is_same, "victims": [victim.pid for victim in victims]}
 

@@ -25,7 +25,7 @@ from vecparity.sandbox.levels import Level
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs pip install 'vecparity[cluster]'")
 TESTS = Path(__file__).parents[1]
-EVAL = "eval isolated_cube --seed 1 2 --smoke --max-steps 60 --no-history --log full"
+EVAL = "eval isolated_cube --device cpu --seed 1 2 --smoke --max-steps 60 --no-history --log full"
 
 
 def shared() -> set[str]:

@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="needs pip install 'vecparity[cluster]'"),
 ]
 HERE = Path(__file__).parent
-EVAL = "eval isolated_cube --seed 1 2 --smoke --max-steps 60 --no-history --log full"
+EVAL = "eval isolated_cube --device cpu --seed 1 2 --smoke --max-steps 60 --no-history --log full"
 
 
 @dataclass
