@@ -1,4 +1,4 @@
-"""What a million runs cost by workers: speed, bytes that travel, the history's size, and the driver's own time.
+"""The costs of a million runs by workers: speed, bytes that travel, the history's size, and the driver's own time.
 
 python -m benchmarks.million_runs
 

@@ -66,6 +66,31 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
 
 @needs_ray
 @pytest.mark.slow
+def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[str, str], tmp_path: Path) -> None:
+    before = shared()
+    (tmp_path / "kept").mkdir()
+    done = subprocess.run(
+        [sys.executable, TESTS / "cluster" / "on_ray_with_checkpoints.py", tmp_path / "kept"],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["is_resumed"]
+    assert found["status"] == 75
+    assert len(found["handed_back_at"]) == 2
+    assert min(found["handed_back_at"]) > 0, "none was due"
+    assert found["are_same"] == [True, True]
+    assert found["left"] == []
+    assert list(Path(surroundings["TMPDIR"]).iterdir()) == []
+    assert shared() <= before
+
+
+@needs_ray
+@pytest.mark.slow
 def test_a_command_prints_the_same(surroundings: dict[str, str]) -> None:
     said = []
     for flags in ([], ["--workers", "ray"]):

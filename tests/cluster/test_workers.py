@@ -325,8 +325,8 @@ def test_executors_that_do_not_suit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must be a concurrent.futures.Executor, got 2"):
         Evaluator(executor=2)  # type: ignore[arg-type]
     spawning = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-    with spawning, pytest.raises(UsageError, match="checkpoint is for evaluations of this process"):
-        Evaluator(executor=spawning, checkpoint=tmp_path)
+    with spawning, pytest.raises(UsageError, match="strategy_log is for evaluations of this process"):
+        Evaluator(executor=spawning, strategy_log=tmp_path / "log")
     with Evaluator(executor=spawning) as evaluator, pytest.raises(UsageError, match="the executor must take calls"):
         list(evaluator.map(varied(1)))
 

@@ -100,6 +100,7 @@ class RayWorkers(Executor):
         future = StoppableFuture()
         future.set_running_or_notify_cancel()
         future.when_stopped(partial(self._ray.cancel, reference, force=True))
+        future.when_asked(partial(self._ray.cancel, reference))
         self._flying.add(future)
         reference.future().add_done_callback(partial(self._settle, future))
         return future
