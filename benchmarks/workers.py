@@ -49,7 +49,7 @@ def evaluated(evaluator: Evaluator, given: Sequence[Job]) -> tuple[float, list[E
 def overheads(workers: Executor) -> dict[str, float]:
     """Measures a call that does nothing, and a task of one step beyond the seconds that its worker spends on it."""
     empty, beyond = [], []
-    options = options_for_workers(Options(audit="off"), 1)
+    options = options_for_workers(Options(audit="off", device="cpu"), 1)
     tiny = [replace(job, settings={"max_steps": 1}) for job in seeds(_CALLS)]
     for index, job in enumerate(tiny):
         began = time.perf_counter()
@@ -82,9 +82,9 @@ def main(*, repeats: int = 5, output: str = "workers") -> Path:
         }
         if find_spec("ray") is not None:
             executors["Ray"] = stack.enter_context(RayWorkers())
-        evaluators = {"this process": stack.enter_context(Evaluator(audit="off", threads=1))}
+        evaluators = {"this process": stack.enter_context(Evaluator(audit="off", device="cpu", threads=1))}
         for name, executor in executors.items():
-            evaluators[name] = stack.enter_context(Evaluator(audit="off", threads=1, executor=executor))
+            evaluators[name] = stack.enter_context(Evaluator(audit="off", device="cpu", threads=1, executor=executor))
         expected = None
         for evaluator in evaluators.values():
             evaluated(evaluator, seeds(4))

@@ -33,7 +33,8 @@ PARAMS = st.dictionaries(IDENTIFIERS, PARAM_VALUES, max_size=4)
 
 def provenances(strategy_sha256: str | None = None) -> st.SearchStrategy[Provenance]:
     digests = DIGESTS if strategy_sha256 is None else st.just(strategy_sha256)
-    texts = dict.fromkeys(("vecparity", "torch", "python", "engine", "device", "dtype", "strategy"), LINES)
+    names = ("vecparity", "torch", "python", "engine", "device", "dtype", "strategy", "host", "capability")
+    texts = dict.fromkeys(names, LINES)
     return st.builds(
         Provenance,
         **texts,

@@ -48,7 +48,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     numbers = (signal.SIGINT, signal.SIGTERM)
     handlers = list(map(signal.getsignal, numbers))
-    with RayWorkers() as workers, Evaluator(audit="off", executor=workers) as evaluator:
+    with RayWorkers() as workers, Evaluator(audit="off", device="cpu", executor=workers) as evaluator:
         found["count"] = workers.num_workers
         found["are_handlers_kept"] = handlers == list(map(signal.getsignal, numbers))
         killing = threading.Thread(target=kill_one)
@@ -59,9 +59,9 @@ def main() -> None:
         connections: list[Any] = psutil.net_connections("tcp")
         listening = [each for each in connections if each.status == psutil.CONN_LISTEN]
         found["addresses"] = [each.laddr.ip for each in listening if each.pid in found["processes"]]
-    with Evaluator(audit="off") as evaluator:
+    with Evaluator(audit="off", device="cpu") as evaluator:
         found["is_same"] = distant == list(map(timeless, evaluator.map(JOBS)))
-    with RayWorkers() as workers, Evaluator(executor=workers, containment="limits") as evaluator:
+    with RayWorkers() as workers, Evaluator(executor=workers, containment="limits", device="cpu") as evaluator:
         stranger, bundled = evaluator.map([JOBS[0], Job("isolated_cube", TaskConfig(**SHORT))])
         assert isinstance(stranger, Failure)
         found["refused"] = str(stranger.error)

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
-from processes import await_that
+from processes import Child, await_that
 
 from vecparity import Job, TaskConfig
 from vecparity.cluster.work import options_for_workers, to_work
@@ -23,7 +25,7 @@ from vecparity.sandbox.levels import Level
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs pip install 'vecparity[cluster]'")
 TESTS = Path(__file__).parents[1]
-EVAL = "eval isolated_cube --seed 1 2 --smoke --max-steps 60 --no-history --log full"
+EVAL = "eval isolated_cube --device cpu --seed 1 2 --smoke --max-steps 60 --no-history --log full"
 
 
 def shared() -> set[str]:
@@ -31,12 +33,12 @@ def shared() -> set[str]:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> dict[str, str]:
-    """The environment of a process with a home and a temporary directory of its own, whose path is short."""
+def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """The environment of a process with a home and a temporary directory of its own, whose path suits Ray's sockets."""
     (tmp_path / "home").mkdir()
-    (tmp_path / "t").mkdir()
     path = os.pathsep.join(map(str, [TESTS, TESTS / "cluster"]))
-    return os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "t"), "PYTHONPATH": path}
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as temporary:
+        yield os.environ | {"HOME": str(tmp_path / "home"), "TMPDIR": temporary, "PYTHONPATH": path}
 
 
 @needs_ray
@@ -99,6 +101,44 @@ def test_a_command_prints_the_same(surroundings: dict[str, str]) -> None:
     assert list(Path(surroundings["TMPDIR"]).glob("*ray*")) == []
 
 
+DRIVER = """
+import time
+from vecparity.cluster.ray_workers import RayWorkers
+with RayWorkers() as workers:
+    sleeping = [workers.submit(time.sleep, 600) for _ in range(workers.num_workers)]
+    print("started", flush=True)
+    [call.result() for call in sleeping]
+"""
+
+
+@needs_ray
+@pytest.mark.slow
+def test_nothing_remains_of_a_driver_that_is_killed(surroundings: dict[str, str]) -> None:
+    place = Path(surroundings["TMPDIR"])
+    command = [sys.executable, "-c", DRIVER]
+    with Child(command, env=surroundings, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None and first.stdout.readline()
+        watcher, *ours = psutil.Process(first.pid).children(recursive=True)
+        (directory,) = ray_directories(place)
+        assert "ray_directory" in " ".join(watcher.cmdline())
+        # Both are killed, as by a batch system: the next start removes what remains.
+        watcher.kill()
+        first.kill()
+    with Child(command, env=surroundings, stdout=subprocess.PIPE) as second:
+        assert second.stdout is not None and second.stdout.readline()
+        await_that(lambda: not any(process.is_running() for process in ours))
+        assert directory not in ray_directories(place)
+        ours = psutil.Process(second.pid).children(recursive=True)
+        assert len(ours) > 4
+        second.kill()
+    await_that(lambda: not any(process.is_running() for process in ours))
+    await_that(lambda: not ray_directories(place))
+
+
+def ray_directories(place: Path) -> list[Path]:
+    return list(place.glob("vecparity-ray-*"))
+
+
 @pytest.mark.parametrize("level", ["limits", "none"])
 def test_a_shared_worker_calls_no_strangers_without_a_sandbox(level: Level) -> None:
     options = Options(containment=level)
@@ -113,9 +153,9 @@ def test_a_shared_worker_calls_no_strangers_without_a_sandbox(level: Level) -> N
 
 
 def test_without_ray_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from vecparity.cluster import choose, ray_workers
+    from vecparity.cluster import choose, ray_instance
 
-    monkeypatch.setattr(ray_workers.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_instance.importlib.util, "find_spec", lambda name: None)
     for address in ("ray", "ray://somewhere:10001", "10.0.0.1:6379"):
         with pytest.raises(UsageError, match=r"pip install 'vecparity\[cluster\]'"):
             choose.require_workers(address)

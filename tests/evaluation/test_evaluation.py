@@ -8,7 +8,7 @@ from conftest import SHORT, STRATEGIES
 from noting import Noting
 
 import vecparity
-from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many
+from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, machine
 from vecparity.audits import plan as audit_plan
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation.callbacks import Asked
@@ -51,6 +51,7 @@ def test_provenance() -> None:
     assert (provenance.vecparity, provenance.torch) == (vecparity.__version__, torch.__version__)
     assert provenance.device
     assert provenance.device_type == "cpu"
+    assert (provenance.host, provenance.capability) == (machine.host(), machine.capability())
     assert provenance.wall_seconds > 0
 
 

@@ -126,6 +126,13 @@ def test_params_that_nobody_has(evaluation: Evaluation, params: Any, said: str) 
         serialization.from_document(content, "here")
 
 
+def test_without_a_machine_it_is_unknown(evaluation: Evaluation) -> None:
+    content = serialization.to_document(evaluation)
+    assert (content["provenance"].pop("host"), content["provenance"].pop("capability")) != ("", "")
+    read = serialization.from_document(content, "earlier.json").provenance
+    assert (read.host, read.capability) == ("", "")
+
+
 def test_without_an_origin_it_is_a_file(evaluation: Evaluation) -> None:
     content = serialization.to_document(evaluation)
     assert content["provenance"].pop("origin") == "file"

@@ -14,6 +14,8 @@ from vecparity.history.fingerprint import fingerprint
         ({"strategy": "renamed"}, True),
         ({"containment": "none"}, True),
         ({"origin": "text"}, True),
+        ({"host": "another"}, True),
+        ({"capability": "DEFAULT"}, True),
         ({"strategy_sha256": "0" * 64}, False),
         ({"seed": 43}, False),
         ({"engine": "vmap"}, False),

@@ -5,7 +5,7 @@ import pytest
 from conftest import ADVERSARIAL, SHORT, RunCommand
 from noting import Noting
 
-from vecparity import Evaluation, compare, evaluate
+from vecparity import Evaluation, compare, evaluate, machine
 from vecparity.cli.commands.compare_sides import Side, sides
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation import serialization
@@ -72,7 +72,9 @@ def test_the_latest_is_the_evaluation_that_was_recorded_last(
     assert (latest.name, latest.subject, latest.id) == ("isolated_cube #3", evaluation, 3)
     assert existing(["latest"], at) == ([evaluation], [load("isolated_cube").source])
     status, out, _ = run_command("show", "latest", "--history", str(at))
-    assert status == 0 and ["evaluation", "3"] in [line.split() for line in out.splitlines()]
+    lines = [line.split() for line in out.splitlines()]
+    assert status == 0 and ["evaluation", "3"] in lines
+    assert ["host", machine.host()] in lines and ["capability", machine.capability()] in lines
     for word, said in (
         ("newest", "or latest, got 'newest'"),
         ("1.5", "or latest, got '1.5'"),

@@ -1,7 +1,9 @@
 import json
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,11 +11,15 @@ import pytest
 import torch
 from conftest import CPU, RunCommand
 
+from vecparity import machine
+from vecparity.cluster.nodes import this_node
+from vecparity.cluster.ray_instance import token_in_words
 from vecparity.errors import MachineError
 from vecparity.history import store
 from vecparity.inspection import doctor, speed
 from vecparity.kernels.cpu import native
 from vecparity.sandbox import levels
+from vecparity.sandbox.limits import num_cpus
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
 from vecparity.training.engines.select import choose_devices, choose_engine
@@ -48,7 +54,9 @@ def test_as_json(run_command: RunCommand) -> None:
     assert {name: extras.pop(name) for name in ("matplotlib", "pandas", "tensorboard")} == {
         name: version(name) for name in ("matplotlib", "pandas", "tensorboard")
     }
-    assert extras.keys() == {"cuda-core"}  # which there is for Linux only
+    assert extras.keys() == {"cuda-core", "optuna", "ray"}  # of which the first is for Linux only
+    assert found["workers"].keys() == {"here"}
+    assert found["workers"]["here"] == asdict(this_node())
     assert found["auto"].startswith(f"{auto}: ")
 
 
@@ -77,6 +85,8 @@ def test_for_people_with_what_is_missing(
     monkeypatch.setattr(doctor, "version", missing)
     monkeypatch.setattr(levels, "why_not", lambda level: None if level == "none" else f"needs what {level} needs")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(random.Random, "sample", lambda self, features, k: list(range(k)))
     status, out, err = run_command("doctor")
     assert (status, err) == (0, "")
@@ -93,6 +103,30 @@ def test_for_people_with_what_is_missing(
     assert "not installed: pip install 'vecparity[report]'" in lines["matplotlib"]
     assert "vecparity 0" in lines["versions"] and "threads" in lines["processor"]
     assert "none that PyTorch can use" in lines["GPUs"]
+    assert lines["here"].split()[1:5] == [machine.host(), *machine.draws().split(), str(num_cpus())]
+    assert " none " in lines["here"]
+    assert "RAY_AUTH_MODE is not set" in lines["Ray's"]
+    assert "not installed: pip install 'vecparity[cluster]'" in lines["ray"]
+
+
+def test_workers_that_are_none(run_command: RunCommand) -> None:
+    status, _, err = run_command("doctor", "--workers", "somewhere")
+    assert status == 2
+    assert "workers must be a number of processes" in err
+
+
+def test_where_rays_token_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    file = tmp_path / ".ray" / "auth_token"
+    assert token_in_words() == f"RAY_AUTH_MODE=token, but there is no {file}"
+    file.parent.mkdir()
+    file.write_text("secret")
+    assert token_in_words() == f"RAY_AUTH_MODE=token, by {file}"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    assert token_in_words() == "RAY_AUTH_MODE=token, by RAY_AUTH_TOKEN"
 
 
 @pytest.mark.parametrize("seconds_per_step", [0.001, 0.004])

@@ -15,7 +15,7 @@ from vecparity import Evaluation, evaluate
 from vecparity.report import write_report
 
 # Columns of the table of provenance, before the parameters and the digest of the source.
-MADE = ("vecparity", "torch", "python", "engine", "device", "dtype", "containment", "audit")
+MADE = ("vecparity", "torch", "python", "engine", "device", "capability", "dtype", "containment", "audit")
 NAMES = ["multi_epoch", "default_4096"]
 
 

@@ -66,7 +66,7 @@ class Dispatch:
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
         self._ends: Counter[tuple[str, int]] = Counter()
-        self._warned: set[str] = set()
+        self._warned = set[str](getattr(executor, "warnings", ()))  # was said before the start
         self.num_again = 0
 
     @property

@@ -24,6 +24,8 @@ from vecparity.evaluation.result import Evaluation
 from vecparity.history.recorder import Recorder
 from vecparity.sandbox.limits import num_cpus
 from vecparity.task.config import TaskConfig
+from vecparity.training.engines.names import DeviceName
+from vecparity.training.engines.select import devices_of
 
 
 class Distribution:
@@ -36,10 +38,12 @@ class Distribution:
 
     Raises:
         UsageError: The executor does not suit, or the options do not suit an executor.
+        MachineError: A machine of the executor has other versions, or does not answer.
     """
 
     def __init__(self, pipeline: Pipeline, options: Options, executor: Executor) -> None:
         _require_processes(executor)
+        getattr(executor, "require_alike", lambda: None)()  # said before the start, if the executor can ask
         if options.strategy_log is not None:
             raise UsageError("strategy_log is for evaluations of this process: expected none with an executor, got one")
         workers = num_workers(executor)
@@ -48,6 +52,8 @@ class Distribution:
         self._pipeline, self._executor = pipeline, executor
         self._num_workers = workers or num_cpus()
         self._own_options, self._options = options, options_for_workers(options, threads)
+        if (gpus := getattr(executor, "gpus", None)) is not None:
+            self._options = replace(self._options, device=_device_of_workers(options, gpus))
         self._directory: CommandDirectory | None = None
 
     @contextmanager
@@ -248,6 +254,19 @@ def num_workers(executor: Executor) -> int | None:
     """Returns the number of an executor's processes, or None if it does not say."""
     count = getattr(executor, "num_workers", getattr(executor, "_max_workers", None))
     return count if isinstance(count, int) and count >= 1 else None
+
+
+def _device_of_workers(options: Options, gpus: int) -> DeviceName:
+    """Returns the device of workers that have so many GPUs each: the kind on which evaluations here would train.
+
+    Raises:
+        UsageError: They do not have it.
+    """
+    kind = devices_of(options.engine, options.device)[0].type
+    if (kind == "cuda") != bool(gpus):
+        expected = int(kind == "cuda")
+        raise UsageError(f"training on {kind} needs RayWorkers(gpus={expected}), got gpus={gpus} (or name a device)")
+    return "cuda" if gpus else "cpu"
 
 
 def _require_processes(executor: Executor) -> None:

@@ -24,6 +24,7 @@ class Work:
         tasks: The tasks, without the key of a seal.
         is_shared: Whether the worker's machine may be others', see `require_sandbox`.
         draws: The kind of torch's draws where the tasks come from, see `machine.draws`.
+        versions: The versions there, see `machine.versions`.
         checkpoint: The directory for checkpoints of this work, from which it goes on, or None.
     """
 
@@ -31,6 +32,7 @@ class Work:
     tasks: tuple[Task, ...]
     is_shared: bool = False
     draws: str = field(default_factory=machine.draws)
+    versions: str = field(default_factory=machine.versions)
     checkpoint: Path | None = None
 
 

@@ -1,7 +1,6 @@
 """Evaluates work in a worker's process, which keeps its sandboxes and engines warm from one piece to the next."""
 
 import atexit
-import platform
 import threading
 import time
 import warnings
@@ -33,12 +32,8 @@ def evaluate_work(work: Work) -> WorkDone:
     began = time.perf_counter()
     with _is_working, preemption.heeded() as stop_requested, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
-        if (own := machine.draws()) != work.draws:
-            warnings.warn(
-                f"torch draws other initial weights on {platform.node()} ({own}) than here ({work.draws}): its "
-                "evaluations are not bitwise those of this machine",
-                stacklevel=2,
-            )
+        if words_of_draws := machine.words_of_draws(machine.host(), machine.draws(), work.draws):
+            warnings.warn(words_of_draws, stacklevel=2)
         try:
             outcomes = _evaluate(work, stop_requested)
         except (UsageError, MachineError) as error:
@@ -48,6 +43,8 @@ def evaluate_work(work: Work) -> WorkDone:
 
 
 def _evaluate(work: Work, stop_requested: Callable[[], bool]) -> list[Outcome]:
+    if machine.versions() != work.versions:
+        raise MachineError(f"workers need {work.versions}, as here, got {machine.versions()} on {machine.host()}")
     pipeline = _pipeline(work.options)
     if work.checkpoint is not None:
         require_seen(work.checkpoint)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from vecparity import _version
+from vecparity import _version, machine
 from vecparity.errors import MachineError, UsageError, VecparityError
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
@@ -185,4 +185,6 @@ def _stamp(
         origin=task.strategy.origin,
         draw=task.seeds.draw,
         engine_version=version_of(engine),
+        host=machine.host(),
+        capability=machine.capability(),
     )

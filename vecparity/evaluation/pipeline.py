@@ -31,7 +31,7 @@ from vecparity.task.config import OptimizerConfig, TaskConfig
 from vecparity.training import reference
 from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
-from vecparity.training.engines.select import choose_devices, make_engine
+from vecparity.training.engines.select import choose_devices, devices_of, make_engine
 from vecparity.training.loop import OnWindow, WindowClosed, train
 
 StopRequested = Callable[[], bool]
@@ -51,7 +51,7 @@ class Pipeline:
     """
 
     def __init__(self, options: Options) -> None:
-        devices = choose_devices("cpu" if options.engine == "native" and options.device == "auto" else options.device)
+        devices = devices_of(options.engine, options.device)
         init_device = choose_devices(options.init_device)[0]
         level = levels.choose(
             options.containment,

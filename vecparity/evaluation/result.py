@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta
@@ -122,7 +122,9 @@ class Provenance:
     strategy's functions ran; ``seal`` is the digest of a sealed evaluation's key, and ``draw`` the nonce with which
     the key's owner can repeat it, or None for the key's common draw; ``params`` are the values of the
     strategy's keyword parameters, by name; ``origin`` is the kind of thing that the strategy's source was made of;
-    ``engine_version`` is the version of the engine's roundings (see `engines.names`).
+    ``engine_version`` is the version of the engine's roundings (see `engines.names`); ``host`` is the name of the
+    machine that trained, and ``capability`` the vector instructions that torch used there (`machine.capability`), both
+    empty where an earlier version recorded none.
     """
 
     vecparity: str
@@ -145,11 +147,18 @@ class Provenance:
     origin: Origin = "file"
     draw: str | None = None
     engine_version: Count = 1
+    host: str = ""
+    capability: str = ""
 
     @property
     def title(self) -> str:
         """The strategy's name with its parameters, which tell entries of one source apart."""
         return title(self.strategy, self.params)
+
+    @property
+    def without_host(self) -> "Provenance":
+        """The same for pages that are shown to others, whom the name of a machine is no business of."""
+        return replace(self, host="")
 
     @property
     def identity(self) -> tuple[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from msgspec import Struct, convert
 
-from vecparity import _version
+from vecparity import _version, machine
 from vecparity.audits.plan import Audit
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.options import Options
@@ -191,6 +191,6 @@ def _identity(
             "devices": len(devices),
             "chunk_runs": options.chunk_runs,
             "threads": options.threads or torch.get_num_threads(),
-            "capability": torch.backends.cpu.get_cpu_capability(),
+            "capability": machine.capability(),
         }
     return identity

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from vecparity.evaluation.result import Provenance
 from vecparity.task.config import TaskConfig
 
-# Fields that do not decide results: names, times, and the containment.
-_BESIDES = ("strategy", "protocol", "containment", "wall_seconds", "origin")
+# Fields that do not decide results: names, times, and the containment. Nor does the machine, but for its device: what
+# differs between machines is rounding, and a warning says where initial weights do.
+_BESIDES = ("strategy", "protocol", "containment", "wall_seconds", "origin", "host", "capability")
 # Fields of a job itself.
 _OF_JOB = ("strategy_sha256", "params", "seed", "seal", "draw", "audit", "dtype", "init_device")
 

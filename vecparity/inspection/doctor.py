@@ -22,7 +22,14 @@ from vecparity.training.engines.select import choose_devices, choose_engine, exp
 from vecparity.training.random_streams import Likeness
 
 # The package that each extra installs.
-_EXTRAS = {"report": "matplotlib", "pandas": "pandas", "tensorboard": "tensorboard", "cuda": "cuda-core"}
+_EXTRAS = {
+    "report": "matplotlib",
+    "pandas": "pandas",
+    "tensorboard": "tensorboard",
+    "cuda": "cuda-core",
+    "search": "optuna",
+    "cluster": "ray",
+}
 
 
 @dataclass(frozen=True)

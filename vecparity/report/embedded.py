@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from markupsafe import Markup
@@ -19,7 +20,8 @@ _FEWEST_OF_ONE = 1_000
 def embedded(evaluations: Sequence[Evaluation]) -> Markup:
     """Writes the evaluations' `serialization.to_document` documents as a JSON list for a ``<script>`` of data.
 
-    Curves, densities and weights are rounded to 6 decimals; metrics and results are unchanged.
+    Curves, densities and weights are rounded to 6 decimals; metrics and results are unchanged. The name of the machine
+    is left out.
     If all curves together have more than about 24 000 points, only every n-th window is kept, with n in
     ``curves.every``; `serialization.from_document` reads such a document too.
     """
@@ -37,7 +39,7 @@ def as_script(content: Any) -> Markup:
 
 
 def _thinned(evaluation: Evaluation, most: int) -> dict[str, Any]:
-    content = serialization.to_document(evaluation)
+    content = serialization.to_document(replace(evaluation, provenance=evaluation.provenance.without_host))
     curves = content["curves"]
     points = sum(len(losses) for losses in curves["loss"])
     every = max(1, -(-points // most))

@@ -16,7 +16,7 @@ def evaluation_in_brief(evaluation: Evaluation) -> dict[str, Any]:
         "config": asdict(evaluation.config),
         **figures_in_brief(evaluation),
         "audit": [asdict(finding) for finding in evaluation.findings],
-        "provenance": asdict(evaluation.provenance),
+        "provenance": asdict(evaluation.provenance.without_host),
     }
 
 

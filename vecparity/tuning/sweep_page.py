@@ -131,7 +131,7 @@ def _document(sweep: Sweep) -> Mapping[str, Any]:
         "protocol": sweep.protocol,
         "seed": sweep.seed,
         "seconds": sweep.seconds,
-        "provenance_of_first": asdict(provenance) if provenance else None,
+        "provenance_of_first": asdict(provenance.without_host) if provenance else None,
         "cells": [{"values": dict(cell.values), **_figures(cell)} for cell in sweep.cells],
     }
 

@@ -1,6 +1,6 @@
 """``vecparity doctor``: shows what this machine can run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -11,23 +11,31 @@ from vecparity.cli.arguments import Switch
 from vecparity.cli.output import show, show_json
 
 if TYPE_CHECKING:
+    from vecparity.cluster.nodes import Node
     from vecparity.inspection.doctor import Diagnosis, EngineDiagnosis
 
 
-def doctor(*, json: Switch = False) -> int:
+def doctor(*, workers: str | None = None, json: Switch = False) -> int:
     """Say what this machine can run, how fast, and what is missing.
 
     Args:
+        workers: Ask the machines of a Ray cluster, too: ray://HOST:PORT.
         json: Print JSON.
     """
+    from vecparity.cluster.choose import asked
+    from vecparity.cluster.nodes import this_node
+    from vecparity.cluster.ray_instance import token_in_words
     from vecparity.inspection.doctor import diagnose
 
+    nodes = {"here": this_node()} | asked(workers)
     found = diagnose()
     if json:
-        show_json(asdict(found))
+        show_json(asdict(found) | {"workers": {name: asdict(node) for name, node in nodes.items()}})
         return 0
-    tables = [_engines(found.engines), _containment(found), _streams(found), _extras(found)]
-    show(Group(_facts(found), *(part for table in tables for part in ("", table))))
+    facts = _facts(found)
+    facts.add_row("Ray's token", token_in_words())
+    tables = [_engines(found.engines), _containment(found), _workers(nodes), _streams(found), _extras(found)]
+    show(Group(facts, *(part for table in tables for part in ("", table))))
     return 0
 
 
@@ -65,6 +73,18 @@ def _containment(found: "Diagnosis") -> Table:
     for level in found.containment:
         rows.add_row(level.name, _auto(level.is_auto), level.why_not or "available")
     rows.add_row("system calls", "", found.why_no_filter or "filtered at every level")
+    return rows
+
+
+def _workers(nodes: "Mapping[str, Node]") -> Table:
+    """Tabulates what workers find: on this machine, and on those of a cluster."""
+    own = nodes["here"]
+    rows = _table("workers", "host", "draws", "CPUs", "contain by", "/dev/shm", "")
+    for name, node in nodes.items():
+        memory = "none" if node.shared_memory is None else f"{node.shared_memory / 2**30:.1f} GiB"
+        versions = "" if node.versions == own.versions else f"other versions: {node.versions}"
+        draws = node.draws if node.draws == own.draws else f"{node.draws} (other weights)"
+        rows.add_row(name, node.host, draws, str(node.cpus), node.containment, memory, versions)
     return rows
 
 

@@ -94,7 +94,9 @@ def run(
         follower = Followers([*training, display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
-        workers = stack.enter_context(opened_workers(arguments.workers, arguments.threads))
+        workers = stack.enter_context(
+            opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device)
+        )
         evaluates = runner(pipeline, options, workers)
         own = stack.enter_context(begun(evaluates, tasks, records, is_whole=True))
         groups = evaluates.run(

@@ -67,7 +67,10 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     display = SearchDisplay(arguments.progress, title)
     with Interruption(), opened(arguments.history, enabled=not arguments.no_history, warn=warn) as history:
         try:
-            with display, opened_workers(arguments.workers, arguments.threads) as executor:
+            with (
+                display,
+                opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device) as executor,
+            ):
                 found = search(
                     strategy,
                     parse_ranges(arguments.tune),

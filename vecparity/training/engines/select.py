@@ -47,6 +47,15 @@ def choose_devices(name: DeviceName) -> list[torch.device]:
     return [torch.device(kind, int(which)) if which else torch.device(kind)]
 
 
+def devices_of(engine: EngineName, name: DeviceName) -> list[torch.device]:
+    """Returns the devices for an engine, as `choose_devices` does: with ``auto``, native has the CPU.
+
+    Raises:
+        UsageError: The device does not exist.
+    """
+    return choose_devices("cpu" if engine == "native" and name == "auto" else name)
+
+
 def choose_engine(
     name: EngineName, devices: Sequence[torch.device], dtype: torch.dtype, config: TaskConfig
 ) -> EngineName:

@@ -1,0 +1,110 @@
+"""Evaluates by the machines of a Ray cluster, in the ways that `test_ray_cluster` names, and here; prints JSON.
+
+on_ray_cluster.py connected ADDRESS CLIENT_ADDRESS
+on_ray_cluster.py killed ADDRESS RAYLET HISTORY
+"""
+
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import psutil
+from conftest import SHORT, STRATEGIES
+from on_ray import JOBS, timeless
+from processes import await_that
+
+from vecparity import Evaluator, Job, TaskConfig
+from vecparity.cluster.ray_workers import RayWorkers
+from vecparity.errors import UsageError
+
+QUICK = [Job(STRATEGIES / "varied.py", TaskConfig(**SHORT), seed) for seed in range(4)]
+
+
+def met(directory: str, count: int) -> int:
+    """Waits until so many calls run at once; returns the node's process, whose child the worker is."""
+    Path(directory, str(os.getpid())).touch()
+    await_that(lambda: len(list(Path(directory).iterdir())) == count)
+    return os.getppid()
+
+
+def speaking() -> None:
+    """Speaks as a worker's libraries may."""
+    print("TEST_METRICS test_accuracy=1.000000 score=1.000000", flush=True)
+
+
+def visible_gpus() -> tuple[int, str | None]:
+    return os.getppid(), os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def set_apart() -> dict[str, str]:
+    """The variables of the environment that decide whom Ray lets in."""
+    return {name: value for name, value in os.environ.items() if name.startswith(("RAY_AUTH", "RAY_ENABLE"))}
+
+
+def connected(address: str, client: str) -> dict[str, Any]:
+    """Evaluates by a machine of the cluster and by Ray's client, and has an instance of its own in between."""
+    found: dict[str, Any] = {}
+    with Evaluator(audit="off", device="cpu") as evaluator:
+        here = list(map(timeless, evaluator.map(QUICK)))
+    before = set_apart()
+    for name, where in {"address": address, "own": None, "client": client}.items():
+        with RayWorkers(where) as workers:
+            found[name] = {"workers": workers.num_workers, "nodes": len(workers.nodes())}
+            if where is not None:
+                meeting = Path(os.environ["HOME"], name)
+                meeting.mkdir()
+                found[name]["met"] = [
+                    future.result() for future in [workers.submit(met, str(meeting), 2) for _ in range(2)]
+                ]
+                workers.submit(speaking).result()
+                with Evaluator(audit="off", device="cpu", executor=workers) as evaluator:
+                    found[name]["is_same"] = here == list(map(timeless, evaluator.map(QUICK)))
+            found[name]["warnings"] = workers.warnings
+            found[name]["token"] = os.environ.get("RAY_AUTH_TOKEN")
+        found[name]["is_as_before"] = before == set_apart()
+    with RayWorkers(address, gpus=1) as workers:
+        found["gpus"] = {"workers": workers.num_workers, "visible": workers.submit(visible_gpus).result()}
+        try:
+            Evaluator(executor=workers, device="cpu")
+        except UsageError as error:
+            found["gpus"]["refused"] = str(error)
+    return found
+
+
+def workers_of(node: psutil.Process) -> list[psutil.Process]:
+    return [child for child in node.children() if child.name().startswith("ray::_call")]
+
+
+def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
+    """Evaluates while a node and all that runs on it are killed."""
+    node = psutil.Process(int(raylet))
+    victims: list[psutil.Process] = []
+
+    def kill() -> None:
+        await_that(lambda: bool(workers_of(node)))
+        (worker,) = workers_of(node)
+        before = worker.cpu_times().user
+        await_that(lambda: worker.cpu_times().user > before + 1)
+        victims.extend([node, *node.children(recursive=True)])
+        for process in (node, *workers_of(node)):
+            process.kill()
+
+    with (
+        RayWorkers(address) as workers,
+        Evaluator(audit="off", device="cpu", executor=workers, history=history) as evaluator,
+    ):
+        killing = threading.Thread(target=kill)
+        killing.start()
+        distant = list(map(timeless, evaluator.map(JOBS[:5])))
+        killing.join()
+    with Evaluator(audit="off", device="cpu") as evaluator:
+        is_same = distant == list(map(timeless, evaluator.map(JOBS[:5])))
+    return {"is_same": is_same, "victims": [victim.pid for victim in victims]}
+
+
+if __name__ == "__main__":
+    way, *arguments = sys.argv[1:]
+    json.dump(connected(*arguments) if way == "connected" else killed(*arguments), sys.stdout)
