@@ -1,0 +1,18 @@
+"""What tests of sessions share."""
+
+from vecparity.agent.scaffold import Scaffold
+from vecparity.agent.session import Session
+from vecparity.strategy.source import load
+
+HANGING = "while True:\n    pass\n"
+
+
+def put(session: Session, content: str) -> str:
+    """Replaces the whole block."""
+    file: Scaffold = session.file
+    return session.edit("replace", file.first, file.last, content)
+
+
+def put_strategy(session: Session, name: str) -> str:
+    """Replaces the whole block by a bundled strategy's text."""
+    return put(session, load(name).source.decode())
