@@ -41,6 +41,11 @@ _COMMANDS = {
     "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",
     "show": "Print one recorded evaluation.",
+    "play": (
+        "Edit, test and submit a strategy by hand, as the benchmark has an agent do it.\n\n"
+        "The file's block is edited by line numbers or in $EDITOR; a session has three tests and one submission, which "
+        "is scored on secrets of its own. Commands are read from standard input: help lists them."
+    ),
     "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",
     "completion": (
