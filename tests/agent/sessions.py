@@ -1,4 +1,4 @@
-"""What tests of sessions share."""
+"""Edits that tests of sessions share."""
 
 from vecparity.agent.scaffold import Scaffold
 from vecparity.agent.session import Session

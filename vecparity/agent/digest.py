@@ -16,6 +16,23 @@ _LINES = 5
 _MOST_LINE, _MOST_FINAL = 100, 180
 _CUT = "... (cut)"
 
+DIGEST_FORMAT = """\
+Test #1 (2 tests remaining; submit(n=1) submits this result)
+
+Then, in the harness's form, for each configuration:
+[n32-k8]
+TRAIN_METRICS secret=4 order=2 step=1750 loss=0.010092 acc=1.000000   the last five windows of training
+RUN_METRICS secret=4 order=2 steps=1750 test_accuracy=1.000000        the last five networks
+FINAL_METRICS test_accuracy=1.000000 score=1.000000 test_accuracy_std=0.000000 mean_steps=1750.000000 num_runs=15
+
+In the compact form, one line for each configuration:
+[n32-k8] accuracy 1.000000, 1,750 steps; worst secrets 0: 1.0000, 1: 1.0000; +0.000317 and +0 steps against test 1, \
+the best so far
+
+Without a score, an error takes the place of figures:
+[n32-k8, n50-k8, n64-k8] error: InvalidStrategyError: custom_strategy.py:41: does not load: SyntaxError: invalid syntax
+"""
+
 
 def digest(tests: Sequence[Scored], budget: int, form: DigestForm) -> str:
     """Returns the answer to the newest test.

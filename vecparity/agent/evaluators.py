@@ -56,10 +56,10 @@ class Evaluators:
         if most < 1:
             raise UsageError(f"the number of evaluations at a time must be at least 1, got {most}")
         self.options = options
-        self._places = [_Place(options) for _ in range(most)]
+        self._most = most
         self._free: queue.LifoQueue[_Place] = queue.LifoQueue()  # the one used last is warm
-        for place in self._places:
-            self._free.put(place)
+        for _ in range(most):
+            self._free.put(_Place(options))
 
     def __enter__(self) -> "Evaluators":
         return self
@@ -70,9 +70,9 @@ class Evaluators:
         self.close()
 
     def close(self) -> None:
-        """Ends all sandboxes. Nothing may be in evaluation."""
-        for place in self._places:
-            place.close()
+        """Waits for the evaluations in progress, and ends all sandboxes."""
+        for _ in range(self._most):
+            self._free.get().close()
 
     def evaluate(
         self,

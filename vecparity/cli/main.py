@@ -46,6 +46,13 @@ _COMMANDS = {
         "The file's block is edited by line numbers or in $EDITOR; a session has three tests and one submission, which "
         "is scored on secrets of its own. Commands are read from standard input: help lists them."
     ),
+    "mcp": (
+        "Serve sessions to agents: the loop of play as tools of the Model Context Protocol.\n\n"
+        "    vecparity mcp\n\n"
+        "    vecparity mcp --transport http --port 8000\n\n"
+        "Every client begins sessions of its own. Nothing that clients send runs outside a sandbox. Needs pip install "
+        "'vecparity[agent]'."
+    ),
     "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",
     "completion": (
