@@ -5,13 +5,11 @@ no sessions of their own.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import anyio
-from anyio import to_thread
 from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import Field
@@ -23,6 +21,7 @@ from vecparity.agent.following import Fraction
 from vecparity.agent.loop import instructions
 from vecparity.agent.session import Session
 from vecparity.agent.sessions import Sessions
+from vecparity.agent.threads import in_thread
 from vecparity.errors import VecparityError
 
 _GUIDE = Path(__file__).parents[1] / "guide"
@@ -158,20 +157,10 @@ class AgentServer:
         """Makes a call in a thread of its own; if it is cancelled, the thread ends soon."""
         if self._limiter is None:  # it belongs to a running loop
             self._limiter = anyio.CapacityLimiter(self._most_calls)
-        stopped = threading.Event()
-        with _stopping(stopped):
-            try:
-                return await to_thread.run_sync(call, stopped, abandon_on_cancel=True, limiter=self._limiter)
-            except VecparityError as error:
-                raise ToolError(str(error)) from error
-
-
-@contextmanager
-def _stopping(stopped: threading.Event) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        stopped.set()
+        try:
+            return await in_thread(call, self._limiter)
+        except VecparityError as error:
+            raise ToolError(str(error)) from error
 
 
 async def _report(context: Context[Any, Any], fraction: Fraction, total: int) -> None:
