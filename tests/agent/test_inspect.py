@@ -14,6 +14,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import get_model
 from inspect_ai.scorer import Score
 from published_run import Player, require_results, second_attempt, text
+from sessions import needs_seal
 from transcripts import Script, Transcript
 
 # Of Inspect's own use of other libraries, and of streams that it leaves to the garbage collector.
@@ -50,6 +51,7 @@ def played(script: Script, directory: Path, **arguments: Any) -> tuple[EvalLog, 
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_run(tmp_path: Path) -> None:
     answers: list[str] = []
     log, value, _ = played(lambda player: answers.extend(second_attempt(player)), tmp_path)
@@ -88,6 +90,7 @@ def test_a_model_that_breaks_the_block(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_a_model_that_cheats(tmp_path: Path) -> None:
     def cheat(player: Player) -> None:
         player.move("view")

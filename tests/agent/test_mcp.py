@@ -15,7 +15,7 @@ from mcp.types import TextContent, TextResourceContents
 from mcp_clients import SECONDS, begun, calls, over_http, over_stdio, replaced, text_of
 from processes import await_that
 from published_run import Player, first_attempt, require_chance, require_results, second_attempt, text
-from sessions import HANGING
+from sessions import HANGING, needs_seal
 
 from vecparity import History, Options
 from vecparity.agent.digest import MOST_CHARACTERS
@@ -26,6 +26,7 @@ from vecparity.agent.settings import SessionSettings
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_run_over_stdio(tmp_path: Path) -> None:
     history = tmp_path / "history.sqlite3"
     with over_stdio("--history", str(history), environment={}) as (portal, client):
@@ -42,12 +43,14 @@ def test_the_published_agents_run_over_stdio(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_first_attempt_over_stdio() -> None:
     with over_stdio("--smoke", "--no-history", environment={}) as (portal, client):
         require_chance(first_attempt(Player(calls(portal, client))))
 
 
 @pytest.mark.slow
+@needs_seal
 def test_twenty_sessions_at_once_two_of_them_hanging(tmp_path: Path) -> None:
     flags = ["--smoke", "--no-history", "--sessions", "20", "--at-a-time", "3", "--strategy-seconds", "10"]
     answers: dict[int, str] = {}
@@ -80,6 +83,7 @@ def test_twenty_sessions_at_once_two_of_them_hanging(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_a_cancelled_call_stops_its_test() -> None:
     async def play(address: str) -> None:
         async with Client(address) as client:
@@ -101,6 +105,30 @@ def test_a_cancelled_call_stops_its_test() -> None:
         anyio.run(play, address)
 
 
+@pytest.mark.slow
+@needs_seal
+def test_nothing_is_left_of_a_server_that_ends_during_a_test() -> None:
+    processes: list[psutil.Process] = []
+
+    async def play(address: str, server: psutil.Process) -> None:
+        async def follow(progress: float, total: float | None, message: str | None) -> None:
+            if "asking for networks" in str(message) and not processes:
+                processes.extend(server.children(recursive=True))
+                server.terminate()
+
+        async with Client(address) as client:
+            key = await begun(client)
+            await replaced(client, key, HANGING)
+            with anyio.fail_after(SECONDS), pytest.raises(MCPError):
+                await client.call_tool("test", {"session": key}, progress_callback=follow)
+
+    with over_http("--smoke", "--no-history") as (server, address):
+        anyio.run(play, address, psutil.Process(server.pid))
+        assert server.wait(SECONDS) in (0, -15)
+    assert processes
+    await_that(lambda: not any(process.is_running() for process in processes))
+
+
 def _answered(address: str, header: str) -> int:
     """The status of an answer to a request with such a header."""
     host, port = address.removeprefix("http://").removesuffix("/mcp").split(":")
@@ -112,6 +140,7 @@ def _answered(address: str, header: str) -> int:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_names_of_other_machines_are_refused() -> None:
     """By which pages in a browser would reach a server of this machine."""
     with over_http("--no-history") as (_, address):

@@ -41,6 +41,7 @@ def test_lines_are_replaced_within_the_block() -> None:
     assert empty.with_lines(empty.first, empty.last, ["z"]).lines == (*FILE.head, "z", *FILE.rest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["isolated_cube", "clean_noisy_cube", "starter"])
 def test_a_strategy_in_the_block_gives_the_same_bits_as_alone(name: str) -> None:
     if name == "starter":

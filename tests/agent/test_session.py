@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from processes import await_that
 from published_run import Player, first_attempt, require_chance, require_results, second_attempt
-from sessions import HANGING, put, put_strategy
+from sessions import HANGING, needs_seal, put, put_strategy
 
 from vecparity import History, Options
 from vecparity.agent.evaluators import Evaluators
@@ -148,6 +148,7 @@ def test_the_directory_has_the_file_and_every_version(evaluators: Evaluators, tm
 
 
 @pytest.mark.slow
+@needs_seal
 def test_tests_are_counted_recorded_and_submitted(evaluators: Evaluators, tmp_path: Path) -> None:
     settings = SessionSettings(smoke=True, budget=2, hidden="n64-k8", history=tmp_path / "history.sqlite3")
     session = Session(evaluators, settings)
@@ -272,6 +273,7 @@ def test_a_stop_before_a_turn_and_of_a_submission_change_nothing(evaluators: Eva
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_run(evaluators: Evaluators) -> None:
     attempt = Session(evaluators, SessionSettings())
     first, second, submitted = second_attempt(Player(call(attempt)))

@@ -6,6 +6,7 @@ import pytest
 from conftest import RunCommand
 
 from vecparity.cli.commands import mcp
+from vecparity.sandbox import levels
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
@@ -39,7 +40,7 @@ def test_a_missing_sdk_is_named(run_command: RunCommand, monkeypatch: pytest.Mon
 )
 def test_invalid_flags_are_refused(flags: str, refusal: str, run_command: RunCommand) -> None:
     pytest.importorskip("mcp", reason="needs pip install 'vecparity[agent]'")
-    status, output, errors = run_command("mcp", "--no-history", *flags.split())
+    status, output, errors = run_command("mcp", "--no-history", "--containment", "none", *flags.split())
     assert (status, output, errors) == (2, "", f"vecparity: error: {refusal}\n")
 
 
@@ -47,5 +48,16 @@ def test_a_port_that_is_taken_is_named(run_command: RunCommand) -> None:
     pytest.importorskip("mcp", reason="needs pip install 'vecparity[agent]'")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        status, _, errors = run_command("mcp", "--transport", "http", "--port", str(port), "--no-history")
+        status, _, errors = run_command(
+            "mcp", "--transport", "http", "--port", str(port), "--no-history", "--containment", "none"
+        )
     assert status == 6 and f"127.0.0.1:{port} cannot be listened on: " in errors
+
+
+def test_a_machine_that_contains_too_little_serves_nobody(
+    run_command: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "find_spec", lambda name: name)
+    monkeypatch.setattr(levels, "why_not", lambda level: None if level in ("limits", "none") else "is missing")
+    status, _, errors = run_command("mcp", "--no-history")
+    assert status == 2 and "containment must be at least landlock, got limits" in errors

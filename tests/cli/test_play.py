@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from processes import Child
 from published_run import Player, second_attempt
+from sessions import needs_seal
 
 from vecparity import Options
 from vecparity.agent.evaluators import Evaluators
@@ -55,6 +56,7 @@ def test_refusals_are_a_line_each_and_the_session_goes_on() -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_moves_by_a_pipe(tmp_path: Path) -> None:
     commands: list[str] = []
     with Evaluators(Options()) as unused:

@@ -137,9 +137,7 @@ def _evaluate(evaluator: Evaluator, jobs: Sequence[Job], seconds: float, stopped
     watcher.start()
     try:
         for outcome in evaluator.map(jobs):
-            if isinstance(outcome, Failure) and isinstance(outcome.error, MachineError):
-                raise outcome.error
-            outcomes.append(outcome)
+            outcomes.append(outcome)  # where it raises, what came before stays
     except InterruptedTrainingError:
         error: VecparityError = StrategyFailedError(f"did not finish within {seconds:g} s, the limit of a test")
         if stopped.is_set():
@@ -148,6 +146,9 @@ def _evaluate(evaluator: Evaluator, jobs: Sequence[Job], seconds: float, stopped
     finally:
         done.set()
         watcher.join()
+    for outcome in outcomes:
+        if isinstance(outcome, Failure) and isinstance(outcome.error, MachineError):
+            raise outcome.error
     return outcomes
 
 

@@ -24,6 +24,7 @@ from vecparity.agent.settings import DigestForm, SessionSettings
 from vecparity.agent.threads import in_thread
 from vecparity.errors import VecparityError
 from vecparity.evaluation.options import Options
+from vecparity.history.store import History
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.task.config import CONFIGURATIONS, Protocol
 
@@ -74,6 +75,8 @@ def optimization_parity(
         seconds=seconds,
         history=None if history is None else Path(history).absolute(),
     )
+    if settings.history is not None:
+        History(settings.history, create=True).close()  # where it cannot be used, nothing is begun
     options = Options(audit="off", containment=containment, require_containment=require_containment)
     return Task(
         dataset=[Sample(input=instructions(settings), id="optimization-parity")],

@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -12,6 +13,7 @@ from vecparity.cli.arguments import Whole
 from vecparity.cli.messages import say
 from vecparity.cli.session_arguments import SessionArguments
 from vecparity.errors import MachineError, UsageError
+from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -26,7 +28,9 @@ def mcp(
     transport: Literal["stdio", "http"] = "stdio",
     host: str = "127.0.0.1",
     port: Whole = 8000,
-    allow_host: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative_iterable=())] = (),
+    allow_host: Annotated[
+        tuple[str, ...], Parameter(consume_multiple=True, negative_iterable=(), show_default=False)
+    ] = (),
     sessions: Whole = 32,
     idle_seconds: float = 3600.0,
     at_a_time: Whole = 2,
@@ -45,13 +49,17 @@ def mcp(
         idle_seconds: End sessions that nobody used for so long.
         at_a_time: The most tests that are evaluated at a time; others wait for their turn.
         directory: Keep the file of each session, and its versions, in a directory of its own below this one.
-        arguments: The rules of all sessions.
+        arguments: The rules of all sessions. Containment must be at least landlock, unless a weaker one is named:
+            strategies of clients must not read the user's files.
         limits: The limits.
     """
     if find_spec("mcp") is None:
         raise UsageError("mcp needs the SDK of the Model Context Protocol: pip install 'vecparity[agent]'")
     if transport == "http":
         _require_place(host, port, allow_host)
+    if arguments.containment == "auto" and arguments.require_containment is None:
+        arguments = replace(arguments, require_containment="landlock")
+    levels.choose(arguments.containment, arguments.require_containment)
     from vecparity.agent.evaluators import Evaluators
     from vecparity.agent.mcp_server import AgentServer
     from vecparity.agent.sessions import Sessions
