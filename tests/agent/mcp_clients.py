@@ -1,10 +1,12 @@
 """Clients of the MCP server in tests: calls from a thread that has no event loop, and a server over HTTP."""
 
+import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -59,14 +61,21 @@ def over_stdio(*flags: str, environment: Mapping[str, str]) -> Iterator[tuple[Bl
 
 
 @contextmanager
-def over_http(*flags: str) -> Iterator[tuple[Child, str]]:
-    """Starts a server on a free port, and ends it; yields the process and the address."""
+def over_http(*flags: str, scratch: Path) -> Iterator[tuple[Child, str]]:
+    """Starts a server on a free port, and ends it; yields the process and the address.
+
+    Args:
+        flags: Flags of the server.
+        scratch: An empty directory for temporary files, in which none must be left.
+    """
     command = [*COMMAND, "--transport", "http", "--port", "0", *flags]
-    with Child(command, stderr=subprocess.PIPE, text=True) as server:
+    environment = os.environ | {"TMPDIR": str(scratch)}
+    with Child(command, stderr=subprocess.PIPE, text=True, env=environment) as server:
         assert server.stderr is not None
         line = server.stderr.readline()
         address = re.search(r"listening on (\S+)", line)
         assert address, line
         yield server, address[1]
         server.terminate()
-        server.wait(SECONDS)
+        assert server.wait(SECONDS) == 130
+    assert list(scratch.iterdir()) == []

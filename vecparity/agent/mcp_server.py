@@ -23,6 +23,7 @@ from vecparity.agent.session import Session
 from vecparity.agent.sessions import Sessions
 from vecparity.agent.threads import in_thread
 from vecparity.errors import VecparityError
+from vecparity.task.config import CONFIGURATIONS
 
 _GUIDE = Path(__file__).parents[1] / "guide"
 # Interval between two looks at the progress.
@@ -108,7 +109,7 @@ class AgentServer:
         """Score the file of the n-th test on secrets of its own. That is the score, and ends the session."""
         fraction = Fraction()
         call: Call = lambda own, stopped: own.submit(n, [fraction], stopped)  # noqa: E731
-        return await self._followed(session, call, context, fraction, 3)
+        return await self._followed(session, call, context, fraction, len(CONFIGURATIONS))
 
     async def check(self, session: Key) -> str:
         """Call the file's functions without training: shows errors, the training set's figures and warnings."""

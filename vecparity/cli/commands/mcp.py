@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 
 from vecparity.cli.arguments import Whole
+from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import say
 from vecparity.cli.session_arguments import SessionArguments
 from vecparity.errors import MachineError, UsageError
@@ -52,6 +53,9 @@ def mcp(
         arguments: The rules of all sessions. Containment must be at least landlock, unless a weaker one is named:
             strategies of clients must not read the user's files.
         limits: The limits.
+
+    Returns:
+        The exit status: 0 when the client of stdio has closed it, 130 after a signal.
     """
     if find_spec("mcp") is None:
         raise UsageError("mcp needs the SDK of the Model Context Protocol: pip install 'vecparity[agent]'")
@@ -64,7 +68,12 @@ def mcp(
     from vecparity.agent.mcp_server import AgentServer
     from vecparity.agent.sessions import Sessions
 
-    with arguments.settings() as settings, Evaluators(arguments.options(limits), at_a_time) as evaluators:
+    # An end by a signal ends what is evaluated, too: uvicorn raises it anew when all connections are closed.
+    with (
+        Interruption(),
+        arguments.settings() as settings,
+        Evaluators(arguments.options(limits), at_a_time) as evaluators,
+    ):
         server = AgentServer(
             Sessions(evaluators, settings, directory, most=sessions, idle_seconds=idle_seconds), 2 * sessions
         )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from vecparity.cli.interruption import Interruption
 from vecparity.cli.session_arguments import SessionArguments
 from vecparity.sandbox.limits import Limits
 
@@ -30,5 +31,5 @@ def play(
     from vecparity.agent.session import Session
     from vecparity.cli.prompt import Prompt
 
-    with arguments.settings() as settings, Evaluators(arguments.options(limits)) as evaluators:
+    with Interruption(), arguments.settings() as settings, Evaluators(arguments.options(limits)) as evaluators:
         return Prompt(Session(evaluators, settings, directory), progress).run()
