@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 pytest.importorskip("inspect_ai", reason="needs pip install 'vecparity[inspect]'")
@@ -13,8 +14,9 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import get_model
 from inspect_ai.scorer import Score
+from processes import await_that
 from published_run import Player, require_results, second_attempt, text
-from sessions import needs_seal
+from sessions import HANGING, needs_seal
 from transcripts import Script, Transcript
 
 # Of Inspect's own use of other libraries, and of streams that it leaves to the garbage collector.
@@ -35,15 +37,20 @@ def make_dataset(secret, config, seed):
 """
 
 
-def played(script: Script, directory: Path, **arguments: Any) -> tuple[EvalLog, dict[str, Any], Player]:
+def played(
+    script: Script, directory: Path, time_limit: int | None = None, **arguments: Any
+) -> tuple[EvalLog, dict[str, Any], Player]:
     """Has a script played; returns the log, the values of the score, and the player."""
     transcript = Transcript(script)
     model = get_model("mockllm/model", custom_outputs=transcript, memoize=False)
-    (log,) = inspect_eval(TASK, model=model, task_args=arguments, log_dir=str(directory), display="none")
+    (log,) = inspect_eval(
+        TASK, model=model, task_args=arguments, log_dir=str(directory), display="none", time_limit=time_limit
+    )
     assert log.status == "success", log.error
     log = read_eval_log(log.location)  # what `inspect view` shows
     assert log.samples is not None and log.samples[0].scores is not None
-    transcript.finish(log.samples[0].messages)
+    if time_limit is None:
+        transcript.finish(log.samples[0].messages)
     gc.collect()
     score = log.samples[0].scores["submission_score"]
     assert isinstance(score, Score) and isinstance(score.value, dict)
@@ -123,3 +130,18 @@ def test_a_model_that_runs_out_of_tests_and_says_no_more(tmp_path: Path) -> None
     score = log.samples[0].scores["submission_score"]
     assert score.answer is None and "#### Submission" not in str(score.explanation)
     assert sum("Nothing is submitted yet" in message.text for message in log.samples[0].messages) == 3
+
+
+@pytest.mark.slow
+def test_inspects_limit_ends_a_hanging_test_and_all_that_belongs_to_it(tmp_path: Path) -> None:
+    def hang(player: Player) -> None:
+        player.move("view")
+        first, last = player.block()
+        player.move("edit", op="replace", start_line=first, end_line=last, content=HANGING)
+        player.move("test")
+
+    before = psutil.Process().children(recursive=True)
+    log, value, _ = played(hang, tmp_path, time_limit=8, smoke=True)
+    assert log.samples is not None and log.samples[0].limit is not None and log.samples[0].limit.type == "time"
+    assert value["accuracy"] == 0.0 and value["tests"] in (0, 1)
+    await_that(lambda: not set(psutil.Process().children(recursive=True)) - set(before))

@@ -104,6 +104,7 @@ def test_lines_outside_the_block_are_refused(session: Session, op: Any, before: 
         ({"op": "delete", "start_line": "50"}, "start_line must be an integer, got '50'"),
         ({"op": "delete", "start_line": True}, "start_line must be an integer, got True"),
         ({"op": "delete", "start_line": 50, "end_line": 50.5}, r"end_line must be an integer, got 50\.5"),
+        ({"op": "insert", "start_line": 50, "content": "x\ud800"}, r"text that UTF-8 can encode, got '\\ud800'"),
         ({"op": "replace", "start_line": 50, "content": "x" * 65_536}, "at most 65,536 characters"),
     ],
 )

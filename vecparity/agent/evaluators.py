@@ -13,7 +13,8 @@ from vecparity.evaluation.job import Failure, Job, Outcome
 from vecparity.evaluation.options import Options
 from vecparity.evaluator import Evaluator
 
-_TICK_SECONDS = 0.05
+# Intervals between two looks at a stop: by one thread for each evaluation, and by all that wait for a turn.
+_TICK_SECONDS, _WAIT_SECONDS = 0.05, 0.25
 
 
 class _Place:
@@ -113,7 +114,7 @@ class Evaluators:
             if stopped.is_set():
                 raise _stopped_error()
             try:
-                place = self._free.get(timeout=_TICK_SECONDS)
+                place = self._free.get(timeout=_WAIT_SECONDS)
                 break
             except queue.Empty:
                 continue

@@ -277,6 +277,10 @@ def _lines(op: str, content: str | None) -> list[str]:
         return []
     if not isinstance(content, str) or not content:
         raise UsageError(f"{op} needs content, the new lines, got {brief(content)}")
+    try:
+        content.encode()
+    except UnicodeEncodeError as error:  # half of a character: no answer with it could be sent
+        raise UsageError(f"content must be text that UTF-8 can encode, got {brief(content[error.start])}") from error
     text = content.replace("\r\n", "\n").replace("\r", "\n")
     return text.removesuffix("\n").split("\n")
 
