@@ -10,6 +10,7 @@ import statistics
 import time
 from pathlib import Path
 
+import psutil
 from cyclopts import App
 
 from benchmarks import machine
@@ -31,16 +32,24 @@ def session(evaluators: Evaluators, strategy: str, budget: int) -> Session:
     return made
 
 
+def cpu_seconds() -> float:
+    """Returns the CPU time of this process, its fork servers and all that they have waited for."""
+    own = psutil.Process()
+    return sum(sum(process.cpu_times()[:4]) for process in [own, *own.children(recursive=True)])
+
+
 def measure(evaluators: Evaluators, strategy: str, repeats: int) -> dict[str, float | list[float]]:
-    """Returns the seconds of tests, and the characters of an answer in both forms."""
-    own, seconds = session(evaluators, strategy, repeats), list[float]()
+    """Returns the seconds of tests, the CPU seconds, which other work changes less, and an answer's characters."""
+    own, seconds, of_cpu = session(evaluators, strategy, repeats), list[float](), list[float]()
     for _ in range(repeats):
-        began = time.perf_counter()
+        began, cpu_before = time.perf_counter(), cpu_seconds()
         answer = own.test()
         seconds.append(time.perf_counter() - began)
+        of_cpu.append(cpu_seconds() - cpu_before)
         assert answer.count("\nFINAL_METRICS ") == 3, answer
-        print(f"{strategy:<20} {seconds[-1]:8.2f} s", flush=True)
-    return {"seconds": seconds, "median": statistics.median(seconds), "characters": len(answer)}
+        print(f"{strategy:<20} {seconds[-1]:8.2f} s, {of_cpu[-1]:8.2f} s of CPU time", flush=True)
+    medians = {"median": statistics.median(seconds), "median_cpu": statistics.median(of_cpu)}
+    return {"seconds": seconds, "cpu_seconds": of_cpu, **medians, "characters": len(answer)}
 
 
 @app.default
