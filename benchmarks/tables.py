@@ -7,15 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import gpu_table, search_table, sweep_table
+from benchmarks import gpu_table, million_runs_table, search_table, sweep_table
 from benchmarks.machine import RESULTS
 
 _ROOT = Path(__file__).parent.parent
+_WITH_TABLES = ("engines", "search", "slurm", "sweeps", "trust", "workers")
 # The pages that contain tables.
-PAGES = [
-    _ROOT / "README.md",
-    *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in ("engines", "search", "sweeps", "trust", "workers")),
-]
+PAGES = [_ROOT / "README.md", *(_ROOT / "vecparity" / "guide" / f"{name}.md" for name in _WITH_TABLES)]
 
 
 def load(name: str) -> dict[str, Any]:
@@ -244,6 +242,9 @@ def render(text: str) -> str:
         "search sentence": search_table.sentence(load("search")),
         "sweep sentence": sweep_table.time_sentence(load("sweep")),
         "workers": workers_table(load("workers")),
+        "million runs": million_runs_table.table(
+            load("million_runs"), load("workers"), gpu_table.load(RESULTS, "kernels_cuda")
+        ),
     }
     for name, lines in tables.items():
         name = name if name.endswith("sentence") else f"{name} table"

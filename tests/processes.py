@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeVar
 
+import psutil
+
 # Far more than a busy machine needs: only what never comes is found out by it.
 _SECONDS = 60.0
 _Item = TypeVar("_Item")
@@ -32,3 +34,12 @@ class Child(subprocess.Popen[Any]):
         if kind is not None:
             self.kill()
         super().__exit__(kind, error, traceback)
+
+
+def has_sandbox(pid: int) -> bool:
+    """Tells whether a process has started a fork server: it may start short ones before, which ask for the machine."""
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+        return any("vecparity" in " ".join(each.cmdline()) for each in below)
+    except psutil.NoSuchProcess:
+        return False

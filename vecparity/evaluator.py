@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, TypeVar, Unpack
 
 from vecparity.cluster.batches import MOST_RUNS
-from vecparity.cluster.distribution import runner
+from vecparity.cluster.distribution import begun, runner
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Follower, Followers
 from vecparity.evaluation.evaluations import Evaluations
@@ -37,7 +37,8 @@ class Evaluator:
 
     Every outcome is bitwise what the job's own `evaluate` gives, whatever is evaluated with it or before it (but for
     the ``vmap`` engine, whose rounding depends on the number of runs that train together). With ``checkpoint``, each
-    job trains by itself, and its checkpoint serves it in any later evaluator.
+    job trains by itself, and its checkpoint serves it in any later evaluator (with ``executor``: in one that is given
+    the same jobs together).
 
     One thread at a time can have jobs evaluated. A process forked from this one cannot.
 
@@ -50,7 +51,8 @@ class Evaluator:
             processes were not forked, as ``ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"))``,
             loky's or Dask's. Each makes one call at a time, with ``threads`` CPU threads (by default an equal
             share of this machine's). The history is read and written here alone, and the key of a seal stays here.
-            Followers are told when a batch of jobs is done, and of no windows. There are no checkpoints.
+            Followers are told when a batch of jobs is done, and of no windows. Checkpoints need a directory that all
+            processes see.
         **options: Fields of `Options`, by name.
 
     Raises:
@@ -175,17 +177,18 @@ class Evaluator:
         try:
             self._is_stopping.clear()
             recorder = Recorder(self._history, reuse=self._reuse, goes_on=self._options.resume)
-            groups = self._runner.run(
-                tasks,
-                self._follower,
-                most_runs=most_runs,
-                fails_fast=fails_fast,
-                stop_requested=self._is_stopping.is_set,
-                recall=recorder.recall,
-                settle=lambda outcomes: _record(recorder, outcomes),
-            )
-            with closing(groups):
-                yield from groups
+            with begun(self._runner, tasks, recorder, is_whole=fails_fast) as own:
+                groups = self._runner.run(
+                    own,
+                    self._follower,
+                    most_runs=most_runs,
+                    fails_fast=fails_fast,
+                    stop_requested=self._is_stopping.is_set,
+                    recall=recorder.recall,
+                    settle=lambda outcomes: _record(recorder, outcomes),
+                )
+                with closing(groups):
+                    yield from groups
         finally:
             self._is_evaluating.release()
 

@@ -135,12 +135,11 @@ def test_what_is_refused(
     monkeypatch.setattr(checking, "Sandbox", InThisProcess)
     path = write(tmp_path / "mine.py", **bodies)
     status, out, err = run(path, "--json")
-    content: dict[str, Any] = json.loads(out)
-    assert status == content["exit_status"] == expected
-    assert content["ok"] is False
-    assert (content["file"], content["line"]) == (str(path), line)
-    assert said in content["error"]
-    assert err == f"vecparity: error: {content['error']}\n"
+    error: dict[str, Any] = json.loads(out)["error"]
+    assert status == error["status"] == expected
+    assert error["where"] == f"{path}:{line}"
+    assert said in error["message"]
+    assert err == f"vecparity: error: {error['message']}\n"
 
 
 @pytest.mark.slow
@@ -151,8 +150,8 @@ def test_an_endless_loop(run: Run, tmp_path: Path) -> None:
     said = f"{path}: make_dataset "
     said += "did not finish within 1 s (raise it with --strategy-seconds)"
     assert err == f"vecparity: error: {said}\n"
-    content = json.loads(out)
-    assert (content["error"], content["file"], content["line"]) == (said, str(path), None)
+    error = json.loads(out)["error"]
+    assert (error["message"], error["where"]) == (said, str(path))
 
 
 def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> None:
@@ -164,7 +163,7 @@ def test_a_missing_function_and_what_was_printed(run: Run, tmp_path: Path) -> No
     # Twice: it is loaded again for its training set, in case that is refused for another reason.
     shown = "    | FINAL_METRICS\n" * 2
     assert err == f"vecparity: error: {said}\n  Last output of strategies:\n{shown}"
-    assert json.loads(out)["notes"] == ["Last output of strategies:\n  | FINAL_METRICS\n  | FINAL_METRICS"]
+    assert json.loads(out)["error"]["notes"] == ["Last output of strategies:\n  | FINAL_METRICS\n  | FINAL_METRICS"]
 
 
 @pytest.mark.slow
@@ -198,9 +197,9 @@ def test_wrong_use(run: Run, arguments: list[str], said: str) -> None:
     assert (status, out) == (2, "")
     assert said in err
     assert err.count("\n") == 1
-    content = json.loads(run(*arguments, "--json")[1])
-    assert (content["ok"], content["exit_status"], content["file"]) == (False, 2, None)
-    assert said in content["error"]
+    error = json.loads(run(*arguments, "--json")[1])["error"]
+    assert (error["kind"], error["status"], error["where"]) == ("usage", 2, None)
+    assert said in error["message"]
 
 
 def test_numbers_are_read_strictly(run: Run) -> None:

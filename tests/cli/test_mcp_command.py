@@ -61,3 +61,9 @@ def test_a_machine_that_contains_too_little_serves_nobody(
     monkeypatch.setattr(levels, "why_not", lambda level: None if level in ("limits", "none") else "is missing")
     status, _, errors = run_command("mcp", "--no-history")
     assert status == 2 and "containment must be at least landlock, got limits" in errors
+
+
+def test_standard_output_is_the_protocols(run_command: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp, "find_spec", lambda name: name)
+    status, output, _ = run_command("mcp", "--json")
+    assert status == 2 and "mcp speaks its own protocol on standard output: expected no --json" in output

@@ -84,6 +84,23 @@ def test_runs_that_train_one_after_the_other(run_eval: RunEval, tmp_path: Path) 
     assert_shows(tmp_path / "curves" / "isolated_cube-n32-k8-seed42", evaluation)
 
 
+@pytest.mark.slow
+def test_workers_have_curves_of_their_own(run_eval: RunEval, tmp_path: Path) -> None:
+    status, _, _ = run_eval(
+        f"{SETTINGS} --seed 1 2 --no-history --workers 1 --output-dir {tmp_path}/json --tensorboard {tmp_path}/curves"
+    )
+    assert status == 0
+    for seed in (1, 2):
+        evaluation = serialization.load(tmp_path / "json" / f"eval_seed{seed}.json")
+        assert_shows(tmp_path / "curves" / f"isolated_cube-n32-k8-seed{seed}", evaluation)
+    read = scalars(tmp_path / "curves" / "workers")
+    assert set(read) == {"workers/busy", "workers/begun_again", "workers/run_steps_per_second"}
+    assert (read["workers/busy"][0][0], read["workers/busy"][0][-1]) == (0, 2)
+    assert read["workers/busy"][1][0] == 1.0
+    assert set(read["workers/begun_again"][1]) == {0.0}
+    assert all(speed > 0 for speed in read["workers/run_steps_per_second"][1])
+
+
 def test_curves_can_be_seen_while_they_come(tmp_path: Path) -> None:
     file = event_file.EventFile(tmp_path)
     file.write(1, {"mean/loss": 0.5})

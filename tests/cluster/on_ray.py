@@ -46,8 +46,11 @@ def kill_one() -> None:
 def main() -> None:
     """Prints what came of it."""
     found: dict[str, Any] = {}
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    handlers = list(map(signal.getsignal, numbers))
     with RayWorkers() as workers, Evaluator(audit="off", executor=workers) as evaluator:
         found["count"] = workers.num_workers
+        found["are_handlers_kept"] = handlers == list(map(signal.getsignal, numbers))
         killing = threading.Thread(target=kill_one)
         killing.start()
         distant = list(map(timeless, evaluator.map(JOBS)))

@@ -48,7 +48,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
-    assert found["is_same"]
+    assert found["is_same"] and found["are_handlers_kept"]
     assert found["processes"]
     await_that(lambda: not any(map(psutil.pid_exists, found["processes"])))
     assert set(found["addresses"]) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
@@ -60,6 +60,31 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     assert list(Path(surroundings["TMPDIR"]).iterdir()) == []
     assert shared() <= before
     assert not (Path(surroundings["HOME"]) / ".ray").exists()
+
+
+@needs_ray
+@pytest.mark.slow
+def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[str, str], tmp_path: Path) -> None:
+    before = shared()
+    (tmp_path / "kept").mkdir()
+    done = subprocess.run(
+        [sys.executable, TESTS / "cluster" / "on_ray_with_checkpoints.py", tmp_path / "kept"],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["is_resumed"]
+    assert found["status"] == 75
+    assert len(found["handed_back_at"]) == 2
+    assert min(found["handed_back_at"]) > 0, "none was due"
+    assert found["are_same"] == [True, True]
+    assert found["left"] == []
+    assert list(Path(surroundings["TMPDIR"]).iterdir()) == []
+    assert shared() <= before
 
 
 @needs_ray

@@ -17,6 +17,8 @@ from processes import Child, await_that
 
 from vecparity import History
 from vecparity.cli.display import Display
+from vecparity.evaluation.callbacks import AtWork
+from vecparity.progress.cells import CellProgress
 from vecparity.sandbox.processes import descendants
 from vecparity.task.config import TaskConfig
 
@@ -126,8 +128,7 @@ def test_a_search_makes_the_same_trials(run_command: RunCommand, tmp_path: Path)
             "workers must be a number of processes (--workers 8), ray or ray://HOST:PORT, got '0'",
         ),
         (["eval", "--workers", "two"], "workers must be a number of processes"),
-        (["eval", "--workers", "2", "--resume"], "--workers cannot be combined with --resume"),
-        (["eval", "--workers", "2", "--checkpoint", "x"], "--workers cannot be combined with --checkpoint"),
+        (["eval", "--workers", "2", "--resume", "--no-history"], "resume needs checkpoint, the directory to resume"),
         (["eval", "--workers", "2", "--strategy-log", "x", "--no-history"], "strategy_log is for evaluations of this"),
         (["compare", "isolated_cube", "multi_epoch", "--workers", "-1"], "workers must be a number of processes"),
         (["search", VARIED, "--workers", "x"], "workers must be a number of processes"),
@@ -143,13 +144,20 @@ def test_what_is_refused(
     assert said in err
 
 
-def test_the_display_tells_what_workers_have_done(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_display_tells_what_workers_have_done(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     display = Display(True, [TaskConfig()])
+    cells = CellProgress(16)
+    for shown in (display, cells):
+        shown.begin(TaskConfig())
+        shown.at_work(AtWork(3, 48, workers=2, busy=1, run_steps=90_000, again=1, seconds=2.0))
     with display:
-        display.begin(TaskConfig())
-        display.evaluated(3, 48)
         display.refresh()
-    assert "3 of 48 evaluations done by workers" in capsys.readouterr().err
+    words = "3 of 48 evaluations done, 1 of 2 workers busy, 1 begun again, 45,000 run-steps/s"
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert cells.in_words.startswith(f"0 of 16 cells done; {words}; 0:0")
 
 
 @pytest.mark.slow

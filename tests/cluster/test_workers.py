@@ -22,6 +22,7 @@ from processes import Child, await_that
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
+from vecparity.evaluation.callbacks import AtWork, WorkersFollower
 from vecparity.evaluation.job import Outcome
 from vecparity.machine import draws
 from vecparity.sandbox.processes import descendants
@@ -150,6 +151,35 @@ def test_followers_are_told_of_one_group_after_another(workers: LocalWorkers) ->
     )
 
 
+class AtWorks(WorkersFollower):
+    def __init__(self) -> None:
+        self.seen: list[AtWork] = []
+
+    def at_work(self, present: AtWork) -> None:
+        self.seen.append(present)
+
+
+@pytest.mark.slow
+def test_followers_are_told_what_workers_do(workers: LocalWorkers, tmp_path: Path) -> None:
+    jobs = varied(5)
+    for known in (0, 5):
+        watching = AtWorks()
+        with Evaluator(
+            audit="off", executor=workers, followers=[watching], history=tmp_path / "history.sqlite", reuse=True
+        ) as evaluator:
+            outcomes = timeless(list(evaluator.map(jobs)))
+        first, last = watching.seen[0], watching.seen[-1]
+        assert {(present.workers, present.of, present.again) for present in watching.seen} == {(2, 5, 0)}
+        assert [present.done for present in watching.seen] == sorted(present.done for present in watching.seen)
+        if known:
+            assert (first.done, last.done, last.run_steps, last.run_steps_per_second) == (5, 5, 0, None)
+            continue
+        assert (first.done, first.busy, first.run_steps) == (0, 2, 0)
+        assert (last.done, last.busy) == (5, 0)
+        assert last.run_steps == sum(result.steps for outcome in outcomes for result in outcome.results)
+        assert 0 < last.seconds < 600
+
+
 def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[], None]) -> list[Outcome]:
     """Evaluates jobs, and does something meanwhile."""
     acting = threading.Thread(target=act)
@@ -175,7 +205,10 @@ def busiest(pids: Sequence[int]) -> int:
 @pytest.mark.slow
 def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWorkers, tmp_path: Path) -> None:
     jobs = varied(8, LONG)
-    with Evaluator(audit="off", executor=workers, history=tmp_path / "history.sqlite") as evaluator:
+    watching = AtWorks()
+    with Evaluator(
+        audit="off", executor=workers, followers=[watching], history=tmp_path / "history.sqlite"
+    ) as evaluator:
         list(evaluator.map(varied(4)))
         sandboxes = {pid for worker in workers.pids for pid, _ in descendants(worker)}
         killed = list[int]()
@@ -190,6 +223,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWork
         now = {pid for worker in workers.pids for pid, _ in descendants(worker)}
         await_that(lambda: not any(psutil.pid_exists(pid) for pid in sandboxes - now))
     assert timeless(outcomes) == here(jobs)
+    assert watching.seen[-1].again == 1
     with History(tmp_path / "history.sqlite") as history:
         assert len(history.evaluations()) == 12
 
@@ -291,8 +325,8 @@ def test_executors_that_do_not_suit(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"must be a concurrent.futures.Executor, got 2"):
         Evaluator(executor=2)  # type: ignore[arg-type]
     spawning = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
-    with spawning, pytest.raises(UsageError, match="checkpoint is for evaluations of this process"):
-        Evaluator(executor=spawning, checkpoint=tmp_path)
+    with spawning, pytest.raises(UsageError, match="strategy_log is for evaluations of this process"):
+        Evaluator(executor=spawning, strategy_log=tmp_path / "log")
     with Evaluator(executor=spawning) as evaluator, pytest.raises(UsageError, match="the executor must take calls"):
         list(evaluator.map(varied(1)))
 

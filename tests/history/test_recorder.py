@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -370,3 +371,23 @@ def test_a_recalled_evaluation_is_forgotten_once_it_is_recorded(tmp_path: Path) 
         assert "reused evaluation 1" in sentence
         # The same id as that of the recalled one: such as another evaluation may get once it is gone.
         assert recorder.record([recalled], [job]) == ["recorded as 2"]
+
+
+def test_a_command_that_goes_on_recalls_what_it_recorded_and_nothing_else(tmp_path: Path) -> None:
+    with History(tmp_path / "history", create=True) as history:
+        first, second = (
+            evaluate("isolated_cube", seed=seed, history=history, engine="native", **SHORT) for seed in (1, 2)
+        )
+        _, entry = history.entries()
+        recorder = Recorder(history, goes_on=True)
+        recorder.go_on(entry.command)
+        elsewhere = replace(second.provenance, device="another", python="4.0", containment="bwrap")
+        recalled = recorder.recall(second.config, elsewhere)
+        assert recalled is not None
+        assert recalled == second, "whatever machine would evaluate it now"
+        assert recorder.recall(second.config, elsewhere) is None, "a second job like it has not been evaluated"
+        assert recorder.recall(first.config, first.provenance) is None, "another command's"
+        cube = load("isolated_cube")
+        sentences = recorder.record([recalled, first], [(cube, 2), (cube, 1)])
+        assert sentences == ["recorded before as 2", "recorded as 3"], "that another command has it does not count"
+        assert [made.command == entry.command for made in history.entries()] == [False, True, True]

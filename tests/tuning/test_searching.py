@@ -24,6 +24,7 @@ from vecparity.strategy.space import Space
 from vecparity.task.config import CONFIGURATIONS
 from vecparity.tuning.following import SearchFollower
 from vecparity.tuning.results import Trial
+from vecparity.tuning.study import Study, TrialOutcome
 
 pytestmark = pytest.mark.usefixtures("served")
 
@@ -440,3 +441,19 @@ def test_a_winner_that_fails_on_another_configuration_says_so() -> None:
     (winner,) = search(text(config), {"lr": SPACE["lr"]}, trials=2, rescore=1, max_steps=20).winners
     assert [own.config.label for own in winner.evaluations] == ["n32-k8", "n64-k8"]
     assert str(winner.errors["n50-k8"]).endswith("get_optimizer_config raised AssertionError: no")
+
+
+def test_followers_are_told_of_every_trial_that_an_interrupted_search_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, notes = Study.tell, Notes()
+
+    def interrupted(study: Study, number: int, outcome: TrialOutcome) -> Trial:
+        trial = keep(study, number, outcome)
+        signal.raise_signal(signal.SIGINT)  # where nobody but the study knows of it yet
+        return trial
+
+    monkeypatch.setattr(Study, "tell", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(study=tmp_path / "study.db", followers=[notes])
+    assert len(notes.trials) == count_finished(tmp_path / "study.db") == 1

@@ -64,7 +64,7 @@ class Arguments:
         init_device: The device on which init_model draws. cuda reproduces the original's draws on a GPU.
         threads: CPU threads; of each worker, if there are any.
         workers: Evaluate in so many processes of this machine, or on Ray: ray, or ray://HOST:PORT of a cluster. The
-            results are the same. There are no checkpoints.
+            results are the same.
         chunk_runs: The most runs that vmap trains together. Fewer need less memory.
         log: full: every metric line. digest: the last few and the final lines. final: only the final lines. json: a
             line of JSON for each evaluation. By default final on a terminal, full elsewhere.
@@ -76,7 +76,7 @@ class Arguments:
         containment: The sandbox around strategies. auto takes the strongest that the machine has.
         require_containment: Refuse to evaluate with weaker containment.
         checkpoint: The directory for training checkpoints; by default in the output directory, if given, else in the
-            user's cache directory.
+            user's cache directory. Workers keep checkpoints only with this flag, in a directory that all of them see.
         resume: Resume from the checkpoints.
         checkpoint_seconds: The least time between two checkpoints; by default 60.
         sealed: Draw everything from streams under a fresh key, which is kept in the user's data directory.

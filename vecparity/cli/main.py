@@ -6,14 +6,15 @@ Exit statuses are those of `cli.commands.evaluate`.
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
 from cyclopts import App, CycloptsError
 
 from vecparity import _version
-from vecparity.cli import arguments, standard_streams
+from vecparity.cli import arguments, json_lines, standard_streams
 from vecparity.cli.commands import evaluate
-from vecparity.cli.messages import fail, fail_to_print, flush, say, show_warning
+from vecparity.cli.messages import fail, fail_to_print, flush, interrupted, show_warning
 from vecparity.cli.search_path import leave_current_directory
 from vecparity.errors import UsageError
 
@@ -53,6 +54,7 @@ _COMMANDS = {
         "Every client begins sessions of its own. Nothing that clients send runs outside a sandbox. Needs pip install "
         "'vecparity[agent]'."
     ),
+    "schema": "Print the JSON Schema of what a command prints with --json.",
     "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",
     "completion": (
@@ -65,7 +67,10 @@ _COMMANDS = {
 
 app = App(
     name="vecparity",
-    help="A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.",
+    help=(
+        "A workbench for strategies of the optimization-parity benchmark: look, evaluate, compare, remember.\n\n"
+        "With --json every command prints its results and errors as lines of JSON (vecparity schema describes them)."
+    ),
     version=_version.__version__,
     version_flags=["--version"],
     suppress_keyboard_interrupt=False,
@@ -87,9 +92,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         leave_current_directory()
         argv = sys.argv[1:]
     debug = "--debug" in argv
-    words = [argument for argument in argv if argument != "--debug"]
+    words = [argument for argument in argv if argument not in ("--debug", json_lines.FLAG)]
     if words[:1] == ["help"]:
         words = [*words[1:], "--help"]
+    with json_lines.lines(json_lines.FLAG in argv):
+        return _in_lines(words, debug=debug) if json_lines.is_on() else _main(words, debug=debug)
+
+
+def _in_lines(words: list[str], *, debug: bool) -> int:
+    standard_streams.prepare()
+    try:
+        told = json_lines.words_for(words)
+    except UsageError as error:
+        return flush(fail(error))
+    return _main(told, debug=debug)
+
+
+def _main(words: list[str], *, debug: bool) -> int:
     if words[:1] == ["eval"]:
         return evaluate.main([*words[1:], *["--debug"] * debug])
     standard_streams.prepare()
@@ -97,8 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return flush(_run(words))
     except KeyboardInterrupt:
-        say("interrupted")
-        return 130
+        return interrupted("interrupted", 130)
     except Exception as error:
         if debug:
             raise
@@ -107,9 +125,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return flush(fail(error))
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: list[str]) -> int:
     try:
-        status: int | None = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
+        with json_lines.text_as_line(argv) if json_lines.is_on() else nullcontext():
+            status: int | None = app(argv, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         raise UsageError(" ".join(str(error).split())) from error
     return status or 0  # None if help or the version was printed

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
-from vecparity.cli import standard_streams
+from vecparity.cli import json_lines, standard_streams
 from vecparity.errors import MachineError, VecparityError, visible
 
 if TYPE_CHECKING:
@@ -17,18 +17,33 @@ _SIGPIPE = 128 + 13
 
 
 def fail(error: Exception) -> int:
-    """Reports an error in a line, with its notes below, and returns its exit status."""
+    """Reports an error in a line, with its notes below, and as JSON if that is asked for; returns its exit status."""
     if isinstance(error, VecparityError):
-        say(f"error: {error}", getattr(error, "__notes__", []))
-        return error.exit_status
+        words, status = str(error), error.exit_status
+    else:
+        words, status = _in_words(error), MachineError.exit_status
+    notes = getattr(error, "__notes__", [])
+    say(f"error: {words}", notes)
+    if json_lines.is_on():
+        json_lines.write_error(json_lines.kind_of(error), visible(words), status, notes)
+    return status
+
+
+def interrupted(words: str, status: int) -> int:
+    """Reports that a command was interrupted, and returns the exit status."""
+    say(words)
+    if json_lines.is_on():
+        json_lines.write_error("interrupted", visible(words), status)
+    return status
+
+
+def _in_words(error: Exception) -> str:
     # torch's error is compared by name, because torch may not be loaded.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        say("error: out of memory: train fewer runs at a time (--chunk-runs 1)")
-    elif isinstance(error, OSError):
-        say(f"error: {error}")
-    else:
-        say(f"error: unexpected {type(error).__name__}: {error} (--debug shows where)")
-    return MachineError.exit_status
+        return "out of memory: train fewer runs at a time (--chunk-runs 1)"
+    if isinstance(error, OSError):
+        return str(error)
+    return f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
 def fail_to_print(error: OSError) -> int:

@@ -14,6 +14,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from vecparity.cli import json_lines
 from vecparity.cli.fitted_table import Column, FittedTable
 from vecparity.errors import visible
 
@@ -71,8 +72,11 @@ def _print(console: Console, renderables: Sequence[RenderableType]) -> None:
 
 
 def show_json(content: object) -> None:
-    """Prints plain values as JSON, on lines of their own."""
-    sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
+    """Prints plain values as JSON, on lines of their own; with ``--json`` one line, or one for each item of a list."""
+    if json_lines.is_on():
+        json_lines.write(content if isinstance(content, list) else [content])
+    else:
+        sys.stdout.write(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def show_records(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vecparity.cli.messages import say
 from vecparity.errors import UsageError
-from vecparity.evaluation.callbacks import Follower
+from vecparity.evaluation.callbacks import AtWork, Follower
 from vecparity.evaluation.result import Evaluation, RunCurve
 from vecparity.files import make_writable
 from vecparity.strategy.source import Strategy
@@ -27,8 +27,8 @@ Point = tuple[float, float]  # loss and accuracy
 class TensorBoardLog(Follower):
     """Writes each evaluation's curves to a directory of its own, which TensorBoard shows as a run.
 
-    The curves are written at the end for runs that train one after the other and for evaluations taken from the
-    history.
+    The curves are written at the end for runs that train one after the other, for those of workers and for evaluations
+    taken from the history. What workers do has a directory of its own, ``workers``.
 
     A `Follower`. Tags: ``mean/loss`` and ``mean/accuracy``, in which a run that has stopped counts with its last
     window; ``live_runs``; each run's tags, such as ``loss/secret0-order1``; in the end ``test_accuracy``. The first
@@ -57,6 +57,7 @@ class TensorBoardLog(Follower):
         self._directory = directory
         self._jobs = jobs
         self._files: dict[int, EventFile] = {}
+        self._workers: EventFile | None = None
         self._has_failed = False
 
     def __enter__(self) -> "TensorBoardLog":
@@ -66,6 +67,9 @@ class TensorBoardLog(Follower):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._close()
+        if self._workers is not None:
+            with suppress(OSError):
+                self._workers.close()
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""
@@ -93,6 +97,16 @@ class TensorBoardLog(Follower):
                     self._last[index] |= own_points
                     scalars = _each({places[run]: point for run, point in own_points.items()})
                     file.write(closed.step, scalars | _over_all(self._last[index], num_live))
+
+    def at_work(self, present: AtWork) -> None:
+        """See `WorkersFollower`: writes what workers do, by the number of evaluations that are done."""
+        scalars = {"workers/busy": float(present.busy), "workers/begun_again": float(present.again)}
+        if (speed := present.run_steps_per_second) is not None:
+            scalars["workers/run_steps_per_second"] = speed
+        with self._until_a_failure():
+            if self._workers is None:
+                self._workers = self._make_file(self._directory / "workers")
+            self._workers.write(present.done, scalars)
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Follower`."""

@@ -38,10 +38,11 @@ class Batches:
         tasks: The tasks. Those with equal settings come together, and among them those of one source and seed, which
             share networks and training sets.
         num_workers: The number of workers.
+        most_runs: The most runs of a batch of several jobs.
     """
 
-    def __init__(self, tasks: Sequence[Task], num_workers: int) -> None:
-        self._num_workers = num_workers
+    def __init__(self, tasks: Sequence[Task], num_workers: int, most_runs: int = MOST_RUNS) -> None:
+        self._num_workers, self._most_runs = num_workers, most_runs
         self._waiting: dict[TaskConfig, deque[Task]] = {}
         sharing: dict[tuple[str, int], int] = {}
         for task in tasks:
@@ -65,7 +66,7 @@ class Batches:
             self._left_in_round, self._weight_in_round = self._num_workers, fair if is_last else fair * _SHARE
         self._left_in_round -= 1
         count = math.ceil(self._weight_in_round / weights[config] - 1e-6)
-        most = max(1, MOST_RUNS // config.num_runs)
+        most = max(1, self._most_runs // config.num_runs)
         waiting = self._waiting[config]
         batch = [waiting.popleft() for _ in range(min(max(1, count), most, len(waiting)))]
         if not waiting:

@@ -1,23 +1,27 @@
 """Evaluates tasks by workers as `Pipeline.run` does here; what is known, and what is done with outcomes, stays here."""
 
-from collections.abc import Generator, Sequence
+import time
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vecparity.audits.findings import file_unchanged
+from vecparity.cluster.command_directory import CommandDirectory
 from vecparity.cluster.dispatch import Dispatch, Pairs
 from vecparity.cluster.work import options_for_workers, require_sandbox
-from vecparity.errors import UsageError, brief
-from vecparity.evaluation.callbacks import Follower, WorkersFollower
+from vecparity.errors import MachineError, UsageError, brief
+from vecparity.evaluation.callbacks import AtWork, Follower, WorkersFollower
 from vecparity.evaluation.groups import Recall
 from vecparity.evaluation.job import Failure, Outcome, Task, evaluations
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline, Settle, StopRequested
 from vecparity.evaluation.result import Evaluation
+from vecparity.history.recorder import Recorder
 from vecparity.sandbox.limits import num_cpus
 from vecparity.task.config import TaskConfig
 
@@ -36,15 +40,45 @@ class Distribution:
 
     def __init__(self, pipeline: Pipeline, options: Options, executor: Executor) -> None:
         _require_processes(executor)
-        for name in ("checkpoint", "strategy_log"):
-            if getattr(options, name) is not None:
-                raise UsageError(f"{name} is for evaluations of this process: expected none with an executor, got one")
+        if options.strategy_log is not None:
+            raise UsageError("strategy_log is for evaluations of this process: expected none with an executor, got one")
         workers = num_workers(executor)
         threads = 1 if workers is None else max(1, torch.get_num_threads() // workers)
         threads = getattr(executor, "threads", threads)
         self._pipeline, self._executor = pipeline, executor
         self._num_workers = workers or num_cpus()
-        self._options = options_for_workers(options, threads)
+        self._own_options, self._options = options, options_for_workers(options, threads)
+        self._directory: CommandDirectory | None = None
+
+    @contextmanager
+    def begun(self, tasks: Sequence[Task], recorder: Recorder, *, is_whole: bool) -> Iterator[Sequence[Task]]:
+        """See `begun`."""
+        options = self._own_options
+        if options.checkpoint is None:
+            yield tasks
+            return
+        try:
+            directory = CommandDirectory(tasks, options)
+        except (UsageError, MachineError) as error:
+            if not options.checkpoint_if_possible or options.resume:
+                raise
+            warnings.warn(f"no checkpoints are kept: {error}", stacklevel=2)
+            yield tasks
+            return
+        with directory:
+            if directory.is_resumed and not (is_whole or recorder.is_recording):
+                warnings.warn("without a history, evaluations that were finished are made again", stacklevel=2)
+            if options.resume and not directory.is_resumed and is_whole:
+                warnings.warn(
+                    f"no {directory.path.name} in {directory.path.parent}: the evaluations start from the beginning",
+                    stacklevel=2,
+                )
+            recorder.go_on(directory.command)
+            self._directory = directory
+            try:
+                yield directory.tasks
+            finally:
+                self._directory = None
 
     def run(
         self,
@@ -71,27 +105,38 @@ class Distribution:
         """
         groups = _in_whole(tasks, follower) if most_runs is None else _as_they_come(follower)
         next(groups)
-        num_done = 0
-        with closing(self._arrivals(tasks, stop_requested, recall)) as arrivals:
-            for outcomes in arrivals:
+        dispatch = Dispatch(self._executor, self._num_workers, self._options, self._directory)
+        began, num_done, run_steps, are_safe = time.monotonic(), 0, 0, True
+        with closing(self._arrivals(tasks, dispatch, stop_requested, recall)) as arrivals:
+            for outcomes, are_new in arrivals:
                 num_done += len(outcomes)
+                run_steps += sum(_run_steps(outcome) for _, outcome in outcomes) if are_new else 0
                 if isinstance(follower, WorkersFollower):
-                    follower.evaluated(num_done, len(tasks))
+                    passed = time.monotonic() - began
+                    busy, again = dispatch.num_busy, dispatch.num_again
+                    follower.at_work(AtWork(num_done, len(tasks), self._num_workers, busy, run_steps, again, passed))
+                if not outcomes:
+                    continue
                 if fails_fast:
                     for _, outcome in outcomes:
                         if isinstance(outcome, Failure):
                             raise outcome.error
                 for group in groups.send(outcomes):
-                    settle(group)
+                    is_safe = settle(group) and not any(map(_is_the_machines, group))
                     yield group
+                    if is_safe and not fails_fast and self._directory is not None:
+                        self._directory.forget([task for task, _ in group])
+                    are_safe &= is_safe
+        if are_safe and self._directory is not None:
+            self._directory.remove()
 
     def _arrivals(
-        self, tasks: Sequence[Task], stop_requested: StopRequested, recall: Recall
-    ) -> Generator[Pairs, None, None]:
-        """Yields outcomes of tasks with equal settings, in any order."""
+        self, tasks: Sequence[Task], dispatch: Dispatch, stop_requested: StopRequested, recall: Recall
+    ) -> Generator[tuple[Pairs, bool], None, None]:
+        """Yields outcomes of tasks with equal settings, in any order, or none, and whether workers made them."""
         known = self._pipeline.recalled(tasks, recall)
         for own in _by_config([task for task in tasks if task.index in known]).values():
-            yield [(task, known[task.index]) for task in own]
+            yield [(task, known[task.index]) for task in own], False
         missing = []
         for task in tasks:
             if task.index not in known:
@@ -100,11 +145,10 @@ class Distribution:
                         require_sandbox(task.strategy, self._options.containment)
                     missing.append(task)
                 except UsageError as error:
-                    yield [(task, Failure(task.job, error))]
-        dispatch = Dispatch(self._executor, self._num_workers, self._options)
+                    yield [(task, Failure(task.job, error))], False
         with closing(dispatch.run(missing, stop_requested)) as batches:
             for outcomes in batches:
-                yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes]
+                yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes], True
 
 
 Groups = Generator[list[Pairs], Pairs, None]
@@ -159,9 +203,45 @@ def _with_file_checked(task: Task, outcome: Outcome) -> Outcome:
     return checked if isinstance(outcome, Evaluation) else replace(outcome, evaluation=checked)
 
 
+def _run_steps(outcome: Outcome) -> int:
+    evaluation = outcome if isinstance(outcome, Evaluation) else outcome.evaluation
+    return sum(result.steps for result in evaluation.results) if evaluation is not None else 0
+
+
+def _is_the_machines(pair: tuple[Task, Outcome]) -> bool:
+    """Returns True for a failure that may not be one next time."""
+    return isinstance(pair[1], Failure) and isinstance(pair[1].error, MachineError)
+
+
 def runner(pipeline: Pipeline, options: Options, executor: Executor | None) -> Pipeline | Distribution:
     """Returns what evaluates tasks: the pipeline itself, or the processes of an executor; see `Distribution`."""
     return pipeline if executor is None else Distribution(pipeline, options, executor)
+
+
+@contextmanager
+def begun(
+    runner: Pipeline | Distribution, tasks: Sequence[Task], recorder: Recorder, *, is_whole: bool
+) -> Iterator[Sequence[Task]]:
+    """Begins a command, or goes on with it where workers keep checkpoints and the options say ``resume``.
+
+    Args:
+        runner: Evaluates the tasks in the block.
+        tasks: The tasks.
+        recorder: Recalls and records the evaluations. It goes on with the command, too.
+        is_whole: True if all evaluations are done and their checkpoints kept until the end of the block.
+
+    Yields:
+        The tasks to evaluate; sealed ones have the draws with which the command began.
+
+    Raises:
+        UsageError: See `CommandDirectory`.
+        MachineError: See `CommandDirectory`.
+    """
+    if isinstance(runner, Pipeline):
+        yield tasks
+        return
+    with runner.begun(tasks, recorder, is_whole=is_whole) as own:
+        yield own
 
 
 def num_workers(executor: Executor) -> int | None:

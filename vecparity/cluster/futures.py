@@ -10,15 +10,34 @@ class WorkerDiedError(BrokenExecutor):
 
 
 class StoppableFuture(Future[Any]):
-    """A future whose call can be ended while it runs."""
+    """A future whose call can be ended while it runs, or asked to hand back its work."""
 
     def __init__(self) -> None:
         super().__init__()
         self._end: Callable[[], None] = lambda: None
+        self._ask: Callable[[], None] = lambda: None
+        self._look: Callable[[], bool] = lambda: False
 
     def when_stopped(self, end: Callable[[], None]) -> None:
         """Sets the function that ends the running call, after which the future gets an error."""
         self._end = end
+
+    def when_asked(self, ask: Callable[[], None]) -> None:
+        """Sets the function that asks the running call to hand back its work, see `preemption`."""
+        self._ask = ask
+
+    def when_looked_at(self, look: Callable[[], bool]) -> None:
+        """Sets the function that tells whether a signal has stopped the process of the running call."""
+        self._look = look
+
+    def is_frozen(self) -> bool:
+        """Returns True if the call does not go on because a signal has stopped its process."""
+        return self._look()
+
+    def ask_back(self) -> None:
+        """Cancels the call, or asks it to hand back its work if it is running."""
+        if not self.cancel():
+            self._ask()
 
     def stop(self) -> None:
         """Cancels the call, or ends it if it is running."""

@@ -2,6 +2,7 @@
 
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +13,8 @@ from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
+
+import psutil
 
 from vecparity.cluster.futures import StoppableFuture, WorkerDiedError
 from vecparity.errors import UsageError
@@ -25,8 +28,9 @@ class LocalWorkers(Executor):
         with LocalWorkers(2) as workers, Evaluator(executor=workers) as evaluator:
             ...
 
-    A process that dies ends its own call with a `WorkerDiedError`, and another takes its place. The functions that
-    processes call are pickled by their names in modules, and nothing of ``__main__`` is executed in them.
+    A process that dies ends its own call with a `WorkerDiedError`, and another takes its place. One that gets a SIGTERM
+    hands its work back, with a checkpoint if it keeps any, and ends. The functions that processes call are pickled by
+    their names in modules, and nothing of ``__main__`` is executed in them.
 
     Args:
         count: The number of processes.
@@ -100,10 +104,12 @@ class _Worker:
         self._start()
         while (item := self._calls.get()) is not None:
             future, call = item
-            if self.process is None or self.process.poll() is not None:  # it died while it had nothing to do
+            if self.process is None or self.process.poll() is not None:  # it ended while it had nothing to do
                 self._close()
                 self._start()
-            future.when_stopped(partial(self._stop, future))
+            future.when_stopped(partial(self._signal, future, signal.SIGKILL))
+            future.when_asked(partial(self._signal, future, signal.SIGTERM))
+            future.when_looked_at(partial(self._is_frozen, future))
             with self._ending:
                 is_wanted = future.set_running_or_notify_cancel()
                 self._current = future if is_wanted else None
@@ -113,8 +119,9 @@ class _Worker:
 
     def _make(self, future: StoppableFuture, call: bytes) -> None:
         """Has the process make a call; where it dies at it, starts another."""
+        is_last = False
         try:
-            is_result, value = self._exchange(call)
+            is_result, value, is_last = self._exchange(call)
         except (OSError, EOFError):
             is_result, value = False, WorkerDiedError(f"a worker's process {self._close()} before it answered")
             self._start()
@@ -126,15 +133,17 @@ class _Worker:
             future.set_result(value)
         else:
             future.set_exception(value)
+        if is_last:
+            self._close()
 
-    def _exchange(self, call: bytes) -> tuple[bool, Any]:
+    def _exchange(self, call: bytes) -> tuple[bool, Any, bool]:
         if self._pipe is None:
             raise EOFError
         if not self._is_ready:
             self._pipe.recv_bytes()
             self._is_ready = True
         self._pipe.send_bytes(call)
-        answer: tuple[bool, Any] = pickle.loads(self._pipe.recv_bytes())
+        answer: tuple[bool, Any, bool] = pickle.loads(self._pipe.recv_bytes())
         return answer
 
     def _start(self) -> None:
@@ -155,11 +164,18 @@ class _Worker:
             self._pipe.close()
             self._pipe = self.process = None
 
-    def _stop(self, future: StoppableFuture) -> None:
-        """Ends the process if it is still at this call."""
+    def _signal(self, future: StoppableFuture, number: signal.Signals) -> None:
+        """Sends the process a signal if it is still at this call."""
         with self._ending:
             if self._current is future and self.process is not None:
-                self.process.kill()
+                self.process.send_signal(number)
+
+    def _is_frozen(self, future: StoppableFuture) -> bool:
+        """Returns True if the process is still at this call, and was stopped by a signal."""
+        with self._ending, suppress(psutil.Error):
+            if self._current is future and self.process is not None:
+                return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+        return False
 
     def _close(self) -> str:
         """Ends the process, and says how it ended."""

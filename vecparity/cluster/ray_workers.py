@@ -4,7 +4,9 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack, contextmanager
@@ -71,6 +73,7 @@ class RayWorkers(Executor):
         future = StoppableFuture()
         future.set_running_or_notify_cancel()
         future.when_stopped(partial(self._ray.cancel, reference, force=True))
+        future.when_asked(partial(self._ray.cancel, reference))
         self._flying.add(future)
         reference.future().add_done_callback(partial(self._settle, future))
         return future
@@ -121,6 +124,8 @@ def _ray(*, is_local: bool) -> Any:
     if is_local:
         for name, value in _BY_ITSELF.items():
             os.environ.setdefault(name, value)
+    # Otherwise Ray tells of workers that died on standard output, which has metric lines only.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     import ray
 
     if tuple(int(part) for part in ray.__version__.split(".")[:2]) < _OLDEST:
@@ -150,9 +155,24 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
 
 
 @contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Puts this process's handlers of signals back: Ray has SIGTERM end it at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def _started(ray: Any, **options: Any) -> Iterator[None]:
     try:
-        ray.init(log_to_driver=False, logging_level="error", **options)
+        with _signals_kept():
+            ray.init(log_to_driver=False, logging_level="error", **options)
     except Exception as error:  # of many kinds
         ray.shutdown()
         where = options.get("address", "this machine")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal
 
 from vecparity import machine
@@ -23,12 +24,14 @@ class Work:
         tasks: The tasks, without the key of a seal.
         is_shared: Whether the worker's machine may be others', see `require_sandbox`.
         draws: The kind of torch's draws where the tasks come from, see `machine.draws`.
+        checkpoint: The directory for checkpoints of this work, from which it goes on, or None.
     """
 
     options: Options
     tasks: tuple[Task, ...]
     is_shared: bool = False
     draws: str = field(default_factory=machine.draws)
+    checkpoint: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class WorkDone:
 def options_for_workers(options: Options, threads: int) -> Options:
     """Returns the options as workers get them: without a key, and with the containment that a seal demands.
 
+    Directories for checkpoints travel with the work: a worker keeps its sandboxes as long as its options are the same.
+
     Args:
         options: The options.
         threads: The CPU threads of a worker, where the options do not say.
@@ -63,6 +68,9 @@ def options_for_workers(options: Options, threads: int) -> Options:
         seal_key=None,
         draw=None,
         same_draw=False,
+        checkpoint=None,
+        checkpoint_if_possible=False,
+        resume=False,
     )
 
 
@@ -79,13 +87,16 @@ def require_sandbox(strategy: Strategy, level: Level | Literal["auto"]) -> None:
         )
 
 
-def to_work(tasks: Sequence[Task], options: Options, *, is_shared: bool = False) -> Work:
+def to_work(
+    tasks: Sequence[Task], options: Options, *, is_shared: bool = False, checkpoint: Path | None = None
+) -> Work:
     """Returns tasks as they travel: each source once, and sealed seeds written out.
 
     Args:
         tasks: Tasks with equal settings.
         options: The options of workers.
         is_shared: See `Work`.
+        checkpoint: See `Work`.
     """
     sources: dict[Strategy, Strategy] = {}
     travelling = []
@@ -93,7 +104,7 @@ def to_work(tasks: Sequence[Task], options: Options, *, is_shared: bool = False)
         strategy = sources.setdefault(task.strategy, task.strategy)
         job = Job(strategy, task.config, task.seeds.seed)  # the caller's own may hold anything
         travelling.append(replace(_without_key(task), strategy=strategy, job=job))
-    return Work(options, tuple(travelling), is_shared)
+    return Work(options, tuple(travelling), is_shared, checkpoint=checkpoint)
 
 
 def _without_key(task: Task) -> Task:

@@ -5,10 +5,13 @@ import platform
 import threading
 import time
 import warnings
+from collections.abc import Callable
 
 import torch
 
 from vecparity import machine
+from vecparity.cluster import preemption
+from vecparity.cluster.command_directory import require_seen
 from vecparity.cluster.work import Work, WorkDone, require_sandbox
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.callbacks import Followers
@@ -22,9 +25,13 @@ _warm: dict[Options, Pipeline] = {}
 
 
 def evaluate_work(work: Work) -> WorkDone:
-    """Evaluates tasks together; an error becomes the `Failure` of its task, or of all."""
+    """Evaluates tasks together; an error becomes the `Failure` of its task, or of all.
+
+    Raises:
+        InterruptedTrainingError: The work is handed back, see `preemption`.
+    """
     began = time.perf_counter()
-    with _is_working, warnings.catch_warnings(record=True) as caught:
+    with _is_working, preemption.heeded() as stop_requested, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
         if (own := machine.draws()) != work.draws:
             warnings.warn(
@@ -33,19 +40,27 @@ def evaluate_work(work: Work) -> WorkDone:
                 stacklevel=2,
             )
         try:
-            outcomes = _evaluate(work)
+            outcomes = _evaluate(work, stop_requested)
         except (UsageError, MachineError) as error:
             outcomes = [Failure(task.job, error) for task in work.tasks]
     words = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
     return WorkDone(outcomes, time.perf_counter() - began, list(dict.fromkeys(words)))
 
 
-def _evaluate(work: Work) -> list[Outcome]:
+def _evaluate(work: Work, stop_requested: Callable[[], bool]) -> list[Outcome]:
     pipeline = _pipeline(work.options)
+    if work.checkpoint is not None:
+        require_seen(work.checkpoint)
     for task in work.tasks if work.is_shared else ():
         require_sandbox(task.strategy, pipeline.level)
     pipeline.warm_up(work.tasks)
-    groups = pipeline.run(work.tasks, Followers([]))
+    groups = pipeline.run(
+        work.tasks,
+        Followers([]),
+        checkpoint=work.checkpoint,
+        stop_requested=stop_requested,
+        settle=lambda outcomes: False,  # the driver removes checkpoints
+    )
     outcomes = {task.index: outcome for group in groups for task, outcome in group}
     return [outcomes[task.index] for task in work.tasks]
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
+from vecparity.errors import in_number
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
@@ -59,12 +60,49 @@ class Follower(Protocol):
         return
 
 
+@dataclass(frozen=True)
+class AtWork:
+    """Workers at work, on all configurations together.
+
+    Attributes:
+        done: The evaluations that are done, and those that had been done before.
+        of: All evaluations.
+        workers: The number of workers.
+        busy: The number of workers that have a batch.
+        run_steps: The steps of all runs of the evaluations that workers made.
+        again: The batches begun a second time, because their worker died or took too long.
+        seconds: The seconds since the first batch.
+    """
+
+    done: int
+    of: int
+    workers: int
+    busy: int
+    run_steps: int
+    again: int
+    seconds: float
+
+    @property
+    def run_steps_per_second(self) -> float | None:
+        """The speed of all workers together; None before any evaluation is done."""
+        return self.run_steps / self.seconds if self.run_steps and self.seconds else None
+
+    def __str__(self) -> str:
+        words = [f"{self.done:,} of {self.of:,} evaluations done"]
+        words.append(f"{self.busy:,} of {in_number(self.workers, 'worker')} busy")
+        if self.again:
+            words.append(f"{self.again:,} begun again")
+        if self.run_steps_per_second is not None:
+            words.append(f"{self.run_steps_per_second:,.0f} run-steps/s")
+        return ", ".join(words)
+
+
 @runtime_checkable
 class WorkersFollower(Follower, Protocol):
     """Receives the progress of workers, too, which is that of all configurations together."""
 
-    def evaluated(self, done: int, of: int) -> None:
-        """Called when so many evaluations are done, of so many."""
+    def at_work(self, present: AtWork) -> None:
+        """Called before the first evaluation, and whenever some are done."""
         return
 
 
@@ -99,8 +137,8 @@ class Followers:
         for follower in self._followers:
             follower.finish(evaluations)
 
-    def evaluated(self, done: int, of: int) -> None:
+    def at_work(self, present: AtWork) -> None:
         """See `WorkersFollower`."""
         for follower in self._followers:
             if isinstance(follower, WorkersFollower):
-                follower.evaluated(done, of)
+                follower.at_work(present)

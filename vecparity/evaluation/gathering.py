@@ -2,8 +2,13 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from vecparity.audits.finding import AuditFinding
+from vecparity.audits.findings import file_unchanged
+from vecparity.evaluation.groups import Planned
+from vecparity.evaluation.preparation import Prepared
 from vecparity.evaluation.result import (
     ByFeature,
     DatasetSummary,
@@ -19,6 +24,27 @@ from vecparity.task.dataset import Dataset
 from vecparity.task.dataset_stats import density, pattern_counts
 from vecparity.training.loop import Trained
 from vecparity.training.runs import Run
+
+
+def gather_member(
+    planned: Planned, index: int, prepared: Prepared, trained: Sequence[Trained], seconds: float
+) -> Evaluation:
+    """Builds one evaluation of a group.
+
+    Args:
+        planned: The group's plan.
+        index: The evaluation's position among those prepared.
+        prepared: The group's runs and audits.
+        trained: The results of the runs.
+        seconds: The wall time.
+    """
+    member, audit = prepared.members[index], prepared.audits[index]
+    ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == member.position]
+    findings = audit.findings(prepared.runs, trained, planned.config) if audit else []
+    if audit and member.task.strategy.origin == "file":
+        findings.append(file_unchanged(member.task.strategy.sha256, Path(member.task.strategy.path)))
+    stamp = replace(planned.stamps[member.position], wall_seconds=seconds)
+    return gather(planned.config, member.task.seeds.secrets(planned.config), ended, findings, stamp)
 
 
 def gather(

@@ -54,7 +54,8 @@ class Options:
         audit: ``report`` adds the findings of audits; ``strict`` withholds the score if an audit fails. The default is
             a report for strategies that are not bundled if the seeds are public.
         checkpoint: Directory for checkpoints of the training (a path, or its text); other evaluations may use the same
-            directory. The checkpoints are removed when the evaluation is done. The `reference` engine keeps none.
+            directory. The checkpoints are removed when the evaluation is done. The `reference` engine keeps none. With
+            an executor, all its processes must see the directory.
         checkpoint_if_possible: Whether the evaluation may do without checkpoints, if their directory cannot be written
             or another process keeps those of the same evaluation; nothing is written before one is due.
         checkpoint_seconds: Minimum time between two checkpoints in seconds; 0 for as many as possible.

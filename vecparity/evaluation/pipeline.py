@@ -11,11 +11,10 @@ from types import TracebackType
 
 import torch
 
-from vecparity.audits.findings import file_unchanged
 from vecparity.errors import InterruptedTrainingError, MachineError
 from vecparity.evaluation import groups
 from vecparity.evaluation.callbacks import Asked, Follower
-from vecparity.evaluation.gathering import gather
+from vecparity.evaluation.gathering import gather_member
 from vecparity.evaluation.groups import Planned, Recall
 from vecparity.evaluation.job import Failure, Outcome, Task
 from vecparity.evaluation.look_ahead import LookAhead, Resources
@@ -33,7 +32,7 @@ from vecparity.training import reference
 from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_devices, make_engine
-from vecparity.training.loop import OnWindow, Trained, WindowClosed, train
+from vecparity.training.loop import OnWindow, WindowClosed, train
 
 StopRequested = Callable[[], bool]
 Settle = Callable[[list[tuple[Task, Outcome]]], bool]
@@ -124,6 +123,7 @@ class Pipeline:
         *,
         most_runs: int | None = None,
         fails_fast: bool = False,
+        checkpoint: Path | None = None,
         stop_requested: StopRequested = lambda: False,
         recall: Recall = lambda config, provenance: None,
         settle: Settle = lambda outcomes: True,
@@ -136,6 +136,7 @@ class Pipeline:
                 that needs no training.
             most_runs: Maximum number of runs that train together, of several tasks; None for no maximum.
             fails_fast: Whether to raise the first error of a task instead of yielding it.
+            checkpoint: Directory for checkpoints, instead of the options', from which the tasks go on.
             stop_requested: Polled at intervals; returns whether to keep a checkpoint and stop.
             recall: Called with the settings and the provenance, without its wall time, of every evaluation; returns the
                 evaluation if it is already known, else None.
@@ -150,7 +151,10 @@ class Pipeline:
         Raises:
             InterruptedTrainingError: A stop was requested.
         """
-        plans = LookAhead(self._resources, tasks, most_runs, recall, fails_fast=fails_fast)
+        resources = self._resources
+        if checkpoint is not None:
+            resources = replace(resources, options=replace(resources.options, checkpoint=checkpoint, resume=True))
+        plans = LookAhead(resources, tasks, most_runs, recall, fails_fast=fails_fast)
         with ExitStack() as stack:
             plans.open(stack)
             began, are_safe = time.perf_counter(), True
@@ -233,7 +237,7 @@ class Pipeline:
                 )
         seconds = time.perf_counter() - began
         return {
-            member.position: _gather(planned, index, prepared, trained, seconds)
+            member.position: gather_member(planned, index, prepared, trained, seconds)
             for index, member in enumerate(prepared.members)
         }
 
@@ -273,16 +277,6 @@ def _threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _gather(planned: Planned, index: int, prepared: Prepared, trained: Sequence[Trained], seconds: float) -> Evaluation:
-    member, audit = prepared.members[index], prepared.audits[index]
-    ended = [(run, end) for run, end in zip(prepared.runs, trained, strict=True) if run.evaluation == member.position]
-    findings = audit.findings(prepared.runs, trained, planned.config) if audit else []
-    if audit and member.task.strategy.origin == "file":
-        findings.append(file_unchanged(member.task.strategy.sha256, Path(member.task.strategy.path)))
-    stamp = replace(planned.stamps[member.position], wall_seconds=seconds)
-    return gather(planned.config, member.task.seeds.secrets(planned.config), ended, findings, stamp)
 
 
 def _without_audits(on_window: OnWindow, num_own: int) -> OnWindow:

@@ -15,7 +15,7 @@ from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Member, Prepared
 from vecparity.task.config import TaskConfig
-from vecparity.task.seeds import SealedSeeds, key_digest
+from vecparity.task.seeds import SealedSeeds
 from vecparity.training.checkpoints.checkpoint import Checkpoints
 from vecparity.training.checkpoints.snapshot_coherence import Training, require
 from vecparity.training.engines.names import EngineName, version_of
@@ -170,8 +170,9 @@ def _identity(
         "strategies": [member.task.strategy.sha256 for member in members],
         "params": [member.task.parameters.values for member in members],
         "seeds": [member.task.seeds.seed for member in members],
-        "seal": None if options.seal_key is None else key_digest(options.seal_key),
-        "draw": "own" if options.has_own_draws else options.draw,
+        "seal": members[0].task.seeds.seal,
+        # Where the key is not, seeds are written out, and each job trains by itself under its draw.
+        "draw": "own" if options.has_own_draws else members[0].task.seeds.draw,
         "audits": [member.task.audit for member in members],
         **asdict(config),
         "init_device": options.init_device,

@@ -9,6 +9,8 @@ from vecparity.task.config import TaskConfig
 
 # Fields that do not decide results: names, times, and the containment.
 _BESIDES = ("strategy", "protocol", "containment", "wall_seconds", "origin")
+# Fields of a job itself.
+_OF_JOB = ("strategy_sha256", "params", "seed", "seal", "draw", "audit", "dtype", "init_device")
 
 
 def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
@@ -21,3 +23,9 @@ def fingerprint(config: TaskConfig, provenance: Provenance) -> str:
         if decides[name] == former:  # earlier versions recorded none: their digests stay what they are
             del decides[name]
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def job_digest(config: TaskConfig, provenance: Provenance) -> str:
+    """Digests the job of an evaluation, whatever machine made it: the jobs of a command are told apart by it."""
+    job = {name: getattr(provenance, name) for name in _OF_JOB} | asdict(config)
+    return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()

@@ -10,8 +10,8 @@ from uuid import uuid4
 from vecparity.errors import MachineError, UsageError
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.result import Evaluation, Provenance
-from vecparity.history.fingerprint import fingerprint
-from vecparity.history.records import Entry
+from vecparity.history.fingerprint import fingerprint, job_digest
+from vecparity.history.records import Entry, Recorded
 from vecparity.history.store import History
 from vecparity.sandbox.levels import LEVELS
 from vecparity.strategy.source import Strategy
@@ -24,7 +24,8 @@ class Recorder:
     Args:
         history: The history, or None to record nothing.
         reuse: Whether to recall recorded evaluations.
-        goes_on: Whether the command resumes from checkpoints; it then does not record an evaluation a second time.
+        goes_on: Whether the command resumes from checkpoints; it then does not record an evaluation a second time. Of
+            a command that is known by its id, `go_on` knows more.
     """
 
     def __init__(self, history: History | None, *, reuse: bool = False, goes_on: bool = False) -> None:
@@ -33,14 +34,37 @@ class Recorder:
         self._goes_on = goes_on
         self._command = uuid4().hex
         self._entries: dict[int, Entry] = {}
+        self._earlier: dict[str, list[Recorded]] = {}
+
+    @property
+    def is_recording(self) -> bool:
+        """True if there is a history."""
+        return self._history is not None
+
+    def go_on(self, command: str) -> None:
+        """Goes on with a command: recalls its own evaluations, each once, and records the others as its own.
+
+        Args:
+            command: The command's id, whether it has recorded anything or not.
+        """
+        self._command = command
+        self._goes_on = False  # by what was recorded before, whatever command that was
+        for recorded in self._history.of_command(command) if self._history is not None else ():
+            if recorded.entry.has_curves and not recorded.entry.is_imported:
+                digest = job_digest(recorded.evaluation.config, recorded.evaluation.provenance)
+                self._earlier.setdefault(digest, []).append(recorded)
 
     def recall(self, config: TaskConfig, provenance: Provenance) -> Evaluation | None:
         """Returns the newest whole record with the same fingerprint and equal or stronger containment, or None.
+
+        A command that goes on recalls what it recorded before, wherever that was evaluated.
 
         Args:
             config: The settings.
             provenance: The provenance that a new evaluation would have, except for the time.
         """
+        if self._earlier and (own := self._earlier.get(job_digest(config, provenance))):
+            return self._recalled(own.pop(0), provenance)
         if not self._reuse or self._history is None:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
@@ -50,12 +74,15 @@ class Recorder:
             if recorded.entry.is_imported:  # whoever made the file may have made up the results
                 continue
             if LEVELS.index(earlier.containment) <= LEVELS.index(provenance.containment):
-                # The same source may have another name in this command.
-                named = replace(earlier, strategy=provenance.strategy)
-                evaluation = replace(recorded.evaluation, provenance=named)
-                self._entries[id(evaluation)] = recorded.entry
-                return evaluation
+                return self._recalled(recorded, provenance)
         return None
+
+    def _recalled(self, recorded: Recorded, provenance: Provenance) -> Evaluation:
+        # The same source may have another name in this command.
+        named = replace(recorded.evaluation.provenance, strategy=provenance.strategy)
+        evaluation = replace(recorded.evaluation, provenance=named)
+        self._entries[id(evaluation)] = recorded.entry
+        return evaluation
 
     def record(
         self, evaluations: Sequence[Evaluation], jobs: Sequence[tuple[Strategy, int]], note: str | None = None
@@ -81,7 +108,10 @@ class Recorder:
         sentences = []
         for evaluation, (strategy, _) in zip(evaluations, jobs, strict=True):
             # Removed: a later evaluation may have the same id once this one is gone.
-            if entry := self._entries.pop(id(evaluation), None):
+            entry = self._entries.pop(id(evaluation), None)
+            if entry and entry.command == self._command:
+                sentences.append(f"recorded before as {entry.id}")
+            elif entry:
                 reused.append(entry.id)
                 whose = f"{entry.label} of {entry.strategy} with seed {entry.seed}"
                 sentences.append(f"{whose}: reused evaluation {entry.id}, recorded {entry.recorded_at}")

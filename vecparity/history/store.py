@@ -267,6 +267,14 @@ class History:
                 )
             yield found
 
+    def of_command(self, command: str) -> Iterator[Recorded]:
+        """Yields the evaluations that a command recorded, oldest first, each read when it is asked for.
+
+        Raises:
+            MachineError: An evaluation is damaged.
+        """
+        return self._select("command = ? ORDER BY id", command)
+
     def check(self) -> int:
         """Reads everything that is recorded, and returns the number of evaluations.
 

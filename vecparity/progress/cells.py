@@ -33,7 +33,9 @@ class CellProgress(EnsembleProgress):
     def in_words(self) -> str:
         """The line: cells done, the ensemble in progress, and the time."""
         words = f"{self._num_done:,} of {self._num_cells:,} cells done"
-        if self.config is not None and self._num_done < self._num_cells:
+        if self.by_workers:
+            words += f"; {self.by_workers}"
+        elif self.config is not None and self._num_done < self._num_cells:
             words += f"; {self.config.label}, width {self.config.hidden_width}: {visible(self.stage)}"
         elapsed = self._clock() - self._began
         words += f"; {duration(elapsed)}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from vecparity.evaluation.callbacks import Asked, Follower
+from vecparity.evaluation.callbacks import Asked, AtWork, Follower
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed
@@ -17,6 +17,7 @@ class EnsembleProgress(Follower):
         num_runs: The number of its runs, or 0 if they are not made yet or have ended.
         share: The share of the most steps that its runs have made.
         stage: What it is doing, in words.
+        by_workers: Words for what workers are doing, if there are any: they tell of no single ensemble.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class EnsembleProgress(Follower):
         self.num_runs = 0
         self.share = 0.0
         self.stage = "waiting"
+        self.by_workers = ""
 
     def changed(self) -> None:
         """Called whenever there is something else to show."""
@@ -51,6 +53,11 @@ class EnsembleProgress(Follower):
         self.share = closed.step / self.config.max_steps
         num_live = sum(run < self.num_runs for run in closed.live)
         self.stage = f"step {closed.step:,} of {self.config.max_steps:,}, {num_live:,} of {self.num_runs:,} runs live"
+        self.changed()
+
+    def at_work(self, present: AtWork) -> None:
+        """See `WorkersFollower`."""
+        self.by_workers = str(present)
         self.changed()
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:

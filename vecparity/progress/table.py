@@ -10,7 +10,7 @@ from rich.progress import Progress, ProgressColumn, Task
 from rich.table import Column, Table
 from rich.text import Text
 
-from vecparity.evaluation.callbacks import Asked
+from vecparity.evaluation.callbacks import Asked, AtWork
 from vecparity.evaluation.result import Evaluation
 from vecparity.task.config import TaskConfig
 from vecparity.training.progress import WindowClosed, count_good_windows
@@ -96,9 +96,9 @@ class ProgressTable(Progress):
         run_steps = sum(config.num_runs * earliest_stop(config) for config in waiting) * share
         return left + float(run_steps / (run_steps_per_second(self.current) or 1.0))
 
-    def evaluated(self, done: int, of: int) -> None:
+    def at_work(self, present: AtWork) -> None:
         """See `WorkersFollower`."""
-        self.by_workers = f"{done:,} of {of:,} evaluations done by workers"
+        self.by_workers = str(present)
 
     def begin(self, config: TaskConfig) -> None:
         """See `Follower`."""

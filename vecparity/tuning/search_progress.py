@@ -67,7 +67,7 @@ class SearchProgress(EnsembleProgress, SearchFollower):
 
     @property
     def _present(self) -> str:
-        return f"{self.config.label}: {self.stage}" if self.config is not None else ""
+        return self.by_workers or (f"{self.config.label}: {self.stage}" if self.config is not None else "")
 
     def __rich__(self) -> RenderableType:
         """Draws the best trials as a table, and says what is trained."""

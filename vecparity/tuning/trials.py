@@ -16,6 +16,7 @@ from vecparity.tuning.objective import objective, pairs
 from vecparity.tuning.racing import is_lost, stages
 from vecparity.tuning.results import Trial
 from vecparity.tuning.study import Study, TrialOutcome
+from vecparity.tuning.undisturbed import undisturbed
 
 # As many trials without a score, and none with one, say that the strategy fails and not its values.
 _ENOUGH_FAILURES = 10
@@ -103,7 +104,8 @@ class Loop:
 
     def _tell(self, numbers: Sequence[int], outcome: TrialOutcome) -> None:
         for number in numbers:
-            self._report(self.study.tell(number, outcome))
+            with undisturbed():  # whoever says what is kept after an interruption has heard of all of it
+                self._report(self.study.tell(number, outcome))
 
     def _report(self, trial: Trial) -> None:
         for follower in search_followers(self.followers):

@@ -1,4 +1,4 @@
-"""Work that no interruption may break off: writing to a study."""
+"""Work that no interruption may break off: writing to a study, and saying what was written."""
 
 import signal
 import threading

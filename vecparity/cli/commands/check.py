@@ -1,18 +1,17 @@
 """``vecparity check``: loads a strategy, calls it and shows its answers. Nothing is trained."""
 
-import re
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict
 from threading import Timer
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from vecparity.cli.arguments import Switch, Whole
 from vecparity.cli.messages import fail, say
 from vecparity.cli.output import show_json
-from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError, quoted
+from vecparity.errors import UsageError, VecparityError, quoted
 from vecparity.sandbox import levels
 from vecparity.sandbox.levels import Containment, Level
 from vecparity.sandbox.limits import CheckLimits, Limits
@@ -47,7 +46,7 @@ def check(
         protocol: full: 10 secrets x 10 orderings, 100 000 steps. published: 5 x 3, 30 000 steps.
         seed: The top-level seed.
         secrets: Number of secrets whose training sets to examine.
-        json: Print JSON, for an error too.
+        json: Print a line of JSON, for an error too.
         containment: The sandbox around the strategy. auto takes the strongest that the machine has.
         require_containment: Refuse weaker containment.
         limits: Limits of each worker that runs the strategy.
@@ -55,14 +54,12 @@ def check(
     Returns:
         The exit status that an evaluation of the strategy would have, as far as that is known without training.
     """
-    path = None
     try:
         if all_configs and config is not None:
             raise UsageError(f"--all-configs cannot be combined with --config: got --config {config}")
         labels = list(CONFIGURATIONS) if all_configs else [config or "n32-k8"]
         configs = [task_config(label, protocol=protocol) for label in labels]
         loaded = load(strategy)
-        path = loaded.path
         level = levels.choose(containment, require_containment)
         with ExitStack() as stack:
             if "torch" not in sys.modules:  # torch takes a second to load, the fork server another to start
@@ -74,8 +71,6 @@ def check(
 
             checks = check_all(loaded, configs, seed, secrets, level, limits)
     except VecparityError as error:
-        if json:
-            show_json(_refusal(error, path))
         return fail(error)
     if json:
         show_json({"ok": True, "exit_status": 0, "configurations": [asdict(check_) for check_ in checks]})
@@ -90,17 +85,3 @@ def check(
 
 def _waiting(limits: Limits) -> str:
     return f"still waiting for the strategy, which may take {limits.strategy_seconds:g} s a call (--strategy-seconds)"
-
-
-def _refusal(error: VecparityError, path: str | None) -> dict[str, Any]:
-    """Returns an error as plain values, with the strategy's file and line if the error is about the strategy."""
-    file = path if isinstance(error, InvalidStrategyError | StrategyFailedError) else None
-    place = re.search(rf"{re.escape(file)}:(\d+): ", str(error)) if file else None
-    return {
-        "ok": False,
-        "exit_status": error.exit_status,
-        "error": str(error),
-        "file": file,
-        "line": int(place[1]) if place else None,
-        "notes": getattr(error, "__notes__", []),
-    }

@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from vecparity.audits.mode import audit_mode
-from vecparity.cli import standard_streams
+from vecparity.cli import json_lines, standard_streams
 from vecparity.cli.arguments import Arguments, parse
 from vecparity.cli.interruption import Interruption
-from vecparity.cli.messages import fail, flush, passing, say, show_warning
+from vecparity.cli.messages import fail, flush, interrupted, passing, show_warning
 from vecparity.cluster.choose import require_workers
 from vecparity.errors import UsageError
 from vecparity.sandbox import levels
@@ -43,8 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return flush(_run(*parsed))
     except KeyboardInterrupt:
-        say("interrupted: results that were not printed yet are lost")
-        return 130
+        return interrupted("interrupted: results that were not printed yet are lost", 130)
     except Exception as error:
         if parsed[0].debug:
             raise
@@ -53,11 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Arguments, overrides: dict[str, Any], limits: Limits) -> int:
     if arguments.list_strategies:
-        print("\n".join(bundled()))
+        if json_lines.is_on():
+            json_lines.write([{"strategies": list(bundled())}])
+        else:
+            print("\n".join(bundled()))
         return 0
     if arguments.threads is not None and arguments.threads < 1:
         raise UsageError(f"threads must be at least 1, got {arguments.threads}")
-    _require_workers(arguments)
+    require_workers(arguments.workers)
     plan = _plan(arguments, overrides)
     if len(set(arguments.seed)) < len(arguments.seed):
         raise UsageError(f"expected each seed once, got {' '.join(map(str, arguments.seed))}")
@@ -99,15 +101,6 @@ def _num_servers(strategies: Sequence[Strategy], arguments: Arguments) -> int:
     """Returns the number of fork servers needed: one, and another for repeated calls if any strategy is audited."""
     modes = [audit_mode(strategy, arguments.audit, is_sealed=_is_sealed(arguments)) for strategy in strategies]
     return 1 + any(mode != "off" for mode in modes)
-
-
-def _require_workers(arguments: Arguments) -> None:
-    """Checks the workers, and that nothing is asked for that they do not have."""
-    require_workers(arguments.workers)
-    flags = {"--checkpoint": arguments.checkpoint, "--resume": arguments.resume}
-    for flag, value in flags.items():
-        if value and arguments.workers is not None:
-            raise UsageError(f"--workers cannot be combined with {flag}: workers keep no checkpoints")
 
 
 def _is_sealed(arguments: Arguments) -> bool:

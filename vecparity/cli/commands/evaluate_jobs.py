@@ -16,7 +16,7 @@ from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
 from vecparity.cli.metric_log import MetricLog
 from vecparity.cli.tensorboard import TensorBoardLog
 from vecparity.cluster.choose import opened_workers
-from vecparity.cluster.distribution import runner
+from vecparity.cluster.distribution import begun, runner
 from vecparity.errors import MachineError, UsageError, visible
 from vecparity.evaluation import serialization
 from vecparity.evaluation.callbacks import Follower, Followers
@@ -90,14 +90,18 @@ def run(
         display = stack.enter_context(Display(arguments.progress, configs, _title(jobs)))
         protocol = protocol_name(arguments.protocol, smoke=arguments.smoke)
         metric_log = MetricLog(jobs, protocol, _log_mode(arguments), display.write)
-        follower = Followers([_Training(interruption), display, metric_log, *boards])
+        training = [_Training(interruption)] if arguments.workers is None else []
+        follower = Followers([*training, display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
         workers = stack.enter_context(opened_workers(arguments.workers, arguments.threads))
-        groups = runner(pipeline, options, workers).run(
-            tasks, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
+        evaluates = runner(pipeline, options, workers)
+        own = stack.enter_context(begun(evaluates, tasks, records, is_whole=True))
+        groups = evaluates.run(
+            own, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
         )
         stack.enter_context(closing(groups))
+        interruption.can_be_kept = workers is not None and options.checkpoint is not None
         for (label, config), outcomes in zip(plan, groups, strict=False):
             evaluated = evaluations(outcomes)
             for job, evaluation in enumerate(evaluated):
@@ -106,6 +110,7 @@ def run(
             status = max(status, _record(records, evaluated, jobs, arguments.note))
         if status != MachineError.exit_status:
             next(groups, None)  # all results are written: removes the checkpoints
+        interruption.can_be_kept = False
     display.show(tables.results(rows, "vecparity history --wide shows all"), always=len(jobs) > 1)
     return status or display.status
 

@@ -15,6 +15,7 @@ Page = Literal[
     "search",
     "sweeps",
     "workers",
+    "slurm",
     "python",
     "trust",
     "threats",

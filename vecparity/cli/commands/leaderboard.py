@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
+from vecparity.cli import json_lines
 from vecparity.cli.arguments import Seeds, Switch
 from vecparity.cli.output import Column, Format, show, show_json, show_records
 from vecparity.errors import UsageError
@@ -113,6 +114,9 @@ def _league(
 def _show(standings: Sequence["Standing"], league: "League", of_strangers: str, format_: Format, wide: bool) -> None:
     if format_ == "json":
         places = [asdict(standing) | {"seeds": standing.seeds} for standing in standings]
+        if json_lines.is_on():
+            json_lines.write(asdict(league) | place for place in places)
+            return
         show_json(asdict(league) | {"standings": places})
         return
     records = [asdict(league) | _record(standing) for standing in standings]

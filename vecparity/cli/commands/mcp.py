@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
+from vecparity.cli import json_lines
 from vecparity.cli.arguments import Whole
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import say
@@ -61,6 +62,8 @@ def mcp(
         raise UsageError("mcp needs the SDK of the Model Context Protocol: pip install 'vecparity[agent]'")
     if transport == "http":
         _require_place(host, port, allow_host)
+    elif json_lines.is_on():
+        raise UsageError("mcp speaks its own protocol on standard output: expected no --json")
     if arguments.containment == "auto" and arguments.require_containment is None:
         arguments = replace(arguments, require_containment="landlock")
     levels.choose(arguments.containment, arguments.require_containment)

@@ -8,7 +8,7 @@ from typing import Any
 from vecparity.cli.commands.search_output import show_search
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.keys import keep_key, require_place_of_keys
-from vecparity.cli.messages import fail, say, warn, warn_of_failed_audits
+from vecparity.cli.messages import fail, interrupted, say, warn, warn_of_failed_audits
 from vecparity.cli.places import require_places
 from vecparity.cli.search_arguments import SearchArguments
 from vecparity.cli.search_display import SearchDisplay
@@ -146,8 +146,7 @@ def _stopped(error: KeyboardInterrupt | MachineError, display: SearchDisplay, ar
             words += f"; the best: accuracy {best.accuracy:.6f}, {best.mean_steps:,.0f} steps, with "
             words += " ".join(param_words(best.params))
     kept = f"they are kept in {arguments.study}: the same command goes on" if arguments.study else ""
-    say(f"{words}; {kept}" if kept else f"{words} (--study FILE keeps trials)")
-    return status
+    return interrupted(f"{words}; {kept}" if kept else f"{words} (--study FILE keeps trials)", status)
 
 
 def _show_and_write(found: Search, arguments: SearchArguments) -> int:
@@ -178,8 +177,7 @@ def _report_failures(found: Search) -> int:
         for evaluation in winner.evaluations:
             warn_of_failed_audits(evaluation)
     if not found.ranked:
-        say("error: no trial has a score")
-        return StrategyFailedError.exit_status
+        return fail(StrategyFailedError("no trial has a score"))
     status = 0
     for winner in found.winners[:1]:
         for label, error in winner.errors.items():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from vecparity.cli.arguments import Integer, Overrides, Switch, Whole, given
-from vecparity.cli.messages import fail, say
+from vecparity.cli.messages import fail, interrupted, say
 from vecparity.cli.output import Column, Format, cell, show_records
 from vecparity.cli.places import require_places
 from vecparity.cluster.choose import opened_workers, require_workers
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # Different errors that are shown; the tables and files have all of them.
 _MOST_ERRORS = 5
-_INTERRUPTED = 130
+_RESUMABLE, _INTERRUPTED = 75, 130
 
 
 def sweep(
@@ -114,7 +114,7 @@ def sweep(
         "reuse": reuse,
     }
     swept, is_whole = _evaluate(plan, options, workers)
-    status = 0 if is_whole else _INTERRUPTED
+    status = 0 if is_whole else _RESUMABLE if history else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
         status = status or _report_failures(swept)
@@ -122,7 +122,7 @@ def sweep(
     if not is_whole:
         missing = f"{len(plan.jobs) - len(swept.cells):,} of {len(plan.jobs):,} cells are missing"
         remedy = "the same command with --reuse" if history else "with --history FILE, --reuse"
-        say(f"interrupted: {missing} ({remedy} goes on)")
+        interrupted(f"interrupted: {missing} ({remedy} goes on)", status)
     return status
 
 

@@ -1,0 +1,74 @@
+"""Evaluates jobs by Ray's workers with checkpoints: one worker is killed, then the evaluator is stopped; prints JSON.
+
+on_ray_with_checkpoints.py DIRECTORY
+"""
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kept import await_steps, kept_steps
+from on_ray import JOBS, timeless
+from processes import await_that
+
+from vecparity import Evaluation, Evaluator
+from vecparity.cluster.ray_workers import RayWorkers
+from vecparity.errors import InterruptedTrainingError
+
+JOBS = JOBS[:2]
+
+
+def kill_and_see(directory: Path, found: dict[str, Any]) -> None:
+    """Kills the worker of a job in its training, and sees the next one go on: it does not write the runs anew."""
+    await_steps(directory, 250)
+    job = max(kept_steps(directory))
+    (lock,), (runs,) = job.glob("*.lock"), job.glob("*.runs.json")
+    os.kill(int(lock.read_text()), signal.SIGKILL)
+    before, file = kept_steps(job)[job], runs.stat().st_ino
+    await_that(lambda: kept_steps(job).get(job, 0) > before)
+    found["is_resumed"] = runs.stat().st_ino == file
+
+
+def while_evaluating(evaluator: Evaluator, act: Callable[[], None]) -> list[Evaluation]:
+    acting = threading.Thread(target=act)
+    acting.start()
+    outcomes = list(map(timeless, evaluator.map(JOBS)))
+    acting.join()
+    return outcomes
+
+
+def main() -> None:
+    """Prints what came of it."""
+    killed, stopped = Path(sys.argv[1], "killed"), Path(sys.argv[1], "stopped")
+    found: dict[str, Any] = {}
+    made = []
+    with RayWorkers() as workers:
+        with Evaluator(audit="off", executor=workers, checkpoint=killed, checkpoint_seconds=0) as evaluator:
+            made.append(while_evaluating(evaluator, lambda: kill_and_see(killed, found)))
+        with Evaluator(audit="off", executor=workers, checkpoint=stopped, checkpoint_seconds=1000) as evaluator:
+
+            def stop() -> None:
+                await_that(lambda: len(list(stopped.rglob("*.runs.json"))) == 2)
+                evaluator.stop()
+
+            try:
+                while_evaluating(evaluator, stop)
+            except InterruptedTrainingError as error:
+                found["status"] = error.exit_status
+        found["handed_back_at"] = list(kept_steps(stopped).values())
+        with Evaluator(audit="off", executor=workers, checkpoint=stopped, resume=True) as evaluator:
+            made.append(list(map(timeless, evaluator.map(JOBS))))
+    with Evaluator(audit="off") as evaluator:
+        here = list(map(timeless, evaluator.map(JOBS)))
+    found["are_same"] = [outcomes == here for outcomes in made]
+    found["left"] = [path.name for path in Path(sys.argv[1]).iterdir()]
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Workers with checkpoints: whatever is killed goes on where it was, bitwise, and nothing is left or counted twice."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import SHORT, STRATEGIES, RunEval
+from kept import await_steps, kept_steps
+from processes import Child, await_that
+
+from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
+from vecparity.evaluation.job import Outcome
+from vecparity.sandbox.processes import descendants
+
+# Some seconds of training.
+LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_width=256, early_stop_acc=2.0)
+KEY = bytes(range(50, 82))
+KEPT: dict[str, Any] = {"checkpoint_seconds": 0, "audit": "off"}
+MOST_SECONDS = 120
+
+
+def timeless(outcomes: Sequence[Outcome]) -> list[Evaluation]:
+    evaluations = [outcome for outcome in outcomes if isinstance(outcome, Evaluation)]
+    assert len(evaluations) == len(outcomes), outcomes
+    return [replace(made, provenance=replace(made.provenance, wall_seconds=0.0)) for made in evaluations]
+
+
+def here(jobs: Sequence[Job], **options: Any) -> list[Evaluation]:
+    with Evaluator(**{"audit": "off"} | options) as evaluator:
+        return timeless(list(evaluator.map(jobs)))
+
+
+def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[], None]) -> list[Outcome]:
+    """Evaluates jobs, and does something meanwhile."""
+    acting = threading.Thread(target=act)
+    acting.start()
+    outcomes = list(evaluator.map(jobs))
+    acting.join()
+    return outcomes
+
+
+def end_one(workers: LocalWorkers, number: signal.Signals) -> None:
+    """Sends the first process a signal, and waits for its end."""
+    pid = workers.pids[0]
+    os.kill(pid, number)
+    await_that(lambda: pid not in workers.pids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "workers", "times"), [(signal.SIGKILL, 2, 1), (signal.SIGTERM, 1, 3)])
+def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
+    tmp_path: Path, number: signal.Signals, workers: int, times: int
+) -> None:
+    calls, directory, config = tmp_path / "calls", tmp_path / "kept", replace(LONG, max_steps=3000 * times)
+    jobs = [Job(STRATEGIES / "counting.py", config, seed, {"calls": str(calls)}) for seed in range(workers)]
+    seen = list[int]()
+    options: dict[str, Any] = {"containment": "limits", "checkpoint": directory, **KEPT}
+    with LocalWorkers(workers) as executor, Evaluator(executor=executor, **options) as evaluator:
+
+        def end_some() -> None:
+            for _ in range(times):
+                await_steps(directory, max(seen, default=0) + 1, workers)
+                end_one(executor, number)
+                seen.append(max(kept_steps(directory).values()))
+
+        outcomes = while_evaluating(evaluator, jobs, end_some)
+    assert 0 < seen[-1] < config.max_steps
+    assert len(seen) == times, "as often as none is tried again, had the workers died"
+    assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets * workers, "no training set was made again"
+    assert not directory.exists()
+    assert timeless(outcomes) == here(jobs, containment="limits")
+
+
+FLAGS = (
+    "--num-hidden-secrets 2 --num-orderings 2 --max-steps 3000 --log-interval 500 --hidden-width 256 "
+    "--test-set-size 100 --early-stop-acc 2 --audit off --log final --threads 1 --containment limits"
+)
+
+
+def contents(directory: Path) -> dict[str, Any]:
+    """Returns the JSON files of a directory without times."""
+    found = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json")}
+    for content in found.values():
+        del content["provenance"]["wall_seconds"]
+    return found
+
+
+def history_of(file: Path) -> list[Evaluation]:
+    """Returns the evaluations of the one command in a history, by their seeds."""
+    with History(file) as history:
+        assert len({entry.command for entry in history.entries()}) <= 1
+        recorded = timeless([record.evaluation for record in history.evaluations()])
+    return sorted(recorded, key=lambda evaluation: evaluation.provenance.seed)
+
+
+def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child], object]) -> tuple[int, str]:
+    """Sends a driver a signal; returns its exit status and standard error once none of its processes is left."""
+    with Child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait(process)
+        every = [pid for pid, _ in descendants(process.pid)]
+        process.send_signal(number)
+        _, said = process.communicate(timeout=MOST_SECONDS)
+    assert every
+    await_that(lambda: not any(map(psutil.pid_exists, every)))
+    return process.returncode, said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, number: signal.Signals) -> None:
+    calls, kept, history = (tmp_path / name for name in ("calls", "kept", "history.sqlite"))
+    strategy = f"{STRATEGIES / 'counting.py'} --param calls={calls} --seed 1 2 3 4 {FLAGS}"
+    words = f"{strategy} --workers 2 --checkpoint {kept} --checkpoint-seconds 0 --output-dir {tmp_path}"
+    words += f" --history {history}"
+    command = [sys.executable, "-m", "vecparity", "eval", *words.split()]
+    status, said = ended(command, number, lambda process: await_steps(kept, 1, 3))
+    if number != signal.SIGKILL:
+        assert status == 75
+        assert re.search(rf"interrupted: resume with --checkpoint {kept} --resume$", said, re.MULTILINE)
+    before = kept_steps(kept)
+    assert len(before) >= 3
+    assert min(before.values()) < LONG.max_steps
+
+    status, lines, _ = run_eval(f"{words} --resume")
+    assert status == 0
+    assert not kept.exists()
+    made = history_of(history)
+    assert [evaluation.provenance.seed for evaluation in made] == [1, 2, 3, 4]
+    asked = Counter(int(line) // 10_000 for line in calls.read_text().splitlines())
+    assert {asked[int(place.name) + 1] for place in before} == {2}, "those with checkpoints make no training sets again"
+    whole = tmp_path / "whole"
+    assert run_eval(f"{strategy} --output-dir {whole} --no-history")[:2] == (0, lines)
+    assert contents(tmp_path) == contents(whole)
+
+
+DRIVER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from vecparity import Evaluator, Job, LocalWorkers, TaskConfig
+config = replace(TaskConfig(), num_hidden_secrets=2, num_orderings=2, max_steps=3000, log_interval=500,
+    hidden_width=256, test_set_size=100, early_stop_acc=2.0)
+directory, resume = sys.argv[1:]
+key = bytes(range(50, 82))
+jobs = [Job("default_4096", config, seed) for seed in range(4)]
+with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit="off", history=f"{directory}/history",
+        checkpoint=f"{directory}/kept", checkpoint_seconds=0, resume=resume == "resume") as evaluator:
+    for outcome in evaluator.map(jobs):
+        print(outcome.provenance.seed, flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("can_seal")
+def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
+    command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
+
+    def is_in_the_middle() -> bool:
+        return any(0 < step < LONG.max_steps for step in kept_steps(kept).values())
+
+    def wait(process: Child) -> None:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        await_that(is_in_the_middle)
+
+    ended([*command, "afresh"], signal.SIGKILL, wait)
+    before = history_of(history)
+    assert before
+    assert is_in_the_middle()
+    (content,) = kept.rglob("command.json")
+    draws = json.loads(content.read_text())["draws"]
+    for path in (path for path in kept.rglob("*") if path.is_file()):
+        assert not any(shape in path.read_bytes() for shape in (KEY, KEY.hex().encode()))
+
+    done = subprocess.run([*command, "resume"], capture_output=True, text=True, check=True, timeout=MOST_SECONDS)
+    assert done.stdout.split() == ["0", "1", "2", "3"]
+    assert not kept.exists()
+    made = history_of(history)
+    assert [evaluation for evaluation in made if evaluation in before] == before
+    assert [evaluation.provenance.draw for evaluation in made] == draws
+    assert len(set(draws)) == 4
+    for evaluation in made:
+        job = Job("default_4096", evaluation.config, evaluation.provenance.seed)
+        assert [evaluation] == here([job], seal_key=KEY, draw=evaluation.provenance.draw)
+
+
+@pytest.mark.slow
+def test_the_only_worker_is_not_waited_for_where_it_is_stopped(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    job = Job(STRATEGIES / "counting.py", LONG, params={"calls": str(calls)})
+    options: dict[str, Any] = {"containment": "limits", "checkpoint": tmp_path / "kept", **KEPT}
+    with LocalWorkers(1) as workers, Evaluator(executor=workers, **options) as evaluator:
+
+        def stop() -> None:
+            await_steps(tmp_path, 1)
+            os.kill(workers.pids[0], signal.SIGSTOP)
+
+        outcomes = while_evaluating(evaluator, [job], stop)
+    assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets, "it went on from its checkpoint"
+    assert timeless(outcomes) == here([job], containment="limits")
