@@ -19,7 +19,7 @@ ORDER = (
     *("_version", "errors", "files", "machine"),
     *("task", "strategy", "sandbox", "kernels", "training", "audits", "evaluation", "progress"),
     *("history", "analysis", "report", "inspection"),
-    *("cluster", "evaluator", "tuning", "api", "__init__", "cli", "eval", "__main__"),
+    *("cluster", "evaluator", "tuning", "api", "__init__", "agent", "cli", "eval", "__main__"),
 )
 TOP = {"__init__", "__main__", "_version", "api", "errors", "eval", "evaluator", "files", "machine"}
 AUTHORS = ("strategies", "strategy.starter")

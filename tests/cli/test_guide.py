@@ -146,6 +146,10 @@ def test_the_command_lists_the_pages_and_prints_one(
     assert all(len(line) <= 80 for line in rendered.splitlines())
 
 
+def test_the_page_for_agents_costs_them_little() -> None:
+    assert len(guide.read("agents")) < 1_500
+
+
 def test_a_page_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["guide", "trsut"]) == 2
     assert "trsut" in capsys.readouterr().err

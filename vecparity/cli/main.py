@@ -42,6 +42,18 @@ _COMMANDS = {
     "leaderboard": "Rank strategies: the recorded ones, or those in files.",
     "history": "List recorded evaluations; tag, remove, export and import them.",
     "show": "Print one recorded evaluation.",
+    "play": (
+        "Edit, test and submit a strategy by hand, as the benchmark has an agent do it.\n\n"
+        "The file's block is edited by line numbers or in $EDITOR; a session has three tests and one submission, which "
+        "is scored on secrets of its own. Commands are read from standard input: help lists them."
+    ),
+    "mcp": (
+        "Serve sessions to agents: the loop of play as tools of the Model Context Protocol.\n\n"
+        "    vecparity mcp\n\n"
+        "    vecparity mcp --transport http --port 8000\n\n"
+        "Every client begins sessions of its own. Nothing that clients send runs outside a sandbox. Needs pip install "
+        "'vecparity[agent]'."
+    ),
     "schema": "Print the JSON Schema of what a command prints with --json.",
     "guide": "Show a page of the guide, or list its pages.",
     "doctor": "Say what this machine can run, how fast, and what is missing.",

@@ -9,6 +9,7 @@ _DIRECTORY = Path(__file__).parents[2] / "guide"
 Page = Literal[
     "tutorial",
     "strategies",
+    "agents",
     "command",
     "history",
     "search",
