@@ -139,7 +139,22 @@ def test_a_dead_workers_lock_does_not_block_the_next(tmp_path: Path) -> None:
             dead._lock.acquire()  # were it alive: before every checkpoint
         dead.close()
         assert following._lock.is_held()
+    again = replace(options, resume=True)
+    with CommandDirectory(tasks(again, 1), again) as directory:  # its driver was killed, and it is about to be
+        third = Checkpoints(directory.place(directory.tasks[0]), "t", {})
+        assert third._lock.is_held() and not following._lock.is_held()
+        third.close()
         following.close()
+
+
+def test_workers_of_an_earlier_beginning_write_elsewhere(tmp_path: Path) -> None:
+    options = Options(checkpoint=tmp_path)
+    with CommandDirectory(tasks(options, 1), options) as first:
+        first.forget([])
+    with pytest.warns(UserWarning, match="replace the checkpoints"):
+        second = CommandDirectory(tasks(options, 1), options)
+    with second:
+        assert second.place(second.tasks[0]) != first.place(first.tasks[0])
 
 
 def test_a_worker_that_does_not_see_the_directory_says_so(tmp_path: Path) -> None:

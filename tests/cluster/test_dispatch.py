@@ -50,6 +50,7 @@ def outcome_after(times: int) -> Any:
     return outcome
 
 
+@pytest.mark.slow
 def test_what_is_handed_back_is_tried_again_and_not_endlessly() -> None:
     assert not isinstance(outcome_after(49), Failure)
     failure = outcome_after(50)
@@ -83,6 +84,7 @@ class Slow(Executor):
         return future
 
 
+@pytest.mark.slow
 def test_a_second_worker_leaves_the_checkpoints_to_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "_OVERDUE_SECONDS", 0.0)
     options = Options(checkpoint=tmp_path)

@@ -189,13 +189,21 @@ def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[]
     return outcomes
 
 
+def cpu_seconds(pid: int) -> float:
+    """Returns the CPU time of a process; 0 of one that is gone, as where another was faster at its call."""
+    try:
+        return float(sum(psutil.Process(pid).cpu_times()[:2]))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 def busiest(pids: Sequence[int]) -> int:
     """Waits until processes have trained for a while, and returns the busiest one."""
-    before = {pid: sum(psutil.Process(pid).cpu_times()[:2]) for pid in pids}
+    before = {pid: cpu_seconds(pid) for pid in pids}
     spent: dict[int, float] = {}
 
     def is_training() -> bool:
-        spent.update({pid: sum(psutil.Process(pid).cpu_times()[:2]) - before[pid] for pid in pids})
+        spent.update({pid: cpu_seconds(pid) - before[pid] for pid in pids})
         return max(spent.values()) > 1.0
 
     await_that(is_training)

@@ -97,8 +97,8 @@ class CommandDirectory:
         return self._is_needed or any(path.is_dir() for path in self.path.glob("*"))
 
     def place(self, task: Task) -> Path:
-        """Returns the directory for the checkpoints of a task."""
-        return self.path / f"{task.index:06d}"
+        """Returns the directory for the checkpoints of a task, which workers of another beginning do not have."""
+        return self.path / f"{self.command[:8]}-{task.index:06d}"
 
     def unlock(self, task: Task) -> None:
         """Lets another worker go on from a task's checkpoint, where the lock of a dead one may still be held.
@@ -147,6 +147,8 @@ class CommandDirectory:
         self.tasks = [
             _with_draw(task, draw, options.seal_key) for task, draw in zip(tasks, beginning.draws, strict=True)
         ]
+        for task in self.tasks if self.is_resumed else []:
+            self.unlock(task)  # workers of a command that was killed may take a while to end
 
     def _read(self, count: int) -> _Beginning:
         path = self.path / _FILE
