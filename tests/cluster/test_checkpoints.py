@@ -50,17 +50,16 @@ def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[]
     return outcomes
 
 
-def end_one(workers: LocalWorkers, number: signal.Signals) -> None:
-    """Sends the first process a signal, and waits for its end."""
-    pid = workers.pids[0]
+def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
+    """Sends the process at some place a signal, and waits for its end."""
+    pid = workers.pids[place]
     os.kill(pid, number)
     await_that(lambda: pid not in workers.pids)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("workers", "numbers"),
-    [(2, [signal.SIGKILL, signal.SIGSTOP]), (1, [signal.SIGTERM, signal.SIGTERM, signal.SIGTERM])],
+    ("workers", "numbers"), [(2, [signal.SIGKILL, signal.SIGSTOP]), (1, [signal.SIGTERM] * 3)], ids=["two", "one"]
 )
 def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
     tmp_path: Path, workers: int, numbers: Sequence[signal.Signals]
@@ -76,7 +75,7 @@ def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
         def end_some() -> None:
             for number in numbers:
                 await_steps(directory, max(seen, default=0) + 1, 1 if seen else workers)
-                end_one(executor, number)
+                end_one(executor, len(seen) % workers, number)
                 seen.append(max(kept_steps(directory).values()))
 
         outcomes = while_evaluating(evaluator, jobs, end_some)
