@@ -50,33 +50,37 @@ def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[]
     return outcomes
 
 
-def end_one(workers: LocalWorkers, number: signal.Signals) -> None:
-    """Sends the first process a signal, and waits for its end."""
-    pid = workers.pids[0]
+def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
+    """Sends the process at some place a signal, and waits for its end."""
+    pid = workers.pids[place]
     os.kill(pid, number)
     await_that(lambda: pid not in workers.pids)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "workers", "times"), [(signal.SIGKILL, 2, 1), (signal.SIGTERM, 1, 3)])
+@pytest.mark.parametrize(
+    ("workers", "numbers"), [(2, [signal.SIGKILL, signal.SIGSTOP]), (1, [signal.SIGTERM] * 3)], ids=["two", "one"]
+)
 def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
-    tmp_path: Path, number: signal.Signals, workers: int, times: int
+    tmp_path: Path, workers: int, numbers: Sequence[signal.Signals]
 ) -> None:
-    calls, directory, config = tmp_path / "calls", tmp_path / "kept", replace(LONG, max_steps=3000 * times)
+    """A worker that is stopped is ended; three that are preempted are not three that died."""
+    calls, directory = tmp_path / "calls", tmp_path / "kept"
+    config = replace(LONG, max_steps=3000 * len(numbers))
     jobs = [Job(STRATEGIES / "counting.py", config, seed, {"calls": str(calls)}) for seed in range(workers)]
     seen = list[int]()
     options: dict[str, Any] = {"containment": "limits", "checkpoint": directory, **KEPT}
     with LocalWorkers(workers) as executor, Evaluator(executor=executor, **options) as evaluator:
 
         def end_some() -> None:
-            for _ in range(times):
-                await_steps(directory, max(seen, default=0) + 1, workers)
-                end_one(executor, number)
+            for number in numbers:
+                await_steps(directory, max(seen, default=0) + 1, 1 if seen else workers)
+                end_one(executor, len(seen) % workers, number)
                 seen.append(max(kept_steps(directory).values()))
 
         outcomes = while_evaluating(evaluator, jobs, end_some)
-    assert 0 < seen[-1] < config.max_steps
-    assert len(seen) == times, "as often as none is tried again, had the workers died"
+    assert 0 < seen[0] < config.max_steps
+    assert len(seen) == len(numbers)
     assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets * workers, "no training set was made again"
     assert not directory.exists()
     assert timeless(outcomes) == here(jobs, containment="limits")
@@ -117,17 +121,16 @@ def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path) -> None:
     calls, kept, history = (tmp_path / name for name in ("calls", "kept", "history.sqlite"))
     strategy = f"{STRATEGIES / 'counting.py'} --param calls={calls} --seed 1 2 3 4 {FLAGS}"
     words = f"{strategy} --workers 2 --checkpoint {kept} --checkpoint-seconds 0 --output-dir {tmp_path}"
     words += f" --history {history}"
     command = [sys.executable, "-m", "vecparity", "eval", *words.split()]
-    status, said = ended(command, number, lambda process: await_steps(kept, 1, 3))
-    if number != signal.SIGKILL:
-        assert status == 75
-        assert re.search(rf"interrupted: resume with --checkpoint {kept} --resume$", said, re.MULTILINE)
+    status, said = ended(command, signal.SIGINT, lambda process: await_steps(kept, 1, 2))
+    assert status == 75
+    assert re.search(rf"interrupted: resume with --checkpoint {kept} --resume$", said, re.MULTILINE)
+    ended([*command, "--resume"], signal.SIGKILL, lambda process: await_steps(kept, 1, 3))
     before = kept_steps(kept)
     assert len(before) >= 3
     assert min(before.values()) < LONG.max_steps
@@ -135,8 +138,7 @@ def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, number: 
     status, lines, _ = run_eval(f"{words} --resume")
     assert status == 0
     assert not kept.exists()
-    made = history_of(history)
-    assert [evaluation.provenance.seed for evaluation in made] == [1, 2, 3, 4]
+    assert [evaluation.provenance.seed for evaluation in history_of(history)] == [1, 2, 3, 4]
     asked = Counter(int(line) // 10_000 for line in calls.read_text().splitlines())
     assert {asked[int(place.name[-6:]) + 1] for place in before} == {2}, "those with checkpoints ask for nothing again"
     whole = tmp_path / "whole"
@@ -193,19 +195,3 @@ def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(t
     for evaluation in made:
         job = Job("default_4096", evaluation.config, evaluation.provenance.seed)
         assert [evaluation] == here([job], seal_key=KEY, draw=evaluation.provenance.draw)
-
-
-@pytest.mark.slow
-def test_the_only_worker_is_not_waited_for_where_it_is_stopped(tmp_path: Path) -> None:
-    calls = tmp_path / "calls"
-    job = Job(STRATEGIES / "counting.py", LONG, params={"calls": str(calls)})
-    options: dict[str, Any] = {"containment": "limits", "checkpoint": tmp_path / "kept", **KEPT}
-    with LocalWorkers(1) as workers, Evaluator(executor=workers, **options) as evaluator:
-
-        def stop() -> None:
-            await_steps(tmp_path, 1)
-            os.kill(workers.pids[0], signal.SIGSTOP)
-
-        outcomes = while_evaluating(evaluator, [job], stop)
-    assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets, "it went on from its checkpoint"
-    assert timeless(outcomes) == here([job], containment="limits")
