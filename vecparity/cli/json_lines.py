@@ -17,6 +17,8 @@ _WORDS = {
     **dict.fromkeys(("check", "show", "doctor"), (FLAG,)),
     "schema": (),
 }
+# Commands that go on until whoever speaks with them ends them.
+_CONVERSATIONS = ("play", "mcp")
 # Commands of `history` that change it.
 _CHANGES = ("rm", "tag", "export", "import", "--check", "--migrate", "--prune-curves")
 # What begins the errors about a strategy's source.
@@ -45,9 +47,11 @@ def words_for(words: list[str]) -> list[str]:
     """Returns a command line without ``--json`` as the command itself takes it.
 
     Raises:
-        UsageError: Another format is asked for.
+        UsageError: Another format is asked for, or the command is a conversation.
     """
     name = words[0] if words else ""
+    if name in _CONVERSATIONS:
+        raise UsageError(f"{FLAG} is for commands that end with results: got it with {name}")
     own = _WORDS[name] if prints_json(words) else ()
     if own and own[0] in words and own[0] != FLAG:
         raise UsageError(f"{FLAG} cannot be combined with {own[0]}: got both")
