@@ -48,9 +48,13 @@ def main() -> None:
     found: dict[str, Any] = {}
     made = []
     with RayWorkers() as workers:
-        with Evaluator(audit="off", executor=workers, checkpoint=killed, checkpoint_seconds=0) as evaluator:
+        with Evaluator(
+            audit="off", device="cpu", executor=workers, checkpoint=killed, checkpoint_seconds=0
+        ) as evaluator:
             made.append(while_evaluating(evaluator, lambda: kill_and_see(killed, found)))
-        with Evaluator(audit="off", executor=workers, checkpoint=stopped, checkpoint_seconds=1000) as evaluator:
+        with Evaluator(
+            audit="off", device="cpu", executor=workers, checkpoint=stopped, checkpoint_seconds=1000
+        ) as evaluator:
 
             def stop() -> None:
                 await_that(lambda: len(list(stopped.rglob("*.runs.json"))) == 2)
@@ -61,9 +65,9 @@ def main() -> None:
             except InterruptedTrainingError as error:
                 found["status"] = error.exit_status
         found["handed_back_at"] = list(kept_steps(stopped).values())
-        with Evaluator(audit="off", executor=workers, checkpoint=stopped, resume=True) as evaluator:
+        with Evaluator(audit="off", device="cpu", executor=workers, checkpoint=stopped, resume=True) as evaluator:
             made.append(list(map(timeless, evaluator.map(JOBS))))
-    with Evaluator(audit="off") as evaluator:
+    with Evaluator(audit="off", device="cpu") as evaluator:
         here = list(map(timeless, evaluator.map(JOBS)))
     found["are_same"] = [outcomes == here for outcomes in made]
     found["left"] = [path.name for path in Path(sys.argv[1]).iterdir()]
