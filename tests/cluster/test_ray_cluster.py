@@ -26,7 +26,7 @@ from vecparity.sandbox import levels
 from vecparity.sandbox.levels import Level
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.alone,  # Ray's ports for clients are the same for all of its instances on a machine
     pytest.mark.skipif(find_spec("ray") is None, reason="needs pip install 'vecparity[cluster]'"),
 ]
 HERE = Path(__file__).parent
