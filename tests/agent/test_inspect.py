@@ -15,7 +15,7 @@ from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import get_model
 from inspect_ai.scorer import Score
 from processes import await_that
-from published_run import Player, require_results, second_attempt, text
+from published_run import Player, first_attempt, require_chance, require_results, second_attempt, text
 from sessions import HANGING, needs_seal
 from transcripts import Script, Transcript
 
@@ -75,6 +75,15 @@ def test_the_published_agents_run(tmp_path: Path) -> None:
     assert log.results is not None
     metrics = {name for own in log.results.scores for name in own.metrics}
     assert metrics == {"mean", "stderr"} and {own.name for own in log.results.scores} == set(value)
+
+
+@pytest.mark.slow
+def test_the_published_agents_first_attempt(tmp_path: Path) -> None:
+    answers: list[str] = []
+    _, value, player = played(lambda player: answers.append(first_attempt(player)), tmp_path, smoke=True)
+    require_chance(answers[0])
+    assert (value["accuracy"], value["tests"]) == (0.0, 1), "it was not submitted"
+    assert [verb for verb, _ in player.answers] == ["view", "edit", "test"]
 
 
 @pytest.mark.slow
