@@ -16,6 +16,8 @@ from conftest import SHORT, STRATEGIES
 from processes import Child, await_that
 
 from vecparity import Job, TaskConfig
+from vecparity.cluster import ray_instance
+from vecparity.cluster.choose import opened_workers
 from vecparity.cluster.work import options_for_workers, to_work
 from vecparity.cluster.worker import close, evaluate_work
 from vecparity.errors import UsageError
@@ -137,6 +139,20 @@ def test_nothing_remains_of_a_driver_that_is_killed(surroundings: dict[str, str]
 
 def ray_directories(place: Path) -> list[Path]:
     return list(place.glob("vecparity-ray-*"))
+
+
+@needs_ray
+@pytest.mark.parametrize("place", ["10.0.0.1:8265", None])
+def test_a_command_says_where_the_dashboard_is(place: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = SimpleNamespace(
+        remote=lambda **options: lambda function: function,
+        cluster_resources=dict,
+        nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2}}],
+    )
+    monkeypatch.setattr(ray_instance, "connected", lambda address: nullcontext((ray, place)))
+    said = list[str]()
+    with opened_workers("10.0.0.1:6379", device="cpu", tell=said.append):
+        assert said == ([] if place is None else [f"Ray's dashboard: http://{place}"])
 
 
 @pytest.mark.parametrize("level", ["limits", "none"])

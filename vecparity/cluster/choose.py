@@ -1,7 +1,7 @@
 """The workers that a command line names."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,11 @@ def require_workers(text: str | None) -> None:
 
 @contextmanager
 def opened_workers(
-    text: str | None, threads: int | None = None, engine: EngineName = "auto", device: DeviceName = "auto"
+    text: str | None,
+    threads: int | None = None,
+    engine: EngineName = "auto",
+    device: DeviceName = "auto",
+    tell: Callable[[str], None] = lambda words: None,
 ) -> "Iterator[Executor | None]":
     """Opens the workers that a text names, and ends them; None for evaluations in this process.
 
@@ -43,6 +47,7 @@ def opened_workers(
         threads: CPU threads of each worker.
         engine: The engine.
         device: The device. Where it is a GPU, each worker on Ray has one.
+        tell: Receives where the cluster's dashboard is, if it has one.
 
     Raises:
         UsageError: See `require_workers`; the device does not exist here.
@@ -61,6 +66,8 @@ def opened_workers(
     else:
         gpus = int(devices_of(engine, device)[0].type == "cuda")
         workers = RayWorkers(None if text == "ray" else text, threads or 1, gpus)
+        if workers.dashboard is not None:
+            tell(f"Ray's dashboard: http://{workers.dashboard}")
     with workers:
         yield workers
 

@@ -52,8 +52,8 @@ def is_connected() -> bool:
 
 
 @contextmanager
-def own() -> Iterator[Any]:
-    """Starts Ray for this process and those that it starts; yields the module, and ends Ray.
+def own() -> Iterator[tuple[Any, None]]:
+    """Starts Ray for this process and those that it starts; yields the module and no dashboard, and ends Ray.
 
     Raises:
         UsageError: It is not installed, or too old.
@@ -67,29 +67,29 @@ def own() -> Iterator[Any]:
             ray_directory() as directory,
             _started(ray, include_dashboard=False, object_store_memory=_STORE_BYTES, _temp_dir=directory),
         ):
-            yield ray
+            yield ray, None
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator[Any]:
+def connected(address: str | None) -> Iterator[tuple[Any, str | None]]:
     """Connects this process to a cluster, with the token that the environment or the user's file has.
 
     Args:
         address: Its address; does not matter if the process is connected already.
 
     Yields:
-        The module.
+        The module, and the host and port of the cluster's dashboard, if it is known to have one.
 
     Raises:
         UsageError: Ray is not installed, or too old.
         MachineError: There is no such cluster, or it wants another token.
     """
     if is_connected():
-        yield sys.modules["ray"]
+        yield sys.modules["ray"], None
         return
     ray = _loaded()
-    with _started(ray, address=address):
-        yield ray
+    with _started(ray, address=address) as dashboard:
+        yield ray, dashboard
 
 
 def _loaded() -> Any:
@@ -138,17 +138,17 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
-def _started(ray: Any, **options: Any) -> Iterator[None]:
+def _started(ray: Any, **options: Any) -> Iterator[str | None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(_silenced())
             stack.callback(ray.shutdown)
             with _signals_kept():
-                ray.init(log_to_driver=False, logging_level="error", **options)
+                context = ray.init(log_to_driver=False, logging_level="error", **options)
         except Exception as error:  # of many kinds
             where = options.get("address", "this machine")
             raise MachineError(f"Ray on {where} cannot be used: {describe(error)}") from error
-        yield
+        yield context.dashboard_url or None
 
 
 @contextmanager

@@ -36,6 +36,7 @@ class RayWorkers(Executor):
         threads: CPUs of each task.
         gpus: GPUs of each task.
         is_shared: True: others' machines are no place for strategies without a sandbox.
+        dashboard: Host and port of the cluster's dashboard, if it is known to have one.
         warnings: Warnings that were given about machines.
 
     Raises:
@@ -53,7 +54,8 @@ class RayWorkers(Executor):
         self._flying: set[StoppableFuture] = set()
         with ExitStack() as stack:
             is_own = address is None and not ray_instance.is_connected()
-            self._ray = stack.enter_context(ray_instance.own() if is_own else ray_instance.connected(address))
+            begun = ray_instance.own() if is_own else ray_instance.connected(address)
+            self._ray, self.dashboard = stack.enter_context(begun)
             self._call = self._ray.remote(max_retries=0, num_cpus=threads, num_gpus=gpus)(_call)
             self.num_workers = self._count()
             self._are_alike = is_own  # its machine is this one

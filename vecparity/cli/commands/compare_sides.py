@@ -154,7 +154,7 @@ def _evaluate(
     with (
         follow(configs) as follower,
         Pipeline(options) as pipeline,
-        opened_workers(workers, options.threads, options.engine, options.device) as executor,
+        opened_workers(workers, options.threads, options.engine, options.device, say) as executor,
         closing(
             runner(pipeline, options, executor).run(tasks, follower, fails_fast=True, recall=recorder.recall)
         ) as groups,

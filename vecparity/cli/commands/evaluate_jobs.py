@@ -95,7 +95,7 @@ def run(
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
         workers = stack.enter_context(
-            opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device)
+            opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device, say)
         )
         evaluates = runner(pipeline, options, workers)
         own = stack.enter_context(begun(evaluates, tasks, records, is_whole=True))

@@ -65,11 +65,14 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     }
     title = f"{strategy.name}, {arguments.config}, protocol {arguments.protocol}, seed {arguments.seed}"
     display = SearchDisplay(arguments.progress, title)
+    trained = arguments.threads, arguments.engine, arguments.device
     with Interruption(), opened(arguments.history, enabled=not arguments.no_history, warn=warn) as history:
         try:
             with (
                 display,
-                opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device) as executor,
+                opened_workers(
+                    arguments.workers, arguments.threads, arguments.engine, arguments.device, say
+                ) as executor,
             ):
                 found = search(
                     strategy,

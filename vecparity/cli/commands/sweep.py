@@ -139,7 +139,7 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any], workers: str | None
         with (
             Interruption(),
             CellDisplay(len(plan.jobs)) as display,
-            opened_workers(workers, options["threads"], options["engine"], options["device"]) as executor,
+            opened_workers(workers, options["threads"], options["engine"], options["device"], say) as executor,
             Evaluator(followers=[display], executor=executor, **options) as evaluator,
         ):
             for place, done in evaluate_cells(plan, evaluator):
