@@ -70,9 +70,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
         try:
             with (
                 display,
-                opened_workers(
-                    arguments.workers, arguments.threads, arguments.engine, arguments.device, say
-                ) as executor,
+                opened_workers(arguments.workers, *trained, say) as executor,
             ):
                 found = search(
                     strategy,
