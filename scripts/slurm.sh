@@ -23,8 +23,9 @@ host=${VECPARITY_HEAD_HOST:-$(hostname -I | cut -d ' ' -f 1)}
 export address="$host:$((20000 + SLURM_JOB_ID % 20000))"
 # Ray's files and sockets, on each machine's own disk. Sockets' paths are limited to 107 bytes, of which Ray needs most.
 place=${TMPDIR:-/tmp}
-[ "${#place}" -le 20 ] || place=/tmp
-export RAY_TMPDIR="$place/vecparity-$SLURM_JOB_ID"
+[ "${#place}" -le 15 ] || place=/tmp
+export RAY_TMPDIR="$place/vecparity-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}"
+mkdir -p "$RAY_TMPDIR"
 export output="$PWD/vecparity-$SLURM_JOB_ID.out"
 
 # Who has no token, drawn for this job alone, can submit nothing to its cluster.
@@ -33,14 +34,18 @@ export RAY_AUTH_TOKEN RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
 # The others end so many seconds after the first machine, instead of 60.
 export RAY_gcs_rpc_server_reconnect_timeout_s=10
 
-trap 'srun --overlap --ntasks-per-node=1 rm -rf "$RAY_TMPDIR" || true' EXIT
+tidy() {
+    srun --overlap --ntasks-per-node=1 rm -rf "$RAY_TMPDIR" || true
+}
+trap tidy EXIT
 # The command keeps what it can; Ray ends when it has ended.
 trap '[ ! -s "$RAY_TMPDIR/driver" ] || kill -TERM "$(cat "$RAY_TMPDIR/driver")" || true' TERM
 
 # `ray symmetric-run` starts a Ray node on every machine, has the first one run the command, and ends all of them. Its own
 # exit status is not always the command's.
-srun --overlap --ntasks-per-node=1 --kill-on-bad-exit=0 ray symmetric-run \
-    --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}" \
+cpus=${SLURM_CPUS_PER_TASK:-$SLURM_CPUS_ON_NODE}
+srun --overlap --ntasks-per-node=1 --cpus-per-task="$cpus" --kill-on-bad-exit=0 ray symmetric-run \
+    --address "$address" --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "$cpus" \
     --object-store-memory 200000000 -- bash -c '
         (echo "$BASHPID" > "$RAY_TMPDIR/driver"; exec vecparity "$@" --workers "$address" > "$output")
         echo $? > "$RAY_TMPDIR/status"
@@ -50,7 +55,10 @@ while kill -0 "$cluster" 2> /dev/null; do  # a signal ends a `wait`, and not wha
     wait "$cluster" || true
 done
 status=$(cat "$RAY_TMPDIR/status" || echo 6)
-if [ "$status" -eq 75 ]; then
+# Only a command that goes on where it was: any other one would begin anew, again and again.
+if [ "$status" -eq 75 ] && [[ " $* " =~ " --"(resume|reuse|study)[=\ ] ]]; then
+    trap - EXIT  # requeueing ends this script
+    tidy
     scontrol requeue "$SLURM_JOB_ID"
 fi
 exit "$status"

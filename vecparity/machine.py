@@ -36,7 +36,8 @@ def draws() -> str:
 
 def versions() -> str:
     """Names the versions that decide results. Builds of torch, as +cpu and +cu130, draw and round alike on a CPU."""
-    return f"vecparity {_version.__version__} and torch {torch.__version__.partition('+')[0]}"
+    python = ".".join(platform.python_version_tuple()[:2])
+    return f"vecparity {_version.__version__}, torch {torch.__version__.partition('+')[0]} and Python {python}"
 
 
 def words_of_draws(host: str, draws: str, own: str) -> str | None:

@@ -135,6 +135,24 @@ def test_an_error_is_a_line(
         assert run_command(*words)[0] == status
 
 
+def test_the_flag_may_stand_anywhere(run_command: RunCommand) -> None:
+    assert json_lines.words_for(["check", "--", "isolated_cube"]) == ["check", "--json", "--", "isolated_cube"]
+    for words in (["eval", "--log=full"], ["leaderboard", "--format", "csv"]):
+        (line,) = read(words, run_command(*words, "--json")[1])
+        assert "cannot be combined with --" in line["error"]["message"]
+    status, out, _ = run_command("history", "--json", "--help")
+    assert status == 0
+    assert "List recorded evaluations" in json.loads(out)["printed"]
+
+
+def test_a_place_is_a_strategys(capsys: pytest.CaptureFixture[str]) -> None:
+    said = "--output must be a new file, got best.py: it exists"
+    json_lines.write_error("usage", said, 2)
+    json_lines.write_error("strategy-failed", "mine.py:7: init_model raised ValueError: no", 4)
+    places = [json.loads(line)["error"]["where"] for line in capsys.readouterr().out.splitlines()]
+    assert places == [None, "mine.py:7"]
+
+
 @pytest.mark.slow
 def test_an_interruption_is_a_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vecparity", "sweep", "random_rows", "--over", "hidden_width=4096", "--json"]

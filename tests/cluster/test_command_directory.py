@@ -49,6 +49,17 @@ def test_one_that_has_nothing_to_go_on_from_leaves_nothing(tmp_path: Path) -> No
     assert directory.path.exists(), "outcomes that are safe elsewhere are known by it"
 
 
+def test_the_directory_of_another_beginning_is_left_alone(tmp_path: Path) -> None:
+    options = Options(checkpoint=tmp_path)
+    with CommandDirectory(tasks(options, 1), options) as first:
+        first.remove()
+        second = CommandDirectory(tasks(options, 1), options)
+        assert second.path == first.path
+    assert (second.path / "command.json").exists()
+    with second:
+        pass
+
+
 def test_without_resume_it_is_replaced_with_a_word(tmp_path: Path) -> None:
     options = Options(checkpoint=tmp_path)
     with CommandDirectory(tasks(options, 1), options) as first:

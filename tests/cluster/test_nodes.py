@@ -6,6 +6,7 @@ import pytest
 
 from vecparity import Evaluator, Failure, Job, TaskConfig
 from vecparity.cluster import worker
+from vecparity.cluster.choose import asked
 from vecparity.cluster.distribution import Distribution
 from vecparity.cluster.local import LocalWorkers
 from vecparity.cluster.nodes import require_alike, this_node
@@ -90,3 +91,10 @@ def test_workers_without_gpus_train_on_the_cpu(monkeypatch: pytest.MonkeyPatch) 
     with OnGpus(1) as workers, Pipeline(options) as pipeline:
         monkeypatch.setattr(workers, "gpus", 0)
         assert Distribution(pipeline, options, workers)._options.device == "cpu"
+
+
+@pytest.mark.parametrize("text", ["8", "ray"])
+def test_only_a_clusters_machines_are_asked(text: str) -> None:
+    assert asked(None) == {}
+    with pytest.raises(UsageError, match=f"expected a cluster, ray://HOST:PORT: .* got '{text}'"):
+        asked(text)

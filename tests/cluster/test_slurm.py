@@ -71,6 +71,39 @@ def test_a_job_whose_time_is_over_keeps_its_cells_and_waits_again(job: dict[str,
     assert not list(Path("/tmp").glob(f"vecparity-{job['SLURM_JOB_ID']}*"))
 
 
+@pytest.mark.parametrize(
+    ("words", "status", "waits_again"),
+    [
+        ("eval --checkpoint c --resume", 75, True),
+        ("sweep mine --history h.sqlite --reuse", 75, True),
+        ("search mine --study=s.db", 75, True),
+        ("sweep mine --history h.sqlite", 75, False),
+        ("eval --checkpoint c", 75, False),
+        ("eval --checkpoint c --resume", 4, False),
+    ],
+)
+def test_only_what_goes_on_where_it_was_waits_again(
+    words: str, status: int, waits_again: bool, job: dict[str, str], tmp_path: Path
+) -> None:
+    for name, code in (("ray", 'while [ "$1" != -- ]; do shift; done; shift; "$@"'), ("vecparity", f"exit {status}")):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{code}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = job | {"PATH": f"{tmp_path}{os.pathsep}{job['PATH']}"}
+    done = subprocess.run([SCRIPT, *words.split()], env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == status
+    assert (tmp_path / "calls").exists() == waits_again
+    assert not list(Path("/tmp").glob(f"vecparity-{job['SLURM_JOB_ID']}*"))
+
+
+def test_a_job_without_a_cluster_is_a_failure_of_the_machine(job: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text("#!/usr/bin/env bash\nexit 1\n")
+    (tmp_path / "ray").chmod(0o755)
+    environment = job | {"PATH": f"{tmp_path}{os.pathsep}{job['PATH']}"}
+    done = subprocess.run([SCRIPT, "eval", "--resume"], env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 6
+    assert not (tmp_path / "calls").exists()
+
+
 def test_outside_a_job_it_says_what_to_do() -> None:
     for words, said in ((["sweep"], "expected a SLURM job"), ([], "usage: sbatch")):
         environment = {"PATH": os.environ["PATH"]}

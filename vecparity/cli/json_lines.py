@@ -21,8 +21,10 @@ _WORDS = {
 _CONVERSATIONS = ("play", "mcp")
 # Commands of `history` that change it.
 _CHANGES = ("rm", "tag", "export", "import", "--check", "--migrate", "--prune-curves")
-# What begins the errors about a strategy's source.
+# The beginning of an error about a strategy.
 _PLACE = re.compile(r"(?P<where>.+?\.py(:\d+)?): ")
+
+_OF_STRATEGIES = ("invalid-strategy", "strategy-failed")
 
 _is_on = False
 
@@ -53,14 +55,15 @@ def words_for(words: list[str]) -> list[str]:
     if name in _CONVERSATIONS:
         raise UsageError(f"{FLAG} is for commands that end with results: got it with {name}")
     own = _WORDS[name] if prints_json(words) else ()
-    if own and own[0] in words and own[0] != FLAG:
+    if own and own[0] != FLAG and any(word.partition("=")[0] == own[0] for word in words):
         raise UsageError(f"{FLAG} cannot be combined with {own[0]}: got both")
-    return [*words, *own]
+    return [*words[:1], *own, *words[1:]]
 
 
 def prints_json(words: list[str]) -> bool:
     """Returns True if a command prints its results as JSON itself."""
-    return bool(words) and words[0] in _WORDS and not (words[0] == "history" and set(words) & set(_CHANGES))
+    is_text = {"--help", "-h"} & {*words} or (words[:1] == ["history"] and {*_CHANGES} & {*words})
+    return bool(words) and words[0] in _WORDS and not is_text
 
 
 @contextmanager
@@ -91,7 +94,7 @@ def write_error(kind: str, message: str, status: int, notes: Iterable[str] = ())
         status: The exit status.
         notes: What else is known, such as a traceback in the strategy.
     """
-    place = _PLACE.match(message)
+    place = _PLACE.match(message) if kind in _OF_STRATEGIES else None
     where = place["where"] if place else None
     content = {"kind": kind, "message": message, "where": where, "status": status, "notes": list(notes)}
     with suppress(OSError):

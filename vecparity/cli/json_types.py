@@ -10,6 +10,7 @@ from vecparity.analysis.comparison import Comparison
 from vecparity.analysis.leaderboard import League
 from vecparity.analysis.standings import Standing
 from vecparity.audits.finding import AuditFinding
+from vecparity.cluster.nodes import Node
 from vecparity.evaluation.params import Params
 from vecparity.evaluation.result import DatasetSummary, DivergedRun, FirstLayer, Metrics, Provenance, RunResult
 from vecparity.history.records import Entry
@@ -155,7 +156,7 @@ LINES: dict[str, Any] = {
     "leaderboard": _joined("StandingLine", League, Standing, seeds=list[int]),
     "history": Entry,
     "show": ShownLine,
-    "doctor": Diagnosis,
+    "doctor": _joined("DoctorLine", Diagnosis, workers=dict[str, Node]),
 }
 
 

@@ -79,12 +79,14 @@ def asked(text: str | None) -> "dict[str, Node]":
         The machines by their addresses.
 
     Raises:
-        UsageError: See `require_workers`.
+        UsageError: The text names no cluster.
         MachineError: There is no such cluster, or a machine does not answer.
     """
-    require_workers(text)
-    if text is None or text == "ray" or re.fullmatch(_NUMBER, text):
+    if text is None:
         return {}
+    if not re.fullmatch(_ADDRESS, text):
+        raise UsageError(f"expected a cluster, ray://HOST:PORT: workers of this machine are as it is, got {text!r}")
+    require_workers(text)
     from vecparity.cluster.ray_workers import RayWorkers
 
     with RayWorkers(text) as workers:

@@ -18,9 +18,8 @@ from typing import Annotated
 from uuid import uuid4
 
 import msgspec
-import torch
 
-from vecparity import _version
+from vecparity import machine
 from vecparity.errors import MachineError, UsageError, brief, visible
 from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
@@ -85,7 +84,7 @@ class CommandDirectory:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.is_needed:
+        if not self.is_needed and self._lock.is_held():  # once removed, it may be another process's
             self.remove()
         self._lock.release()
         with suppress(OSError):
@@ -185,8 +184,7 @@ def _digest(tasks: Sequence[Task], options: Options) -> str:
     common = {
         "draw": "own" if options.has_own_draws else options.draw,
         "dtype": str(options.dtype),
-        "torch": torch.__version__,
-        "vecparity": _version.__version__,
+        "versions": machine.versions(),
     }
     for name in ("engine", "device", "init_device", "chunk_runs", "containment", "require_containment"):
         common[name] = getattr(options, name)

@@ -81,13 +81,21 @@ def _remove(directory: Path, besides: Collection[int]) -> None:
 
 
 def _users(directory: Path) -> Iterator[int]:
-    """Yields the processes whose command names a directory, or that have a file in it open, as Ray's workers a log."""
+    """Yields Ray's processes whose command names a directory, or that have a file in it open, as workers a log."""
     within = f"{directory}{os.sep}"
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
+            if not _may_be_rays(process):  # a person may look at Ray's logs
+                continue
             is_named = any(within in f"{word}{os.sep}" for word in process.cmdline())
             if is_named or any(path.startswith(within) for path in _open_files(process.pid)):
                 yield process.pid
+
+
+def _may_be_rays(process: psutil.Process) -> bool:
+    """Returns True for this user's processes of Python and of Ray's own programs."""
+    name = Path(process.exe()).name
+    return process.uids().real == os.getuid() and name.startswith(("python", "raylet", "gcs_server"))
 
 
 def _open_files(pid: int) -> Iterator[str]:

@@ -29,6 +29,8 @@ _EXTRAS = {
     "cuda": "cuda-core",
     "search": "optuna",
     "cluster": "ray",
+    "agent": "mcp",
+    "inspect": "inspect-ai",
 }
 
 

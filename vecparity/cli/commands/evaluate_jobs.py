@@ -94,6 +94,8 @@ def run(
         follower = Followers([*training, display, metric_log, *boards])
         tasks = to_tasks(jobs, configs, protocol, options, parameters.parse(arguments.param))
         pipeline = stack.enter_context(Pipeline(options))
+        # Workers take a while to start, and a command that is interrupted then may be one that goes on.
+        interruption.can_be_kept = arguments.workers is not None and options.checkpoint is not None
         workers = stack.enter_context(
             opened_workers(arguments.workers, arguments.threads, arguments.engine, arguments.device, say)
         )
@@ -103,7 +105,6 @@ def run(
             own, follower, fails_fast=True, stop_requested=interruption.requested, recall=records.recall
         )
         stack.enter_context(closing(groups))
-        interruption.can_be_kept = workers is not None and options.checkpoint is not None
         for (label, config), outcomes in zip(plan, groups, strict=False):
             evaluated = evaluations(outcomes)
             for job, evaluation in enumerate(evaluated):

@@ -114,7 +114,7 @@ def sweep(
         "reuse": reuse,
     }
     swept, is_whole = _evaluate(plan, options, workers)
-    status = 0 if is_whole else _RESUMABLE if history else _INTERRUPTED
+    status = 0 if is_whole else _RESUMABLE if reuse else _INTERRUPTED
     if swept.cells:
         _show(swept, format_, wide=wide)
         status = status or _report_failures(swept)
