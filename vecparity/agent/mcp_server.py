@@ -124,12 +124,14 @@ class AgentServer:
         return await self._call(session, lambda own, stopped: self._inquiries.compare(own, baseline, other, stopped))
 
     async def history(self, limit: Annotated[int, Field(description="The most evaluations.")] = 20) -> str:
-        """List the evaluations that this server recorded last."""
-        return await self._run(lambda stopped: inquiries.recorded(self._sessions.settings.history, limit))
+        """List the newest evaluations of this server's sessions; what else its history holds is not shown."""
+        path, names = self._sessions.settings.history, self._sessions.names
+        return await self._run(lambda stopped: inquiries.recorded(path, names, limit))
 
     async def leaderboard(self) -> str:
-        """Rank the strategies that this server recorded."""
-        return await self._run(lambda stopped: inquiries.ranking(self._sessions.settings.history))
+        """Rank the strategies of this server's sessions; what else its history holds is not ranked."""
+        path, names = self._sessions.settings.history, self._sessions.names
+        return await self._run(lambda stopped: inquiries.ranking(path, names))
 
     async def _followed(
         self,
@@ -155,7 +157,7 @@ class AgentServer:
 
     async def _call(self, key: str, call: Call) -> str:
         def with_session(stopped: threading.Event) -> str:
-            with self._sessions.held(key) as session:
+            with self._sessions.held(key, stopped) as session:
                 return call(session, stopped)
 
         return await self._run(with_session)

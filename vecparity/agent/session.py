@@ -29,6 +29,7 @@ from vecparity.tuning.winners import RANKED_SEED, can_seal
 # Far more than any strategy needs: a session holds all of its versions in memory, and answers show the block.
 _MOST_CHARACTERS, _MOST_LINES, _MOST_EDITS = 65_536, 4_000, 1_000
 _MOST_IN_VERSIONS = 8 * 2**20
+_NOTE = "session "
 
 
 class Session:
@@ -236,7 +237,7 @@ class Session:
         try:
             with History(self.settings.history, create=True) as history:
                 jobs = [(scored.strategy, seed)] * len(evaluations)
-                Recorder(history).record(evaluations, jobs, f"session {self.name}, {words}")
+                Recorder(history).record(evaluations, jobs, f"{_NOTE}{self.name}, {words}")
         except VecparityError as error:
             warnings.warn(f"{words} could not be recorded: {error}", stacklevel=2)
 
@@ -267,6 +268,13 @@ class Session:
                 (self._directory / f"version_{number:04d}.py").write_bytes(data)
         except OSError as error:
             raise MachineError(f"{self._directory} cannot be written: {error.strerror or error}") from error
+
+
+def session_of(note: str | None) -> str | None:
+    """Returns the name of the session whose note it is in a history, or None."""
+    if note is None or not note.startswith(_NOTE):
+        return None
+    return note.removeprefix(_NOTE).partition(",")[0]
 
 
 def _require_number(name: str, value: object, least: int, most: int) -> None:
