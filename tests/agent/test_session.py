@@ -318,6 +318,7 @@ def test_a_stopped_submission_ends_the_session_without_a_score(evaluators: Evalu
 @pytest.mark.slow
 def test_a_stop_before_a_turn_changes_nothing(evaluators: Evaluators) -> None:
     session, stopped = Session(evaluators, SMOKE), threading.Event()
+    put(session, "x = )")
     session.test()
     stopped.set()
     with pytest.raises(InterruptedTrainingError, match="stopped before its end"):
