@@ -3,14 +3,16 @@
 from typing import Any
 
 import pytest
+from clock import Clock
 from sessions import put_strategy
 
 from vecparity import Options
 from vecparity.agent.evaluators import Evaluators
-from vecparity.agent.following import Fraction
+from vecparity.agent.following import Elapsed, Fraction
 from vecparity.agent.session import Session
 from vecparity.agent.settings import SessionSettings
 from vecparity.evaluation.callbacks import Asked, Follower
+from vecparity.task.config import task_config
 from vecparity.training.progress import WindowClosed
 
 
@@ -51,3 +53,16 @@ def test_the_number_grows_to_that_of_the_configurations() -> None:
     words = [each for _, each in noted.noted]
     assert "n50-k8: asking for networks" in words and "n64-k8: step 600" in words
     assert not any("0." in each or "accuracy" in each for each in words)
+
+
+def test_a_submissions_progress_is_its_time_alone() -> None:
+    clock = Clock()
+    elapsed = Elapsed(clock)
+    assert (elapsed.done, elapsed.words) == (0, "waiting for a turn")
+    for label in ("n32-k8", "n50-k8"):
+        elapsed.begin(task_config(label))
+        clock.now += 1.5
+        elapsed.asked(Asked("mine", "networks", 1, 5))
+        elapsed.finish([])
+        assert elapsed.words == "submitted: being scored"
+    assert elapsed.done == 3

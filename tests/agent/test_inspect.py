@@ -2,7 +2,9 @@
 
 import gc
 import re
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -10,6 +12,7 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="needs pip install 'vecparity[inspect]'")
 
+import anyio
 from inspect_ai import eval as inspect_eval
 from inspect_ai.log import EvalLog, read_eval_log
 from inspect_ai.model import get_model
@@ -18,6 +21,13 @@ from processes import await_that
 from published_run import Player, first_attempt, require_chance, require_results, second_attempt, text
 from sessions import HANGING, needs_seal
 from transcripts import Script, Transcript
+
+from vecparity import Options
+from vecparity.agent.evaluators import Evaluators
+from vecparity.agent.inspect_task import optimization_parity, session_loop
+from vecparity.agent.settings import SessionSettings
+from vecparity.errors import UsageError
+from vecparity.sandbox import levels
 
 # Of Inspect's own use of other libraries, and of streams that it leaves to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Unclosed <MemoryObject:ResourceWarning")
@@ -78,6 +88,7 @@ def test_the_published_agents_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_the_published_agents_first_attempt(tmp_path: Path) -> None:
     answers: list[str] = []
     _, value, player = played(lambda player: answers.append(first_attempt(player)), tmp_path, smoke=True)
@@ -87,6 +98,7 @@ def test_the_published_agents_first_attempt(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_a_model_that_breaks_the_block(tmp_path: Path) -> None:
     def break_it(player: Player) -> None:
         player.move("view")
@@ -124,6 +136,7 @@ def test_a_model_that_cheats(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@needs_seal
 def test_a_model_that_runs_out_of_tests_and_says_no_more(tmp_path: Path) -> None:
     def waste(player: Player) -> None:
         player.move("view")
@@ -142,6 +155,7 @@ def test_a_model_that_runs_out_of_tests_and_says_no_more(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@needs_seal
 def test_inspects_limit_ends_a_hanging_test_and_all_that_belongs_to_it(tmp_path: Path) -> None:
     def hang(player: Player) -> None:
         player.move("view")
@@ -154,3 +168,31 @@ def test_inspects_limit_ends_a_hanging_test_and_all_that_belongs_to_it(tmp_path:
     assert log.samples is not None and log.samples[0].limit is not None and log.samples[0].limit.type == "time"
     assert value["accuracy"] == 0.0 and value["tests"] in (0, 1)
     await_that(lambda: not set(psutil.Process().children(recursive=True)) - set(before))
+
+
+def test_a_machine_that_contains_too_little_plays_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(levels, "why_not", lambda level: None if level in ("limits", "none") else "is missing")
+    with pytest.raises(UsageError, match="containment must be at least landlock, got limits"):
+        optimization_parity()
+    assert optimization_parity(containment="limits").solver
+
+
+def test_a_cancelled_sample_ends_its_sandboxes_beside_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    closers: list[threading.Thread] = []
+    monkeypatch.setattr(Evaluators, "close", lambda self: closers.append(threading.current_thread()))
+    stored: dict[str, Any] = {}
+    state: Any = SimpleNamespace(completed=False, tools=[], store=SimpleNamespace(set=stored.__setitem__))
+
+    async def play() -> None:
+        with anyio.CancelScope() as scope:
+
+            async def generate(*_: Any, **__: Any) -> Any:
+                scope.cancel()
+                await anyio.sleep(0)
+
+            await session_loop(SessionSettings(), Options(audit="off"))(state, generate)
+        assert scope.cancelled_caught
+
+    anyio.run(play)
+    assert len(closers) == 1 and closers[0] is not threading.current_thread()
+    assert stored["vecparity"]["tests"] == 0

@@ -158,6 +158,15 @@ def test_names_of_other_machines_are_refused(tmp_path: Path) -> None:
             socket.create_connection(("127.0.0.2", int(own.split(":")[1])), timeout=SECONDS)
 
 
+@pytest.mark.slow
+@needs_seal
+def test_any_address_of_this_machine_is_served(tmp_path: Path) -> None:
+    with over_http("--no-history", "--host", "127.0.0.2", scratch=tmp_path) as (_, address):
+        own = address.removeprefix("http://").removesuffix("/mcp")
+        assert own.startswith("127.0.0.2:") and _answered(address, f"Host: {own}") not in (403, 421)
+        assert _answered(address, f"Host: {own.replace('127.0.0.2', '127.0.0.3')}") == 421
+
+
 async def in_process(server: AgentServer, *, tools: list[tuple[str, dict[str, Any]]]) -> list[str]:
     async with Client(server.mcp) as client:
         return [await text_of(client, name, arguments) for name, arguments in tools]

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,15 @@ from vecparity import History, Options
 from vecparity.agent.evaluators import Evaluators
 from vecparity.agent.session import Session
 from vecparity.agent.settings import SessionSettings
-from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
+from vecparity.errors import (
+    InterruptedTrainingError,
+    MachineError,
+    StrategyFailedError,
+    UsageError,
+    VecparityError,
+)
 from vecparity.evaluation.callbacks import Asked, Follower
+from vecparity.evaluation.job import Failure, Job, Outcome
 from vecparity.task.config import CONFIGURATIONS
 
 SMOKE = SessionSettings(smoke=True)
@@ -106,6 +113,7 @@ def test_lines_outside_the_block_are_refused(session: Session, op: Any, before: 
         ({"op": "delete", "start_line": 50, "end_line": 50.5}, r"end_line must be an integer, got 50\.5"),
         ({"op": "insert", "start_line": 50, "content": "x\ud800"}, r"text that UTF-8 can encode, got '\\ud800'"),
         ({"op": "replace", "start_line": 50, "content": "x" * 65_536}, "at most 65,536 characters"),
+        ({"op": "replace", "start_line": 50, "content": "\n" * 4_000}, "at most 4,000 lines"),
     ],
 )
 def test_an_invalid_edit_is_refused_in_a_line(session: Session, arguments: dict[str, Any], refusal: str) -> None:
@@ -239,8 +247,58 @@ def test_a_hanging_test_is_stopped_and_holds_nobody_else(evaluators: Evaluators)
     assert hanging.tests[1].evaluations["n32-k8"].results == other.tests[0].evaluations["n32-k8"].results
 
 
+class Failing(Evaluators):
+    """Evaluates nothing: raises or returns what is scripted, and notes the options that it was given."""
+
+    def __init__(self, *script: VecparityError) -> None:
+        super().__init__(Options(audit="off"))
+        self.given: list[Options | None] = []
+        self._script = list(script)
+
+    def evaluate(self, jobs: Sequence[Job], *others: Any, options: Options | None = None, **rest: Any) -> list[Outcome]:
+        self.given.append(options)
+        error = self._script.pop(0)
+        if isinstance(error, MachineError):
+            raise error
+        return [Failure(job, error) for job in jobs]
+
+
+@needs_seal
+def test_a_submission_that_the_machine_failed_has_the_same_test_and_secrets_again() -> None:
+    failed, no_score = MachineError("no memory"), StrategyFailedError("no score")
+    evaluators = Failing(no_score, no_score, failed, failed, no_score)
+    session = Session(evaluators, SMOKE)
+    session.test()
+    session.test()
+    for _ in range(2):
+        with pytest.raises(MachineError, match="no memory"):
+            session.submit(2)
+        with pytest.raises(UsageError, match="expected test 2, whose submission the machine failed, got test 1"):
+            session.submit(1)
+    session.submit(2)
+    assert session.submission is not None and session.submission.number == 2
+    first, *others = evaluators.given[2:]
+    assert first is not None and first.seal_key is not None and first.draw is not None
+    assert others == [first, first]
+    another = Failing(no_score, no_score)
+    session = Session(another, SMOKE)
+    session.test()
+    session.submit(1)
+    assert another.given[1] is not None and another.given[1].seal_key != first.seal_key
+
+
+def test_the_versions_of_a_session_have_a_bounded_size(session: Session) -> None:
+    content = "x" * 65_000
+    for _ in range(8 * 2**20 // 65_001):
+        put(session, content)
+    with pytest.raises(UsageError, match="versions have at most 8,388,608 characters, got more"):
+        put(session, content)
+    session.undo()
+    put(session, "x")
+
+
 @pytest.mark.slow
-def test_a_stop_before_a_turn_and_of_a_submission_change_nothing(evaluators: Evaluators) -> None:
+def test_a_stopped_submission_ends_the_session_without_a_score(evaluators: Evaluators) -> None:
     session = Session(evaluators, SMOKE)
     put_strategy(session, "isolated_cube")
     session.test()
@@ -250,8 +308,21 @@ def test_a_stop_before_a_turn_and_of_a_submission_change_nothing(evaluators: Eva
             stopped.set()
 
     stopped = threading.Event()
+    answer = session.submit(1, [Stopping()], stopped)
+    assert "InterruptedTrainingError: stopped before its end" in answer and "\nScore: none" in answer
+    assert session.submission is not None and session.submission.accuracy is None
+    with pytest.raises(UsageError, match=r"^the session has ended: test 1 was submitted, and has no score$"):
+        session.submit(1)
+
+
+@pytest.mark.slow
+def test_a_stop_before_a_turn_changes_nothing(evaluators: Evaluators) -> None:
+    session, stopped = Session(evaluators, SMOKE), threading.Event()
+    put(session, "x = )")
+    session.test()
+    stopped.set()
     with pytest.raises(InterruptedTrainingError, match="stopped before its end"):
-        session.submit(1, [Stopping()], stopped)
+        session.submit(1, stopped=stopped)
     assert session.submission is None
     with pytest.raises(InterruptedTrainingError, match="stopped before its end"):
         session.test(stopped=stopped)

@@ -3,7 +3,7 @@
 import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -50,12 +50,14 @@ class Evaluators:
         options: The options.
 
     Raises:
-        UsageError: ``most`` is below 1.
+        UsageError: ``most`` is below 1, or the engine cannot be stopped.
     """
 
     def __init__(self, options: Options, most: int = 1) -> None:
         if most < 1:
             raise UsageError(f"the number of evaluations at a time must be at least 1, got {most}")
+        if options.engine == "reference":
+            raise UsageError("engine must be one that can be stopped during a run: expected another than reference")
         self.options = options
         self._most = most
         self._free: queue.LifoQueue[_Place] = queue.LifoQueue()  # the one used last is warm
@@ -112,7 +114,7 @@ class Evaluators:
         """Waits for a turn, and holds it; see `evaluate`."""
         while True:
             if stopped.is_set():
-                raise _stopped_error()
+                raise stopped_error()
             try:
                 place = self._free.get(timeout=_WAIT_SECONDS)
                 break
@@ -126,32 +128,56 @@ class Evaluators:
 
 def _evaluate(evaluator: Evaluator, jobs: Sequence[Job], seconds: float, stopped: threading.Event) -> list[Outcome]:
     outcomes: list[Outcome] = []
-    done = threading.Event()
-    until = time.monotonic() + seconds
-
-    def watch() -> None:
-        while not done.wait(_TICK_SECONDS):
-            if stopped.is_set() or time.monotonic() > until:
-                evaluator.stop()  # again and again: an evaluation forgets a stop that came before its beginning
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        for outcome in evaluator.map(jobs):
-            outcomes.append(outcome)  # where it raises, what came before stays
-    except InterruptedTrainingError:
-        error: VecparityError = StrategyFailedError(f"did not finish within {seconds:g} s, the limit of a test")
-        if stopped.is_set():
-            error = _stopped_error()
-        outcomes += [Failure(job, error) for job in jobs[len(outcomes) :]]
-    finally:
-        done.set()
-        watcher.join()
+    # Stopped again and again: an evaluation forgets a stop that came before its beginning.
+    with ended(evaluator.stop, "test", seconds, stopped) as reasons:
+        try:
+            for outcome in evaluator.map(jobs):
+                outcomes.append(outcome)  # where it raises, what came before stays
+        except InterruptedTrainingError:
+            outcomes += [Failure(job, reasons[0]) for job in jobs[len(outcomes) :]]
     for outcome in outcomes:
         if isinstance(outcome, Failure) and isinstance(outcome.error, MachineError):
             raise outcome.error
     return outcomes
 
 
-def _stopped_error() -> InterruptedTrainingError:
+@contextmanager
+def ended(
+    stop: Callable[[], object], what: str, seconds: float, stopped: threading.Event
+) -> Iterator[list[VecparityError]]:
+    """Ends, from another thread, what is done within a ``with`` and takes too long or is to stop.
+
+    Args:
+        stop: Stops it, from any thread; called again and again until it has ended.
+        what: What it is, for the error.
+        seconds: The most seconds that it may take.
+        stopped: Once set, it ends.
+
+    Yields:
+        Errors that say why it was ended: none before it is stopped for the first time.
+    """
+    reasons: list[VecparityError] = []
+    done = threading.Event()
+    until = time.monotonic() + seconds
+
+    def watch() -> None:
+        while not done.wait(_TICK_SECONDS):
+            if stopped.is_set():
+                reasons.append(stopped_error())
+            elif time.monotonic() > until:
+                reasons.append(StrategyFailedError(f"did not finish within {seconds:g} s, the limit of a {what}"))
+            if reasons:
+                stop()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield reasons
+    finally:
+        done.set()
+        watcher.join()
+
+
+def stopped_error() -> InterruptedTrainingError:
+    """Returns the error of what is stopped on request."""
     return InterruptedTrainingError("stopped before its end, on request", resumable=False)

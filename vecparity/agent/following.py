@@ -1,6 +1,7 @@
-"""The progress of a test, for clients that show one number and a few words."""
+"""The progress of a test or a submission, for clients that show one number and a few words."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 from vecparity.evaluation.callbacks import Asked, Follower
 from vecparity.evaluation.result import Evaluation
@@ -49,3 +50,33 @@ class Fraction(Follower):
 
     def _advance(self, share: float) -> None:
         self.done = max(self.done, self._finished + min(1.0, share))
+
+
+class Elapsed(Follower):
+    """Tells of a submission's time alone: from its steps, or when a configuration ends, scores could be inferred.
+
+    A `Follower`; other threads may read it.
+
+    Args:
+        clock: Returns the time in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began_at: float | None = None
+
+    @property
+    def done(self) -> float:
+        """Whole seconds since the submission began."""
+        began_at = self._began_at
+        return 0.0 if began_at is None else float(int(self._clock() - began_at))
+
+    @property
+    def words(self) -> str:
+        """The present state."""
+        return "waiting for a turn" if self._began_at is None else "submitted: being scored"
+
+    def begin(self, config: TaskConfig) -> None:
+        """See `Follower`."""
+        if self._began_at is None:
+            self._began_at = self._clock()

@@ -2,29 +2,30 @@
 
 import re
 import threading
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 
-from vecparity.agent.evaluators import Evaluators
+from vecparity.agent.evaluators import Evaluators, ended, stopped_error
 from vecparity.agent.results import Scored
-from vecparity.agent.session import Session
+from vecparity.agent.session import Session, session_of
 from vecparity.analysis.comparing import compare
 from vecparity.analysis.ranking import leaderboard
-from vecparity.errors import InterruptedTrainingError, UsageError, brief, in_number, quoted
+from vecparity.errors import UsageError, VecparityError, brief, in_number, quoted
 from vecparity.evaluation.job import Job, Outcome
 from vecparity.evaluation.result import Evaluation
 from vecparity.history.records import Entry
 from vecparity.history.store import History
-from vecparity.inspection.checking import Check, check_all
+from vecparity.inspection.checking import Check, check_in
 from vecparity.sandbox import levels
+from vecparity.sandbox.log import StrategyLog
+from vecparity.sandbox.pool import Pool
 from vecparity.strategy.source import bundled, load
 
 _TEST = re.compile(r"test ([1-9][0-9]{0,2})")
 _MOST_ENTRIES = 100
-# Seconds of each call that a check makes: only tests are worth a longer wait.
-_MOST_CHECK_SECONDS = 60.0
+# A check trains nothing: only tests are worth a longer wait, and more sandboxes.
+_MOST_CHECK_SECONDS, _MOST_CHECKS = 60.0, 2
 _TICK_SECONDS = 0.05
 
 
@@ -38,29 +39,37 @@ class Inquiries:
     def __init__(self, evaluators: Evaluators) -> None:
         self._evaluators = evaluators
         self._known: dict[str, Mapping[str, Outcome]] = {}
-        self._checking = threading.Lock()
+        self._checking = threading.BoundedSemaphore(_MOST_CHECKS)
 
     def check(self, session: Session, stopped: threading.Event) -> str:
         """Calls the file's functions as a test would, and says what they returned. Nothing is trained.
 
         Args:
             session: The session.
-            stopped: Once set, by another thread, the check is not begun. One that has begun ends at its limits.
+            stopped: Once set, by another thread, the check ends soon.
 
         Raises:
-            VecparityError: See `inspection.checking.check_all`.
+            VecparityError: See `inspection.checking.check`.
+            StrategyFailedError: It took too long.
             InterruptedTrainingError: ``stopped`` was set.
         """
         options, rules = self._evaluators.options, session.settings
         configs = [rules.config(label) for label in rules.shown]
         level = levels.choose(options.containment, options.require_containment)
-        seconds = min(options.limits.strategy_seconds, rules.seconds, _MOST_CHECK_SECONDS)
-        limits = replace(options.limits, strategy_seconds=seconds)
         while not self._checking.acquire(timeout=_TICK_SECONDS):
             if stopped.is_set():
-                raise InterruptedTrainingError("stopped before its end, on request", resumable=False)
+                raise stopped_error()
         try:
-            checks = check_all(session.strategy, configs, rules.seed, 1, level, limits)
+            seconds = min(rules.seconds, _MOST_CHECK_SECONDS)
+            with (
+                StrategyLog() as log,
+                Pool(level, options.limits, log) as pool,
+                ended(pool.interrupt, "check", seconds, stopped) as reasons,
+            ):
+                try:
+                    checks = check_in(pool, log, session.strategy, configs, rules.seed, 1, level)
+                except VecparityError as error:  # an interrupted call has an error of its own
+                    raise next(iter(reasons), error) from None
         finally:
             self._checking.release()
         lines = [line for each in checks for line in _check_lines(each)]
@@ -124,8 +133,13 @@ def _test(session: Session, number: int) -> Scored:
     return session.tests[number - 1]
 
 
-def recorded(path: Path | None, limit: int) -> str:
-    """Lists the newest recorded evaluations, a line each.
+def recorded(path: Path | None, names: Collection[str], limit: int) -> str:
+    """Lists the newest evaluations that some sessions recorded, a line each.
+
+    Args:
+        path: The history, which may have others' evaluations.
+        names: The sessions' names.
+        limit: The most evaluations.
 
     Raises:
         UsageError: Nothing is recorded, or ``limit`` is out of range.
@@ -134,7 +148,7 @@ def recorded(path: Path | None, limit: int) -> str:
     if not 1 <= limit <= _MOST_ENTRIES:
         raise UsageError(f"limit must be from 1 to {_MOST_ENTRIES}, got {limit}")
     with _opened(path) as history:
-        return "\n".join(map(_line, islice(history.each_entry(newest_first=True), limit)))
+        return "\n".join(map(_line, islice(_entries(history, names), limit)))
 
 
 def _line(entry: Entry) -> str:
@@ -146,15 +160,35 @@ def _line(entry: Entry) -> str:
     return f"{entry.id}: {entry.title}, {entry.label}, {entry.protocol}, seed {entry.seed}{sealed}: {score}{note}"
 
 
-def ranking(path: Path | None) -> str:
-    """Ranks the recorded strategies of the newest evaluation's league.
+def ranking(path: Path | None, names: Collection[str]) -> str:
+    """Ranks the strategies that some sessions recorded, in the newest evaluation's league.
+
+    Args:
+        path: See `recorded`.
+        names: See `recorded`.
 
     Raises:
         UsageError: Nothing that can be ranked is recorded.
         MachineError: The history is damaged.
     """
     with _opened(path) as history:
-        return str(leaderboard(history.summaries()))
+        return str(leaderboard(history.summaries({entry.id for entry in _entries(history, names)})))
+
+
+def _entries(history: History, names: Collection[str]) -> Iterator[Entry]:
+    """Yields the entries of sessions by their notes, the newest first.
+
+    Raises:
+        UsageError: There is none.
+        MachineError: The history is damaged.
+    """
+    has_any = False
+    for entry in history.each_entry(newest_first=True):
+        if session_of(entry.note) in names:
+            has_any = True
+            yield entry
+    if not has_any:
+        raise UsageError("no evaluations of this server's sessions are recorded yet: test and submit record them")
 
 
 def _opened(path: Path | None) -> History:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import anyio
+from anyio import to_thread
 from inspect_ai import Task, task
 from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessageUser
@@ -15,6 +17,7 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import Tool, ToolError, tool
 
+from vecparity.agent.containing import required
 from vecparity.agent.digest import digest as digest_of
 from vecparity.agent.digest import submission_digest
 from vecparity.agent.evaluators import Evaluators
@@ -62,7 +65,7 @@ def optimization_parity(
         seconds: See `SessionSettings`.
         history: See `SessionSettings`.
         containment: See `Options`.
-        require_containment: See `Options`.
+        require_containment: See `Options`. By default landlock, unless ``containment`` names a weaker level.
         message_limit: The most messages of a conversation.
     """
     settings = SessionSettings(
@@ -77,7 +80,9 @@ def optimization_parity(
     )
     if settings.history is not None:
         History(settings.history, create=True).close()  # where it cannot be used, nothing is begun
-    options = Options(audit="off", containment=containment, require_containment=require_containment)
+    options = Options(
+        audit="off", containment=containment, require_containment=required(containment, require_containment)
+    )
     return Task(
         dataset=[Sample(input=instructions(settings), id="optimization-parity")],
         solver=session_loop(settings, options),
@@ -96,20 +101,22 @@ def session_loop(settings: SessionSettings, options: Options) -> Solver:
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        with Evaluators(options) as evaluators:
-            session = Session(evaluators, settings)
-            state.tools = [view(session), edit(session), undo(session), test(session), submit(session)]
-            num_reminders = 0
-            try:
-                while session.submission is None and not state.completed:
-                    state = await generate(state, tool_calls="single")
-                    if not state.output.message.tool_calls:
-                        if num_reminders == _MOST_REMINDERS:
-                            break
-                        num_reminders += 1
-                        state.messages.append(ChatMessageUser(content=_REMINDER))
-            finally:  # a limit of Inspect's may end it at any time
-                state.store.set(_STORED, _result(session))
+        evaluators = Evaluators(options)
+        session = Session(evaluators, settings)
+        state.tools = [view(session), edit(session), undo(session), test(session), submit(session)]
+        num_reminders = 0
+        try:
+            while session.submission is None and not state.completed:
+                state = await generate(state, tool_calls="single")
+                if not state.output.message.tool_calls:
+                    if num_reminders == _MOST_REMINDERS:
+                        break
+                    num_reminders += 1
+                    state.messages.append(ChatMessageUser(content=_REMINDER))
+        finally:  # a limit of Inspect's may end it at any time
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(evaluators.close)  # waits for a test to end: others' samples go on meanwhile
+            state.store.set(_STORED, _result(session))
         return state
 
     return solve

@@ -17,13 +17,12 @@ from pydantic import Field
 from vecparity import _version
 from vecparity.agent import inquiries
 from vecparity.agent.digest import DIGEST_FORMAT
-from vecparity.agent.following import Fraction
+from vecparity.agent.following import Elapsed, Fraction
 from vecparity.agent.loop import instructions
 from vecparity.agent.session import Session
 from vecparity.agent.sessions import Sessions
 from vecparity.agent.threads import in_thread
 from vecparity.errors import VecparityError
-from vecparity.task.config import CONFIGURATIONS
 
 _GUIDE = Path(__file__).parents[1] / "guide"
 # Interval between two looks at the progress.
@@ -106,10 +105,10 @@ class AgentServer:
     async def submit(
         self, session: Key, n: Annotated[int, Field(description="The test's number.")], context: Context[Any, Any]
     ) -> str:
-        """Score the file of the n-th test on secrets of its own. That is the score, and ends the session."""
-        fraction = Fraction()
-        call: Call = lambda own, stopped: own.submit(n, [fraction], stopped)  # noqa: E731
-        return await self._followed(session, call, context, fraction, len(CONFIGURATIONS))
+        """Score the file of the n-th test on secrets of its own. Ends the session, also if the call is cancelled."""
+        elapsed = Elapsed()
+        call: Call = lambda own, stopped: own.submit(n, [elapsed], stopped)  # noqa: E731
+        return await self._followed(session, call, context, elapsed)
 
     async def check(self, session: Key) -> str:
         """Call the file's functions without training: shows errors, the training set's figures and warnings."""
@@ -125,19 +124,28 @@ class AgentServer:
         return await self._call(session, lambda own, stopped: self._inquiries.compare(own, baseline, other, stopped))
 
     async def history(self, limit: Annotated[int, Field(description="The most evaluations.")] = 20) -> str:
-        """List the evaluations that this server recorded last."""
-        return await self._run(lambda stopped: inquiries.recorded(self._sessions.settings.history, limit))
+        """List the newest evaluations of this server's sessions; what else its history holds is not shown."""
+        path, names = self._sessions.settings.history, self._sessions.names
+        return await self._run(lambda stopped: inquiries.recorded(path, names, limit))
 
     async def leaderboard(self) -> str:
-        """Rank the strategies that this server recorded."""
-        return await self._run(lambda stopped: inquiries.ranking(self._sessions.settings.history))
+        """Rank the strategies of this server's sessions; what else its history holds is not ranked."""
+        path, names = self._sessions.settings.history, self._sessions.names
+        return await self._run(lambda stopped: inquiries.ranking(path, names))
 
-    async def _followed(self, key: str, call: Call, context: Context[Any, Any], fraction: Fraction, total: int) -> str:
+    async def _followed(
+        self,
+        key: str,
+        call: Call,
+        context: Context[Any, Any],
+        progress: Fraction | Elapsed,
+        total: float | None = None,
+    ) -> str:
         """Makes a call, and reports its progress meanwhile."""
         answers: list[str] = []
         errors: list[ToolError] = []
         async with anyio.create_task_group() as group:
-            group.start_soon(_report, context, fraction, total)
+            group.start_soon(_report, context, progress, total)
             try:
                 answers.append(await self._call(key, call))
             except ToolError as error:  # a group would wrap it
@@ -149,7 +157,7 @@ class AgentServer:
 
     async def _call(self, key: str, call: Call) -> str:
         def with_session(stopped: threading.Event) -> str:
-            with self._sessions.held(key) as session:
+            with self._sessions.held(key, stopped) as session:
                 return call(session, stopped)
 
         return await self._run(with_session)
@@ -164,11 +172,11 @@ class AgentServer:
             raise ToolError(str(error)) from error
 
 
-async def _report(context: Context[Any, Any], fraction: Fraction, total: int) -> None:
+async def _report(context: Context[Any, Any], progress: Fraction | Elapsed, total: float | None) -> None:
     """Reports the progress whenever it has grown."""
     told = -1.0
     while True:
-        if (done := fraction.done) > told:
+        if (done := progress.done) > told:
             told = done
-            await context.report_progress(done, total, fraction.words)
+            await context.report_progress(done, total, progress.words)
         await anyio.sleep(_TICK_SECONDS)

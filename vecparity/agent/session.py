@@ -5,10 +5,11 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any
 from uuid import uuid4
 
 from vecparity.agent.digest import digest, submission_digest
+from vecparity.agent.edits import Operation, new_lines, span
 from vecparity.agent.evaluators import Evaluators
 from vecparity.agent.results import Scored, Submission
 from vecparity.agent.scaffold import FILE, NAME, Scaffold, scaffold
@@ -22,13 +23,13 @@ from vecparity.history.recorder import Recorder
 from vecparity.history.store import History
 from vecparity.strategy.source import Strategy
 from vecparity.task.config import CONFIGURATIONS
-from vecparity.task.seeds import new_key
+from vecparity.task.seeds import new_draw, new_key
 from vecparity.tuning.winners import RANKED_SEED, can_seal
 
-Operation = Literal["replace", "insert", "delete"]
-
-# Far more than any strategy needs; a session holds all of its versions in memory.
-_MOST_CHARACTERS, _MOST_EDITS = 65_536, 1_000
+# Far more than any strategy needs: a session holds all of its versions in memory, and answers show the block.
+_MOST_CHARACTERS, _MOST_LINES, _MOST_EDITS = 65_536, 4_000, 1_000
+_MOST_IN_VERSIONS = 8 * 2**20
+_NOTE = "session "
 
 
 class Session:
@@ -65,6 +66,9 @@ class Session:
         self._evaluators = evaluators
         self._directory = directory
         self._undoable: list[Scaffold] = []
+        self._num_characters = 0  # of all versions
+        self._sealing: dict[str, Any] = {}  # the key and draw of the submission, which exist in memory alone
+        self._chosen: int | None = None  # the test whose submission the machine failed
         self._write(number=0)
 
     @property
@@ -100,13 +104,20 @@ class Session:
             MachineError: The file cannot be written.
         """
         self._require_going_on()
-        first, last = self._span(op, start_line, end_line)
-        lines = _lines(op, content)
+        first, last = span(self.file, op, start_line, end_line)
+        lines = new_lines(op, content)
         if len(self.versions) > _MOST_EDITS:
             raise UsageError(f"a session has at most {_MOST_EDITS:,} edits, got one more")
         before, after = self.file, self.file.with_lines(first, last, lines)
+        if len(after.block) > _MOST_LINES:
+            raise UsageError(f"the block must have at most {_MOST_LINES:,} lines, got {len(after.block):,}")
         if (length := sum(len(line) + 1 for line in after.block)) > _MOST_CHARACTERS:
             raise UsageError(f"the block must have at most {_MOST_CHARACTERS:,} characters, got {length:,}")
+        if self._num_characters + length > _MOST_IN_VERSIONS:
+            raise UsageError(
+                f"the blocks of a session's versions have at most {_MOST_IN_VERSIONS:,} characters, got more"
+            )
+        self._num_characters += length
         self._undoable.append(before)
         self.versions.append(after)
         self.file = after
@@ -166,34 +177,41 @@ class Session:
         The secrets are drawn anew under a fresh key that nobody keeps. Where the containment can keep no key from a
         strategy, they are the public ones, and audits are strict.
 
+        A submission is final once it has begun: nobody may see how one goes, and then choose another.
+
         Args:
             n: The test's number.
             followers: Objects to notify of the progress.
-            stopped: Once set, by another thread, the evaluation ends soon.
+            stopped: Once set, by another thread, the evaluation ends soon; if it had begun, so does the session,
+                without a score.
 
         Raises:
-            UsageError: There is no such test, or the session has ended.
-            InterruptedTrainingError: It was stopped; the session goes on.
-            MachineError: The machine failed; the session goes on.
+            UsageError: There is no such test, the session has ended, or the machine failed a submission of another.
+            InterruptedTrainingError: It was stopped before it began; the session goes on.
+            MachineError: The machine failed; the same test may be submitted again, on the same secrets.
         """
         self._require_going_on()
         if not self.tests:
             raise UsageError("there is no test to submit yet: test() makes one")
         _require_number("n", n, 1, len(self.tests))
+        if self._chosen not in (None, n):
+            raise UsageError(f"expected test {self._chosen}, whose submission the machine failed, got test {n}")
         strategy, options = self.tests[n - 1].strategy, self._evaluators.options
         is_sealed = can_seal(options.containment, options.require_containment, options.init_device)
         if is_sealed:
-            seed, options = RANKED_SEED, replace(options, seal_key=new_key())
+            self._sealing = self._sealing or {"seal_key": new_key(), "draw": new_draw()}
+            seed, options = RANKED_SEED, replace(options, **self._sealing)
         else:
             seed, options = self.settings.seed, replace(options, audit="strict")
         stopped = stopped or threading.Event()
-        outcomes = self._evaluate(strategy, list(CONFIGURATIONS), seed, followers, stopped, options)
-        submission = Submission(n, strategy, outcomes, is_sealed)
-        if stopped.is_set() and submission.errors:
-            raise next(iter(submission.errors.values()))
-        self.submission = submission
-        self._record(submission, seed, f"submission of test {n}")
-        return submission_digest(submission)
+        try:
+            outcomes = self._evaluate(strategy, list(CONFIGURATIONS), seed, followers, stopped, options)
+        except MachineError:
+            self._chosen = n
+            raise
+        self.submission = Submission(n, strategy, outcomes, is_sealed)
+        self._record(self.submission, seed, f"submission of test {n}")
+        return submission_digest(self.submission)
 
     def _evaluate(
         self,
@@ -219,32 +237,14 @@ class Session:
         try:
             with History(self.settings.history, create=True) as history:
                 jobs = [(scored.strategy, seed)] * len(evaluations)
-                Recorder(history).record(evaluations, jobs, f"session {self.name}, {words}")
+                Recorder(history).record(evaluations, jobs, f"{_NOTE}{self.name}, {words}")
         except VecparityError as error:
             warnings.warn(f"{words} could not be recorded: {error}", stacklevel=2)
 
     def _require_going_on(self) -> None:
         if self.submission is not None:
-            raise UsageError(f"the session has ended: test {self.submission.number} was submitted")
-
-    def _span(self, op: str, start_line: int, end_line: int | None) -> tuple[int, int]:
-        """Returns the lines to take out, of which there are none for an insertion."""
-        if op not in get_args(Operation):
-            raise UsageError(f"op must be one of {', '.join(get_args(Operation))}, got {brief(op)}")
-        first, last = self.file.first, self.file.last
-        end = start_line if end_line is None else end_line
-        for name, line in (("start_line", start_line), ("end_line", end)):
-            if not isinstance(line, int) or isinstance(line, bool):
-                raise UsageError(f"{name} must be an integer, got {brief(line)}")
-        if op == "insert":
-            if not first - 1 <= start_line <= last:
-                raise UsageError(f"insert goes below one of the lines {first - 1} to {last}, got line {start_line}")
-            return start_line + 1, start_line
-        if first > last:
-            raise UsageError(f"the block is empty: insert below line {first - 1}, got {op}")
-        if not first <= start_line <= end <= last:
-            raise UsageError(f"only lines {first} to {last} may be edited, got {op} of lines {start_line} to {end}")
-        return start_line, end
+            score = "" if self.submission.accuracy is not None else ", and has no score"
+            raise UsageError(f"the session has ended: test {self.submission.number} was submitted{score}")
 
     def _extent(self) -> str:
         file = self.file
@@ -270,19 +270,11 @@ class Session:
             raise MachineError(f"{self._directory} cannot be written: {error.strerror or error}") from error
 
 
-def _lines(op: str, content: str | None) -> list[str]:
-    if op == "delete":
-        if content:
-            raise UsageError(f"delete takes no content, got {brief(content)}")
-        return []
-    if not isinstance(content, str) or not content:
-        raise UsageError(f"{op} needs content, the new lines, got {brief(content)}")
-    try:
-        content.encode()
-    except UnicodeEncodeError as error:  # half of a character: no answer with it could be sent
-        raise UsageError(f"content must be text that UTF-8 can encode, got {brief(content[error.start])}") from error
-    text = content.replace("\r\n", "\n").replace("\r", "\n")
-    return text.removesuffix("\n").split("\n")
+def session_of(note: str | None) -> str | None:
+    """Returns the name of the session whose note it is in a history, or None."""
+    if note is None or not note.startswith(_NOTE):
+        return None
+    return note.removeprefix(_NOTE).partition(",")[0]
 
 
 def _require_number(name: str, value: object, least: int, most: int) -> None:

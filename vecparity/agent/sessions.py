@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vecparity.agent.evaluators import Evaluators
+from vecparity.agent.evaluators import Evaluators, stopped_error
 from vecparity.agent.session import Session
 from vecparity.agent.settings import SessionSettings
 from vecparity.errors import UsageError, brief
@@ -22,6 +22,7 @@ class _Held:
     session: Session
     used_at: float
     lock: threading.Lock = field(default_factory=threading.Lock)
+    waiting: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Sessions:
@@ -38,6 +39,7 @@ class Sessions:
     Attributes:
         evaluators: See above.
         settings: See above.
+        names: The names of all sessions that have begun.
 
     Raises:
         UsageError: A number is not above 0.
@@ -59,6 +61,7 @@ class Sessions:
             raise UsageError(f"the seconds until an idle session ends must be above 0, got {idle_seconds}")
         self.evaluators = evaluators
         self.settings = settings
+        self.names: set[str] = set()
         self._directory = directory
         self._most = most
         self._idle_seconds = idle_seconds
@@ -84,14 +87,20 @@ class Sessions:
             session = Session(self.evaluators, self.settings, own)
             key = secrets.token_hex(16)
             self._held[key] = _Held(session, self._clock())
+            self.names.add(session.name)
         return key, session
 
     @contextmanager
-    def held(self, key: str) -> Iterator[Session]:
+    def held(self, key: str, stopped: threading.Event) -> Iterator[Session]:
         """Holds a session for one call.
 
+        Args:
+            key: The session's key.
+            stopped: Once set, by another thread, the call is not to be carried out.
+
         Raises:
-            UsageError: There is no such session, or another call holds it for long.
+            UsageError: There is no such session; or another call holds it for long, or waits for it already.
+            InterruptedTrainingError: ``stopped`` was set before the session was held.
         """
         with self._changing:
             self._end_idle()
@@ -100,9 +109,11 @@ class Sessions:
             raise UsageError(
                 f"expected the key of a session, as begin returns it, got {brief(key)} (it may have ended)"
             )
-        if not held.lock.acquire(timeout=_PATIENCE_SECONDS):
+        if not _acquired(held):
             raise UsageError("the session is busy: wait for the answer to its test")
         try:
+            if stopped.is_set():
+                raise stopped_error()
             yield held.session
         finally:
             held.used_at = self._clock()
@@ -113,3 +124,15 @@ class Sessions:
         for key, held in list(self._held.items()):
             if not held.lock.locked() and now - held.used_at > self._idle_seconds:
                 del self._held[key]
+
+
+def _acquired(held: _Held) -> bool:
+    """Takes a session for a call, and returns whether it has; one call at most waits for it."""
+    if held.lock.acquire(blocking=False):
+        return True
+    if not held.waiting.acquire(blocking=False):
+        return False
+    try:
+        return held.lock.acquire(timeout=_PATIENCE_SECONDS)
+    finally:
+        held.waiting.release()

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import get_args
 
+from vecparity.agent.edits import Operation
 from vecparity.agent.scaffold import FILE
-from vecparity.agent.session import Operation, Session
+from vecparity.agent.session import Session
 from vecparity.cli.display import Display
 from vecparity.cli.messages import say
 from vecparity.cli.output import show
@@ -30,7 +31,7 @@ insert A         insert the lines that follow below line A, up to one that is on
 delete A [B]     delete lines A to B
 undo [N]         take back the last edit, or the last N
 test             evaluate the file; Ctrl-C stops a test, which counts
-submit N         score the file of test N on secrets of its own, and end the session
+submit N         score the file of test N on secrets of its own, and end the session; Ctrl-C ends it without a score
 help             show this
 quit             end without a submission"""
 _PROMPT = "vecparity> "

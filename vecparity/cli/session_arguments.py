@@ -35,7 +35,7 @@ class SessionArguments:
         hidden: A configuration that tests leave out and the submission has.
         seconds: The most seconds of a test, and of the submission.
         digest: What a test shows. harness: the last lines of each configuration. compact: one line for each.
-        engine: The training engine.
+        engine: The training engine; not reference, which cannot be stopped during a run.
         device: The training device.
         threads: CPU threads.
         containment: The sandbox around strategies. auto takes the strongest that the machine has.

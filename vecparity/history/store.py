@@ -1,7 +1,7 @@
 """The history's store: every recorded evaluation in one SQLite file, with its strategy, settings and results."""
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -245,14 +245,17 @@ class History:
         """
         return list(self._select("TRUE ORDER BY id")) if ids is None else [self.get(id_) for id_ in ids]
 
-    def summaries(self) -> list[Summary]:
+    def summaries(self, ids: Collection[int] | None = None) -> list[Summary]:
         """Returns summaries of the evaluations that may rank, oldest first, for `vecparity.leaderboard`.
+
+        Args:
+            ids: The evaluations; by default all.
 
         Raises:
             MachineError: A summary is damaged.
         """
         with telling(self.path):
-            return list(self._tables.summaries())
+            return list(self._tables.summaries(ids))
 
     def same(self, digest: str) -> Iterator[Recorded]:
         """Yields the evaluations with this `fingerprint`, newest first, each read when it is asked for.

@@ -1,7 +1,7 @@
 """Version 1 of the history's tables, which is read only: all that is not listed is in each evaluation's document."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -68,12 +68,13 @@ class Version1:
             entry = self._entry(row[:-2])
             yield recorded(self._path, entry, inflate(self._path, entry.id, "document", row[-2]), row[-1])
 
-    def summaries(self) -> Iterator[Summary]:
-        """Yields the summaries of the evaluations that may rank, oldest first."""
+    def summaries(self, ids: Collection[int] | None) -> Iterator[Summary]:
+        """Yields the summaries of the evaluations that may rank, oldest first, of all or those with the ids."""
         # Documents are large: those with other numbers of runs than any protocol are not read.
         numbers = {task_config(protocol=protocol).num_runs for protocol in PROTOCOLS}
         for entry in list(self.entries()):
-            if entry.label in CONFIGURATIONS and entry.num_runs in numbers:
+            is_asked_for = ids is None or entry.id in ids
+            if is_asked_for and entry.label in CONFIGURATIONS and entry.num_runs in numbers:
                 yield from (summarize(found.evaluation) for found in self.select("id = ?", entry.id))
 
     def _entry(self, row: Sequence[object]) -> Entry:

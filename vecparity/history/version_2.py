@@ -7,7 +7,7 @@ its own values, of its summary, and of its document and curves as they are store
 import hashlib
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,11 +105,11 @@ class Version2:
             row = self._connection.execute(f"SELECT {columns} FROM evaluations WHERE id = ?", id_).fetchone()
             yield self._read(row[:-4], *row[-4:])
 
-    def summaries(self) -> Iterator[Summary]:
-        """Yields the summaries of the evaluations that rank, oldest first."""
+    def summaries(self, ids: Collection[int] | None) -> Iterator[Summary]:
+        """Yields the summaries of the evaluations that rank, oldest first, of all or those with the ids."""
         rows = self._connection.execute("SELECT id, summary, summary_sha256 FROM evaluations ORDER BY id")
         for id_, text, digest in rows:
-            if text != "" or digest != _NO_SUMMARY:
+            if (ids is None or id_ in ids) and (text != "" or digest != _NO_SUMMARY):
                 yield self._summary(id_, text, digest)
 
     def row(

@@ -112,9 +112,7 @@ def check_all(
     level: Level,
     limits: Limits,
 ) -> list[Check]:
-    """Checks one strategy under several configurations, one after the other.
-
-    As in an evaluation, all networks of all configurations are made before the strategy sees any secret.
+    """Checks one strategy under several configurations, in sandboxes of its own; see `check_in`.
 
     Args:
         strategy: See `check`.
@@ -130,20 +128,48 @@ def check_all(
         StrategyFailedError: See `check`.
         MachineError: See `check`.
     """
+    loaded = strategy if isinstance(strategy, Strategy) else load(strategy)
+    with StrategyLog() as log, Pool(level, limits, log) as pool:
+        return check_in(pool, log, loaded, configs, seed, secrets, level)
+
+
+def check_in(
+    pool: Pool,
+    log: StrategyLog,
+    strategy: Strategy,
+    configs: Sequence[TaskConfig],
+    seed: int,
+    secrets: int,
+    level: Level,
+) -> list[Check]:
+    """Checks one strategy under several configurations, one after the other.
+
+    As in an evaluation, all networks of all configurations are made before the strategy sees any secret.
+
+    Args:
+        pool: Sandboxes of the level, whose output goes to the log. Another thread may interrupt them.
+        log: The log.
+        strategy: The strategy.
+        configs: See `check_all`.
+        seed: See `check`.
+        secrets: See `check`.
+        level: Containment of the strategy.
+
+    Raises:
+        UsageError: See `check`.
+        InvalidStrategyError: See `check`.
+        StrategyFailedError: See `check`.
+        MachineError: See `check`.
+    """
     seeds = PublicSeeds(seed)
     for config in configs:
         if not 1 <= secrets <= config.num_hidden_secrets:
             raise UsageError(f"secrets must be between 1 and {config.num_hidden_secrets}, got {secrets}")
-    loaded = strategy if isinstance(strategy, Strategy) else load(strategy)
-    with (
-        StrategyLog() as log,
-        Pool(level, limits, log) as pool,
-        log.noted(loaded.sha256),
-    ):
-        author, repeater = Sandbox(pool, loaded, {}), Sandbox(pool, loaded, {}, again=True)
+    with log.noted(strategy.sha256):
+        author, repeater = Sandbox(pool, strategy, {}), Sandbox(pool, strategy, {}, again=True)
         networks = _ask_for_all_networks(author, repeater, seeds, configs, secrets)
         checks = [
-            _check_one(loaded, author, repeater, seeds, config, level, answered)
+            _check_one(strategy, author, repeater, seeds, config, level, answered)
             for config, answered in zip(configs, networks, strict=True)
         ]
         printed = log.last_words()

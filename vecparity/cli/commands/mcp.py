@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from vecparity.cli import json_lines
 from vecparity.cli.arguments import Whole
 from vecparity.cli.interruption import Interruption
 from vecparity.cli.messages import say
 from vecparity.cli.session_arguments import SessionArguments
 from vecparity.errors import MachineError, UsageError
-from vecparity.sandbox import levels
 from vecparity.sandbox.limits import Limits
 
 if TYPE_CHECKING:
@@ -62,11 +60,9 @@ def mcp(
         raise UsageError("mcp needs the SDK of the Model Context Protocol: pip install 'vecparity[agent]'")
     if transport == "http":
         _require_place(host, port, allow_host)
-    elif json_lines.is_on():
-        raise UsageError("mcp speaks its own protocol on standard output: expected no --json")
-    if arguments.containment == "auto" and arguments.require_containment is None:
-        arguments = replace(arguments, require_containment="landlock")
-    levels.choose(arguments.containment, arguments.require_containment)
+    from vecparity.agent.containing import required
+
+    arguments = replace(arguments, require_containment=required(arguments.containment, arguments.require_containment))
     from vecparity.agent.evaluators import Evaluators
     from vecparity.agent.mcp_server import AgentServer
     from vecparity.agent.sessions import Sessions
@@ -90,15 +86,19 @@ def mcp(
 def _require_place(host: str, port: int, allow_host: tuple[str, ...]) -> None:
     if not 0 <= port < 2**16:
         raise UsageError(f"port must be from 0 to {2**16 - 1}, got {port}")
-    try:
-        is_own = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_own = False
-    if not is_own and not allow_host:
+    if not _is_own(host) and not allow_host:
         raise UsageError(
             f"host must be this machine's own (127.0.0.1, ::1 or localhost), got {host}: whoever reaches another can "
             "use this machine; --allow-host NAME names those by which clients may call it"
         )
+
+
+def _is_own(host: str) -> bool:
+    """Tells whether nobody but this machine reaches an address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _serve_http(
@@ -109,7 +109,8 @@ def _serve_http(
 
     with _listening(host, port) as listening:
         port = listening.getsockname()[1]
-        names = [f"[{name}]" if ":" in name else name for name in ("127.0.0.1", "localhost", "::1", *allow_host)]
+        own = {"127.0.0.1", "localhost", "::1"} | ({host} if _is_own(host) else set())
+        names = [f"[{name}]" if ":" in name else name for name in (*own, *allow_host)]
         security = TransportSecuritySettings(
             allowed_hosts=[f"{name}:{port}" for name in names],
             allowed_origins=[f"http://{name}:{port}" for name in names],
