@@ -231,7 +231,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWork
         now = {pid for worker in workers.pids for pid, _ in descendants(worker)}
         await_that(lambda: not any(psutil.pid_exists(pid) for pid in sandboxes - now))
     assert timeless(outcomes) == here(jobs)
-    assert watching.seen[-1].again == 1
+    assert watching.seen[-1].again >= 1, "the dead worker's batch, and one that is late on a busy machine"
     with History(tmp_path / "history.sqlite") as history:
         assert len(history.evaluations()) == 12
 

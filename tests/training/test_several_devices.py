@@ -164,7 +164,7 @@ def test_an_evaluation_shares_its_runs_out(monkeypatch: pytest.MonkeyPatch) -> N
             return super().advance(ensemble, window)
 
     monkeypatch.setattr(pipeline, "make_engine", lambda name, chunk_runs: Noting())
-    monkeypatch.setattr(pipeline, "choose_devices", lambda name: [CPU] * 3)
+    monkeypatch.setattr(pipeline, "devices_of", lambda engine, name: [CPU] * 3)
     assert evaluated() == expected
     assert sizes[:3] == [2, 3, 3]
 
