@@ -75,8 +75,15 @@ class RayWorkers(Executor):
                 place = NodeAffinitySchedulingStrategy(node_id=node["NodeID"], soft=False)
                 remote = self._ray.remote(max_retries=0, num_cpus=0, scheduling_strategy=place)(_call)
                 address = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
-                asked[address] = remote.remote(this_node, (), {})
-        return {address: self._answer(address, reference) for address, reference in asked.items()}
+                asked[address] = node["NodeID"], remote.remote(this_node, (), {})
+        found = {}
+        for address, (id_, reference) in asked.items():
+            try:
+                found[address] = self._answer(address, reference)
+            except MachineError:
+                if self._is_alive(id_):  # one that has ended meanwhile gets no task
+                    raise
+        return found
 
     def require_alike(self) -> None:
         """Asks the machines of a cluster, once, whether their evaluations are those here; warns where they are not.
@@ -131,6 +138,9 @@ class RayWorkers(Executor):
         """Returns the number of tasks for which a machine has room."""
         counts = [int(resources.get("CPU", 0) // self.threads)]
         return min([*counts, int(resources.get("GPU", 0) // self.gpus)] if self.gpus else counts)
+
+    def _is_alive(self, id_: str) -> bool:
+        return any(node["Alive"] and node["NodeID"] == id_ for node in self._ray.nodes())
 
     def _answer(self, address: str, reference: Any) -> Node:
         try:
