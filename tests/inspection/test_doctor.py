@@ -54,7 +54,7 @@ def test_as_json(run_command: RunCommand) -> None:
     assert {name: extras.pop(name) for name in ("matplotlib", "pandas", "tensorboard")} == {
         name: version(name) for name in ("matplotlib", "pandas", "tensorboard")
     }
-    assert extras.keys() == {"cuda-core", "optuna", "ray"}  # of which the first is for Linux only
+    assert extras.keys() == {"cuda-core", "optuna", "ray", "mcp", "inspect-ai"}  # of which the first is for Linux only
     assert found["workers"].keys() == {"here"}
     assert found["workers"]["here"] == asdict(this_node())
     assert found["auto"].startswith(f"{auto}: ")
@@ -112,7 +112,7 @@ def test_for_people_with_what_is_missing(
 def test_workers_that_are_none(run_command: RunCommand) -> None:
     status, _, err = run_command("doctor", "--workers", "somewhere")
     assert status == 2
-    assert "workers must be a number of processes" in err
+    assert "expected a cluster, ray://HOST:PORT" in err
 
 
 def test_where_rays_token_is_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
