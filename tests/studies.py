@@ -1,8 +1,11 @@
-"""Reads a study's file while another process writes it."""
+"""Reads a study's or a history's file while another process writes it."""
 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+
+from vecparity import History
+from vecparity.errors import UsageError
 
 
 def count_finished(study: Path) -> int:
@@ -15,3 +18,12 @@ def count_finished(study: Path) -> int:
         except sqlite3.OperationalError:
             return 0
     return number
+
+
+def count_recorded(history: Path) -> int:
+    """Returns the number of evaluations; 0 while there is no history yet."""
+    try:
+        with History(history) as opened:
+            return opened.count()
+    except UsageError:
+        return 0

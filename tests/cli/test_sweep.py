@@ -16,10 +16,10 @@ import pytest
 from clock import Clock
 from conftest import RunCommand
 from processes import Child, await_that, has_sandbox
+from studies import count_recorded
 
 from vecparity import History, sweep, task_config
 from vecparity.cli.cell_display import CellDisplay
-from vecparity.errors import UsageError
 from vecparity.evaluation.callbacks import Asked
 from vecparity.progress.cells import CellProgress
 from vecparity.training.progress import WindowClosed
@@ -162,7 +162,7 @@ def test_an_interruption_keeps_the_cells_that_are_done(number: signal.Signals, t
     command = [sys.executable, "-m", "vecparity", *arguments, "--history", "history.sqlite", "--csv", "runs.csv"]
     command += ["--reuse"] * (number == signal.SIGTERM)
     with Child(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        await_that(lambda: _recorded(path) == 2)
+        await_that(lambda: count_recorded(path) == 2)
         process.send_signal(number)
         out, err = process.communicate()
     assert process.returncode == (75 if "--reuse" in command else 130), err
@@ -172,14 +172,6 @@ def test_an_interruption_keeps_the_cells_that_are_done(number: signal.Signals, t
     assert [row.split()[:2] for row in rows] == [["8", "0.001"], ["8", "0.01"]]
     runs = rows_of((tmp_path / "runs.csv").read_text())
     assert {run["hidden_width"] for run in runs} == {"8"} and len(runs) == 12
-
-
-def _recorded(path: Path) -> int:
-    try:
-        with History(path) as history:
-            return history.count()
-    except UsageError:  # there is no history yet
-        return 0
 
 
 @pytest.mark.slow

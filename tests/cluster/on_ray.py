@@ -14,19 +14,14 @@ from typing import Any
 
 import psutil
 from conftest import SHORT, STRATEGIES
+from outcomes import timeless
 from processes import await_that
 
 from vecparity import Evaluation, Evaluator, Failure, Job, TaskConfig
 from vecparity.cluster.ray_workers import RayWorkers
-from vecparity.evaluation.job import Outcome
 
 LONG = replace(TaskConfig(**SHORT), max_steps=3000, hidden_width=256, early_stop_acc=2.0)
 JOBS = [Job(STRATEGIES / "varied.py", LONG, seed, {"lr": 1e-3 * (1 + seed)}) for seed in range(8)]
-
-
-def timeless(outcome: Outcome) -> Evaluation:
-    assert isinstance(outcome, Evaluation), outcome
-    return replace(outcome, provenance=replace(outcome.provenance, wall_seconds=0.0))
 
 
 def kill_one() -> None:
@@ -53,14 +48,14 @@ def main() -> None:
         found["are_handlers_kept"] = handlers == list(map(signal.getsignal, numbers))
         killing = threading.Thread(target=kill_one)
         killing.start()
-        distant = list(map(timeless, evaluator.map(JOBS)))
+        distant = timeless(list(evaluator.map(JOBS)))
         killing.join()
         found["processes"] = [process.pid for process in psutil.Process().children(recursive=True)]
         connections: list[Any] = psutil.net_connections("tcp")
         listening = [each for each in connections if each.status == psutil.CONN_LISTEN]
         found["addresses"] = [each.laddr.ip for each in listening if each.pid in found["processes"]]
     with Evaluator(audit="off", device="cpu") as evaluator:
-        found["is_same"] = distant == list(map(timeless, evaluator.map(JOBS)))
+        found["is_same"] = distant == timeless(list(evaluator.map(JOBS)))
     with RayWorkers() as workers, Evaluator(executor=workers, containment="limits", device="cpu") as evaluator:
         stranger, bundled = evaluator.map([JOBS[0], Job("isolated_cube", TaskConfig(**SHORT))])
         assert isinstance(stranger, Failure)

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 from conftest import SHORT, STRATEGIES
-from on_ray import JOBS, timeless
+from on_ray import JOBS
+from outcomes import timeless
 from processes import await_that
 
 from vecparity import Evaluator, Job, TaskConfig
@@ -48,7 +49,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
     """Evaluates by a machine of the cluster and by Ray's client, and has an instance of its own in between."""
     found: dict[str, Any] = {}
     with Evaluator(audit="off", device="cpu") as evaluator:
-        here = list(map(timeless, evaluator.map(QUICK)))
+        here = timeless(list(evaluator.map(QUICK)))
     before = set_apart()
     for name, where in {"address": address, "own": None, "client": client}.items():
         with RayWorkers(where) as workers:
@@ -61,7 +62,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
                 ]
                 workers.submit(speaking).result()
                 with Evaluator(audit="off", device="cpu", executor=workers) as evaluator:
-                    found[name]["is_same"] = here == list(map(timeless, evaluator.map(QUICK)))
+                    found[name]["is_same"] = here == timeless(list(evaluator.map(QUICK)))
             found[name]["warnings"] = workers.warnings
             found[name]["token"] = os.environ.get("RAY_AUTH_TOKEN")
         found[name]["is_as_before"] = before == set_apart()
@@ -98,10 +99,10 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     ):
         killing = threading.Thread(target=kill)
         killing.start()
-        distant = list(map(timeless, evaluator.map(JOBS[:5])))
+        distant = timeless(list(evaluator.map(JOBS[:5])))
         killing.join()
     with Evaluator(audit="off", device="cpu") as evaluator:
-        is_same = distant == list(map(timeless, evaluator.map(JOBS[:5])))
+        is_same = distant == timeless(list(evaluator.map(JOBS[:5])))
     return {"is_same": is_same, "victims": [victim.pid for victim in victims]}
 
 

@@ -7,16 +7,15 @@ import json
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kept import await_steps, kept_steps
-from on_ray import JOBS, timeless
+from on_ray import JOBS
+from outcomes import timeless, while_evaluating
 from processes import await_that
 
-from vecparity import Evaluation, Evaluator
+from vecparity import Evaluator
 from vecparity.cluster.ray_workers import RayWorkers
 from vecparity.errors import InterruptedTrainingError
 
@@ -34,14 +33,6 @@ def kill_and_see(directory: Path, found: dict[str, Any]) -> None:
     found["is_resumed"] = runs.stat().st_ino == file
 
 
-def while_evaluating(evaluator: Evaluator, act: Callable[[], None]) -> list[Evaluation]:
-    acting = threading.Thread(target=act)
-    acting.start()
-    outcomes = list(map(timeless, evaluator.map(JOBS)))
-    acting.join()
-    return outcomes
-
-
 def main() -> None:
     """Prints what came of it."""
     killed, stopped = Path(sys.argv[1], "killed"), Path(sys.argv[1], "stopped")
@@ -51,7 +42,7 @@ def main() -> None:
         with Evaluator(
             audit="off", device="cpu", executor=workers, checkpoint=killed, checkpoint_seconds=0
         ) as evaluator:
-            made.append(while_evaluating(evaluator, lambda: kill_and_see(killed, found)))
+            made.append(timeless(while_evaluating(evaluator, JOBS, lambda: kill_and_see(killed, found))))
         with Evaluator(
             audit="off", device="cpu", executor=workers, checkpoint=stopped, checkpoint_seconds=1000
         ) as evaluator:
@@ -61,14 +52,14 @@ def main() -> None:
                 evaluator.stop()
 
             try:
-                while_evaluating(evaluator, stop)
+                while_evaluating(evaluator, JOBS, stop)
             except InterruptedTrainingError as error:
                 found["status"] = error.exit_status
         found["handed_back_at"] = list(kept_steps(stopped).values())
         with Evaluator(audit="off", device="cpu", executor=workers, checkpoint=stopped, resume=True) as evaluator:
-            made.append(list(map(timeless, evaluator.map(JOBS))))
+            made.append(timeless(list(evaluator.map(JOBS))))
     with Evaluator(audit="off", device="cpu") as evaluator:
-        here = list(map(timeless, evaluator.map(JOBS)))
+        here = timeless(list(evaluator.map(JOBS)))
     found["are_same"] = [outcomes == here for outcomes in made]
     found["left"] = [path.name for path in Path(sys.argv[1]).iterdir()]
     json.dump(found, sys.stdout)

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,10 +16,10 @@ import psutil
 import pytest
 from conftest import SHORT, STRATEGIES, RunEval
 from kept import await_steps, kept_steps
+from outcomes import contents, here, timeless, while_evaluating
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
-from vecparity.evaluation.job import Outcome
 from vecparity.sandbox.processes import descendants
 
 # Some seconds of training.
@@ -28,26 +27,6 @@ LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_wid
 KEY = bytes(range(50, 82))
 KEPT: dict[str, Any] = {"checkpoint_seconds": 0, "audit": "off"}
 MOST_SECONDS = 120
-
-
-def timeless(outcomes: Sequence[Outcome]) -> list[Evaluation]:
-    evaluations = [outcome for outcome in outcomes if isinstance(outcome, Evaluation)]
-    assert len(evaluations) == len(outcomes), outcomes
-    return [replace(made, provenance=replace(made.provenance, wall_seconds=0.0)) for made in evaluations]
-
-
-def here(jobs: Sequence[Job], **options: Any) -> list[Evaluation]:
-    with Evaluator(**{"audit": "off"} | options) as evaluator:
-        return timeless(list(evaluator.map(jobs)))
-
-
-def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[], None]) -> list[Outcome]:
-    """Evaluates jobs, and does something meanwhile."""
-    acting = threading.Thread(target=act)
-    acting.start()
-    outcomes = list(evaluator.map(jobs))
-    acting.join()
-    return outcomes
 
 
 def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
@@ -90,14 +69,6 @@ FLAGS = (
     "--num-hidden-secrets 2 --num-orderings 2 --max-steps 3000 --log-interval 500 --hidden-width 256 "
     "--test-set-size 100 --early-stop-acc 2 --audit off --log final --threads 1 --containment limits"
 )
-
-
-def contents(directory: Path) -> dict[str, Any]:
-    """Returns the JSON files of a directory without times."""
-    found = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json")}
-    for content in found.values():
-        del content["provenance"]["wall_seconds"]
-    return found
 
 
 def history_of(file: Path) -> list[Evaluation]:

@@ -10,9 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from processes import Child, await_that
-
-from vecparity import History
-from vecparity.errors import UsageError
+from studies import count_recorded
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "scripts" / "slurm.sh"
@@ -44,14 +42,6 @@ def job(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def count(path: Path) -> int:
-    try:
-        with History(path) as history:
-            return history.count()
-    except UsageError:  # there is no history yet
-        return 0
-
-
 @needs_ray
 @pytest.mark.slow
 def test_a_job_whose_time_is_over_keeps_its_cells_and_waits_again(job: dict[str, str], tmp_path: Path) -> None:
@@ -59,7 +49,7 @@ def test_a_job_whose_time_is_over_keeps_its_cells_and_waits_again(job: dict[str,
     sweep = ["sweep", "random_rows", "--over", "hidden_width=8,4096", *SETTINGS.split()]
     command = [*ALONE, str(SCRIPT), *sweep, "--history", str(history), "--reuse"]
     with Child(command, env=job, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
-        await_that(lambda: count(history) >= 1)
+        await_that(lambda: count_recorded(history) >= 1)
         (script,) = psutil.Process(child.pid).children()
         script.send_signal(signal.SIGTERM)
         said, _ = child.communicate(timeout=120)
@@ -67,7 +57,7 @@ def test_a_job_whose_time_is_over_keeps_its_cells_and_waits_again(job: dict[str,
     assert "(the same command with --reuse goes on)" in said
     assert (tmp_path / "calls").read_text() == f"requeue {job['SLURM_JOB_ID']}\n"
     assert ", 1 cell in " in (tmp_path / f"vecparity-{job['SLURM_JOB_ID']}.out").read_text()
-    assert count(history) == 1
+    assert count_recorded(history) == 1
     assert not list(Path("/tmp").glob(f"vecparity-{job['SLURM_JOB_ID']}*"))
 
 

@@ -8,11 +8,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
 from conftest import SHORT_FLAGS, STRATEGIES, RunCommand, RunEval
+from outcomes import contents
 from processes import Child, await_that
 
 from vecparity import History
@@ -24,14 +24,6 @@ from vecparity.task.config import TaskConfig
 
 FLAGS = f"{SHORT_FLAGS} --threads 1"
 VARIED = str(STRATEGIES / "varied.py")
-
-
-def contents(directory: Path) -> dict[str, Any]:
-    """Returns the JSON files of a directory without times."""
-    found = {path.name: json.loads(path.read_text()) for path in directory.glob("*.json")}
-    for content in found.values():
-        del content["provenance"]["wall_seconds"]
-    return found
 
 
 def recorded(file: Path) -> list[tuple[str, int, float]]:

@@ -5,10 +5,9 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -17,13 +16,13 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
+from outcomes import here, timeless, while_evaluating
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
 from vecparity.evaluation.callbacks import AtWork, WorkersFollower
-from vecparity.evaluation.job import Outcome
 from vecparity.machine import draws
 from vecparity.sandbox.processes import descendants
 
@@ -38,17 +37,6 @@ NOT_BUNDLED = Strategy.from_source(Path(STRATEGIES / "varied.py").read_bytes(), 
 def workers() -> Iterator[LocalWorkers]:
     with LocalWorkers(2) as workers:
         yield workers
-
-
-def timeless(outcomes: Sequence[Outcome]) -> list[Evaluation]:
-    evaluations = [outcome for outcome in outcomes if isinstance(outcome, Evaluation)]
-    assert len(evaluations) == len(outcomes), outcomes
-    return [replace(made, provenance=replace(made.provenance, wall_seconds=0.0)) for made in evaluations]
-
-
-def here(jobs: Sequence[Job], **options: Any) -> list[Evaluation]:
-    with Evaluator(**{"audit": "off"} | options) as evaluator:
-        return timeless(list(evaluator.map(jobs)))
 
 
 def varied(count: int, config: TaskConfig = CONFIG) -> list[Job]:
@@ -178,15 +166,6 @@ def test_followers_are_told_what_workers_do(workers: LocalWorkers, tmp_path: Pat
         assert (last.done, last.busy) == (5, 0)
         assert last.run_steps == sum(result.steps for outcome in outcomes for result in outcome.results)
         assert 0 < last.seconds < 600
-
-
-def while_evaluating(evaluator: Evaluator, jobs: Sequence[Job], act: Callable[[], None]) -> list[Outcome]:
-    """Evaluates jobs, and does something meanwhile."""
-    acting = threading.Thread(target=act)
-    acting.start()
-    outcomes = list(evaluator.map(jobs))
-    acting.join()
-    return outcomes
 
 
 def cpu_seconds(pid: int) -> float:

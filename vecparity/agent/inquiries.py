@@ -110,9 +110,10 @@ class Inquiries:
             rules, strategy = session.settings, load(name)
             jobs = [Job(strategy, label, rules.seed, {}, rules.protocol, rules.smoke) for label in rules.shown]
             outcomes = self._evaluators.evaluate(jobs, seconds=rules.seconds, stopped=stopped)
-            if errors := Scored(1, strategy, dict(zip(rules.shown, outcomes, strict=True))).errors:
+            scored = Scored(1, strategy, dict(zip(rules.shown, outcomes, strict=True)))
+            if errors := scored.errors:
                 raise next(iter(errors.values()))
-            self._known[name] = dict(zip(rules.shown, outcomes, strict=True))
+            self._known[name] = scored.outcomes
         return self._known[name]
 
 

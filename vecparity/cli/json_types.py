@@ -1,5 +1,6 @@
 """The types of the lines that commands print with ``--json``; msgspec makes JSON Schemas of them."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, Literal, TypedDict, get_type_hints
 
@@ -9,10 +10,9 @@ from msgspec import Struct
 from vecparity.analysis.comparison import Comparison
 from vecparity.analysis.leaderboard import League
 from vecparity.analysis.standings import Standing
-from vecparity.audits.finding import AuditFinding
 from vecparity.cluster.nodes import Node
 from vecparity.evaluation.params import Params
-from vecparity.evaluation.result import DatasetSummary, DivergedRun, FirstLayer, Metrics, Provenance, RunResult
+from vecparity.evaluation.serialization import Content, Curves
 from vecparity.history.records import Entry
 from vecparity.inspection.checking import Check
 from vecparity.inspection.doctor import Diagnosis
@@ -64,30 +64,6 @@ class CheckedLine(Struct, forbid_unknown_fields=True):
     ok: Literal[True]
     exit_status: Literal[0]
     configurations: list[Check]
-
-
-class ShownCurves(Struct, forbid_unknown_fields=True):
-    """All curves: (secret_index, order_index) of each run; its windows are at the first steps of the longest run."""
-
-    runs: list[tuple[int, int]]
-    step: list[int]
-    loss: list[list[float]]
-    accuracy: list[list[float]]
-
-
-class ShownLine(Struct, forbid_unknown_fields=True):
-    """An evaluation, as ``vecparity eval --output-dir`` writes it."""
-
-    format: int
-    config: TaskConfig
-    metrics: Metrics | None
-    results: list[RunResult]
-    diverged: list[DivergedRun]
-    datasets: list[DatasetSummary]
-    first_layers: list[FirstLayer]
-    audit: list[AuditFinding]
-    provenance: Provenance
-    curves: ShownCurves
 
 
 class SearchTrial(Struct):
@@ -144,7 +120,12 @@ class CellLine(TypedDict):
 def _joined(name: str, *types: type, **more: Any) -> type[Struct]:
     """Returns a type with the fields of several dataclasses, and more."""
     hints = {field.name: get_type_hints(type_)[field.name] for type_ in types for field in fields(type_)}
-    return msgspec.defstruct(name, [*hints.items(), *more.items()], forbid_unknown_fields=True)
+    return _struct(name, hints, **more)
+
+
+def _struct(name: str, hints: Mapping[str, Any], **more: Any) -> type[Struct]:
+    """Returns a type with some fields, and more or others in their place."""
+    return msgspec.defstruct(name, list({**hints, **more}.items()), forbid_unknown_fields=True)
 
 
 LINES: dict[str, Any] = {
@@ -155,7 +136,7 @@ LINES: dict[str, Any] = {
     "sweep": CellLine,
     "leaderboard": _joined("StandingLine", League, Standing, seeds=list[int]),
     "history": Entry,
-    "show": ShownLine,
+    "show": _struct("ShownLine", get_type_hints(Content), format=int, curves=Curves),
     "doctor": _joined("DoctorLine", Diagnosis, workers=dict[str, Node]),
 }
 

@@ -5,7 +5,6 @@ command's id in the history, under which its evaluations are recorded, and the d
 """
 
 import json
-import platform
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -171,7 +170,7 @@ def require_seen(checkpoint: Path) -> None:
     """
     if not (checkpoint.parent / _FILE).exists():
         raise MachineError(
-            f"checkpoint must be a directory that all workers see, but {platform.node()} has no {checkpoint.parent}"
+            f"checkpoint must be a directory that all workers see, but {machine.host()} has no {checkpoint.parent}"
         )
 
 

@@ -57,7 +57,9 @@ class _Envelope(Struct):
     curves: Raw = Raw()
 
 
-class _Content(Struct):
+class Content(Struct):
+    """An evaluation's JSON without its format."""
+
     config: TaskConfig
     metrics: Metrics | None
     results: list[RunResult]
@@ -73,7 +75,7 @@ class _RunsOfCurves(Struct):
     runs: list[tuple[int, int]]
 
 
-class _Curves(Struct):
+class Curves(Struct):
     """All curves; each run's windows are at the first steps of the longest run."""
 
     runs: list[tuple[Index, Index]]
@@ -244,19 +246,19 @@ def _read(data: bytes) -> Evaluation:
         )
     size = memoryview(envelope.curves).nbytes
     _require_sizes(len(data) - size, size)
-    content = decode(data, _Content)
+    content = decode(data, Content)
     evaluation = _evaluation(content, _curves(content))
     check(evaluation, content.metrics)
     return evaluation
 
 
-def _curves(content: _Content) -> _Curves:
+def _curves(content: Content) -> Curves:
     # Count before decoding: an empty list takes thirty times the memory of its two characters.
     num_lists, expected = _count(content.curves, b"["), 4 + 3 * content.config.num_runs
     if num_lists > expected:
         raise ValueError(f"expected at most {expected} lists in curves, got {num_lists}")
     _require_few_numbers(_count(content.curves, b","))
-    return decode(content.curves, _Curves, "curves.")
+    return decode(content.curves, Curves, "curves.")
 
 
 def _count(json_: Raw | bytes, sign: bytes) -> int:
@@ -272,7 +274,7 @@ def _require_few_numbers(numbers: int) -> None:
         )
 
 
-def _evaluation(content: _Content, curves: _Curves) -> Evaluation:
+def _evaluation(content: Content, curves: Curves) -> Evaluation:
     return Evaluation(
         config=content.config,
         datasets=content.datasets,

@@ -68,10 +68,7 @@ def work(name: str, arguments: SearchArguments, settings: dict[str, Any], limits
     trained = arguments.threads, arguments.engine, arguments.device
     with Interruption(), opened(arguments.history, enabled=not arguments.no_history, warn=warn) as history:
         try:
-            with (
-                display,
-                opened_workers(arguments.workers, *trained, say) as executor,
-            ):
+            with display, opened_workers(arguments.workers, *trained, say) as executor:
                 found = search(
                     strategy,
                     parse_ranges(arguments.tune),
