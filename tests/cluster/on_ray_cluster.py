@@ -16,6 +16,7 @@ from conftest import SHORT, STRATEGIES
 from on_ray import JOBS
 from outcomes import timeless
 from processes import await_that
+from ray_cluster import kill_node
 
 from vecparity import Evaluator, Job, TaskConfig
 from vecparity.cluster.ray_workers import RayWorkers
@@ -82,16 +83,14 @@ def workers_of(node: psutil.Process) -> list[psutil.Process]:
 def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     """Evaluates while a node and all that runs on it are killed."""
     node = psutil.Process(int(raylet))
-    victims: list[psutil.Process] = []
+    victims: list[int] = []
 
     def kill() -> None:
         await_that(lambda: bool(workers_of(node)))
         (worker,) = workers_of(node)
         before = worker.cpu_times().user
         await_that(lambda: worker.cpu_times().user > before + 1)
-        victims.extend([node, *node.children(recursive=True)])
-        for process in (node, *workers_of(node)):
-            process.kill()
+        victims.extend(kill_node(node.pid))
 
     with (
         RayWorkers(address) as workers,
@@ -103,7 +102,7 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
         killing.join()
     with Evaluator(audit="off", device="cpu") as evaluator:
         is_same = distant == timeless(list(evaluator.map(JOBS[:5])))
-    return {"is_same": is_same, "victims": [victim.pid for victim in victims]}
+    return {"is_same": is_same, "victims": victims}
 
 
 if __name__ == "__main__":

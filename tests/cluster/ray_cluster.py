@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def free_port() -> int:
     with socket.socket() as place:
@@ -59,6 +61,20 @@ def main() -> None:
 def raylet(node: Any) -> int:
     pid: int = node.all_processes["raylet"][0].process.pid
     return pid
+
+
+def kill_node(raylet: int) -> list[int]:
+    """Kills all that Ray runs on a node, as the end of its machine does.
+
+    Returns:
+        The killed processes and all below them, which are to end with them.
+    """
+    node = psutil.Process(raylet)
+    node.suspend()  # to start nothing more
+    every = [raylet, *(process.pid for process in node.children(recursive=True))]
+    for process in (node, *node.children()):
+        process.kill()
+    return every
 
 
 if __name__ == "__main__":

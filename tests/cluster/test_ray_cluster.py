@@ -17,7 +17,7 @@ import psutil
 import pytest
 from conftest import SHORT
 from processes import Child, await_that
-from ray_cluster import environment
+from ray_cluster import environment, kill_node
 from test_ray import TESTS, shared
 
 from vecparity import Evaluator, Failure, History, Job, TaskConfig
@@ -134,7 +134,7 @@ def test_a_mixed_cluster_is_said_to_be_one_before_the_start(cluster: Cluster) ->
         done = cluster.call("-m", "vecparity", *EVAL.split(), "--workers", cluster.client)
         asked = cluster.call("-m", "vecparity", "doctor", "--workers", cluster.address, "--json")
     finally:
-        psutil.Process(raylet).kill()
+        kill_node(raylet)
     assert len(re.findall("torch draws other initial weights on ", done.stderr)) == 1
     assert "DEFAULT" in done.stderr
     assert "FINAL_METRICS" in done.stdout

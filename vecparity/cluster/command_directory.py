@@ -138,7 +138,7 @@ class CommandDirectory:
         else:
             for path in self.path.iterdir():
                 if path.is_dir():
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=True)  # workers of a killed command may still write there
             beginning = _Beginning(_FORMAT, uuid4().hex, [task.seeds.draw for task in tasks])
             write_whole(self.path / _FILE, msgspec.json.encode(beginning))
         self.command = beginning.id
