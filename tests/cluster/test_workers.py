@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
@@ -109,6 +110,20 @@ def test_only_this_process_writes_and_reads_the_history(workers: LocalWorkers, t
     assert list(together) == again
     with Evaluator(audit="off", history=tmp_path / "history.sqlite", reuse=True) as without:
         assert list(without.map(jobs)) == again, "known by the same fingerprint here"
+
+
+@pytest.mark.slow
+def test_recalled_evaluations_are_read_one_by_one(workers: LocalWorkers, tmp_path: Path) -> None:
+    jobs = varied(8)
+    with Evaluator(audit="off", executor=workers, history=tmp_path / "history.sqlite", reuse=True) as evaluator:
+        made = evaluator.together(jobs)
+        seen, most = list["weakref.ref[Any]"](), 0
+        for job, outcome in evaluator.as_completed(jobs):
+            assert outcome == made[jobs.index(job)]
+            seen.append(weakref.ref(outcome))
+            most = max(most, sum(each() is not None for each in seen))
+    assert len(seen) == 8
+    assert most <= 2, "a command that goes on may have more than memory holds"
 
 
 class Watching(Follower):

@@ -140,18 +140,17 @@ class Distribution:
         self, tasks: Sequence[Task], dispatch: Dispatch, stop_requested: StopRequested, recall: Recall
     ) -> Generator[tuple[Pairs, bool], None, None]:
         """Yields outcomes of tasks with equal settings, in any order, or none, and whether workers made them."""
-        known = self._pipeline.recalled(tasks, recall)
-        for own in _by_config([task for task in tasks if task.index in known]).values():
-            yield [(task, known[task.index]) for task in own], False
         missing = []
-        for task in tasks:
-            if task.index not in known:
-                try:
-                    if getattr(self._executor, "is_shared", False):
-                        require_sandbox(task.strategy, self._options.containment)
-                    missing.append(task)
-                except UsageError as error:
-                    yield [(task, Failure(task.job, error))], False
+        for task, known in self._pipeline.recalled(tasks, recall):
+            if known is not None:
+                yield [(task, known)], False
+                continue
+            try:
+                if getattr(self._executor, "is_shared", False):
+                    require_sandbox(task.strategy, self._options.containment)
+                missing.append(task)
+            except UsageError as error:
+                yield [(task, Failure(task.job, error))], False
         with closing(dispatch.run(missing, stop_requested)) as batches:
             for outcomes in batches:
                 yield [(task, _with_file_checked(task, outcome)) for task, outcome in outcomes], True

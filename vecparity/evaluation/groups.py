@@ -147,18 +147,15 @@ def plan_or_fail(
 
 def recalled(
     tasks: Sequence[Task], options: Options, devices: Sequence[torch.device], level: Level, recall: Recall
-) -> dict[int, Evaluation]:
-    """Returns the evaluations that are known already, by the tasks' indices. For arguments see `plan`."""
-    known = {}
+) -> Iterator[tuple[Task, Evaluation | None]]:
+    """Yields each task with its evaluation if that is known already, read as it is asked for; see `plan`."""
     for task in tasks:
         try:
             engine = choose_engine(options.engine, devices, options.dtype, task.config)
         except UsageError:  # none is known, and whoever evaluates the task says why
-            continue
-        evaluation = recall(task.config, _stamp(task, options, engine, devices, level))
-        if evaluation is not None:
-            known[task.index] = evaluation
-    return known
+            yield task, None
+        else:
+            yield task, recall(task.config, _stamp(task, options, engine, devices, level))
 
 
 def _stamp(

@@ -111,8 +111,8 @@ class Pipeline:
             ((_, optimizer),) = sandbox.initialise(task.config, [task.seeds.run_seed(task.config, 0, 0)])
         return optimizer
 
-    def recalled(self, tasks: Sequence[Task], recall: Recall) -> dict[int, Evaluation]:
-        """Returns the evaluations that are known already, by the tasks' indices; for ``recall`` see `run`."""
+    def recalled(self, tasks: Sequence[Task], recall: Recall) -> Iterator[tuple[Task, Evaluation | None]]:
+        """Yields each task with its evaluation if that is known already; for ``recall`` see `run`."""
         resources = self._resources
         return groups.recalled(tasks, resources.options, resources.devices, resources.level, recall)
 

@@ -34,7 +34,7 @@ class Recorder:
         self._goes_on = goes_on
         self._command = uuid4().hex
         self._entries: dict[int, Entry] = {}
-        self._earlier: dict[str, list[Recorded]] = {}
+        self._earlier: dict[str, list[int]] = {}
 
     @property
     def is_recording(self) -> bool:
@@ -52,7 +52,7 @@ class Recorder:
         for recorded in self._history.of_command(command) if self._history is not None else ():
             if recorded.entry.has_curves and not recorded.entry.is_imported:
                 digest = job_digest(recorded.evaluation.config, recorded.evaluation.provenance)
-                self._earlier.setdefault(digest, []).append(recorded)
+                self._earlier.setdefault(digest, []).append(recorded.entry.id)
 
     def recall(self, config: TaskConfig, provenance: Provenance) -> Evaluation | None:
         """Returns the newest whole record with the same fingerprint and equal or stronger containment, or None.
@@ -63,9 +63,11 @@ class Recorder:
             config: The settings.
             provenance: The provenance that a new evaluation would have, except for the time.
         """
+        if self._history is None:
+            return None
         if self._earlier and (own := self._earlier.get(job_digest(config, provenance))):
-            return self._recalled(own.pop(0), provenance)
-        if not self._reuse or self._history is None:
+            return self._recalled(self._history.get(own.pop(0)), provenance)
+        if not self._reuse:
             return None
         for recorded in self._history.same(fingerprint(config, provenance)):
             earlier = recorded.evaluation.provenance
