@@ -20,7 +20,8 @@ set -euo pipefail
 
 # This script runs on the job's first machine.
 host=${VECPARITY_HEAD_HOST:-$(hostname -I | cut -d ' ' -f 1)}
-export address="$host:$((20000 + SLURM_JOB_ID % 20000))"
+# None of the ports that Ray gives to its workers, or the system to who asks for any.
+export address="$host:$((20000 + SLURM_JOB_ID % 12000))"
 # Ray's files and sockets, on each machine's own disk. Sockets' paths are limited to 107 bytes, of which Ray needs most.
 place=${TMPDIR:-/tmp}
 [ "${#place}" -le 15 ] || place=/tmp

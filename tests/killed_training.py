@@ -60,16 +60,21 @@ def until_it_ends(
     engine: Engine, device: torch.device, directory: Path, spread: float, chance: random.Random, counts: dict[str, int]
 ) -> None:
     while True:
+        progress, kept = os.pipe()
         child = os.fork()
         if child == 0:
             try:
-                train_on(engine, device, directory)
+                train_on(engine, device, directory, kept)
                 os._exit(0)
             finally:
                 os._exit(1)
+        os.close(kept)
+        if chance.random() < 0.5:  # else it may be killed before it keeps a step, on a busy machine always
+            os.read(progress, 1)
         time.sleep(chance.uniform(0, spread))
         os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
+        os.close(progress)
         if os.WIFEXITED(status):
             assert os.WEXITSTATUS(status) == 0
             return
@@ -98,18 +103,21 @@ class Noting:
     """An engine that notes the parameters that it is given to test, in a file that outlives the process.
 
     Says when it has trained for the first time: before that, much of what a process does is to load and to trace.
+    Writes a byte to ``kept`` when it is asked for more: what it has trained is kept by then.
     """
 
-    def __init__(self, engine: Engine, file: Path) -> None:
+    def __init__(self, engine: Engine, file: Path, kept: int | None) -> None:
         self.name, self.chunk_runs = engine.name, engine.chunk_runs
-        self._engine, self._file = engine, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self._has_trained = False
+        self._engine, self._file, self._kept = engine, os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT), kept
+        self._count = 0
 
     def advance(self, ensemble: Ensemble, window: Window) -> WindowMetrics:
+        if self._count == 1 and self._kept is not None:
+            os.write(self._kept, b"1")
         metrics = self._engine.advance(ensemble, window)
-        if not self._has_trained:
+        if not self._count:
             print("training", flush=True)
-        self._has_trained = True
+        self._count += 1
         return metrics
 
     def test(self, params: torch.Tensor, test_sets: Sequence[Dataset], hidden_width: int) -> torch.Tensor:
@@ -123,7 +131,7 @@ def some_runs() -> list[Run]:
     return [*runs[:5], diverging(runs[5]), *runs[6:]]
 
 
-def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
+def train_on(engine: Engine, device: torch.device, directory: Path, kept: int | None = None) -> None:
     checkpoints = Checkpoints(directory, "t", {"engine": engine.name}, seconds=0)
     runs = checkpoints.resume(Training(SETTINGS, torch.float32))
     if runs is None:
@@ -131,7 +139,7 @@ def train_on(engine: Engine, device: torch.device, directory: Path) -> None:
         checkpoints.begin(runs)
     notes = directory / "params"
     windows: list[WindowClosed] = []
-    noting = Noting(engine, notes)
+    noting = Noting(engine, notes, kept)
     ends = train(runs, SETTINGS, noting, [device], torch.float32, windows.append, checkpoints)
     result = {
         "ends": [asdict(end) for end in ends],

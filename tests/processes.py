@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import psutil
 
-# Far more than a busy machine needs: only what never comes is found out by it.
-_SECONDS = 60.0
+# Far more than a busy machine needs, on which everything takes several times as long: only what never comes is found
+# out by it, and still within the time limit for a test.
+_SECONDS = 240.0
 _Item = TypeVar("_Item")
 
 
@@ -27,6 +28,22 @@ def await_each(items: Iterable[_Item], condition: Callable[[_Item], bool]) -> No
         await_that(partial(condition, item))
 
 
+def named(process: psutil.Process) -> str:
+    """Returns a process's name and arguments; nothing of one that has ended."""
+    try:
+        return " ".join([process.name(), *process.cmdline()])
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def user_seconds(process: psutil.Process) -> float:
+    """Returns the CPU time that a process has spent for itself; 0 of one that has ended."""
+    try:
+        return float(process.cpu_times().user)
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
 class Child(subprocess.Popen[Any]):
     """A process that is killed where its `with` block fails, as by the time limit for tests, and not waited for."""
 
@@ -40,6 +57,6 @@ def has_sandbox(pid: int) -> bool:
     """Tells whether a process has started a fork server: it may start short ones before, which ask for the machine."""
     try:
         below = psutil.Process(pid).children(recursive=True)
-        return any("vecparity" in " ".join(each.cmdline()) for each in below)
+        return any("vecparity" in named(each) for each in below)
     except psutil.NoSuchProcess:
         return False

@@ -20,9 +20,9 @@ SECONDS = 120.0
 COMMAND = [sys.executable, "-m", "vecparity", "mcp"]
 
 
-async def text_of(client: Client, tool: str, arguments: Mapping[str, Any]) -> str:
-    """The text that a call's result has, or its error's."""
-    with anyio.fail_after(SECONDS):
+async def text_of(client: Client, tool: str, arguments: Mapping[str, Any], seconds: float | None = SECONDS) -> str:
+    """The text that a call's result has, or its error's; it may take so many seconds, if there is a limit."""
+    with anyio.fail_after(seconds):
         result = await client.call_tool(tool, dict(arguments))
     (content,) = result.content
     assert isinstance(content, TextContent)

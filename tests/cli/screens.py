@@ -11,6 +11,7 @@ import pty
 import struct
 import sys
 import termios
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -93,8 +94,11 @@ def _screen(part: str, width: int) -> Screen:
 
 
 def _main(commands: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
+    from vecparity.cli.commands import check
     from vecparity.cli.main import main
     from vecparity.inspection import checking, doctor
+
+    check._PATIENCE_SECONDS = threading.TIMEOUT_MAX  # says nothing of a busy machine
 
     # Both take seconds, and answer the same at each width.
     doctor.diagnose = functools.cache(doctor.diagnose)

@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from vecparity import Evaluation
+from vecparity.cli.commands import check
 from vecparity.cli.main import main
 from vecparity.history.store import History
 from vecparity.strategy.source import load
@@ -101,6 +103,7 @@ def test_what_an_encoding_lacks_is_written_in_its_characters(
 ) -> None:
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding, write_through=True) for _ in range(2))
     monkeypatch.chdir(history.parent)
+    monkeypatch.setattr(check, "_PATIENCE_SECONDS", threading.TIMEOUT_MAX)  # says nothing of a busy machine
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     status = main(command.split())

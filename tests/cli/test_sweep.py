@@ -21,6 +21,7 @@ from studies import count_recorded
 from vecparity import History, sweep, task_config
 from vecparity.cli.cell_display import CellDisplay
 from vecparity.evaluation.callbacks import Asked
+from vecparity.evaluator import _record
 from vecparity.progress.cells import CellProgress
 from vecparity.training.progress import WindowClosed
 
@@ -172,6 +173,24 @@ def test_an_interruption_keeps_the_cells_that_are_done(number: signal.Signals, t
     assert [row.split()[:2] for row in rows] == [["8", "0.001"], ["8", "0.01"]]
     runs = rows_of((tmp_path / "runs.csv").read_text())
     assert {run["hidden_width"] for run in runs} == {"8"} and len(runs) == 12
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_cells_that_are_recorded_are_shown_though_a_signal_comes_in_between(
+    number: signal.Signals, run_command: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(*arguments: Any) -> bool:
+        is_recorded = _record(*arguments)
+        signal.raise_signal(number)
+        return is_recorded
+
+    monkeypatch.setattr("vecparity.evaluator._record", record)
+    path = tmp_path / "history.sqlite"
+    status, out, err = run_command("sweep", "random_rows", *OVER, *SHORT, "--history", str(path))
+    assert status == 130
+    assert "interrupted: 2 of 4 cells are missing" in err
+    assert " 2 cells in " in out
+    assert count_recorded(path) == 2
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from conftest import SHORT, STRATEGIES
 from outcomes import timeless
-from processes import await_that
+from processes import await_that, named, user_seconds
 
 from vecparity import Evaluation, Evaluator, Failure, Job, TaskConfig
 from vecparity.cluster.ray_workers import RayWorkers
@@ -24,18 +24,19 @@ LONG = replace(TaskConfig(**SHORT), max_steps=3000, hidden_width=256, early_stop
 JOBS = [Job(STRATEGIES / "varied.py", LONG, seed, {"lr": 1e-3 * (1 + seed)}) for seed in range(8)]
 
 
-def kill_one() -> None:
-    """Kills a process of Ray's once it has trained for a while."""
+def kill_one(killed: list[int]) -> None:
+    """Kills a process of Ray's once it has trained for a while, and notes it."""
     trained = list[psutil.Process]()
 
     def is_training() -> bool:
         for process in psutil.Process().children(recursive=True):
-            if process.name().startswith("ray::_call") and process.cpu_times().user > 4:
+            if named(process).startswith("ray::_call") and user_seconds(process) > 4:
                 trained.append(process)
         return bool(trained)
 
     await_that(is_training)
     os.kill(trained[0].pid, signal.SIGKILL)
+    killed.append(trained[0].pid)
 
 
 def main() -> None:
@@ -46,7 +47,8 @@ def main() -> None:
     with RayWorkers() as workers, Evaluator(audit="off", device="cpu", executor=workers) as evaluator:
         found["count"] = workers.num_workers
         found["are_handlers_kept"] = handlers == list(map(signal.getsignal, numbers))
-        killing = threading.Thread(target=kill_one)
+        found["killed"] = list[int]()
+        killing = threading.Thread(target=kill_one, args=(found["killed"],))
         killing.start()
         distant = timeless(list(evaluator.map(JOBS)))
         killing.join()

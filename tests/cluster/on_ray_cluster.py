@@ -15,7 +15,7 @@ import psutil
 from conftest import SHORT, STRATEGIES
 from on_ray import JOBS
 from outcomes import timeless
-from processes import await_that
+from processes import await_that, named, user_seconds
 from ray_cluster import kill_node
 
 from vecparity import Evaluator, Job, TaskConfig
@@ -77,7 +77,7 @@ def connected(address: str, client: str) -> dict[str, Any]:
 
 
 def workers_of(node: psutil.Process) -> list[psutil.Process]:
-    return [child for child in node.children() if child.name().startswith("ray::_call")]
+    return [child for child in node.children() if named(child).startswith("ray::_call")]
 
 
 def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
@@ -88,8 +88,8 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     def kill() -> None:
         await_that(lambda: bool(workers_of(node)))
         (worker,) = workers_of(node)
-        before = worker.cpu_times().user
-        await_that(lambda: worker.cpu_times().user > before + 1)
+        before = user_seconds(worker)
+        await_that(lambda: user_seconds(worker) > before + 1)
         victims.extend(kill_node(node.pid))
 
     with (

@@ -16,6 +16,7 @@ from outcomes import timeless, while_evaluating
 from processes import await_that
 
 from vecparity import Evaluator
+from vecparity.cluster import dispatch
 from vecparity.cluster.ray_workers import RayWorkers
 from vecparity.errors import InterruptedTrainingError
 
@@ -36,6 +37,7 @@ def kill_and_see(directory: Path, found: dict[str, Any]) -> None:
 def main() -> None:
     """Prints what came of it."""
     killed, stopped = Path(sys.argv[1], "killed"), Path(sys.argv[1], "stopped")
+    dispatch._HAND_BACK_SECONDS = 120.0  # as a busy machine may need them
     found: dict[str, Any] = {}
     made = []
     with RayWorkers() as workers:

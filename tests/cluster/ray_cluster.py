@@ -8,9 +8,11 @@ variables as JSON, it adds a node with them in its environment, and prints its r
 
 import json
 import os
+import random
 import shutil
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ import psutil
 
 
 def free_port() -> int:
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        port: int = place.getsockname()[1]
-        return port
+    """Returns a port that is free now, and none of those that systems and Ray give to who asks for any."""
+    while True:
+        with socket.socket() as place, suppress(OSError):
+            port = random.randrange(20_000, 32_768)
+            place.bind(("127.0.0.1", port))
+            return port
 
 
 def environment(directory: Path) -> dict[str, str]:
@@ -72,7 +76,7 @@ def kill_node(raylet: int) -> list[int]:
     node = psutil.Process(raylet)
     node.suspend()  # to start nothing more
     every = [raylet, *(process.pid for process in node.children(recursive=True))]
-    for process in (node, *node.children()):
+    for process in (*node.children(), node):  # which are there until their parent is not
         process.kill()
     return every
 

@@ -33,7 +33,7 @@ def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
     """Sends the process at some place a signal, and waits for its end."""
     pid = workers.pids[place]
     os.kill(pid, number)
-    await_that(lambda: pid not in workers.pids)
+    await_that(lambda: pid not in workers.pids and len(workers.pids) == workers.num_workers)
 
 
 @pytest.mark.slow
@@ -139,13 +139,13 @@ with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit
 def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
     command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
 
-    def is_in_the_middle() -> bool:
-        return any(0 < step < LONG.max_steps for step in kept_steps(kept).values())
+    def is_in_the_middle(most: int = LONG.max_steps - 1) -> bool:
+        return any(0 < step <= most for step in kept_steps(kept).values())
 
     def wait(process: Child) -> None:
         assert process.stdout is not None
         assert process.stdout.readline()
-        await_that(is_in_the_middle)
+        await_that(lambda: is_in_the_middle(LONG.max_steps // 2))  # and not at its end before it is killed
 
     ended([*command, "afresh"], signal.SIGKILL, wait)
     before = history_of(history)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 
 import psutil
 import pytest
@@ -66,17 +67,22 @@ def test_a_call_in_progress_is_stopped_with_its_process(workers: LocalWorkers) -
     assert workers.submit(abs, -1).result() == 1
 
 
-def test_a_call_that_waits_is_cancelled() -> None:
+def wait_for(path: Path) -> None:
+    await_that(path.exists)
+
+
+def test_a_call_that_waits_is_cancelled(tmp_path: Path) -> None:
     with LocalWorkers(1) as workers:
         first, second = workers.submit(time.sleep, 0.5), workers.submit(time.sleep, 1000)
         second.stop()
         with pytest.raises(CancelledError):
             second.result()
         assert first.result() is None
-        third, fourth = workers.submit(time.sleep, 0.5), workers.submit(time.sleep, 1000)
+        third, fourth = workers.submit(wait_for, tmp_path / "file"), workers.submit(time.sleep, 1000)
         await_that(third.running)
-        workers.shutdown(cancel_futures=True)
+        workers.shutdown(wait=False, cancel_futures=True)
         assert fourth.cancelled()
+        (tmp_path / "file").touch()
         assert third.result() is None
     with pytest.raises(RuntimeError, match="was shut down"):
         workers.submit(abs, -1)

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
-from processes import Child, await_that
+from processes import Child, await_that, named
 
 from vecparity import Job, TaskConfig
 from vecparity.cluster import ray_instance
@@ -54,6 +54,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
+    assert found["killed"]
     assert found["is_same"] and found["are_handlers_kept"]
     assert found["processes"]
     await_that(lambda: not any(map(psutil.pid_exists, found["processes"])))
@@ -64,7 +65,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     )
     assert found["bundled"]
     assert list(Path(surroundings["TMPDIR"]).iterdir()) == []
-    assert shared() <= before
+    await_that(lambda: shared() <= before)  # other tests' processes may have some there for a while
     assert not (Path(surroundings["HOME"]) / ".ray").exists()
 
 
@@ -79,7 +80,6 @@ def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[s
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -90,7 +90,7 @@ def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[s
     assert found["are_same"] == [True, True]
     assert found["left"] == []
     assert list(Path(surroundings["TMPDIR"]).iterdir()) == []
-    assert shared() <= before
+    await_that(lambda: shared() <= before)
 
 
 @needs_ray
@@ -122,9 +122,9 @@ def test_nothing_remains_of_a_driver_that_is_killed(surroundings: dict[str, str]
     command = [sys.executable, "-c", DRIVER]
     with Child(command, env=surroundings, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None and first.stdout.readline()
-        watcher, *ours = psutil.Process(first.pid).children(recursive=True)
+        ours = psutil.Process(first.pid).children(recursive=True)
         (directory,) = ray_directories(place)
-        assert "ray_directory" in " ".join(watcher.cmdline())
+        (watcher,) = (process for process in ours if "ray_directory" in named(process))
         # Both are killed, as by a batch system: the next start removes what remains.
         watcher.kill()
         first.kill()

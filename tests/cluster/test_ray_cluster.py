@@ -123,7 +123,10 @@ def test_a_killed_node_costs_nothing_but_time(cluster: Cluster, tmp_path: Path) 
 
 
 def is_alive(pid: int) -> bool:
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_a_mixed_cluster_is_said_to_be_one_before_the_start(cluster: Cluster) -> None:

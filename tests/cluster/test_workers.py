@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import warnings
 import weakref
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from outcomes import here, timeless, while_evaluating
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
+from vecparity.cluster import dispatch
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
 from vecparity.evaluation.callbacks import AtWork, WorkersFollower
@@ -163,7 +163,10 @@ class AtWorks(WorkersFollower):
 
 
 @pytest.mark.slow
-def test_followers_are_told_what_workers_do(workers: LocalWorkers, tmp_path: Path) -> None:
+def test_followers_are_told_what_workers_do(
+    workers: LocalWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "_OVERDUE_SECONDS", 600.0)  # none is begun again on a busy machine
     jobs = varied(5)
     for known in (0, 5):
         watching = AtWorks()
@@ -173,9 +176,10 @@ def test_followers_are_told_what_workers_do(workers: LocalWorkers, tmp_path: Pat
             outcomes = timeless(list(evaluator.map(jobs)))
         first, last = watching.seen[0], watching.seen[-1]
         assert {(present.workers, present.of, present.again) for present in watching.seen} == {(2, 5, 0)}
-        assert [present.done for present in watching.seen] == sorted(present.done for present in watching.seen)
+        done = [present.done for present in watching.seen]
+        assert done == sorted(done)
         if known:
-            assert (first.done, last.done, last.run_steps, last.run_steps_per_second) == (5, 5, 0, None)
+            assert (done, last.run_steps, last.run_steps_per_second) == ([1, 2, 3, 4, 5], 0, None)
             continue
         assert (first.done, first.busy, first.run_steps) == (0, 2, 0)
         assert (last.done, last.busy) == (5, 0)
@@ -221,7 +225,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWork
 
         outcomes = while_evaluating(evaluator, jobs, kill)
         assert killed[0] not in workers.pids
-        assert len(workers.pids) == 2
+        await_that(lambda: len(workers.pids) == 2)  # one whose call was late may have been ended, too
         now = {pid for worker in workers.pids for pid, _ in descendants(worker)}
         await_that(lambda: not any(psutil.pid_exists(pid) for pid in sandboxes - now))
     assert timeless(outcomes) == here(jobs)
@@ -275,8 +279,7 @@ def test_a_stop_ends_what_is_in_progress() -> None:
             busiest(begun)
             evaluator.stop()
 
-        endless = replace(LONG, max_steps=100_000)
-        began = time.monotonic()
+        endless = replace(LONG, max_steps=3_000_000)  # an hour, which no test has
         with pytest.raises(InterruptedTrainingError, match="workers had not finished are lost") as raised:
             while_evaluating(evaluator, varied(4, endless), stop)
         assert raised.value.exit_status == 130
@@ -286,7 +289,6 @@ def test_a_stop_ends_what_is_in_progress() -> None:
         next(outcomes)
         outcomes.close()  # type: ignore[attr-defined]
         assert len(list(evaluator.map(varied(2)))) == 2
-        assert time.monotonic() - began < 100
 
 
 @pytest.mark.slow

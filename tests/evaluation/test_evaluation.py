@@ -6,12 +6,14 @@ import pytest
 import torch
 from conftest import SHORT, STRATEGIES
 from noting import Noting
+from processes import await_that
 
 import vecparity
 from vecparity import Evaluation, TaskConfig, evaluate, evaluate_many, machine
 from vecparity.audits import plan as audit_plan
 from vecparity.errors import DivergedError, UsageError
 from vecparity.evaluation.callbacks import Asked
+from vecparity.evaluation.preparation import Preparation
 from vecparity.evaluation.result import DivergedRun
 from vecparity.strategy.source import load
 from vecparity.task.config import task_config
@@ -84,7 +86,13 @@ def test_what_strategies_are_asked_for_is_told(
     monkeypatch: pytest.MonkeyPatch, audit: Literal["off", "strict"], calls: int
 ) -> None:
     monkeypatch.setattr("vecparity.evaluation.pipeline._TICK_SECONDS", 0.002)
-    noting = Noting()
+    noting, note = Noting(), Preparation._note
+
+    def note_and_wait(preparation: Preparation, strategy: str, count: int) -> None:
+        note(preparation, strategy, count)
+        await_that(lambda: noting.asked_for[-1:] == [preparation.asked])  # as in a call that takes its time
+
+    monkeypatch.setattr(Preparation, "_note", note_and_wait)
     evaluate("isolated_cube", "n32-k8", audit=audit, followers=[noting], **SHORT)
     config = task_config("n32-k8", **SHORT)
     orderings, sealed = audit_plan.num_orderings(config, audit), audit_plan.num_sealed(PublicSeeds(42), config, audit)

@@ -298,12 +298,12 @@ def test_forty_five_of_fifty(run_eval: RunEval, tmp_path: Path) -> None:
     jobs = [Job(VARIED, CONFIG, params={"lr": 1e-3 * (1 + index)}) for index in range(45)]
     for index, bad in enumerate(BAD.values()):
         jobs.insert(10 * index, Job(bad, CONFIG))
-    with Evaluator(audit="off", limits=Limits(strategy_seconds=5)) as evaluator:
+    with Evaluator(audit="off", limits=Limits(strategy_seconds=20)) as evaluator:
         outcomes = list(evaluator.map(jobs))
     failures = {outcome.job.strategy.name: outcome for outcome in outcomes if isinstance(outcome, Failure)}  # type: ignore[union-attr]
     assert list(failures) == list(BAD)
     assert sum(isinstance(outcome, Evaluation) for outcome in outcomes) == 45
-    flags = f"{flags_of(SHORT)} --audit off --strategy-seconds 5 --no-history --log final"
+    flags = f"{flags_of(SHORT)} --audit off --strategy-seconds 20 --no-history --log final"
     for name, bad in BAD.items():
         path = tmp_path / f"{name}.py"
         path.write_bytes(bad.source)

@@ -185,9 +185,9 @@ def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> No
 def test_an_error_tells_what_was_printed(tmp_path: Path) -> None:
     path = tmp_path / "slow.py"
     path.write_text(SLOW)
-    limits = Limits(strategy_seconds=5)  # far more than the quick calls take, on a busy machine too
+    limits = Limits(strategy_seconds=20)  # far more than the quick calls take, on a busy machine too
     with pytest.raises(
-        StrategyFailedError, match=r"did not finish within 5 s .raise it with --strategy-seconds"
+        StrategyFailedError, match=r"did not finish within 20 s .raise it with --strategy-seconds"
     ) as error:
         list(prepare(plan(path), limits=limits))
     assert error.value.__notes__[0].splitlines() == [

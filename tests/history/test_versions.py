@@ -233,7 +233,8 @@ def test_migrations_killed_at_any_moment_lose_nothing(path: Path, tmp_path: Path
     before = everything(path)
     program = (
         "import sys; from pathlib import Path; from vecparity.history.migration import migrate\n"
-        "print('begins', flush=True); migrate(Path(sys.argv[1])); print('done', flush=True)"
+        "print('begins', flush=True); sys.argv[2:] == ['waits'] and sys.stdin.read()\n"
+        "migrate(Path(sys.argv[1])); print('done', flush=True)"
     )
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", program, shutil.copy(path, tmp_path / "whole")], check=True)
@@ -241,7 +242,8 @@ def test_migrations_killed_at_any_moment_lose_nothing(path: Path, tmp_path: Path
     versions = []
     for kill in range(8):
         at = Path(shutil.copy(path, tmp_path / f"killed-{kill}"))
-        with Child([sys.executable, "-c", program, str(at)], stdout=subprocess.PIPE, text=True) as child:
+        command = [sys.executable, "-c", program, str(at), *["waits"] * (kill == 0)]  # the first is killed before
+        with Child(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
             child.stdout.readline()
             time.sleep(seconds * kill / 8)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a first signal during resumable training asks it to stop soon; any other stops it at once."""
+"""SIGINT and SIGTERM: a first signal during what can be kept asks it to stop soon; any other stops it at once."""
 
 import signal
 import threading
@@ -11,7 +11,7 @@ class Interruption:
     """Handles the two signals within a ``with`` in the main thread; in other threads it does nothing.
 
     Attributes:
-        can_be_kept: True while a training polls `requested` and can be kept.
+        can_be_kept: True while what is in progress can be kept, and whoever has it asks whether it is `requested`.
     """
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ def _children(pid: int) -> list[int]:
     try:
         threads = _threads(pid)
         return [int(child) for thread in threads for child in (thread / "children").read_text().split()]
-    except FileNotFoundError:  # an old kernel, another system, or a process that has just ended
+    except (FileNotFoundError, ProcessLookupError):  # an old kernel, another system, or a process that has just ended
         pass
     try:
         return [child.pid for child in psutil.Process(pid).children()]

@@ -19,8 +19,10 @@ def undisturbed() -> Iterator[None]:
         yield
         return
     arrived: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: arrived.append(number)) for number in _SIGNALS}
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
+        for number in _SIGNALS:
+            signal.signal(number, lambda number, _: arrived.append(number))
         yield
     finally:
         for number, handler in before.items():

@@ -130,21 +130,26 @@ def _evaluate(plan: "SweepPlan", options: Mapping[str, Any], workers: str | None
     """Returns the sweep and True, or what is done of it and False if it was interrupted."""
     from vecparity.cli.cell_display import CellDisplay
     from vecparity.cli.interruption import Interruption
+    from vecparity.cli.recorded_cells import RecordedCells
     from vecparity.evaluator import Evaluator
     from vecparity.tuning.sweeping import evaluate_cells
 
     began = time.monotonic()
     cells: dict[int, Cell] = {}
+    interruption = Interruption()
+    recorded = RecordedCells(interruption)
     try:
         with (
-            Interruption(),
+            interruption,
             CellDisplay(len(plan.jobs)) as display,
             opened_workers(workers, options["threads"], options["engine"], options["device"], say) as executor,
-            Evaluator(followers=[display], executor=executor, **options) as evaluator,
+            Evaluator(followers=[display, recorded], executor=executor, **options) as evaluator,
         ):
             for place, done in evaluate_cells(plan, evaluator):
                 cells[place] = done
                 display.add_cell()
+                if done.evaluation is not None:
+                    recorded.shown()
     except KeyboardInterrupt:
         pass
     return plan.sweep_of(cells, time.monotonic() - began), len(cells) == len(plan.jobs)
