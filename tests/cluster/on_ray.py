@@ -20,7 +20,7 @@ from processes import await_that, named, user_seconds
 from vecparity import Evaluation, Evaluator, Failure, Job, TaskConfig
 from vecparity.cluster.ray_workers import RayWorkers
 
-LONG = replace(TaskConfig(**SHORT), max_steps=3000, hidden_width=256, early_stop_acc=2.0)
+LONG = replace(TaskConfig(**SHORT), max_steps=24_000, hidden_width=256, early_stop_acc=2.0)
 JOBS = [Job(STRATEGIES / "varied.py", LONG, seed, {"lr": 1e-3 * (1 + seed)}) for seed in range(8)]
 
 

@@ -1,7 +1,8 @@
 """Work that workers hand back, or do not come to an end with."""
 
+import signal
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,23 @@ def test_what_is_handed_back_is_tried_again_and_not_endlessly() -> None:
     failure = outcome_after(50)
     assert isinstance(failure.error, MachineError)
     assert str(failure.error) == ("isolated_cube with seed 42: 50 workers returned it; the last: interrupted at step 7")
+
+
+def test_a_signal_does_not_break_off_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off inside, it could leave a lock held for which workers' threads would wait for ever."""
+    options, waits = Options(), list[str]()
+
+    def interrupted_wait(*arguments: Any) -> Any:
+        waits.append("begun")
+        signal.raise_signal(signal.SIGINT)
+        waits.append("ended")
+        return wait(*arguments)
+
+    monkeypatch.setattr(dispatch, "wait", interrupted_wait)
+    task = to_task(0, Job("isolated_cube", TaskConfig(**SHORT)), options)
+    with pytest.raises(KeyboardInterrupt):
+        list(Dispatch(Slow(0), 1, options_for_workers(options, 1)).run([task], lambda: False))
+    assert waits == ["begun", "ended"]
 
 
 class Slow(Executor):

@@ -179,7 +179,7 @@ def test_followers_are_told_what_workers_do(
         done = [present.done for present in watching.seen]
         assert done == sorted(done)
         if known:
-            assert (done, last.run_steps, last.run_steps_per_second) == ([1, 2, 3, 4, 5], 0, None)
+            assert (done, last.run_steps, last.run_steps_per_second) == ([1, 2, 3, 4, 5, 5], 0, None)
             continue
         assert (first.done, first.busy, first.run_steps) == (0, 2, 0)
         assert (last.done, last.busy) == (5, 0)

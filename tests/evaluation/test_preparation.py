@@ -1,9 +1,12 @@
+import signal
 import threading
 import time
 import weakref
 from collections.abc import Sequence
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tasks import make_task, prepare
@@ -179,6 +182,23 @@ def test_what_is_being_prepared_ends_when_it_is_not_wanted(tmp_path: Path) -> No
         began = time.monotonic()
         groups.close()
     assert time.monotonic() - began < 60
+
+
+def test_a_signal_does_not_break_off_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off inside, it could leave a lock held for which the thread that prepares would wait for ever."""
+    waits = list[str]()
+
+    def interrupted_wait(*arguments: Any, **options: Any) -> Any:
+        waits.append("begun")
+        if len(waits) == 1:
+            signal.raise_signal(signal.SIGINT)
+        waits.append("ended")
+        return wait(*arguments, **options)
+
+    monkeypatch.setattr("vecparity.evaluation.pipeline.wait", interrupted_wait)
+    with Pipeline(Options()) as pipeline, pytest.raises(KeyboardInterrupt):
+        next(pipeline.run([make_task("isolated_cube", CONFIGS[0])], Followers([])))
+    assert waits == ["begun", "ended"]
 
 
 @pytest.mark.slow

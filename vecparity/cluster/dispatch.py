@@ -15,6 +15,7 @@ from vecparity.cluster.worker import evaluate_work
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
 from vecparity.evaluation.job import Failure, Outcome, Task
 from vecparity.evaluation.options import Options
+from vecparity.evaluation.undisturbed import undisturbed
 
 _TICK_SECONDS = 0.1
 # So many workers may end at a task before it is not tried again: a strategy may be what ends them.
@@ -88,13 +89,15 @@ class Dispatch:
             lost = self._launch()
             yield []
             while self._flights or lost:
-                landed, _ = wait(self._flights, _TICK_SECONDS, FIRST_COMPLETED)
+                with undisturbed():
+                    landed, _ = wait(self._flights, _TICK_SECONDS, FIRST_COMPLETED)
                 if stop_requested():
                     yield from self._take_back()
                     raise self._interrupted()
-                ready = [*lost, *(self._land(future) for future in landed)]
-                self._end_frozen()
-                lost = self._launch()
+                with undisturbed():
+                    ready = [*lost, *(self._land(future) for future in landed)]
+                    self._end_frozen()
+                    lost = self._launch()
                 yield from ready
         finally:
             for future in self._flights:
@@ -199,7 +202,9 @@ class Dispatch:
                 future.ask_back()
         until = time.monotonic() + _HAND_BACK_SECONDS
         while self._flights and (left := until - time.monotonic()) > 0:
-            for future in wait(self._flights, left, FIRST_COMPLETED).done:
+            with undisturbed():
+                landed, _ = wait(self._flights, min(left, _TICK_SECONDS), FIRST_COMPLETED)
+            for future in landed:
                 if future.cancelled() or future.exception() is not None:
                     self._flights.pop(future, None)
                 elif pairs := self._land(future):

@@ -16,6 +16,7 @@ from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Preparation, Prepared, TaskCalls
 from vecparity.evaluation.resumption import warn_of_nothing_kept
+from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.sandbox.levels import Level
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool
@@ -134,7 +135,8 @@ class LookAhead:
             future.cancel()
         while any(not future.done() for future in self._futures):
             self._resources.pool.interrupt()
-            wait(self._futures, timeout=_TICK_SECONDS)
+            with undisturbed():
+                wait(self._futures, timeout=_TICK_SECONDS)
 
 
 def _load_modules(plans: Sequence[Planned]) -> None:

@@ -22,6 +22,7 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Prepared
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.resumption import notes_of
+from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.sandbox import levels
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
@@ -257,7 +258,8 @@ def _wait(
     assert future is not None
     told: Asked | None = None
     while True:
-        done, _ = wait([future], timeout=_TICK_SECONDS)
+        with undisturbed():
+            done, _ = wait([future], timeout=_TICK_SECONDS)
         if (asked := plans.asked) is not None and asked != told:
             told = asked
             follower.asked(asked)

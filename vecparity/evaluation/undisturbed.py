@@ -1,4 +1,4 @@
-"""Work that no interruption may break off: writing to a study, and saying what was written."""
+"""Steps that no signal's exception may break off: waits, writing to a study, and saying what was written."""
 
 import signal
 import threading
@@ -12,14 +12,15 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def undisturbed() -> Iterator[None]:
     """Has SIGINT and SIGTERM wait until the end of the block, where they do what they would have done at once.
 
-    Database drivers log a traceback for an exception in the middle of a transaction. In threads other than the main
-    one, which get no signals, this does nothing.
+    An exception in the middle of a wait for a future can leave its lock held, and the thread that is to set the future
+    waits for that for ever; database drivers log a traceback for one in the middle of a transaction. In threads other
+    than the main one, which get no signals, this does nothing, nor where a handler is not Python's.
     """
-    if threading.current_thread() is not threading.main_thread():
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    if threading.current_thread() is not threading.main_thread() or None in before.values():
         yield
         return
     arrived: list[int] = []
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         for number in _SIGNALS:
             signal.signal(number, lambda number, _: arrived.append(number))
