@@ -16,12 +16,12 @@ import vecparity
 PACKAGE = Path(vecparity.__file__).parent
 # A package may import those before it. The top's modules stand among them.
 ORDER = (
-    *("_version", "errors", "files", "machine"),
+    *("_version", "errors", "files", "machine", "undisturbed"),
     *("task", "strategy", "sandbox", "kernels", "training", "audits", "evaluation", "progress"),
     *("history", "analysis", "report", "inspection"),
     *("cluster", "evaluator", "tuning", "api", "__init__", "agent", "cli", "eval", "__main__"),
 )
-TOP = {"__init__", "__main__", "_version", "api", "errors", "eval", "evaluator", "files", "machine"}
+TOP = {"__init__", "__main__", "_version", "api", "errors", "eval", "evaluator", "files", "machine", "undisturbed"}
 AUTHORS = ("strategies", "strategy.starter")
 MOST_LINES = 300
 

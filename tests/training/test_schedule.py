@@ -1,4 +1,5 @@
 import hashlib
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -149,3 +150,23 @@ def test_a_walk_that_begins_later_is_the_rest_of_the_walk(
         for _ in range(first_step):
             next(batches)
         assert batches_of(window, run) == [next(batches) for _ in range(30)]
+
+
+def test_a_signal_does_not_break_off_the_wait_for_a_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Broken off inside, it could leave a lock held for which the thread that fills windows would wait for ever."""
+    waits = list[str]()
+    with Schedule([4], [0], 2, [1, 1]) as schedule:
+        pending = schedule._pending
+        assert pending is not None
+        result = pending.result
+
+        def interrupted_result() -> Window:
+            waits.append("begun")
+            signal.raise_signal(signal.SIGINT)
+            waits.append("ended")
+            return result()
+
+        monkeypatch.setattr(pending, "result", interrupted_result)
+        with pytest.raises(KeyboardInterrupt):
+            next(schedule)
+    assert waits == ["begun", "ended"]

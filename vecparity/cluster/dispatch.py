@@ -15,7 +15,7 @@ from vecparity.cluster.worker import evaluate_work
 from vecparity.errors import InterruptedTrainingError, MachineError, UsageError
 from vecparity.evaluation.job import Failure, Outcome, Task
 from vecparity.evaluation.options import Options
-from vecparity.evaluation.undisturbed import undisturbed
+from vecparity.undisturbed import undisturbed
 
 _TICK_SECONDS = 0.1
 # So many workers may end at a task before it is not tried again: a strategy may be what ends them.

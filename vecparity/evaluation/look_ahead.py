@@ -16,13 +16,13 @@ from vecparity.evaluation.job import Task
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Preparation, Prepared, TaskCalls
 from vecparity.evaluation.resumption import warn_of_nothing_kept
-from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.sandbox.levels import Level
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool
 from vecparity.task.config import TaskConfig
 from vecparity.training import random_streams
 from vecparity.training.checkpoints.checkpoint import Checkpoints
+from vecparity.undisturbed import undisturbed
 
 _TICK_SECONDS = 0.1
 

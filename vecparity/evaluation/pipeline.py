@@ -22,7 +22,6 @@ from vecparity.evaluation.options import Options
 from vecparity.evaluation.preparation import Prepared
 from vecparity.evaluation.result import Evaluation
 from vecparity.evaluation.resumption import notes_of
-from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.sandbox import levels
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
@@ -34,6 +33,7 @@ from vecparity.training.engines.interface import Engine
 from vecparity.training.engines.names import EngineName
 from vecparity.training.engines.select import choose_devices, devices_of, make_engine
 from vecparity.training.loop import OnWindow, WindowClosed, train
+from vecparity.undisturbed import undisturbed
 
 StopRequested = Callable[[], bool]
 Settle = Callable[[list[tuple[Task, Outcome]]], bool]

@@ -13,6 +13,7 @@ from torch import Tensor
 from vecparity.task.config import TaskConfig
 from vecparity.training.orderings import make_orderings
 from vecparity.training.runs import Run
+from vecparity.undisturbed import undisturbed
 
 _CPU = torch.device("cpu")
 # The most steps in one call of an engine: batches of longer windows would fill the memory, and a training can stop and
@@ -104,7 +105,8 @@ class Schedule:
     def __next__(self) -> Window:
         if self._pending is None:
             raise StopIteration
-        window = self._pending.result()
+        with undisturbed():
+            window = self._pending.result()
         if self._stream is not None:
             for tensor in (window.indices, window.lengths):  # keep until the current training is done with it
                 tensor.record_stream(torch.cuda.current_stream(tensor.device))

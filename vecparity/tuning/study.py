@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from vecparity.errors import MachineError, UsageError, brief
 from vecparity.evaluation.params import params_key
-from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.strategy.parameters import Value
 from vecparity.strategy.space import Space, size_of
 from vecparity.training.checkpoints.lock import Lock
 from vecparity.tuning.objective import Pair
 from vecparity.tuning.results import Trial, TrialState, ranked
 from vecparity.tuning.sampling import SamplerName, distributions, make_sampler
+from vecparity.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from optuna import Study as OptunaStudy

@@ -8,7 +8,6 @@ from vecparity.evaluation.callbacks import Follower
 from vecparity.evaluation.job import Failure, Job
 from vecparity.evaluation.params import params_key
 from vecparity.evaluation.result import Evaluation
-from vecparity.evaluation.undisturbed import undisturbed
 from vecparity.evaluator import Evaluator
 from vecparity.strategy.parameters import Value
 from vecparity.task.config import TaskConfig
@@ -17,6 +16,7 @@ from vecparity.tuning.objective import objective, pairs
 from vecparity.tuning.racing import is_lost, stages
 from vecparity.tuning.results import Trial
 from vecparity.tuning.study import Study, TrialOutcome
+from vecparity.undisturbed import undisturbed
 
 # As many trials without a score, and none with one, say that the strategy fails and not its values.
 _ENOUGH_FAILURES = 10

@@ -3,7 +3,7 @@ import threading
 
 import pytest
 
-from vecparity.evaluation.undisturbed import undisturbed
+from vecparity.undisturbed import undisturbed
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
