@@ -36,10 +36,10 @@ def named(process: psutil.Process) -> str:
         return ""
 
 
-def user_seconds(process: psutil.Process) -> float:
+def user_seconds(pid: int) -> float:
     """Returns the CPU time that a process has spent for itself; 0 of one that has ended."""
     try:
-        return float(process.cpu_times().user)
+        return float(psutil.Process(pid).cpu_times().user)
     except psutil.NoSuchProcess:
         return 0.0
 

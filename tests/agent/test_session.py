@@ -220,7 +220,7 @@ def test_a_hanging_test_ends_at_its_limit_and_counts(evaluators: Evaluators) -> 
     put(session, HANGING)
     began = time.monotonic()
     answer = session.test()
-    assert time.monotonic() - began >= 1.5
+    assert 1.5 <= time.monotonic() - began < 30
     assert answer.split("\n")[1:] == [
         "[n32-k8, n50-k8, n64-k8] error: StrategyFailedError: did not finish within 1.5 s, the limit of a test"
     ]

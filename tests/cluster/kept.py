@@ -1,9 +1,9 @@
 """The steps of workers' checkpoints."""
 
+import fnmatch
 import json
 import os
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
 from processes import await_that
@@ -13,11 +13,10 @@ def kept_steps(directory: Path) -> dict[Path, int]:
     """Returns the newest steps of all jobs' checkpoints; such as are being removed are left out."""
     steps: dict[Path, int] = {}
     for job, _, names in os.walk(directory):  # which passes over a directory that is gone, as rglob does not
-        for name in names:
-            if fnmatch(name, "*.state-*.json"):
-                with suppress(OSError):
-                    step = json.loads(Path(job, name).read_text())["content"]["values"]["step"]
-                    steps[Path(job)] = max(step, steps.get(Path(job), 0))
+        for name in fnmatch.filter(names, "*.state-*.json"):
+            with suppress(OSError):
+                step = json.loads(Path(job, name).read_text())["content"]["values"]["step"]
+                steps[Path(job)] = max(step, steps.get(Path(job), 0))
     return steps
 
 

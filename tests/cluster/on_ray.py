@@ -30,7 +30,7 @@ def kill_one(killed: list[int]) -> None:
 
     def is_training() -> bool:
         for process in psutil.Process().children(recursive=True):
-            if named(process).startswith("ray::_call") and user_seconds(process) > 4:
+            if named(process).startswith("ray::_call") and user_seconds(process.pid) > 4:
                 trained.append(process)
         return bool(trained)
 

@@ -88,8 +88,8 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     def kill() -> None:
         await_that(lambda: bool(workers_of(node)))
         (worker,) = workers_of(node)
-        before = user_seconds(worker)
-        await_that(lambda: user_seconds(worker) > before + 1)
+        before = user_seconds(worker.pid)
+        await_that(lambda: user_seconds(worker.pid) > before + 1)
         victims.extend(kill_node(node.pid))
 
     with (

@@ -13,7 +13,7 @@ import psutil
 import pytest
 from conftest import SHORT_FLAGS, STRATEGIES, RunCommand, RunEval
 from outcomes import contents
-from processes import Child, await_that
+from processes import Child, await_that, user_seconds
 
 from vecparity import History
 from vecparity.cli.display import Display
@@ -162,7 +162,7 @@ def test_an_interrupted_command_leaves_no_process(tmp_path: Path, number: signal
 
         def is_training() -> bool:
             every.update(descendants(process.pid))
-            return sum(_user_seconds(pid) > 5 for pid in every) >= 2
+            return sum(user_seconds(pid) > 5 for pid in every) >= 2
 
         await_that(is_training)
         process.send_signal(number)
@@ -171,10 +171,3 @@ def test_an_interrupted_command_leaves_no_process(tmp_path: Path, number: signal
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "interrupted" in said
-
-
-def _user_seconds(pid: int) -> float:
-    try:
-        return float(psutil.Process(pid).cpu_times().user)
-    except psutil.NoSuchProcess:
-        return 0.0

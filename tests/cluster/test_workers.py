@@ -17,7 +17,7 @@ import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
 from outcomes import here, timeless, while_evaluating
-from processes import Child, await_that
+from processes import Child, await_that, user_seconds
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
 from vecparity.cluster import dispatch
@@ -187,21 +187,13 @@ def test_followers_are_told_what_workers_do(
         assert 0 < last.seconds < 600
 
 
-def cpu_seconds(pid: int) -> float:
-    """Returns the CPU time of a process; 0 of one that is gone, as where another was faster at its call."""
-    try:
-        return float(sum(psutil.Process(pid).cpu_times()[:2]))
-    except psutil.NoSuchProcess:
-        return 0.0
-
-
 def busiest(pids: Sequence[int]) -> int:
     """Waits until processes have trained for a while, and returns the busiest one."""
-    before = {pid: cpu_seconds(pid) for pid in pids}
+    before = {pid: user_seconds(pid) for pid in pids}
     spent: dict[int, float] = {}
 
     def is_training() -> bool:
-        spent.update({pid: cpu_seconds(pid) - before[pid] for pid in pids})
+        spent.update({pid: user_seconds(pid) - before[pid] for pid in pids})
         return max(spent.values()) > 1.0
 
     await_that(is_training)
