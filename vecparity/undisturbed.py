@@ -1,5 +1,6 @@
 """Steps that no signal's exception may break off: waits, writing to a study, and saying what was written."""
 
+import inspect
 import signal
 import threading
 from collections.abc import Iterator
@@ -20,13 +21,17 @@ def undisturbed() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or None in before.values():
         yield
         return
-    arrived: list[int] = []
+    arrived: list[signal.Signals] = []
     try:
         for number in _SIGNALS:
-            signal.signal(number, lambda number, _: arrived.append(number))
+            signal.signal(number, lambda number, _: arrived.append(signal.Signals(number)))
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if arrived:
-        signal.raise_signal(arrived[0])
+        for late in dict.fromkeys(arrived):
+            if callable(handler := before[late]):
+                # Raised again it may never arrive: Ray's workers block SIGINT, and get it from Ray in another way.
+                handler(late, inspect.currentframe())
+            else:
+                signal.raise_signal(late)
