@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -108,6 +109,9 @@ for name in ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "CLICOLOR_FORCE", "T
 for name in ("XDG_DATA_HOME", "XDG_CACHE_HOME"):
     os.environ[name] = tempfile.mkdtemp(prefix="vecparity-tests-")
     atexit.register(shutil.rmtree, os.environ[name], ignore_errors=True)
+
+# Shells have what they start in the background ignore SIGINT, which tests send to this process and to those they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Files that take long come first, so that none is left for one process in the end.
 _LONGEST = (
