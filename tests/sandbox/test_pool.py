@@ -1,6 +1,8 @@
 """A pool's servers serve strangers one after the other: none finds a trace of another, and no network of a secret."""
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from own_sandbox import OwnSandbox
 
 from vecparity.errors import InvalidStrategyError, StrategyFailedError
 from vecparity.sandbox import levels
+from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import LEVELS, WITH_NAMESPACES, Level
 from vecparity.sandbox.limits import Limits
 from vecparity.sandbox.log import StrategyLog
@@ -218,6 +221,22 @@ def test_a_pool_that_is_closed_leaves_nothing(tmp_path: Path, monkeypatch: pytes
         assert len(pids) == 4
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_starts_while_a_signal_comes_is_closed_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+
+    def start(*arguments: Any, **options: Any) -> ForkServer:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        started.append(ForkServer(*arguments, **options))
+        return started[0]
+
+    monkeypatch.setattr("vecparity.sandbox.pool.ForkServer", start)
+    with StrategyLog() as log, Pool("none", Limits(), log) as pool:
+        with pytest.raises(KeyboardInterrupt):
+            Sandbox(pool, strategy(), {}).space(CONFIG)
+        assert servers(pool) == started
+    assert not os.path.exists(f"/proc/{started[0]._process.pid}")
 
 
 def test_torch_in_a_worker_is_as_it_was_loaded(pools: Any) -> None:

@@ -25,6 +25,7 @@ from vecparity.strategy.source import Strategy
 from vecparity.strategy.space import Space
 from vecparity.task.config import OptimizerConfig, Secret, TaskConfig
 from vecparity.task.dataset import Dataset
+from vecparity.undisturbed import undisturbed
 
 _CPU = torch.device("cpu")
 # One for networks, one for training sets.
@@ -136,8 +137,9 @@ class Pool:
         return self._start(again)
 
     def _start(self, again: bool) -> ForkServer:
-        server = self._starter.submit(ForkServer, *self._kind, again=again).result()
-        self._servers[again].append(server)
+        with undisturbed():  # nobody would end a server that has started when its caller has gone
+            server = self._starter.submit(ForkServer, *self._kind, again=again).result()
+            self._servers[again].append(server)
         return server
 
 
