@@ -54,9 +54,9 @@ class Child(subprocess.Popen[Any]):
 
 
 def has_sandbox(pid: int) -> bool:
-    """Tells whether a process has started a fork server: it may start short ones before, which ask for the machine."""
+    """Tells whether a process has started a fork server; before it, it starts others, which ask for the machine."""
     try:
         below = psutil.Process(pid).children(recursive=True)
-        return any("vecparity" in named(each) for each in below)
+        return any("vecparity.sandbox.server" in named(each) for each in below)
     except psutil.NoSuchProcess:
         return False
