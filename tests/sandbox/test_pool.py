@@ -228,8 +228,9 @@ def test_a_server_that_starts_while_a_signal_comes_is_closed_with_the_others(mon
 
     def start(*arguments: Any, **options: Any) -> ForkServer:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-        started.append(ForkServer(*arguments, **options))
-        return started[0]
+        server = ForkServer(*arguments, **options)
+        started.append(server)
+        return server
 
     monkeypatch.setattr("vecparity.sandbox.pool.ForkServer", start)
     with StrategyLog() as log, Pool("none", Limits(), log) as pool:
