@@ -230,6 +230,12 @@ def can_seal() -> None:
         pytest.skip(f"a sealed evaluation needs {' or '.join(levels.HIDES_FILES)}: {'; '.join(map(str, problems))}")
 
 
+@pytest.fixture
+def none_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has no second worker begin a job, and ask for its training sets again, because a busy machine makes one late."""
+    monkeypatch.setattr("vecparity.cluster.dispatch._OVERDUE_SECONDS", float("inf"))
+
+
 @pytest.fixture(scope="session")
 def evaluation() -> Evaluation:
     """Four short runs of a bundled strategy."""

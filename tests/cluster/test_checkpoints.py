@@ -20,7 +20,6 @@ from outcomes import contents, here, timeless, while_evaluating
 from processes import Child, await_that
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
-from vecparity.cluster import dispatch
 from vecparity.sandbox.processes import descendants
 
 # Some seconds of training.
@@ -28,8 +27,6 @@ LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_wid
 KEY = bytes(range(50, 82))
 KEPT: dict[str, Any] = {"checkpoint_seconds": 0, "audit": "off"}
 MOST_SECONDS = 120
-# A second worker that begins a job because the first is late, as on a busy machine, asks for its training sets again.
-NEVER = float("inf")
 
 
 def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
@@ -40,14 +37,14 @@ def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("none_is_late")
 @pytest.mark.parametrize(
     ("workers", "numbers"), [(2, [signal.SIGKILL, signal.SIGSTOP]), (1, [signal.SIGTERM] * 3)], ids=["two", "one"]
 )
 def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
-    tmp_path: Path, workers: int, numbers: Sequence[signal.Signals], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, workers: int, numbers: Sequence[signal.Signals]
 ) -> None:
     """A worker that is stopped is ended; three that are preempted are not three that died."""
-    monkeypatch.setattr(dispatch, "_OVERDUE_SECONDS", NEVER)
     calls, directory = tmp_path / "calls", tmp_path / "kept"
     config = replace(LONG, max_steps=3000 * len(numbers))
     jobs = [Job(STRATEGIES / "counting.py", config, seed, {"calls": str(calls)}) for seed in range(workers)]
@@ -96,8 +93,8 @@ def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child]
 
 
 @pytest.mark.slow
-def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_OVERDUE_SECONDS", NEVER)
+@pytest.mark.usefixtures("none_is_late")
+def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path) -> None:
     calls, kept, history = (tmp_path / name for name in ("calls", "kept", "history.sqlite"))
     strategy = f"{STRATEGIES / 'counting.py'} --param calls={calls} --seed 1 2 3 4 {FLAGS}"
     words = f"{strategy} --workers 2 --checkpoint {kept} --checkpoint-seconds 0 --output-dir {tmp_path}"
@@ -126,7 +123,6 @@ DRIVERS_STEPS = 6000
 DRIVER = f"""
 import sys
 from dataclasses import replace
-from pathlib import Path
 from vecparity import Evaluator, Job, LocalWorkers, TaskConfig
 config = replace(TaskConfig(), num_hidden_secrets=2, num_orderings=2, max_steps={DRIVERS_STEPS}, log_interval=500,
     hidden_width=256, test_set_size=100, early_stop_acc=2.0)
@@ -135,12 +131,10 @@ key = bytes(range(50, 82))
 jobs = [Job("default_4096", config, seed) for seed in range(4)]
 with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit="off", history=directory + "/history",
         checkpoint=directory + "/kept", checkpoint_seconds=0, resume=resume == "resume") as evaluator:
-    if resume == "afresh":  # in whatever order: others may be done before the first
-        for _, outcome in evaluator.as_completed(jobs):
-            print(outcome.provenance.seed, flush=True)
-    else:
-        for outcome in evaluator.map(jobs):
-            print(outcome.provenance.seed, flush=True)
+    # Afresh in whatever order: others may be done before the first.
+    completed = (outcome for _, outcome in evaluator.as_completed(jobs))
+    for outcome in evaluator.map(jobs) if resume == "resume" else completed:
+        print(outcome.provenance.seed, flush=True)
 """
 
 

@@ -20,7 +20,6 @@ from outcomes import here, timeless, while_evaluating
 from processes import Child, await_that, user_seconds
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
-from vecparity.cluster import dispatch
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
 from vecparity.evaluation.callbacks import AtWork, WorkersFollower
@@ -163,10 +162,8 @@ class AtWorks(WorkersFollower):
 
 
 @pytest.mark.slow
-def test_followers_are_told_what_workers_do(
-    workers: LocalWorkers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dispatch, "_OVERDUE_SECONDS", 600.0)  # none is begun again on a busy machine
+@pytest.mark.usefixtures("none_is_late")
+def test_followers_are_told_what_workers_do(workers: LocalWorkers, tmp_path: Path) -> None:
     jobs = varied(5)
     for known in (0, 5):
         watching = AtWorks()
