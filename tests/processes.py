@@ -36,6 +36,22 @@ def named(process: psutil.Process) -> str:
         return ""
 
 
+def parent_of(pid: int) -> int | None:
+    """Returns the process that a process stands below; nothing of one that has ended."""
+    try:
+        return psutil.Process(pid).ppid()
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_alive(pid: int) -> bool:
+    """Tells whether a process has not ended: one that has may still be there, as a zombie, where nobody asks for it."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def user_seconds(pid: int) -> float:
     """Returns the CPU time that a process has spent for itself; 0 of one that has ended."""
     try:

@@ -9,7 +9,7 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
-from processes import Child, await_that
+from processes import Child, await_that, is_alive
 
 from benchmarks.stages import SKIPPED, Outcome, Stage, run, run_all, table
 
@@ -69,12 +69,7 @@ def test_a_stage_that_hangs_is_ended_at_its_limit_with_all_its_processes(tmp_pat
     assert ended["hangs"].reason == "did not end within 5 s"
     assert ended["last"].status == "passed"
     assert time.monotonic() - began < 500
-
-    def is_gone() -> bool:
-        stat = Path("/proc") / note.read_text() / "stat"
-        return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
-
-    await_that(is_gone)
+    await_that(lambda: not is_alive(int(note.read_text())))
 
 
 def test_a_python_that_is_not_there_is_a_failure(tmp_path: Path) -> None:

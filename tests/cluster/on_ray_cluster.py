@@ -86,8 +86,14 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     victims: list[int] = []
 
     def kill() -> None:
-        await_that(lambda: bool(workers_of(node)))
-        (worker,) = workers_of(node)
+        workers: list[psutil.Process] = []
+
+        def is_at_work() -> bool:
+            workers[:] = workers_of(node)
+            return bool(workers)
+
+        await_that(is_at_work)
+        (worker,) = workers
         before = user_seconds(worker.pid)
         await_that(lambda: user_seconds(worker.pid) > before + 1)
         victims.extend(kill_node(node.pid))

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT
-from processes import Child, await_that
+from processes import Child, await_that, is_alive
 from ray_cluster import environment, kill_node
 from test_ray import TESTS, shared
 
@@ -116,17 +116,10 @@ def test_a_killed_node_costs_nothing_but_time(cluster: Cluster, tmp_path: Path) 
     found = json.loads(done.stdout)
     assert found["is_same"]
     assert len(found["victims"]) > 4
-    await_that(lambda: not any(is_alive(pid) for pid in found["victims"]))
+    await_that(lambda: not any(map(is_alive, found["victims"])))
     with History(history) as recorded:
         seeds = [each.evaluation.provenance.seed for each in recorded.evaluations()]
     assert sorted(seeds) == list(range(5)), "none is lost, none counted twice"
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_mixed_cluster_is_said_to_be_one_before_the_start(cluster: Cluster) -> None:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 from own_sandbox import OwnSandbox
-from processes import Child, await_that
+from processes import Child, await_that, is_alive, parent_of
 
 from vecparity import Choice, Evaluator, Range
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
@@ -342,7 +342,7 @@ def test_descendants_come_parents_first(sleepers: int) -> None:
     found = [pid for pid, _ in descendants(sleepers)]
     assert sorted(found) == sorted(child.pid for child in psutil.Process(sleepers).children(recursive=True))
     assert all(threads == 1 for _, threads in descendants(sleepers))
-    assert psutil.Process(found[-1]).ppid() in found
+    assert parent_of(found[-1]) in found
 
 
 def test_descendants_are_found_on_old_kernels_too(sleepers: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -776,14 +776,7 @@ WEAKEST: Level = "limits"
 
 def await_end(pids: list[int]) -> None:
     """Asserts that processes end. Nobody may be there to take note of it: a zombie has ended."""
-    await_that(lambda: all(not psutil.pid_exists(pid) or is_zombie(pid) for pid in pids))
-
-
-def is_zombie(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True
+    await_that(lambda: not any(map(is_alive, pids)))
 
 
 def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -913,8 +906,7 @@ def started_by(pid: int) -> list[int]:
 
 def is_asked(pids: list[int]) -> bool:
     """Returns True if the strategy has forked two processes, which only sleep, below the same server."""
-    parents = [psutil.Process(pid).ppid() for pid in pids if psutil.pid_exists(pid)]
-    return len(pids) >= 3 and parents[-1] == pids[-2] and parents[-2] == pids[-3]
+    return len(pids) >= 3 and [parent_of(pid) for pid in pids[-2:]] == pids[-3:-1]
 
 
 @pytest.mark.parametrize("level", LEVELS)
