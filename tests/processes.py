@@ -36,14 +36,6 @@ def named(process: psutil.Process) -> str:
         return ""
 
 
-def parent_of(pid: int) -> int | None:
-    """Returns the process that a process stands below; nothing of one that has ended."""
-    try:
-        return psutil.Process(pid).ppid()
-    except psutil.NoSuchProcess:
-        return None
-
-
 def is_alive(pid: int) -> bool:
     """Tells whether a process has not ended: one that has may still be there, as a zombie, where nobody asks for it."""
     try:

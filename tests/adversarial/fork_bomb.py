@@ -1,7 +1,7 @@
 """Forks without end."""
 
 # at bwrap landlock limits: status 4, says over the limit of 16
-# flags: --strategy-processes 16 --strategy-seconds 30
+# flags: --strategy-processes 16
 # slow: landlock limits
 # fresh: yes
 # alone: yes

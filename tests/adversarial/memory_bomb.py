@@ -1,7 +1,7 @@
 """Takes memory without end."""
 
 # at bwrap landlock limits: status 4, says over the limit of 2 GiB (raise it with --strategy-memory)
-# flags: --strategy-memory 2 --strategy-seconds 30
+# flags: --strategy-memory 2
 # slow: bwrap landlock limits
 # alone: yes
 

@@ -1,8 +1,9 @@
 """Takes memory in unnamed files that no process maps."""
 
 # at bwrap landlock limits: status 4, says over the limit of 2 GiB (raise it with --strategy-memory)
-# flags: --strategy-memory 2 --strategy-seconds 30
+# flags: --strategy-memory 2
 # slow: bwrap landlock limits
+# alone: yes
 
 import os
 

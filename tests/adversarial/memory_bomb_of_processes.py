@@ -1,7 +1,7 @@
 """Takes memory in several processes, each below the limit."""
 
 # at bwrap landlock limits: status 4, says over the limit of 2 GiB (raise it with --strategy-memory)
-# flags: --strategy-memory 2 --strategy-seconds 30
+# flags: --strategy-memory 2
 # slow: bwrap landlock limits
 # alone: yes
 
@@ -16,11 +16,12 @@ def init_model(model, config):
 
 
 def make_dataset(secret, config, seed):
-    while os.fork():
+    for _ in range(8):
+        if os.fork() == 0:
+            taken = torch.ones(1 << 27)
+            time.sleep(1000 * taken[0].item())
         time.sleep(0.2)
-    taken = torch.ones(1 << 27)
     time.sleep(1000)
-    return taken
 
 
 def get_optimizer_config(config):

@@ -1,7 +1,7 @@
 """Takes shared memory, which counts for no process."""
 
 # at bwrap landlock limits: status 4, says over the limit of 2 GiB (raise it with --strategy-memory)
-# flags: --strategy-memory 2 --strategy-seconds 30
+# flags: --strategy-memory 2
 # slow: bwrap landlock limits
 # alone: yes
 
@@ -15,10 +15,12 @@ def init_model(model, config):
 
 
 def make_dataset(secret, config, seed):
-    while os.fork():
+    for _ in range(8):
+        if os.fork() == 0:
+            taken = mmap.mmap(-1, 1 << 29)
+            taken.write(bytes(1 << 29))
+            time.sleep(1000)
         time.sleep(0.2)
-    taken = mmap.mmap(-1, 1 << 29)
-    taken.write(bytes(1 << 29))
     time.sleep(1000)
 
 

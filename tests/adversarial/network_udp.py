@@ -14,8 +14,8 @@ PORT = 1  # in the copy that is evaluated, one at which somebody listens
 
 def init_model(model, config):
     with suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
-        sender.settimeout(0.2)
-        sender.sendto(b"ping", ("127.0.0.1", PORT))
+        sender.connect(("127.0.0.1", PORT))  # so that it is told if nobody is there
+        sender.send(b"ping")
         if sender.recv(4) == b"ping":
             raise RuntimeError("reached the network")
 

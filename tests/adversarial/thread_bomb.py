@@ -1,7 +1,7 @@
 """Starts threads without end."""
 
 # at bwrap landlock limits: status 4, says threads at a time, over the limit of
-# flags: --strategy-processes 1 --strategy-seconds 30
+# flags: --strategy-processes 1
 # slow: landlock limits
 # alone: yes
 

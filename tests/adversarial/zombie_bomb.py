@@ -1,7 +1,7 @@
 """Leaves an endless number of zombie processes."""
 
 # at bwrap landlock limits: status 4, says over the limit of 16
-# flags: --strategy-processes 16 --strategy-seconds 30
+# flags: --strategy-processes 16
 # slow: bwrap landlock limits
 # alone: yes
 

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kept import await_steps, kept_steps
-from on_ray import JOBS
+from kept import await_training, kept_steps
+from on_ray import JOBS, LONG
 from outcomes import timeless, while_evaluating
 from processes import await_that
 
@@ -25,10 +25,9 @@ JOBS = JOBS[:2]
 
 def kill_and_see(directory: Path, found: dict[str, Any]) -> None:
     """Kills the worker of a job in its training, and sees the next one go on: it does not write the runs anew."""
-    await_steps(directory, 250)
-    job = max(kept_steps(directory))
-    (lock,), (runs,) = job.glob("*.lock"), job.glob("*.runs.json")
-    os.kill(int(lock.read_text()), signal.SIGKILL)
+    job, pid = await_training(directory, {}, LONG.max_steps // 2)
+    (runs,) = job.glob("*.runs.json")
+    os.kill(pid, signal.SIGKILL)
     before, file = kept_steps(job)[job], runs.stat().st_ino
     await_that(lambda: kept_steps(job).get(job, 0) > before)
     found["is_resumed"] = runs.stat().st_ino == file

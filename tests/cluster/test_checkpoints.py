@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES, RunEval
-from kept import await_steps, kept_steps
+from kept import await_steps, await_training, kept_steps
 from outcomes import contents, here, timeless, while_evaluating
 from processes import Child, await_that
 
@@ -26,12 +26,10 @@ from vecparity.sandbox.processes import descendants
 LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_width=256, early_stop_acc=2.0)
 KEY = bytes(range(50, 82))
 KEPT: dict[str, Any] = {"checkpoint_seconds": 0, "audit": "off"}
-MOST_SECONDS = 120
 
 
-def end_one(workers: LocalWorkers, place: int, number: signal.Signals) -> None:
-    """Sends the process at some place a signal, and waits for its end."""
-    pid = workers.pids[place]
+def end_one(workers: LocalWorkers, pid: int, number: signal.Signals) -> None:
+    """Sends one of the processes a signal, and waits for its end."""
     os.kill(pid, number)
     await_that(lambda: pid not in workers.pids and len(workers.pids) == workers.num_workers)
 
@@ -48,19 +46,18 @@ def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
     calls, directory = tmp_path / "calls", tmp_path / "kept"
     config = replace(LONG, max_steps=3000 * len(numbers))
     jobs = [Job(STRATEGIES / "counting.py", config, seed, {"calls": str(calls)}) for seed in range(workers)]
-    seen = list[int]()
+    kept = list[dict[Path, int]]()
     options: dict[str, Any] = {"containment": "limits", "checkpoint": directory, **KEPT}
     with LocalWorkers(workers) as executor, Evaluator(executor=executor, **options) as evaluator:
 
         def end_some() -> None:
             for number in numbers:
-                await_steps(directory, max(seen, default=0) + 1, 1 if seen else workers)
-                end_one(executor, len(seen) % workers, number)
-                seen.append(max(kept_steps(directory).values()))
+                _, pid = await_training(directory, kept[-1] if kept else {}, config.max_steps * 3 // 4)
+                end_one(executor, pid, number)
+                kept.append(kept_steps(directory))
 
         outcomes = while_evaluating(evaluator, jobs, end_some)
-    assert 0 < seen[0] < config.max_steps
-    assert len(seen) == len(numbers)
+    assert len(kept) == len(numbers)
     assert len(calls.read_text().splitlines()) == LONG.num_hidden_secrets * workers, "no training set was made again"
     assert not directory.exists()
     assert timeless(outcomes) == here(jobs, containment="limits")
@@ -86,7 +83,7 @@ def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child]
         wait(process)
         every = [pid for pid, _ in descendants(process.pid)]
         process.send_signal(number)
-        _, said = process.communicate(timeout=MOST_SECONDS)
+        _, said = process.communicate()
     assert every
     await_that(lambda: not any(map(psutil.pid_exists, every)))
     return process.returncode, said
@@ -160,7 +157,7 @@ def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(t
     for path in (path for path in kept.rglob("*") if path.is_file()):
         assert not any(shape in path.read_bytes() for shape in (KEY, KEY.hex().encode()))
 
-    done = subprocess.run([*command, "resume"], capture_output=True, text=True, check=True, timeout=MOST_SECONDS)
+    done = subprocess.run([*command, "resume"], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0", "1", "2", "3"]
     assert not kept.exists()
     made = history_of(history)

@@ -320,7 +320,7 @@ def test_trick(
             began = time.monotonic()
             status = main(arguments.split())
             printed, said = capfd.readouterr()
-            assert time.monotonic() - began < 240  # of the 600 that a call may take
+            assert time.monotonic() - began < 240  # of the 3,600 that a call may take
             assert_only_the_evaluators_own(said)
             if trick.expected[level] == "as honest":
                 assert (status, said) == (0, "")

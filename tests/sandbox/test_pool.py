@@ -203,10 +203,10 @@ def test_a_server_that_was_left_alone_is_used_again(level: Level) -> None:
 
 
 def test_a_server_that_a_strategy_ended_is_replaced() -> None:
-    with StrategyLog() as log, Pool("limits", Limits(strategy_seconds=2), log) as pool:
-        hangs = Sandbox(pool, strategy("import time; time.sleep(1000)"), {})
-        with pytest.raises(StrategyFailedError, match="strategy-seconds"):
-            hangs.initialise(CONFIG, [1])
+    with StrategyLog() as log, Pool("limits", Limits(strategy_processes=2), log) as pool:
+        multiplies = Sandbox(pool, strategy("import os, time; os.fork(); os.fork(); time.sleep(1000)"), {})
+        with pytest.raises(StrategyFailedError, match="strategy-processes"):
+            multiplies.initialise(CONFIG, [1])
         assert servers(pool) == []
         assert len(Sandbox(pool, strategy(), {}).initialise(CONFIG, [1])) == 1
 

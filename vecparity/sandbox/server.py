@@ -56,6 +56,10 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
         from vecparity.sandbox.landlock import confine
 
         confine(str(scratch_path.parent))
+    if level not in WITH_NAMESPACES:
+        # While it loaded, the kernel would have ended this process with the evaluator. From here on, it stays to end
+        # its workers and remove their files.
+        privileges.end_with_parent(False)
     try:
         _new_scratch(scratch_path).rmdir()
     except OSError as error:
@@ -67,10 +71,6 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     try:
         untouched = traces.of_this_process(level)
         control.sendall(READY)
-        if level not in WITH_NAMESPACES:
-            # While it loaded, the kernel would have ended this process with the evaluator. From here on, it stays to
-            # end its workers and remove their files.
-            privileges.end_with_parent(False)
         while _serve(control, level, scratch_path, reaches_only_its_own):
             control.sendall(READY if traces.of_this_process(level) == untouched else TOUCHED)
     except _NoWorkerError as error:
@@ -105,7 +105,7 @@ def _serve(control: socket.socket, level: str, prefix: Path, reaches_only_its_ow
             if is_again:
                 surroundings.use_up_process_numbers()
             pid = os.fork()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # the latter is a thread's
             raise _NoWorkerError(f"a process cannot be forked: {error}") from error
         if pid == 0:
             _work(control, socket.socket(fileno=fds[0]), level, scratch, is_again=is_again)
@@ -165,6 +165,8 @@ def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memor
     with _notices_of_end(pid) as notices:
         longest = _LOOK_SECONDS if notices else _TICK_SECONDS
         while True:
+            if sys.platform == "linux":  # elsewhere no orphan becomes a child of this process
+                _take_note_of_orphans(pid)
             ended, status, usage = os.wait4(pid, os.WNOHANG)
             if ended:
                 return status, usage.ru_utime + usage.ru_stime
@@ -176,6 +178,16 @@ def _wait(control: socket.socket, pid: int, reaches_only_its_own: bool, in_memor
                     told = in_use
             if control.fileno() in select.select([control.fileno(), *notices], [], [], longest)[0]:
                 _kill(reaches_only_its_own)
+
+
+def _take_note_of_orphans(worker: int) -> None:
+    """Lets those processes go that a worker left to this one and that have ended: they count as processes until then.
+
+    Args:
+        worker: The worker's process number; that it has ended is not taken note of here.
+    """
+    while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and ended.si_pid != worker:
+        os.waitpid(ended.si_pid, 0)
 
 
 @contextlib.contextmanager
