@@ -22,6 +22,6 @@ def test_some(kind: str, examples: int, tmp_path: Path) -> None:
 )
 def test_many(kind: str, examples: int) -> None:
     command = [sys.executable, str(PROGRAM), kind, str(examples), "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=1200)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
     assert float(done.stdout) < SECONDS

@@ -106,7 +106,9 @@ class Notebook:
 
     def __init__(self) -> None:
         self._notebook = nbformat.v4.new_notebook()
-        self._client = _Client(self._notebook, timeout=300, kernel_name="python3")
+        self._client = _Client(
+            self._notebook, timeout=300, iopub_timeout=300, startup_timeout=300, kernel_name="python3"
+        )
         self._kernel = self._client.setup_kernel()
         self._kernel.__enter__()
 

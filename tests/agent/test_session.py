@@ -234,7 +234,7 @@ def test_a_hanging_test_is_stopped_and_holds_nobody_else(evaluators: Evaluators)
     follower, stopped, answers = Waiting(), threading.Event(), list[str]()
     thread = threading.Thread(target=lambda: answers.append(hanging.test([follower], stopped)), daemon=True)
     thread.start()
-    assert follower.is_waiting.wait(60)
+    assert follower.is_waiting.wait()
     put_strategy(other, "isolated_cube")
     assert other.test().count("FINAL_METRICS") == 3
     assert not answers

@@ -26,6 +26,7 @@ SCRIPT = ROOT / "scripts" / "bench_cuda"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(len(cuda_stages.LIMITS) * cuda_stages.REHEARSAL_SECONDS)  # by which each stage is ended
 def test_the_rehearsal_goes_through_every_stage(tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     command = [str(SCRIPT), "--rehearse", "--output", str(tmp_path)]

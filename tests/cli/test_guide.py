@@ -30,9 +30,7 @@ class Shell:
     def run(self, command: list[str]) -> str:
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         environment = os.environ | {"PATH": path, "XDG_DATA_HOME": str(self.directory / "data")}
-        done = subprocess.run(
-            command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=600, check=False
-        )
+        done = subprocess.run(command, cwd=self.directory, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -48,7 +48,7 @@ def evaluated(
     """Runs the command under a shell that has first done something."""
     arguments = [*SETTINGS.split(), "--containment", level, "--strategy", str(path), *more]
     command = ["sh", "-c", f'{shell}\n exec "$@"', "sh", python, *flags.split(), "-m", "vecparity.eval", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}), cwd=cwd, timeout=400)
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | (env or {}), cwd=cwd)
 
 
 def assert_scored(done: subprocess.CompletedProcess[str]) -> None:
@@ -144,6 +144,6 @@ def test_a_process_that_was_forked_from_an_evaluator_says_so(tmp_path: Path) -> 
         "try: go()\n"
         "except vecparity.errors.UsageError as error: print(error, flush=True); os._exit(7)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 7, done.stderr
     assert "use the spawn start method" in done.stdout

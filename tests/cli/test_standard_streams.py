@@ -51,7 +51,6 @@ def history(tmp_path: Path, evaluation: Evaluation) -> Path:
         pytest.param("2>&-", 0, "", marks=pytest.mark.slow),
         pytest.param("2> /dev/full", 0, "", marks=pytest.mark.slow),
         pytest.param("--progress 2> /dev/full", 0, "", marks=pytest.mark.slow),
-        pytest.param("| head -n 1", 141, "", marks=pytest.mark.slow),
         pytest.param(
             "> /dev/full",
             6,
@@ -63,7 +62,19 @@ def history(tmp_path: Path, evaluation: Evaluation) -> Path:
 def test_an_evaluation_is_finished_whoever_reads(tmp_path: Path, redirection: str, status: int, said: str) -> None:
     done = shell(f"{EVAL} {redirection}", tmp_path)
     assert (done.returncode, done.stderr) == (status, said)
-    assert json.loads((tmp_path / "results" / "eval_seed42.json").read_text())["metrics"]["num_runs"] == 1
+    assert_finished(tmp_path)
+
+
+@pytest.mark.slow
+def test_an_evaluation_is_finished_though_its_reader_has_enough(tmp_path: Path) -> None:
+    more_than_a_pipe_holds = EVAL.replace("--max-steps 40", "--max-steps 2000")
+    done = shell(f"{more_than_a_pipe_holds} | head -n 1", tmp_path)
+    assert (done.returncode, done.stderr) == (141, "")
+    assert_finished(tmp_path)
+
+
+def assert_finished(directory: Path) -> None:
+    assert json.loads((directory / "results" / "eval_seed42.json").read_text())["metrics"]["num_runs"] == 1
 
 
 def test_nothing_is_printed_into_a_file_that_got_a_closed_streams_number(history: Path) -> None:

@@ -178,7 +178,7 @@ def at(tmp_path: Path) -> str:
 def merged(*arguments: str, cwd: Path) -> str:
     """Returns both streams of a command as one."""
     command = [sys.executable, "-m", "vecparity", *arguments]
-    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300)
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.stdout
 
 

@@ -62,7 +62,7 @@ class Cluster:
     def call(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
         """Runs Python with arguments in the cluster's environment."""
         command = [sys.executable, *map(str, arguments)]
-        done = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False, timeout=200)
+        done = subprocess.run(command, env=self.variables, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         return done
 

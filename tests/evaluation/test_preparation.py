@@ -145,7 +145,7 @@ def test_the_next_configuration_is_prepared_while_one_trains(monkeypatch: pytest
     with Pipeline(Options(containment="none")) as pipeline:
         groups = pipeline.run(tasks, Followers([]), fails_fast=True)
         next(groups)
-        assert recorders[1].second_is_asked_for.wait(timeout=30)
+        recorders[1].second_is_asked_for.wait()
         groups.close()
 
 

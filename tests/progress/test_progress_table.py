@@ -97,6 +97,20 @@ def test_a_training_from_its_beginning_to_its_end() -> None:
     assert progress.speed == pytest.approx(500 / 3)
 
 
+def test_it_can_be_drawn_as_soon_as_there_is_a_speed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread draws it at any moment."""
+    advance, left = ProgressTable.advance, list[float | None]()
+
+    def advance_and_draw(table: ProgressTable, *arguments: Any) -> None:
+        advance(table, *arguments)
+        left.append(seconds_left(table.current))
+
+    monkeypatch.setattr(ProgressTable, "advance", advance_and_draw)
+    progress = training(2)
+    progress.window(closed(100, [0.5, 0.6]), 4.0)
+    assert left == [None, pytest.approx(9)]
+
+
 def test_it_says_what_a_strategy_is_asked_for_until_it_trains() -> None:
     table = ProgressTable([TaskConfig()], get_time=Clock(0.0))
     table.begin(TaskConfig())

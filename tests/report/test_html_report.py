@@ -144,6 +144,7 @@ def test_numbers_are_those_of_the_json(opened: Opened, published: list[Evaluatio
         assert [run[5] for run in shown] == pytest.approx([weight["others"] for weight in weights], abs=5.1e-5)
 
 
+@pytest.mark.alone
 def test_it_opens_at_once(opened: Opened) -> None:
     assert milliseconds(opened.page) < 2_000
     assert opened.path.stat().st_size < MEGABYTE

@@ -838,6 +838,18 @@ def test_a_server_that_is_killed_while_it_waits() -> None:
             sandbox.training_set(CONFIG, (1, 2, 3), 1)
 
 
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_server_sees_that_its_evaluator_ended_while_it_started(has_ended: bool) -> None:
+    ours, theirs = socket.socketpair()
+    code = "from vecparity.sandbox.privileges import end_with_parent; import sys; end_with_parent(int(sys.argv[1]))"
+    command = [sys.executable, "-c", f"{code}; print('goes on')", str(theirs.fileno())]
+    with ours, theirs:
+        if has_ended:
+            ours.close()
+        done = subprocess.run(command, pass_fds=[theirs.fileno()], capture_output=True, text=True, check=True)
+    assert done.stdout == ("" if has_ended else "goes on\n")
+
+
 ENDLESS = written(
     f"{GOOD}import time, os\n"
     "def make_dataset(s, c, d):\n    os.fork()\n    print('asleep', flush=True)\n    time.sleep(1000)\n"

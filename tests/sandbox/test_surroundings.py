@@ -172,4 +172,4 @@ began = time.process_time()
 assert time.clock_gettime(time.CLOCK_PROCESS_CPUTIME_ID) - began < 600
 """
     # Of the package nothing is imported that would load torch: its modules have taken clocks from there, too.
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,7 @@ from vecparity.sandbox.privileges import end_with_parent
 
 def main() -> None:
     """Makes calls, until the pipe is closed or a call was preempted; the pipe's descriptor is the argument."""
-    end_with_parent(True)
+    end_with_parent(int(sys.argv[1]))
     pipe = Connection(int(sys.argv[1]))
     try:
         import vecparity.cluster.worker  # noqa: F401  # takes seconds, and every evaluation needs it

@@ -127,7 +127,6 @@ class ProgressTable(Progress):
         last_accuracy |= zip(closed.runs, closed.accuracy, strict=True)
         fields["accuracy"] = sum(last_accuracy.values()) / max(1, len(last_accuracy))
         fields["curve"].append(fields["accuracy"])
-        self.advance(self.current.id, 0 if closed.is_shown_again else len(closed.runs) * (closed.step - before))
         fields |= {
             "step": closed.step,
             "num_live": closed.num_live,
@@ -136,6 +135,8 @@ class ProgressTable(Progress):
             ),
             "closed_at": self.get_time(),
         }
+        # Last: another thread shows the time left as soon as there is a speed.
+        self.advance(self.current.id, 0 if closed.is_shown_again else len(closed.runs) * (closed.step - before))
 
     def finish(self, evaluations: Sequence[Evaluation]) -> None:
         """See `Follower`."""

@@ -167,7 +167,7 @@ def command(level: Level, control_fd: int, scratch: Path | None, limits: Limits,
 
 _START = (
     "import gc; gc.disable(); "  # until all is imported, and none of it is garbage
-    "from vecparity.sandbox.privileges import end_with_parent; end_with_parent(True); "
+    "from vecparity.sandbox.privileges import end_with_parent; end_with_parent(int(sys.argv[1])); "
     "from vecparity.sandbox.server import main; main(int(sys.argv[1]), *sys.argv[2:])"
 )
 

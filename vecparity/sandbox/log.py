@@ -3,7 +3,6 @@
 import os
 import select
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,9 +19,7 @@ _MOST_BYTES = 16 << 20
 _PART_BYTES = 1 << 16
 _PARTS_AT_CLOSE = 16
 _TICK_SECONDS = 0.2
-# Output may still be in the pipe when the last lines are requested.
-_READING_SECONDS = 0.01
-_MOST_PARTS_WAITED_FOR = 50
+_MOST_PARTS_AT_ONCE = 50
 
 
 class StrategyLog:
@@ -43,7 +40,7 @@ class StrategyLog:
         self._read_end, self.write_end = output_pipe()
         os.set_blocking(self._read_end, False)  # any process that writes to the pipe can reopen it and empty it
         self._last: deque[bytes] = deque()
-        self._taking = threading.Lock()  # so that last_words() misses nothing between the pipe and _last
+        self._taking = threading.Lock()  # so that output is in order, in _last and in the file, whoever reads it
         self._written = 0
         self._writing = threading.Lock()  # so that each line of `note` is whole, and on a line of its own
         self._is_at_start = True
@@ -87,10 +84,12 @@ class StrategyLog:
         """
         if self._is_withheld:
             return ""
-        for _ in range(_MOST_PARTS_WAITED_FOR):
-            if not select.select([self._read_end], [], [], 0)[0]:
+        for _ in range(_MOST_PARTS_AT_ONCE):  # output may still be in the pipe
+            try:
+                if not self._take():
+                    break
+            except BlockingIOError:
                 break
-            time.sleep(_READING_SECONDS)
         with self._taking:
             last = b"".join(self._last)
         lines = printable(last).splitlines()
@@ -131,12 +130,16 @@ class StrategyLog:
                 continue
             if not part:
                 return
-            self._write(part)
 
     def _take(self) -> bytes:
-        """Reads the available output and adds it to the last output; returns b"" when the pipe is closed."""
+        """Reads the available output, adds it to the last output, and writes it; returns b"" when the pipe is closed.
+
+        Raises:
+            BlockingIOError: There is none.
+        """
         with self._taking:
             part = os.read(self._read_end, _PART_BYTES)
+            self._write(part)
             self._last.append(part)
             while sum(map(len, self._last)) - len(self._last[0]) > _LAST_BYTES:
                 self._last.popleft()

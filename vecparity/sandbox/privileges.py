@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -34,10 +35,27 @@ def renounce() -> None:
         system_calls.refuse()
 
 
-def end_with_parent(is_on: bool) -> None:
-    """Has the kernel end this process, or no longer, as soon as the thread that started it ends."""
+def end_with_parent(channel_fd: int) -> None:
+    """Has the kernel end this process as soon as the thread that started it ends; exits if it has ended already.
+
+    Args:
+        channel_fd: A socket to the process that started this one: from within a process namespace, only that it is
+            closed tells that the other has ended.
+    """
+    _end_with_parent(signal.SIGKILL)
+    with socket.socket(fileno=os.dup(channel_fd)) as channel, suppress(BlockingIOError):
+        if not channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            sys.exit()
+
+
+def outlive_parent() -> None:
+    """Takes back `end_with_parent`."""
+    _end_with_parent(0)
+
+
+def _end_with_parent(number: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if is_on else 0, 0, 0, 0)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def enclose() -> bool:

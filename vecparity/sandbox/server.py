@@ -59,7 +59,7 @@ def main(control_fd: int, level: str, scratch: str, evaluators_pid_namespace: st
     if level not in WITH_NAMESPACES:
         # While it loaded, the kernel would have ended this process with the evaluator. From here on, it stays to end
         # its workers and remove their files.
-        privileges.end_with_parent(False)
+        privileges.outlive_parent()
     try:
         _new_scratch(scratch_path).rmdir()
     except OSError as error:

@@ -87,14 +87,14 @@ class SearchProgress(EnsembleProgress, SearchFollower):
         return best_first(trial for trial in self.trials if trial.state == "complete")[:_MOST_SHOWN]
 
     def _count(self) -> str:
-        done, passed = len(self.trials), self._clock() - self._began
+        of, done, passed = self._of, len(self.trials), self._clock() - self._began
         words = trials_in_words(self.trials)
-        if self._of is not None:
-            words = f"{words}, of {self._of:,}"
+        if of is not None:
+            words = f"{words}, of {of:,}"
         words += f"; the best {self._num_anew} are evaluated anew" if self._num_anew else ""
         words += f"; {duration(passed)}"
-        if self._of is not None and (made := done - self._at_first) > 0:
-            words += f", about {duration(passed / made * (self._of - done))} left"
+        if of is not None and (made := done - self._at_first) > 0:
+            words += f", about {duration(passed / made * (of - done))} left"
         return words
 
 
