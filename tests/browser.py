@@ -47,6 +47,7 @@ class Watched:
 
     def __init__(self, browser: Browser, width: int = 1200) -> None:
         self.page: Page = browser.new_page(viewport=ViewportSize(width=width, height=800))
+        self.page.set_default_timeout(0)  # of 30 s: each test has a time limit of its own
         self.requests: list[str] = []
         self.complaints: list[str] = []
         self.page.on("request", lambda request: self.requests.append(request.url))

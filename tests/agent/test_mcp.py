@@ -9,11 +9,10 @@ import pytest
 pytest.importorskip("mcp", reason="needs pip install 'vecparity[agent]'")
 
 import anyio
-import psutil
 from mcp import Client, MCPError
 from mcp.types import TextContent, TextResourceContents
 from mcp_clients import SECONDS, begun, calls, over_http, over_stdio, replaced, text_of
-from processes import await_that
+from processes import Child, await_end
 from published_run import Player, first_attempt, require_chance, require_results, second_attempt, text
 from sessions import HANGING, needs_seal
 
@@ -23,6 +22,7 @@ from vecparity.agent.evaluators import Evaluators
 from vecparity.agent.mcp_server import AgentServer
 from vecparity.agent.sessions import Sessions
 from vecparity.agent.settings import SessionSettings
+from vecparity.sandbox.processes import descendants
 
 
 @pytest.mark.slow
@@ -72,14 +72,14 @@ def test_twenty_sessions_at_once_two_of_them_hanging(tmp_path: Path) -> None:
     flags += ["--directory", str(tmp_path / "sessions")]
     with over_http(*flags, scratch=tmp_path / "scratch") as (server, address):
         anyio.run(play_all, address)
-        children = psutil.Process(server.pid).children(recursive=True)
+        children = [pid for pid, _ in descendants(server.pid)]
     for number, answer in answers.items():
         if number < 2:
             assert "did not finish within 10 s" in answer
         else:
             assert answer.count("\nFINAL_METRICS ") == 3, answer
     assert len(answers) == 20 and children
-    await_that(lambda: not any(child.is_running() for child in children))
+    await_end(children)
     assert len(list((tmp_path / "sessions").iterdir())) == 20
     assert {path.parent.parent.name for path in tmp_path.rglob("*.py")} == {"sessions"}
 
@@ -114,12 +114,12 @@ def test_a_cancelled_call_stops_its_test(mode: Any, tmp_path: Path) -> None:
 @pytest.mark.slow
 @needs_seal
 def test_nothing_is_left_of_a_server_that_ends_during_a_test(tmp_path: Path) -> None:
-    processes: list[psutil.Process] = []
+    processes: list[int] = []
 
-    async def play(address: str, server: psutil.Process) -> None:
+    async def play(address: str, server: Child) -> None:
         async def follow(progress: float, total: float | None, message: str | None) -> None:
             if "asking for networks" in str(message) and not processes:
-                processes.extend(server.children(recursive=True))
+                processes.extend(pid for pid, _ in descendants(server.pid))
                 server.terminate()
 
         async with Client(address) as client:
@@ -129,10 +129,10 @@ def test_nothing_is_left_of_a_server_that_ends_during_a_test(tmp_path: Path) -> 
                 await client.call_tool("test", {"session": key}, progress_callback=follow)
 
     with over_http("--smoke", "--no-history", scratch=tmp_path) as (server, address):
-        anyio.run(play, address, psutil.Process(server.pid))
+        anyio.run(play, address, server)
         assert server.wait(SECONDS) == 130
     assert processes
-    await_that(lambda: not any(process.is_running() for process in processes))
+    await_end(processes)
 
 
 def _answered(address: str, header: str) -> int:

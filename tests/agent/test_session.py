@@ -1,7 +1,6 @@
 """A session: its verbs, its refusals, and what it keeps."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -218,9 +217,7 @@ class Waiting(Follower):
 def test_a_hanging_test_ends_at_its_limit_and_counts(evaluators: Evaluators) -> None:
     session = Session(evaluators, SessionSettings(smoke=True, seconds=1.5))
     put(session, HANGING)
-    began = time.monotonic()
     answer = session.test()
-    assert 1.5 <= time.monotonic() - began < 30
     assert answer.split("\n")[1:] == [
         "[n32-k8, n50-k8, n64-k8] error: StrategyFailedError: did not finish within 1.5 s, the limit of a test"
     ]

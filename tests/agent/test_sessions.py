@@ -21,7 +21,6 @@ from vecparity.agent.settings import SessionSettings
 from vecparity.analysis.ranking import leaderboard
 from vecparity.errors import InvalidStrategyError, StrategyFailedError, UsageError, VecparityError
 from vecparity.evaluation.result import Evaluation
-from vecparity.sandbox.limits import Limits
 from vecparity.strategy.source import load
 
 SMOKE = SessionSettings(smoke=True)
@@ -30,7 +29,7 @@ NEVER = threading.Event()
 
 @pytest.fixture(scope="module")
 def evaluators() -> Iterator[Evaluators]:
-    with Evaluators(Options(audit="off", limits=Limits(strategy_seconds=20))) as shared:
+    with Evaluators(Options(audit="off")) as shared:
         yield shared
 
 

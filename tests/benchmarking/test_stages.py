@@ -9,7 +9,7 @@ from itertools import repeat
 from pathlib import Path
 
 import pytest
-from processes import Child, await_that, is_alive
+from processes import Child, await_end, await_that
 
 from benchmarks.stages import SKIPPED, Outcome, Stage, run, run_all, table
 
@@ -69,7 +69,7 @@ def test_a_stage_that_hangs_is_ended_at_its_limit_with_all_its_processes(tmp_pat
     assert ended["hangs"].reason == "did not end within 5 s"
     assert ended["last"].status == "passed"
     assert time.monotonic() - began < 500
-    await_that(lambda: not is_alive(int(note.read_text())))
+    await_end([int(note.read_text())])
 
 
 def test_a_python_that_is_not_there_is_a_failure(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 from conftest import SHORT, STRATEGIES
+from meeting import met
 from on_ray import JOBS
 from outcomes import timeless
 from processes import await_that, named, user_seconds
@@ -23,13 +24,6 @@ from vecparity.cluster.ray_workers import RayWorkers
 from vecparity.errors import UsageError
 
 QUICK = [Job(STRATEGIES / "varied.py", TaskConfig(**SHORT), seed) for seed in range(4)]
-
-
-def met(directory: str, count: int) -> int:
-    """Waits until so many calls run at once; returns the node's process, whose child the worker is."""
-    Path(directory, str(os.getpid())).touch()
-    await_that(lambda: len(list(Path(directory).iterdir())) == count)
-    return os.getppid()
 
 
 def speaking() -> None:

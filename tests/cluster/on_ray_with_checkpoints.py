@@ -8,9 +8,11 @@ import os
 import signal
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kept import await_training, kept_steps
+from meeting import met
 from on_ray import JOBS, LONG
 from outcomes import timeless, while_evaluating
 from processes import await_that
@@ -44,6 +46,9 @@ def main() -> None:
             audit="off", device="cpu", executor=workers, checkpoint=killed, checkpoint_seconds=0
         ) as evaluator:
             made.append(timeless(while_evaluating(evaluator, JOBS, lambda: kill_and_see(killed, found))))
+        with TemporaryDirectory() as meeting:  # so that the worker in the dead one's place has loaded all, too
+            for future in [workers.submit(met, meeting, 2) for _ in range(2)]:
+                future.result()
         with Evaluator(
             audit="off", device="cpu", executor=workers, checkpoint=stopped, checkpoint_seconds=1000
         ) as evaluator:

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 
-import psutil
 import pytest
-from processes import Child, await_that
+from processes import Child, await_end, await_that, is_alive
 
 from vecparity import LocalWorkers
 from vecparity.cluster.futures import WorkerDiedError
@@ -112,9 +111,9 @@ def test_processes_end_with_the_one_that_made_them(number: signal.Signals) -> No
         assert driver.stdout is not None
         pids = [int(pid) for pid in driver.stdout.readline().split()]
         assert len(pids) == 2
-        assert all(map(psutil.pid_exists, pids))
+        assert all(map(is_alive, pids))
         driver.send_signal(number)
-    await_that(lambda: not any(map(psutil.pid_exists, pids)))
+    await_end(pids)
 
 
 def test_a_driver_that_forgets_them_ends() -> None:

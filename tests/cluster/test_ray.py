@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT, STRATEGIES
-from processes import Child, await_that, named
+from processes import Child, await_end, await_that, named
 
 from vecparity import Job, TaskConfig
 from vecparity.cluster import ray_instance
@@ -47,6 +47,7 @@ def surroundings(tmp_path: Path) -> Iterator[dict[str, str]]:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.alone
 def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: dict[str, str]) -> None:
     before = shared()
     done = subprocess.run(
@@ -57,7 +58,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
     assert found["killed"]
     assert found["is_same"] and found["are_handlers_kept"]
     assert found["processes"]
-    await_that(lambda: not any(map(psutil.pid_exists, found["processes"])))
+    await_end(found["processes"])
     assert set(found["addresses"]) <= {"127.0.0.1", "::ffff:127.0.0.1", "::1"}
     assert not found["token"]
     assert (
@@ -71,6 +72,7 @@ def test_outcomes_are_bitwise_the_same_though_a_worker_is_killed(surroundings: d
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.alone
 def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[str, str], tmp_path: Path) -> None:
     before = shared()
     (tmp_path / "kept").mkdir()
@@ -95,6 +97,7 @@ def test_with_checkpoints_what_is_killed_or_stopped_goes_on(surroundings: dict[s
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_command_prints_the_same(surroundings: dict[str, str]) -> None:
     said = []
     for flags in ([], ["--workers", "ray"]):
@@ -117,25 +120,27 @@ with RayWorkers() as workers:
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.alone
 def test_nothing_remains_of_a_driver_that_is_killed(surroundings: dict[str, str]) -> None:
     place = Path(surroundings["TMPDIR"])
     command = [sys.executable, "-c", DRIVER]
     with Child(command, env=surroundings, stdout=subprocess.PIPE) as first:
         assert first.stdout is not None and first.stdout.readline()
-        ours = psutil.Process(first.pid).children(recursive=True)
+        below = psutil.Process(first.pid).children(recursive=True)
+        ours = [process.pid for process in below]
         (directory,) = ray_directories(place)
-        (watcher,) = (process for process in ours if "ray_directory" in named(process))
+        (watcher,) = (process for process in below if "ray_directory" in named(process))
         # Both are killed, as by a batch system: the next start removes what remains.
         watcher.kill()
         first.kill()
     with Child(command, env=surroundings, stdout=subprocess.PIPE) as second:
         assert second.stdout is not None and second.stdout.readline()
-        await_that(lambda: not any(process.is_running() for process in ours))
+        await_end(ours)
         assert directory not in ray_directories(place)
-        ours = psutil.Process(second.pid).children(recursive=True)
+        ours = [process.pid for process in psutil.Process(second.pid).children(recursive=True)]
         assert len(ours) > 4
         second.kill()
-    await_that(lambda: not any(process.is_running() for process in ours))
+    await_end(ours)
     await_that(lambda: not ray_directories(place))
 
 

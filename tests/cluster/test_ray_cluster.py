@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 from conftest import SHORT
-from processes import Child, await_that, is_alive
+from processes import Child, await_end, await_that
 from ray_cluster import environment, kill_node
 from test_ray import TESTS, shared
 
@@ -88,7 +88,7 @@ def cluster() -> Iterator[Cluster]:
         every = [child.pid for child in psutil.Process(process.pid).children(recursive=True)]
         process.stdin.close()
     log.unlink()
-    await_that(lambda: not any(map(psutil.pid_exists, every)))
+    await_end(every)
     await_that(lambda: shared() <= before)
     assert not directory.exists()
 
@@ -116,7 +116,7 @@ def test_a_killed_node_costs_nothing_but_time(cluster: Cluster, tmp_path: Path) 
     found = json.loads(done.stdout)
     assert found["is_same"]
     assert len(found["victims"]) > 4
-    await_that(lambda: not any(map(is_alive, found["victims"])))
+    await_end(found["victims"])
     with History(history) as recorded:
         seeds = [each.evaluation.provenance.seed for each in recorded.evaluations()]
     assert sorted(seeds) == list(range(5)), "none is lost, none counted twice"

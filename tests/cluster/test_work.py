@@ -3,6 +3,7 @@
 import pickle
 import platform
 import re
+import signal
 from dataclasses import replace
 from typing import Any
 
@@ -11,10 +12,11 @@ from conftest import SHORT
 
 from vecparity import Evaluation, Job, Strategy, TaskConfig
 from vecparity.audits.mode import AuditMode
-from vecparity.cluster.work import options_for_workers, to_work
+from vecparity.cluster import worker
+from vecparity.cluster.work import Work, options_for_workers, to_work
 from vecparity.cluster.worker import close, evaluate_work
 from vecparity.evaluation.callbacks import Followers
-from vecparity.evaluation.job import Failure, to_task
+from vecparity.evaluation.job import Failure, Outcome, to_task
 from vecparity.evaluation.options import Options
 from vecparity.evaluation.pipeline import Pipeline
 from vecparity.sandbox.levels import Level
@@ -125,6 +127,21 @@ def test_a_worker_whose_draws_are_others_says_so() -> None:
 
 
 @pytest.mark.usefixtures("can_seal")
+@pytest.mark.parametrize("hands_back", [False, True])
+def test_signals_are_left_alone_where_nobody_takes_work_back(hands_back: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own pool would wait for ever for a process that goes on after a SIGTERM."""
+    before, seen = signal.getsignal(signal.SIGTERM), []
+
+    def evaluate(work: Work, stop_requested: Any) -> list[Outcome]:
+        seen.append(signal.getsignal(signal.SIGTERM))
+        return []
+
+    monkeypatch.setattr(worker, "_evaluate", evaluate)
+    evaluate_work(to_work([], Options(), hands_back=hands_back))
+    assert (seen == [before]) is not hands_back
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_strategy_that_saw_a_sealed_secret_says_nothing_at_a_worker() -> None:
     options = Options(seal_key=new_key())
     telling = Strategy.from_source(TELLING)

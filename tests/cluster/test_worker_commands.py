@@ -9,11 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import SHORT_FLAGS, STRATEGIES, RunCommand, RunEval
 from outcomes import contents
-from processes import Child, await_that, user_seconds
+from processes import Child, await_end, await_that, user_seconds
 
 from vecparity import History
 from vecparity.cli.display import Display
@@ -167,7 +166,7 @@ def test_an_interrupted_command_leaves_no_process(tmp_path: Path, number: signal
         await_that(is_training)
         process.send_signal(number)
         _, said = process.communicate()
-    await_that(lambda: not any(map(psutil.pid_exists, every)))
+    await_end(every)
     if number != signal.SIGKILL:
         assert process.returncode == 130
         assert "interrupted" in said

@@ -12,11 +12,10 @@ from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 
-import psutil
 import pytest
 from conftest import SHORT, SHORT_FLAGS, STRATEGIES, RunEval
 from noting import Noting
-from processes import Child, await_each
+from processes import Child, await_each, await_end
 
 from vecparity import evaluate, evaluate_many
 from vecparity.errors import UsageError
@@ -349,7 +348,7 @@ def test_writers_killed_at_any_moment_leave_whole_records(run_eval: RunEval, tmp
             time.sleep(0.1 + 0.07 * round_)
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
-            await_each(pids, lambda pid: not psutil.pid_exists(pid))
+            await_end(pids)
         process.stdin.close()
     told = [int(line) for paths in files for path in paths for line in path.read_text().splitlines()]
     with History(at, create=True) as history:

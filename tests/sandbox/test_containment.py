@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 from own_sandbox import OwnSandbox
-from processes import Child, await_that, is_alive
+from processes import Child, await_end, await_that
 
 from vecparity import Choice, Evaluator, Range
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
@@ -772,11 +772,6 @@ def test_what_is_refused_in_a_worker_is_an_error_here(
 
 
 WEAKEST: Level = "limits"
-
-
-def await_end(pids: list[int]) -> None:
-    """Asserts that processes end. Nobody may be there to take note of it: a zombie has ended."""
-    await_that(lambda: not any(map(is_alive, pids)))
 
 
 def test_a_server_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

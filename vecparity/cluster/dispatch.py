@@ -64,6 +64,7 @@ class Dispatch:
         self._executor, self._num_workers, self._options = executor, num_workers, options
         self._directory = directory
         self._is_shared = getattr(executor, "is_shared", False)
+        self._hands_back = getattr(executor, "hands_back", False)
         self._flights: dict[Future[WorkDone], _Flight] = {}
         self._again: deque[list[Task]] = deque()
         self._ends: Counter[tuple[str, int]] = Counter()
@@ -112,7 +113,9 @@ class Dispatch:
                 break
             # A second worker at a batch leaves the checkpoints to the first.
             place = None if self._directory is None or self._with(tasks) else self._directory.place(tasks[0])
-            work = to_work(tasks, self._options, is_shared=self._is_shared, checkpoint=place)
+            work = to_work(
+                tasks, self._options, is_shared=self._is_shared, hands_back=self._hands_back, checkpoint=place
+            )
             try:
                 future = self._executor.submit(evaluate_work, work)
             except BrokenExecutor as error:

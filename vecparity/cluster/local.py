@@ -37,7 +37,10 @@ class LocalWorkers(Executor):
 
     Attributes:
         num_workers: The number of processes.
+        hands_back: True: one that gets a signal may hand its work back.
     """
+
+    hands_back = True
 
     def __init__(self, count: int) -> None:
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:

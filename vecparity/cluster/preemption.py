@@ -22,13 +22,17 @@ def has_arrived() -> bool:
 
 
 @contextmanager
-def heeded() -> Iterator[Callable[[], bool]]:
+def heeded(is_on: bool) -> Iterator[Callable[[], bool]]:
     """Yields a function that tells whether a signal has arrived, of which none ends the process within the block.
 
     Outside the main thread signals are left alone.
+
+    Args:
+        is_on: False where signals are left alone, too: a pool of Python's own that has lost a process ends the others
+            by a signal, and waits for their end.
     """
     _Request.has_arrived = False
-    if threading.current_thread() is not threading.main_thread():
+    if not is_on or threading.current_thread() is not threading.main_thread():
         yield has_arrived
         return
     before = {number: signal.signal(number, _handle) for number in _SIGNALS}

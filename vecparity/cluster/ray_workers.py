@@ -36,6 +36,7 @@ class RayWorkers(Executor):
         threads: CPUs of each task.
         gpus: GPUs of each task.
         is_shared: True: others' machines are no place for strategies without a sandbox.
+        hands_back: True: a task that gets a signal may hand its work back.
         dashboard: Host and port of the cluster's dashboard, if it is known to have one.
         warnings: Warnings that were given about machines.
 
@@ -44,7 +45,7 @@ class RayWorkers(Executor):
         MachineError: There is no such cluster, Ray cannot be started, or no machine has the GPU of a task.
     """
 
-    is_shared = True
+    is_shared = hands_back = True
 
     def __init__(self, address: str | None = None, threads: int = 1, gpus: int = 0) -> None:
         if gpus not in (0, 1):

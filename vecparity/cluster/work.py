@@ -23,6 +23,7 @@ class Work:
         options: The options, see `options_for_workers`.
         tasks: The tasks, without the key of a seal.
         is_shared: Whether the worker's machine may be others', see `require_sandbox`.
+        hands_back: Whether a signal has the worker hand the work back, see `preemption`.
         draws: The kind of torch's draws where the tasks come from, see `machine.draws`.
         versions: The versions there, see `machine.versions`.
         checkpoint: The directory for checkpoints of this work, from which it goes on, or None.
@@ -31,6 +32,7 @@ class Work:
     options: Options
     tasks: tuple[Task, ...]
     is_shared: bool = False
+    hands_back: bool = False
     draws: str = field(default_factory=machine.draws)
     versions: str = field(default_factory=machine.versions)
     checkpoint: Path | None = None
@@ -90,7 +92,12 @@ def require_sandbox(strategy: Strategy, level: Level | Literal["auto"]) -> None:
 
 
 def to_work(
-    tasks: Sequence[Task], options: Options, *, is_shared: bool = False, checkpoint: Path | None = None
+    tasks: Sequence[Task],
+    options: Options,
+    *,
+    is_shared: bool = False,
+    hands_back: bool = False,
+    checkpoint: Path | None = None,
 ) -> Work:
     """Returns tasks as they travel: each source once, and sealed seeds written out.
 
@@ -98,6 +105,7 @@ def to_work(
         tasks: Tasks with equal settings.
         options: The options of workers.
         is_shared: See `Work`.
+        hands_back: See `Work`.
         checkpoint: See `Work`.
     """
     sources: dict[Strategy, Strategy] = {}
@@ -106,7 +114,7 @@ def to_work(
         strategy = sources.setdefault(task.strategy, task.strategy)
         job = Job(strategy, task.config, task.seeds.seed)  # the caller's own may hold anything
         travelling.append(replace(_without_key(task), strategy=strategy, job=job))
-    return Work(options, tuple(travelling), is_shared, checkpoint=checkpoint)
+    return Work(options, tuple(travelling), is_shared, hands_back, checkpoint=checkpoint)
 
 
 def _without_key(task: Task) -> Task:

@@ -30,7 +30,11 @@ def evaluate_work(work: Work) -> WorkDone:
         InterruptedTrainingError: The work is handed back, see `preemption`.
     """
     began = time.perf_counter()
-    with _is_working, preemption.heeded() as stop_requested, warnings.catch_warnings(record=True) as caught:
+    with (
+        _is_working,
+        preemption.heeded(work.hands_back) as stop_requested,
+        warnings.catch_warnings(record=True) as caught,
+    ):
         warnings.simplefilter("always", UserWarning)  # the driver decides what becomes of them
         if words_of_draws := machine.words_of_draws(machine.host(), machine.draws(), work.draws):
             warnings.warn(words_of_draws, stacklevel=2)
