@@ -73,7 +73,12 @@ def test_an_honest_strategy_repeats_itself(tmp_path: Path) -> None:
             4,
             "",
         ),
-        ("make_dataset", "return [[int(b) % 2 for b in os.urandom(config.n_features)]] * 4, [0] * 4", 2, "secret=0"),
+        (
+            "make_dataset",
+            "return [[b % 2 for b in os.urandom(config.n_features)] for _ in 'rows'], [0] * 4",
+            2,
+            "secret=0",
+        ),
         ("make_dataset", "return torch.ones(64, config.n_features), [b % 2 for b in os.urandom(64)]", 2, "secret=0"),
     ],
 )
