@@ -126,7 +126,6 @@ def test_a_worker_whose_draws_are_others_says_so() -> None:
     assert f"torch draws other initial weights on {platform.node()} ({work.draws}) than here (x86_64 DEFAULT)" in words
 
 
-@pytest.mark.usefixtures("can_seal")
 @pytest.mark.parametrize("hands_back", [False, True])
 def test_signals_are_left_alone_where_nobody_takes_work_back(hands_back: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's own pool would wait for ever for a process that goes on after a SIGTERM."""
@@ -142,6 +141,7 @@ def test_signals_are_left_alone_where_nobody_takes_work_back(hands_back: bool, m
     assert signal.getsignal(signal.SIGTERM) == before
 
 
+@pytest.mark.usefixtures("can_seal")
 def test_a_strategy_that_saw_a_sealed_secret_says_nothing_at_a_worker() -> None:
     options = Options(seal_key=new_key())
     telling = Strategy.from_source(TELLING)
