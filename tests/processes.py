@@ -8,24 +8,37 @@ from typing import Any, TypeVar
 
 import psutil
 
+from vecparity.sandbox.processes import descendants
+
 # As long as the slowest test may take: what never comes is found out by the time limit of each test, and by this only
 # in threads and other processes, which do not have that.
 _SECONDS = 900.0
 _Item = TypeVar("_Item")
 
 
-def await_that(condition: Callable[[], bool]) -> None:
-    """Waits until a condition holds; fails if it does not come to hold."""
+def await_some(find: Callable[[], _Item]) -> _Item:
+    """Waits until a function returns something that is true, and returns that; fails if that does not come."""
     until = time.monotonic() + _SECONDS
-    while not condition():
+    while not (found := find()):
         assert time.monotonic() < until, f"waited {_SECONDS:g} s in vain"
         time.sleep(0.01)
+    return found
+
+
+def await_that(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds; fails if it does not come to hold."""
+    await_some(condition)
 
 
 def await_each(items: Iterable[_Item], condition: Callable[[_Item], bool]) -> None:
     """Waits until a condition holds of each item."""
     for item in items:
         await_that(partial(condition, item))
+
+
+def started_by(pid: int) -> list[int]:
+    """Returns the processes below a process, parents first."""
+    return [below for below, _ in descendants(pid)]
 
 
 def named(process: psutil.Process) -> str:

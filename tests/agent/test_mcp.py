@@ -12,7 +12,7 @@ import anyio
 from mcp import Client, MCPError
 from mcp.types import TextContent, TextResourceContents
 from mcp_clients import SECONDS, begun, calls, over_http, over_stdio, replaced, text_of
-from processes import Child, await_end
+from processes import Child, await_end, started_by
 from published_run import Player, first_attempt, require_chance, require_results, second_attempt, text
 from sessions import HANGING, needs_seal
 
@@ -22,7 +22,6 @@ from vecparity.agent.evaluators import Evaluators
 from vecparity.agent.mcp_server import AgentServer
 from vecparity.agent.sessions import Sessions
 from vecparity.agent.settings import SessionSettings
-from vecparity.sandbox.processes import descendants
 
 
 @pytest.mark.slow
@@ -72,7 +71,7 @@ def test_twenty_sessions_at_once_two_of_them_hanging(tmp_path: Path) -> None:
     flags += ["--directory", str(tmp_path / "sessions")]
     with over_http(*flags, scratch=tmp_path / "scratch") as (server, address):
         anyio.run(play_all, address)
-        children = [pid for pid, _ in descendants(server.pid)]
+        children = started_by(server.pid)
     for number, answer in answers.items():
         if number < 2:
             assert "did not finish within 10 s" in answer
@@ -119,7 +118,7 @@ def test_nothing_is_left_of_a_server_that_ends_during_a_test(tmp_path: Path) -> 
     async def play(address: str, server: Child) -> None:
         async def follow(progress: float, total: float | None, message: str | None) -> None:
             if "asking for networks" in str(message) and not processes:
-                processes.extend(pid for pid, _ in descendants(server.pid))
+                processes.extend(started_by(server.pid))
                 server.terminate()
 
         async with Client(address) as client:

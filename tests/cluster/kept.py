@@ -20,26 +20,21 @@ def kept_steps(directory: Path) -> dict[Path, int]:
     return steps
 
 
-def await_training(directory: Path, since: dict[Path, int], most: int) -> tuple[Path, int]:
-    """Waits until a job in the middle of its training has a newer checkpoint.
+def in_training(directory: Path, since: dict[Path, int], most: int) -> list[Path]:
+    """Returns the directories of those jobs in the middle of their training that have a newer checkpoint.
 
     Args:
         directory: The checkpoints of all jobs.
         since: The steps of earlier checkpoints.
         most: Checkpoints of more steps are left out: such a job may have ended before anybody can act.
-
-    Returns:
-        The job's directory and the process number of its worker.
     """
-    found: list[Path] = []
+    return [job for job, step in kept_steps(directory).items() if since.get(job, 0) < step <= most]
 
-    def is_there() -> bool:
-        found[:] = [job for job, step in kept_steps(directory).items() if since.get(job, 0) < step <= most]
-        return bool(found)
 
-    await_that(is_there)
-    (lock,) = found[0].glob("*.lock")
-    return found[0], int(lock.read_text())
+def worker_of(job: Path) -> int:
+    """Returns the process number of the worker that trains a job."""
+    (lock,) = job.glob("*.lock")
+    return int(lock.read_text())
 
 
 def await_steps(directory: Path, least: int, count: int = 1) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 from conftest import SHORT, STRATEGIES
 from outcomes import timeless
-from processes import await_that, named, user_seconds
+from processes import await_some, named, user_seconds
 
 from vecparity import Evaluation, Evaluator, Failure, Job, TaskConfig
 from vecparity.cluster.ray_workers import RayWorkers
@@ -26,17 +26,14 @@ JOBS = [Job(STRATEGIES / "varied.py", LONG, seed, {"lr": 1e-3 * (1 + seed)}) for
 
 def kill_one(killed: list[int]) -> None:
     """Kills a process of Ray's once it has trained for a while, and notes it."""
-    trained = list[psutil.Process]()
 
-    def is_training() -> bool:
-        for process in psutil.Process().children(recursive=True):
-            if named(process).startswith("ray::_call") and user_seconds(process.pid) > 4:
-                trained.append(process)
-        return bool(trained)
+    def training() -> list[int]:
+        below = psutil.Process().children(recursive=True)
+        return [each.pid for each in below if named(each).startswith("ray::_call") and user_seconds(each.pid) > 4]
 
-    await_that(is_training)
-    os.kill(trained[0].pid, signal.SIGKILL)
-    killed.append(trained[0].pid)
+    pid = await_some(training)[0]
+    os.kill(pid, signal.SIGKILL)
+    killed.append(pid)
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from conftest import SHORT, STRATEGIES
 from meeting import met
 from on_ray import JOBS
 from outcomes import timeless
-from processes import await_that, named, user_seconds
+from processes import await_some, await_that, named, user_seconds
 from ray_cluster import kill_node
 
 from vecparity import Evaluator, Job, TaskConfig
@@ -80,14 +80,7 @@ def killed(address: str, raylet: str, history: str) -> dict[str, Any]:
     victims: list[int] = []
 
     def kill() -> None:
-        workers: list[psutil.Process] = []
-
-        def is_at_work() -> bool:
-            workers[:] = workers_of(node)
-            return bool(workers)
-
-        await_that(is_at_work)
-        (worker,) = workers
+        (worker,) = await_some(lambda: workers_of(node))
         before = user_seconds(worker.pid)
         await_that(lambda: user_seconds(worker.pid) > before + 1)
         victims.extend(kill_node(node.pid))

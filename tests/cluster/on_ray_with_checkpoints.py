@@ -11,11 +11,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kept import await_training, kept_steps
+from kept import in_training, kept_steps, worker_of
 from meeting import met
 from on_ray import JOBS, LONG
 from outcomes import timeless, while_evaluating
-from processes import await_that
+from processes import await_some, await_that
 
 from vecparity import Evaluator
 from vecparity.cluster import dispatch
@@ -27,9 +27,9 @@ JOBS = JOBS[:2]
 
 def kill_and_see(directory: Path, found: dict[str, Any]) -> None:
     """Kills the worker of a job in its training, and sees the next one go on: it does not write the runs anew."""
-    job, pid = await_training(directory, {}, LONG.max_steps // 2)
+    job = await_some(lambda: in_training(directory, {}, LONG.max_steps // 2))[0]
     (runs,) = job.glob("*.runs.json")
-    os.kill(pid, signal.SIGKILL)
+    os.kill(worker_of(job), signal.SIGKILL)
     before, file = kept_steps(job)[job], runs.stat().st_ino
     await_that(lambda: kept_steps(job).get(job, 0) > before)
     found["is_resumed"] = runs.stat().st_ino == file

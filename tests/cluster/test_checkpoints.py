@@ -9,17 +9,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import SHORT, STRATEGIES, RunEval
-from kept import await_steps, await_training, kept_steps
+from kept import await_steps, in_training, kept_steps, worker_of
 from outcomes import contents, here, timeless, while_evaluating
-from processes import Child, await_end, await_that
+from processes import Child, await_end, await_some, await_that, started_by
 
 from vecparity import Evaluation, Evaluator, History, Job, LocalWorkers, TaskConfig
-from vecparity.sandbox.processes import descendants
 
 # Some seconds of training.
 LONG = replace(TaskConfig(**SHORT), max_steps=3000, log_interval=500, hidden_width=256, early_stop_acc=2.0)
@@ -51,8 +51,9 @@ def test_the_job_of_a_worker_that_ends_goes_on_elsewhere(
 
         def end_some() -> None:
             for number in numbers:
-                _, pid = await_training(directory, kept[-1] if kept else {}, config.max_steps * 3 // 4)
-                end_one(executor, pid, number)
+                since, most = kept[-1] if kept else {}, config.max_steps * 3 // 4
+                job = await_some(partial(in_training, directory, since, most))[0]
+                end_one(executor, worker_of(job), number)
                 kept.append(kept_steps(directory))
 
         outcomes = while_evaluating(evaluator, jobs, end_some)
@@ -86,7 +87,7 @@ def ended(command: Sequence[str], number: signal.Signals, wait: Callable[[Child]
     """Sends a driver a signal; returns its exit status and standard error once none of its processes is left."""
     with Child(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         wait(process)
-        every = [pid for pid, _ in descendants(process.pid)]
+        every = started_by(process.pid)
         process.send_signal(number)
         _, said = process.communicate()
     assert every
@@ -106,11 +107,11 @@ def test_a_command_that_ends_goes_on(run_eval: RunEval, tmp_path: Path) -> None:
     assert status == 75
     assert re.search(rf"interrupted: resume with --checkpoint {kept} --resume$", said, re.MULTILINE)
     at_first = kept_steps(kept)
-
-    def wait(process: Child) -> None:
-        await_that(lambda: any(at_first.get(job, 0) < step < STEPS // 2 for job, step in kept_steps(kept).items()))
-
-    ended([*command, "--resume"], signal.SIGKILL, wait)
+    ended(
+        [*command, "--resume"],
+        signal.SIGKILL,
+        lambda process: await_some(lambda: in_training(kept, at_first, STEPS // 2)),
+    )
     before, asked = kept_steps(kept), asked_in(calls)
     assert at_first.keys() <= before.keys()
     assert min(before.values()) < STEPS
@@ -150,18 +151,15 @@ with LocalWorkers(2) as workers, Evaluator(executor=workers, seal_key=key, audit
 def test_sealed_jobs_go_on_under_their_draws_and_those_in_the_history_are_done(tmp_path: Path) -> None:
     command, history, kept = [sys.executable, "-c", DRIVER, str(tmp_path)], tmp_path / "history", tmp_path / "kept"
 
-    def is_in_the_middle(most: int = DRIVERS_STEPS - 1) -> bool:
-        return any(0 < step <= most for step in kept_steps(kept).values())
-
     def wait(process: Child) -> None:
         assert process.stdout is not None
         assert process.stdout.readline()
-        await_that(lambda: is_in_the_middle(DRIVERS_STEPS // 2))  # and not at its end before it is killed
+        await_some(lambda: in_training(kept, {}, DRIVERS_STEPS // 2))  # and not at its end before it is killed
 
     ended([*command, "afresh"], signal.SIGKILL, wait)
     before = history_of(history)
     assert before
-    assert is_in_the_middle()
+    assert in_training(kept, {}, DRIVERS_STEPS - 1)
     (content,) = kept.rglob("command.json")
     draws = json.loads(content.read_text())["draws"]
     for path in (path for path in kept.rglob("*") if path.is_file()):

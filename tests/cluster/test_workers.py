@@ -16,14 +16,13 @@ from typing import Any
 import pytest
 from conftest import SHORT, STRATEGIES
 from outcomes import here, timeless, while_evaluating
-from processes import Child, await_end, await_that, user_seconds
+from processes import Child, await_end, await_that, started_by, user_seconds
 
 from vecparity import Evaluation, Evaluator, Failure, Follower, History, Job, Strategy, TaskConfig
 from vecparity.cluster.local import LocalWorkers
 from vecparity.errors import InterruptedTrainingError, InvalidStrategyError, MachineError, UsageError
 from vecparity.evaluation.callbacks import AtWork, WorkersFollower
 from vecparity.machine import draws
-from vecparity.sandbox.processes import descendants
 
 CONFIG = TaskConfig(**SHORT)
 # A second of a processor's time, or more, for each.
@@ -204,7 +203,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWork
         audit="off", executor=workers, followers=[watching], history=tmp_path / "history.sqlite"
     ) as evaluator:
         list(evaluator.map(varied(4)))
-        sandboxes = {pid for worker in workers.pids for pid, _ in descendants(worker)}
+        sandboxes = {pid for worker in workers.pids for pid in started_by(worker)}
         killed = list[int]()
 
         def kill() -> None:
@@ -214,7 +213,7 @@ def test_a_worker_killed_in_the_middle_costs_nothing_but_time(workers: LocalWork
         outcomes = while_evaluating(evaluator, jobs, kill)
         assert killed[0] not in workers.pids
         await_that(lambda: len(workers.pids) == 2)  # one whose call was late may have been ended, too
-        now = {pid for worker in workers.pids for pid, _ in descendants(worker)}
+        now = {pid for worker in workers.pids for pid in started_by(worker)}
         await_end(sandboxes - now)
     assert timeless(outcomes) == here(jobs)
     assert watching.seen[-1].again >= 1, "the dead worker's batch, and one that is late on a busy machine"
@@ -351,7 +350,7 @@ def test_nothing_remains_of_a_driver_that_is_killed(level: str, tmp_path: Path) 
         assert driver.stdout is not None
         pids = [int(pid) for pid in driver.stdout.readline().split()]
         busiest(pids)
-        every = [pid for pid, _ in descendants(driver.pid)]
+        every = started_by(driver.pid)
         assert set(pids) < set(every)
         driver.kill()
     await_end(every)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import SHORT, STRATEGIES, RunEval
+from processes import started_by
 
 from vecparity import Evaluation, Evaluator, Failure, History, Job, Strategy, TaskConfig, evaluate, task_config
 from vecparity.errors import DivergedError, InterruptedTrainingError, UsageError
@@ -317,10 +318,8 @@ def flags_of(settings: dict[str, Any]) -> str:
 
 @pytest.mark.slow
 def test_nothing_remains_of_an_evaluator(tmp_path: Path) -> None:
-    from vecparity.sandbox.processes import descendants
-
-    before = {pid for pid, _ in descendants(os.getpid())}
+    before = set(started_by(os.getpid()))
     with Evaluator() as evaluator:
         list(evaluator.map([Job(strategy(), CONFIG)]))
-        assert {pid for pid, _ in descendants(os.getpid())} - before
-    assert not {pid for pid, _ in descendants(os.getpid())} - before
+        assert set(started_by(os.getpid())) - before
+    assert not set(started_by(os.getpid())) - before

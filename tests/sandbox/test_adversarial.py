@@ -40,7 +40,7 @@ import pytest
 import torch
 from conftest import ADVERSARIAL
 from in_process import InThisProcess
-from processes import await_that
+from processes import await_that, started_by
 
 from vecparity import Evaluation, Evaluator, Failure, Job
 from vecparity.errors import StrategyFailedError
@@ -51,7 +51,6 @@ from vecparity.sandbox.fork_server import ForkServer
 from vecparity.sandbox.levels import LEVELS, Level
 from vecparity.sandbox.log import StrategyLog
 from vecparity.sandbox.pool import Pool, Sandbox
-from vecparity.sandbox.processes import descendants
 from vecparity.strategy import interface, source
 from vecparity.strategy.parameters import Arguments
 from vecparity.strategy.source import Strategy
@@ -159,7 +158,7 @@ class Pools:
     def processes(self) -> set[int]:
         servers = [server for pool in self.made.values() for servers in pool._servers.values() for server in servers]
         firsts = [server._process.pid for server in servers]
-        return {*firsts, *(pid for first in firsts for pid, _ in descendants(first))}
+        return {*firsts, *(pid for first in firsts for pid in started_by(first))}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import torch
 from own_sandbox import OwnSandbox
-from processes import Child, await_end, await_that
+from processes import Child, await_end, await_that, started_by
 
 from vecparity import Choice, Evaluator, Range
 from vecparity.errors import InvalidStrategyError, MachineError, StrategyFailedError, UsageError
@@ -859,7 +859,7 @@ def test_a_sandbox_that_is_killed_during_a_call(kills_server: bool) -> None:
 
         def kill() -> None:
             def is_asleep() -> bool:
-                started[:] = [pid for pid, _ in descendants(sandbox._process.pid)]
+                started[:] = started_by(sandbox._process.pid)
                 return len(started) == 2
 
             await_that(is_asleep)
@@ -907,7 +907,7 @@ def test_an_evaluator_that_is_killed_leaves_nothing(tmp_path: Path, level: Level
             time.sleep(moment)
         else:
             await_that(lambda: said.read_text().count("asleep") == 2)
-        left = [pid for pid, _ in descendants(evaluator.pid)]
+        left = started_by(evaluator.pid)
         evaluator.kill()
     await_end(left)  # a server that is still loading torch notices then
     await_that(lambda: os.listdir(temporary) == [])  # one may have started between the list and the kill

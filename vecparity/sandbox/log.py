@@ -84,12 +84,10 @@ class StrategyLog:
         """
         if self._is_withheld:
             return ""
-        for _ in range(_MOST_PARTS_AT_ONCE):  # output may still be in the pipe
-            try:
+        with suppress(BlockingIOError):
+            for _ in range(_MOST_PARTS_AT_ONCE):  # output may still be in the pipe
                 if not self._take():
                     break
-            except BlockingIOError:
-                break
         with self._taking:
             last = b"".join(self._last)
         lines = printable(last).splitlines()
